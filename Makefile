@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check bench golden lock clean
+
+help: ## Show these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.runtime: requirements.lock pyproject.toml tools/bootstrap
+	@tools/bootstrap runtime $(VENV)
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml tools/bootstrap
+	@tools/bootstrap dev $(VENV)
+
+demo: $(VENV)/.runtime ## Install what is needed, then show the main job on the embedded swarm
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/demo.py
+
+test: $(VENV)/.dev ## Install what is needed, then run all tests (real engines too, as root with dockerd)
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Lint, types and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## Measure, as ratios within one run
+	@$(BIN)/python -m tests.benchmarks
+
+golden: $(VENV)/.dev ## Rewrite the golden plans; read the difference before you commit it
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+lock: $(VENV)/.dev ## Renew the lock files from pyproject.toml
+	@tools/lock $(VENV)
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

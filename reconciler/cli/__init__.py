@@ -1,0 +1,1 @@
+"""The swarmctl command: one file a verb; prints tables, plans and errors."""

@@ -1,0 +1,69 @@
+"""What the controller needs from outside: a cluster, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from reconciler.model.actual import ActualState
+from reconciler.model.events import ClusterEvent
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
+
+
+class Cluster(Protocol):
+    """The swarm part of the Docker Engine API. Both backends pass the contract tests of tests/contract.
+
+    Specs are the Engine API's own. Every method raises SwarmctlError: engine-unreachable, engine-api-too-old,
+    not-in-a-swarm, not-a-manager, swarm-unavailable for the endpoint; object-not-found, name-conflict,
+    object-in-use, stale-version, not-updatable, request-refused for the request. No call is retried inside.
+    """
+
+    @property
+    def endpoint(self) -> str:
+        """What people call this cluster: a socket, an address or a context."""
+        ...
+
+    async def observe(self) -> ActualState:
+        """Return every object of the swarm; reads go out in parallel."""
+        ...
+
+    async def get(self, kind: Kind, object_id: str) -> ObservedObject:
+        """Return one object as it is now. `object_id` is ignored for the swarm itself."""
+        ...
+
+    async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
+        """Create a network, secret, config or service and return its id.
+
+        `registry_auth` is the base64 X-Registry-Auth header for a service's image.
+        """
+        ...
+
+    async def update(
+        self, kind: Kind, object_id: str, version: int, spec: JsonObject, *, registry_auth: str | None = None
+    ) -> None:
+        """Put `spec` in place of what has `version`; stale-version when the object has moved since.
+
+        Serves the swarm, nodes, services and labels of secrets and configs; a network is not-updatable.
+        """
+        ...
+
+    async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
+        """Remove a node, network, secret, config or service. `force` is for nodes that are not down."""
+        ...
+
+    async def rotate_join_token(self, role: NodeRole) -> None:
+        """Make the join token of one role invalid and a new one valid. Tokens are never returned here."""
+        ...
+
+    def events(self) -> AsyncIterator[ClusterEvent]:
+        """Yield changes from now on, until closed by the reader or lost by the endpoint (engine-unreachable)."""
+        ...
+
+    async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
+        """Return the last lines that a task printed (stdout and stderr), oldest first; empty when there are none."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Further calls are an error of the caller."""
+        ...

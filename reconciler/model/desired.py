@@ -1,0 +1,115 @@
+"""What one Revision asks for."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.errors import Place, Problem
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, NodeRole
+
+
+class DriftMode(enum.StrEnum):
+    """What to do when the cluster moved though no commit asked for it."""
+
+    HEAL = "heal"
+    REPORT = "report"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredObject:
+    """A network, secret, config or service that must exist, as the body of its create request.
+
+    `name` is the full name in the cluster (`web_api`); `stack` is None for what swarm.yaml itself declares.
+    `spec` refers to other objects by name: `Networks[].Target` is a network name, `Secrets[]` and `Configs[]`
+    have no ids yet, as a `docker stack deploy` has it before it looks them up. A secret's or config's `Data`
+    is base64, and is left out of every repr.
+    """
+
+    kind: Kind
+    name: str
+    stack: str | None
+    spec: JsonObject = field(repr=False)
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalReference:
+    """An object that a stack uses and does not declare; it must exist before the stack is applied."""
+
+    kind: Kind
+    name: str
+    stack: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNode:
+    """A node that swarm.yaml lists. `selector` is a hostname, or an id when `by_id`. None means: not ours to say."""
+
+    selector: str
+    by_id: bool
+    role: NodeRole | None
+    availability: str | None
+    labels: Mapping[str, str] | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """How often join tokens are renewed, in seconds; None means never by itself."""
+
+    worker_every_s: float | None = None
+    manager_every_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the controller may do by itself."""
+
+    drift: DriftMode = DriftMode.HEAL
+    prune: bool = False
+    """Remove what this repository created and no longer declares. Off unless asked for: a deletion is no default."""
+    max_delete_percent: int = 50
+    """Of the owned objects, how many one plan may remove. More than that is blocked as a likely mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack that the repository declares. `path` is its first file; `depends_on` are stack names."""
+
+    name: str
+    path: str
+    depends_on: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Everything that one Revision asks for, each with the file and line it came from.
+
+    `cluster` is metadata.name, "" when a lone stack file was loaded: then nodes, settings and other stacks
+    are nobody's business. `settings` is a partial ClusterSpec, only the fields that swarm.yaml gives
+    ({"Orchestration": {"TaskHistoryRetentionLimit": 5}}); `settings_places` has the place of each, keyed by
+    its dotted path. `stacks` are in the order of the file.
+    """
+
+    cluster: str
+    revision: str
+    commit: str | None
+    stacks: tuple[Stack, ...] = ()
+    objects: tuple[DesiredObject, ...] = ()
+    externals: tuple[ExternalReference, ...] = ()
+    nodes: tuple[DesiredNode, ...] = ()
+    settings: JsonObject = field(default_factory=dict)
+    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    join_tokens: TokenPolicy = TokenPolicy()
+    policy: Policy = Policy()
+    warnings: tuple[Problem, ...] = ()
+
+    def of_kind(self, kind: Kind) -> tuple[DesiredObject, ...]:
+        """Return the objects of one kind, in the order declared."""
+        return tuple(wanted for wanted in self.objects if wanted.kind is kind)

@@ -1,0 +1,133 @@
+"""How everything that can go wrong is told: a stable code, what happened, why, and what to do."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class ExitCode(enum.IntEnum):
+    """What a swarmctl command ends with."""
+
+    OK = 0
+    ERROR = 1
+    CHANGES = 2  # `diff` only: it worked, and there is something to apply
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class ErrorCode(enum.StrEnum):
+    """Stable names of errors. docs/errors.md has one section for each, which a test checks."""
+
+    # usage and settings
+    USAGE = "usage"
+    BAD_SETTING = "bad-setting"
+    INTERNAL = "internal"
+    INTERRUPTED = "interrupted"
+    # where manifests come from
+    PATH_NOT_FOUND = "path-not-found"
+    FILE_NOT_FOUND = "file-not-found"
+    FILE_UNREADABLE = "file-unreadable"
+    FILE_TOO_LARGE = "file-too-large"
+    PATH_ESCAPES = "path-escapes"
+    NOT_A_GIT_REPOSITORY = "not-a-git-repository"
+    REVISION_NOT_FOUND = "revision-not-found"
+    GIT_FAILED = "git-failed"
+    # what manifests say
+    NOT_UTF8 = "not-utf8"
+    YAML_SYNTAX = "yaml-syntax"
+    YAML_DUPLICATE_KEY = "yaml-duplicate-key"
+    YAML_TOO_COMPLEX = "yaml-too-complex"
+    WRONG_TYPE = "wrong-type"
+    UNKNOWN_KEY = "unknown-key"
+    MISSING_KEY = "missing-key"
+    INVALID_VALUE = "invalid-value"
+    UNSUPPORTED_KEY = "unsupported-key"
+    UNSUPPORTED_VERSION = "unsupported-version"
+    BAD_INTERPOLATION = "bad-interpolation"
+    UNDEFINED_REFERENCE = "undefined-reference"
+    DUPLICATE_OBJECT = "duplicate-object"
+    DEPENDENCY_CYCLE = "dependency-cycle"
+    # the cluster
+    ENGINE_UNREACHABLE = "engine-unreachable"
+    ENGINE_API_TOO_OLD = "engine-api-too-old"
+    CONTEXT_NOT_FOUND = "context-not-found"
+    NOT_IN_A_SWARM = "not-in-a-swarm"
+    NOT_A_MANAGER = "not-a-manager"
+    SWARM_UNAVAILABLE = "swarm-unavailable"
+    STALE_VERSION = "stale-version"
+    OBJECT_NOT_FOUND = "object-not-found"
+    NAME_CONFLICT = "name-conflict"
+    OBJECT_IN_USE = "object-in-use"
+    REQUEST_REFUSED = "request-refused"
+    NOT_UPDATABLE = "not-updatable"
+    # planning and applying
+    PLAN_BLOCKED = "plan-blocked"
+    APPLY_FAILED = "apply-failed"
+    NOT_CONFIRMED = "not-confirmed"
+    NOT_CONVERGED = "not-converged"
+    # the embedded swarm
+    EMBEDDED_NOT_RUNNING = "embedded-not-running"
+    EMBEDDED_ALREADY_RUNNING = "embedded-already-running"
+    EMBEDDED_FAILED = "embedded-failed"
+
+
+class Severity(enum.StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something is written: a file of the repository, and a spot in it.
+
+    `line` and `column` count from 1; 0 means the file as a whole. `key_path` is dotted, as in
+    `services.web.ports[0]`, and empty for the document itself.
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+    key_path: str = ""
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, as a value, so that all of them can be reported at once.
+
+    `what` is a sentence; `why` and `hint` are sentences or empty. None of them ever holds a secret's value.
+    """
+
+    code: ErrorCode
+    what: str
+    why: str = ""
+    hint: str = ""
+    place: Place | None = None
+    severity: Severity = Severity.ERROR
+
+
+class SwarmctlError(Exception):
+    """An error that a user reads. Raised at a room's door; everything below it is chained as the cause."""
+
+    def __init__(
+        self, code: ErrorCode, what: str, *, why: str = "", hint: str = "", place: Place | None = None
+    ) -> None:
+        super().__init__(what)
+        self.problems: tuple[Problem, ...] = (Problem(code, what, why, hint, place),)
+
+    @property
+    def code(self) -> ErrorCode:
+        """The code of the first problem."""
+        return self.problems[0].code
+
+    @classmethod
+    def from_problems(cls, problems: tuple[Problem, ...]) -> SwarmctlError:
+        """Return one error that carries them all; `problems` must not be empty."""
+        first = problems[0]
+        error = cls(first.code, first.what, why=first.why, hint=first.hint, place=first.place)
+        error.problems = problems
+        return error

@@ -1,0 +1,19 @@
+"""Events that a cluster sends. They wake a reader; each pass then reads the whole state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEvent:
+    """Something changed: `kind` is the Engine API's Type, `action` its Action (create, update, remove).
+
+    `at` is seconds since the epoch by the engine's clock.
+    """
+
+    kind: str
+    action: str
+    object_id: str
+    name: str
+    at: float

@@ -1,0 +1,25 @@
+"""The labels by which Swarm tools, and we, recognise objects.
+
+All of ours sit on the service, network, secret or config, never on a container: a change of a service's own
+label restarts no task (swarmkit's "dirty" test looks at the task template and the endpoint only).
+"""
+
+from __future__ import annotations
+
+STACK_NAMESPACE = "com.docker.stack.namespace"
+"""The stack an object belongs to. `docker stack deploy` sets it, and so do we."""
+
+STACK_IMAGE = "com.docker.stack.image"
+"""The image as the stack file writes it, before a registry pinned a digest to it."""
+
+OWNER = "io.swarmctl.owner"
+"""The cluster name (metadata.name) whose repository created or last changed the object. What lacks it is never pruned."""
+
+LOGICAL_NAME = "io.swarmctl.name"
+"""On a secret or config with a hashed name: the name the stack file gives it."""
+
+CONTENT = "io.swarmctl.content"
+"""On a secret: a short, slow, salted hash of its content, which Swarm never gives back."""
+
+OURS = frozenset({OWNER, LOGICAL_NAME, CONTENT})
+"""Labels that a comparison ignores: a `docker stack deploy` of the same file drops them, which is no drift."""

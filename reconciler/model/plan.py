@@ -1,0 +1,118 @@
+"""A Plan: the writes that bring a cluster to what a Revision asks for, as an immutable value."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.objects import Kind
+
+
+class Absent:
+    """The old or new value of a field that is not there, which null is not."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+class ActionType(enum.StrEnum):
+    """What an Action does to its object, by Terraform's words."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+class TaskEffect(enum.StrEnum):
+    """What an Action does to running tasks."""
+
+    NONE = "no task restarts"
+    START = "tasks start"
+    STOP = "tasks stop"
+    SCALE = "tasks start or stop"
+    ROLLING = "rolling restart"
+    MOVE = "tasks move"
+    RERUN = "the job runs again"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that differs. `path` is dotted, from the spec's root (`TaskTemplate.ContainerSpec.Image`).
+
+    `sensitive` values must not be shown; `old` and `new` then hold a short hash at most.
+    """
+
+    path: str
+    old: JsonValue | Absent
+    new: JsonValue | Absent
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One write to the cluster.
+
+    `id` is unique in its plan (`service.web_api`); `after` are ids of actions that must have succeeded before.
+    `object_id`, `version` and `read_spec` are what was observed, for compare-and-swap; None or 0 on creation.
+    `spec` is the whole body to send, None on deletion: secrets, configs and networks stand in it by name, and
+    whoever carries it out fills in ids, which may only come to exist on the way.
+    `rotate_tokens` are the roles whose join token a swarm action renews.
+    """
+
+    id: str
+    type: ActionType
+    kind: Kind
+    name: str
+    stack: str | None
+    reason: str
+    effect: TaskEffect
+    effect_text: str
+    changes: tuple[Change, ...] = ()
+    after: tuple[str, ...] = ()
+    object_id: str | None = None
+    version: int = 0
+    spec: JsonObject | None = field(default=None, repr=False)
+    read_spec: JsonObject | None = field(default=None, repr=False)
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Something that ought to be done and is not, with the reason."""
+
+    id: str
+    problem: Problem
+
+    @property
+    def code(self) -> ErrorCode:
+        return self.problem.code
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered Actions for one Revision against one ActualState, what is Blocked, and what to know besides.
+
+    No action and nothing blocked means that the cluster is what the repository asks for.
+    """
+
+    revision: str
+    commit: str | None
+    endpoint: str
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    notes: tuple[Problem, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.actions and not self.blocked
+
+    def count(self, *types: ActionType) -> int:
+        """Return how many actions are of one of `types`."""
+        return sum(1 for action in self.actions if action.type in types)

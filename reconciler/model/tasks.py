@@ -1,0 +1,88 @@
+"""Tasks as the Engine API shows them. A Task runs once, on one Node; it is replaced, never restarted."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.json import JsonObject, dig
+
+
+class TaskState(enum.IntEnum):
+    """Only grows: of two reports the greater is right, whatever order they arrive in.
+
+    Gaps leave room for states between. Names in lower case are the API's. (swarmkit api/types.proto)
+    """
+
+    NEW = 0
+    PENDING = 64
+    ASSIGNED = 192
+    ACCEPTED = 256
+    PREPARING = 320
+    READY = 384
+    STARTING = 448
+    RUNNING = 512
+    COMPLETE = 576
+    SHUTDOWN = 640
+    FAILED = 704
+    REJECTED = 768
+    REMOVE = 800
+    ORPHANED = 832
+
+    @classmethod
+    def parse(cls, name: str) -> TaskState:
+        """Return the state that the API calls `name`; an unknown name counts as NEW."""
+        return _BY_NAME.get(name, cls.NEW)
+
+    @property
+    def api_name(self) -> str:
+        return self.name.lower()
+
+
+_BY_NAME = {state.name.lower(): state for state in TaskState} | {"allocated": TaskState.PENDING}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTask:
+    """One task. `slot` is 0 for a global service's task; `node_id` is "" while unassigned.
+
+    `up_to_date` says that the task runs what its service asks for now (the API's `_up-to-date` filter).
+    `timestamp` is the API's text of when `state` was reached.
+    """
+
+    id: str
+    service_id: str
+    node_id: str
+    slot: int
+    state: TaskState
+    desired_state: TaskState
+    up_to_date: bool
+    message: str
+    error: str
+    timestamp: str
+    raw: JsonObject = field(repr=False)
+
+    @classmethod
+    def from_api(cls, raw: JsonObject, *, up_to_date: bool) -> ObservedTask:
+        """Return the task that `GET /tasks` describes."""
+        status: dict[str, Any] = raw.get("Status") or {}
+        return cls(
+            id=raw["ID"],
+            service_id=raw.get("ServiceID", ""),
+            node_id=raw.get("NodeID", ""),
+            slot=raw.get("Slot", 0),
+            state=TaskState.parse(status.get("State", "")),
+            desired_state=TaskState.parse(raw.get("DesiredState", "")),
+            up_to_date=up_to_date,
+            message=status.get("Message", ""),
+            error=status.get("Err", ""),
+            timestamp=status.get("Timestamp", ""),
+            raw=raw,
+        )
+
+    @property
+    def exit_code(self) -> int | None:
+        """The process's exit code once it has ended, else None."""
+        code = dig(self.raw, "Status", "ContainerStatus", "ExitCode")
+        return code if isinstance(code, int) and self.state > TaskState.RUNNING else None

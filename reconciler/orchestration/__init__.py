@@ -1,0 +1,1 @@
+"""The embedded swarm's brain: tables and time in, Commands out. Pure."""

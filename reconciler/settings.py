@@ -1,0 +1,105 @@
+"""All settings, parsed once into frozen values. Nobody else reads the environment."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """Which engine to talk to, by the docker CLI's own rules and variables."""
+
+    host: str | None = None
+    """unix://PATH, tcp://HOST:PORT or ssh://USER@HOST (DOCKER_HOST, or --host). None: ask the context."""
+    context: str | None = None
+    """A docker context's name (DOCKER_CONTEXT, or --context). None: the current one of the docker configuration."""
+    tls_verify: bool = False
+    """Verify a tcp host against `cert_path`/ca.pem (DOCKER_TLS_VERIFY). Contexts bring their own."""
+    cert_path: str | None = None
+    """Folder of ca.pem, cert.pem and key.pem (DOCKER_CERT_PATH). None: `config_dir`."""
+    config_dir: str = ""
+    """The docker configuration's folder, with config.json and contexts/ (DOCKER_CONFIG). Default ~/.docker."""
+    request_timeout_s: float = 60.0
+    """Seconds for one request (SWARMCTL_REQUEST_TIMEOUT). dockerd itself gives up on a lost quorum after 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that the environment says."""
+
+    endpoint: EndpointSettings
+    environment: Mapping[str, str] = field(repr=False)
+    """The whole process environment: what `${NAME}` in a stack file is taken from, as docker stack deploy does."""
+    home: str
+    """What `~` means in a stack file."""
+    data_dir: str
+    """Where the embedded swarm keeps its socket and its tasks' folders (SWARMCTL_DATA_DIR)."""
+    parallel_writes: int = 8
+    """How many independent actions are carried out at once (SWARMCTL_PARALLEL). A manager commits one at a time."""
+    color: bool | None = None
+    """Colour: None asks the terminal; NO_COLOR switches it off, FORCE_COLOR on."""
+
+
+def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise SwarmctlError(
+            ErrorCode.BAD_SETTING,
+            f"{name} is not a positive number.",
+            why=f"Its value is {text!r}.",
+            hint=f"Unset {name}, or set it to a number such as {default:g}.",
+        )
+    return number
+
+
+def _color(environment: Mapping[str, str]) -> bool | None:
+    if environment.get("NO_COLOR"):
+        return False
+    return True if environment.get("FORCE_COLOR") else None
+
+
+def _data_dir(environment: Mapping[str, str]) -> str:
+    if chosen := environment.get("SWARMCTL_DATA_DIR"):
+        return chosen
+    if state := environment.get("XDG_STATE_HOME"):
+        return str(Path(state) / "swarmctl")
+    if home := environment.get("HOME"):
+        return str(Path(home) / ".local" / "state" / "swarmctl")
+    return str(Path(tempfile.gettempdir()) / f"swarmctl-{os.getuid()}")
+
+
+def read(environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of `environment`, the process's own by default.
+
+    Raises SwarmctlError (bad-setting) for a value that makes no sense.
+    """
+    env = dict(os.environ if environment is None else environment)
+    home = env.get("HOME") or str(Path("~").expanduser())
+    endpoint = EndpointSettings(
+        host=env.get("DOCKER_HOST") or None,
+        context=env.get("DOCKER_CONTEXT") or None,
+        tls_verify=bool(env.get("DOCKER_TLS_VERIFY")),
+        cert_path=env.get("DOCKER_CERT_PATH") or None,
+        config_dir=env.get("DOCKER_CONFIG") or str(Path(home) / ".docker"),
+        request_timeout_s=_positive(env, "SWARMCTL_REQUEST_TIMEOUT", 60.0),
+    )
+    return Settings(
+        endpoint=endpoint,
+        environment=env,
+        home=home,
+        data_dir=_data_dir(env),
+        parallel_writes=int(_positive(env, "SWARMCTL_PARALLEL", 8)),
+        color=_color(env),
+    )
