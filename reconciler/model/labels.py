@@ -13,7 +13,7 @@ STACK_IMAGE = "com.docker.stack.image"
 """The image as the stack file writes it, before a registry pinned a digest to it."""
 
 OWNER = "io.swarmctl.owner"
-"""The cluster name (metadata.name) whose repository created or last changed the object. What lacks it is never pruned."""
+"""The cluster name (metadata.name) whose repository last wrote the object. What lacks it is never pruned."""
 
 LOGICAL_NAME = "io.swarmctl.name"
 """On a secret or config with a hashed name: the name the stack file gives it."""
