@@ -1,0 +1,39 @@
+"""The planner: all choices are made here, and nothing chooses after it."""
+
+from __future__ import annotations
+
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
+from reconciler.model.plan import Plan
+from reconciler.planning.contents import plan_contents
+from reconciler.planning.context import Context, Draft
+from reconciler.planning.networks import plan_networks
+from reconciler.planning.prune import plan_prune
+from reconciler.planning.services import plan_services
+from reconciler.planning.topology import plan_nodes, plan_swarm
+
+
+def plan(desired: DesiredState, actual: ActualState) -> Plan:
+    """Return the writes that bring `actual` to what `desired` asks for; change nothing.
+
+    Actions come in an order in which they may be carried out one by one; `Action.after` says which really have
+    to wait, and the others may go out together. What ought to be done and can't is in `Plan.blocked`, each with its
+    reason. `Plan.notes` holds what a user should know and no plan can change. No action and nothing blocked means
+    that the cluster is what the repository asks for; a plan made after this one converged is such a plan.
+    """
+    context = Context.of(desired, actual)
+    draft = Draft()
+    plan_swarm(context, draft)
+    plan_nodes(context, draft)
+    plan_networks(context, draft)
+    real_names = plan_contents(context, draft)
+    plan_services(context, draft, real_names)
+    plan_prune(context, draft, real_names)
+    return Plan(
+        revision=desired.revision,
+        commit=desired.commit,
+        endpoint=actual.endpoint,
+        actions=tuple(draft.actions),
+        blocked=tuple(draft.blocked),
+        notes=(*desired.warnings, *draft.notes),
+    )

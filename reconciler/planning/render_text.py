@@ -1,0 +1,136 @@
+"""A Plan as people read it in a terminal, in Terraform's layout. Plain text; whoever prints it may colour it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+
+from reconciler.model.errors import Problem
+from reconciler.model.json import JsonValue
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Plan, TaskEffect
+
+SYMBOLS = {
+    ActionType.CREATE: "+",
+    ActionType.UPDATE: "~",
+    ActionType.REPLACE: "-/+",
+    ActionType.DELETE: "-",
+}
+
+LEGEND = {
+    ActionType.CREATE: "create",
+    ActionType.UPDATE: "update in place",
+    ActionType.REPLACE: "destroy and then create replacement",
+    ActionType.DELETE: "destroy",
+}
+
+FUTURE = {
+    ActionType.CREATE: "will be created",
+    ActionType.UPDATE: "will be updated in place",
+    ActionType.REPLACE: "must be replaced",
+    ActionType.DELETE: "will be destroyed",
+}
+
+SENSITIVE = "(sensitive value)"
+VALUE_CHARACTERS_MAX = 160
+"""A longer value is cut in the text; `--format json` has it whole."""
+
+NO_CHANGES = "No changes."
+
+
+def render(plan: Plan) -> str:
+    """Return the whole plan as text that ends in a newline."""
+    lines: list[str] = []
+    for note in plan.notes:
+        lines += [*problem_lines(note, "Note"), ""]
+    if plan.is_empty:
+        lines.append(f"{NO_CHANGES} The swarm at {plan.endpoint} is what {plan.revision} asks for.")
+        return "\n".join(lines) + "\n"
+    if plan.actions:
+        lines += [f"swarmctl compared {plan.revision} with the swarm at {plan.endpoint}.", *_legend(plan), ""]
+        lines += ["swarmctl will perform the following actions:", ""]
+        for action in plan.actions:
+            lines += [*_action_lines(action), ""]
+    for blocked in plan.blocked:
+        lines += [*problem_lines(blocked.problem, "Blocked"), ""]
+    lines.append(totals(plan))
+    return "\n".join(lines) + "\n"
+
+
+def totals(plan: Plan) -> str:
+    """Return the line that counts a plan; a replacement counts as one to add and one to destroy."""
+    add = plan.count(ActionType.CREATE, ActionType.REPLACE)
+    change = plan.count(ActionType.UPDATE)
+    destroy = plan.count(ActionType.DELETE, ActionType.REPLACE)
+    blocked = f" {len(plan.blocked)} blocked." if plan.blocked else ""
+    return f"Plan: {add} to add, {change} to change, {destroy} to destroy.{blocked}"
+
+
+def problem_lines(problem: Problem, title: str) -> Iterator[str]:
+    """Yield a problem as lines: its title, place and sentence, then why and what to do, indented."""
+    place = f" {problem.place}" if problem.place else ""
+    yield f"{title}: {problem.what} [{problem.code}]{place}"
+    if problem.why:
+        yield f"  why:  {problem.why}"
+    if problem.hint:
+        yield f"  hint: {problem.hint}"
+
+
+def _legend(plan: Plan) -> Iterator[str]:
+    used = [kind for kind in ActionType if plan.count(kind)]
+    yield "Actions are indicated with the following symbols:"
+    for kind in used:
+        yield f"{SYMBOLS[kind]:>4} {LEGEND[kind]}"
+
+
+def _action_lines(action: Action) -> Iterator[str]:
+    place = f"  ({action.place})" if action.place else ""
+    yield f"  # {action.kind}.{action.name} {FUTURE[action.type]}: {action.reason}{place}"
+    if action.effect is not TaskEffect.NONE or action.kind is Kind.SERVICE:
+        yield f"  # effect: {action.effect_text}"
+    symbol = SYMBOLS[action.type]
+    opening = f'{symbol:>3} {action.kind} "{action.name}"'
+    if not action.changes:
+        yield opening
+        return
+    yield opening + " {"
+    for change in action.changes:
+        yield from _change_lines(change, created=action.type is ActionType.CREATE)
+    yield "    }"
+
+
+def _change_lines(change: Change, *, created: bool) -> Iterator[str]:
+    new, old = shown(change.new, change), shown(change.old, change)
+    if created or change.old is ABSENT:
+        yield f"      + {change.path} = {new}"
+    elif change.new is ABSENT:
+        yield f"      - {change.path} = {old} -> null"
+    elif _is_text_block(change):
+        yield f"      ~ {change.path} ="
+        yield from (f"          {line}" for line in _line_differences(str(change.old), str(change.new)))
+    else:
+        yield f"      ~ {change.path} = {old} -> {new}"
+
+
+def shown(value: JsonValue | Absent, change: Change) -> str:
+    """Return a value as the plan's text has it: JSON, cut when long; never what is sensitive."""
+    if value is ABSENT:
+        return "null"
+    if change.sensitive:
+        return SENSITIVE
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    if len(text) > VALUE_CHARACTERS_MAX:
+        return f"{text[:VALUE_CHARACTERS_MAX]}… ({len(text)} characters)"
+    return text
+
+
+def _is_text_block(change: Change) -> bool:
+    both = (change.old, change.new)
+    return not change.sensitive and all(isinstance(one, str) for one in both) and any("\n" in str(one) for one in both)
+
+
+def _line_differences(old: str, new: str) -> Iterator[str]:
+    context_lines = 2
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=context_lines)
+    yield from (line for line in lines if not line.startswith(("---", "+++")))
