@@ -77,7 +77,9 @@ def _rolling(spec: JsonObject, running: int) -> str:
 
 
 def _scale(change: Change | None) -> str:
-    assert change is not None and isinstance(change.old, int) and isinstance(change.new, int)
+    assert change is not None
+    assert isinstance(change.old, int)
+    assert isinstance(change.new, int)
     before, after = change.old, change.new
     moved = abs(after - before)
     return f"scale {before} -> {after}, {_tasks(moved)} {_verb(moved, 'start' if after > before else 'stop')}"

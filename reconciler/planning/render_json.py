@@ -12,7 +12,7 @@ FORMAT_VERSION = 1
 
 
 def render(plan: Plan) -> JsonObject:
-    """Return the plan as a JSON object: format_version, revision, commit, endpoint, actions, blocked, notes, summary."""
+    """Return the plan as a JSON object of format FORMAT_VERSION."""
     return {
         "format_version": FORMAT_VERSION,
         "revision": plan.revision,

@@ -1,0 +1,60 @@
+"""What an apply tells while it runs, and what it has to say at the end. Values only; the CLI draws them."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.controller.assess import Assessment
+from reconciler.model.errors import Problem
+from reconciler.model.plan import Action, Plan
+
+
+class ActionStatus(enum.StrEnum):
+    """Where one action stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionProgress:
+    """One action moved on. `problem` is set when it FAILED or was SKIPPED."""
+
+    action: Action
+    status: ActionStatus
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesProgress:
+    """Where the awaited services stand now, and for how many seconds we have waited."""
+
+    assessments: tuple[Assessment, ...]
+    waited_s: float
+
+
+Progress = ActionProgress | ServicesProgress
+Report = Callable[[Progress], None]
+"""Takes each step as it happens. It must not raise, and not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """How an apply ended: one entry for each action of `plan`, and the last look at each awaited service.
+
+    `timed_out` says that waiting was given up.
+    """
+
+    plan: Plan
+    actions: tuple[ActionProgress, ...]
+    services: tuple[Assessment, ...] = ()
+    timed_out: bool = False
+
+    def count(self, status: ActionStatus) -> int:
+        """Return how many actions ended in `status`."""
+        return sum(1 for one in self.actions if one.status is status)
