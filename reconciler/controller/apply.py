@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from reconciler.controller.convergence import await_convergence
 from reconciler.controller.ports import Cluster
-from reconciler.controller.progress import ActionProgress, ActionStatus, ApplyResult, Report
 from reconciler.controller.write import Ids, carry_out
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ async def apply(
     if not options.wait:
         return ApplyResult(plan, results)
     awaited = services_to_await(plan, actual, results)
-    outcome = await await_convergence(cluster, awaited, options.timeout_s, report)
+    try:
+        outcome = await await_convergence(cluster, awaited, options.timeout_s, report)
+    except SwarmctlError as error:
+        return ApplyResult(plan, results, lost=error.problems[0])
     return ApplyResult(plan, results, outcome.assessments, outcome.timed_out)
 
 
@@ -79,14 +82,17 @@ class _Run:
         """Wait for a service's tasks where another action depends on them; nobody else has to."""
         if not (self.options.wait and action.id in self.needed and starts_tasks(action)):
             return ActionStatus.DONE, None
-        outcome = await await_convergence(self.cluster, (action.name,), self.options.timeout_s, self.report)
+        try:
+            outcome = await await_convergence(self.cluster, (action.name,), self.options.timeout_s, self.report)
+        except SwarmctlError as error:
+            return ActionStatus.FAILED, error.problems[0]
         if outcome.converged:
             return ActionStatus.DONE, None
         last = outcome.assessments[0]
         return ActionStatus.FAILED, Problem(
             ErrorCode.NOT_CONVERGED,
             f"Service {action.name} has {last.running} of {last.wanted} tasks running, and others depend on it.",
-            why=last.message or "It timed out." if outcome.timed_out else last.message or last.verdict.value,
+            why=last.message or ("it timed out" if outcome.timed_out else last.verdict.value),
             hint=f"Look at `docker service ps {action.name}`, mend the stack and apply again.",
             place=action.place,
         )

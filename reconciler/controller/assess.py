@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
 from reconciler.model.objects import ObservedObject
+from reconciler.model.progress import Assessment, Verdict
 from reconciler.model.tasks import ObservedTask, TaskState
-
-
-class Verdict(enum.StrEnum):
-    """Where a service stands. All but PROGRESSING are ends: waiting longer changes nothing."""
-
-    CONVERGED = "converged"
-    PROGRESSING = "progressing"
-    PAUSED = "update paused"
-    ROLLED_BACK = "rolled back"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """One service at one moment. `wanted` and `running` count tasks (for jobs: completions to reach and reached).
-
-    `task_ids` are the tasks that count as running, for telling a stable service from one that keeps crashing.
-    `message` says what is being waited for or what went wrong, with the newest task's own error; "" when nothing did.
-    """
-
-    service: str
-    verdict: Verdict
-    running: int
-    wanted: int
-    message: str = ""
-    task_ids: frozenset[str] = frozenset()
-
 
 UPDATE_RUNS = ("updating", "rollback_started")
 UPDATE_STUCK = ("paused", "rollback_paused")

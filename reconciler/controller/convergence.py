@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from reconciler.controller.assess import Assessment, Verdict, assess, monitor_s
+from reconciler.controller.assess import assess, monitor_s
 from reconciler.controller.ports import Cluster
-from reconciler.controller.progress import Report, ServicesProgress
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind
+from reconciler.model.progress import Assessment, Report, ServicesProgress, Verdict
 
 POLL_S = 0.25
 """Seconds between looks. Swarm sends no event for a task, so there is nothing to be woken by."""

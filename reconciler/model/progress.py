@@ -6,9 +6,34 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.controller.assess import Assessment
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Action, Plan
+
+
+class Verdict(enum.StrEnum):
+    """Where a service stands. All but PROGRESSING are ends: waiting longer changes nothing."""
+
+    CONVERGED = "converged"
+    PROGRESSING = "progressing"
+    PAUSED = "update paused"
+    ROLLED_BACK = "rolled back"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """One service at one moment. `wanted` and `running` count tasks (for jobs: completions to reach and reached).
+
+    `task_ids` are the tasks that count as running, for telling a stable service from one that keeps crashing.
+    `message` says what is being waited for or what went wrong, with the newest task's own error; "" when nothing did.
+    """
+
+    service: str
+    verdict: Verdict
+    running: int
+    wanted: int
+    message: str = ""
+    task_ids: frozenset[str] = frozenset()
 
 
 class ActionStatus(enum.StrEnum):
@@ -54,6 +79,8 @@ class ApplyResult:
     actions: tuple[ActionProgress, ...]
     services: tuple[Assessment, ...] = ()
     timed_out: bool = False
+    lost: Problem | None = None
+    """Why waiting had to end without an answer: the endpoint went away."""
 
     def count(self, status: ActionStatus) -> int:
         """Return how many actions ended in `status`."""
