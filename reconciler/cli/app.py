@@ -1,0 +1,102 @@
+"""The swarmctl command as a whole: its verbs, and how each way of failing ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+
+from reconciler import __version__
+from reconciler.cli import deploy, embedded, manifests, status
+from reconciler.cli.ports import Outside
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
+
+
+def build(outside: Outside, terminal: Terminal) -> typer.Typer:
+    """Return the command line application."""
+    app = typer.Typer(
+        name="swarmctl",
+        help="Docker Swarm mode, declared in Git: check, plan and apply what a repository asks for.",
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(
+        version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    ) -> None:
+        if version:
+            terminal.say(f"swarmctl {__version__}")
+            raise typer.Exit
+
+    for part in (manifests, deploy, status, embedded):
+        part.register(app, outside, terminal)
+    return app
+
+
+def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Every failure becomes a message; none becomes a traceback.
+
+    Wrong usage ends with 1, not with the 2 that is usual for it: `diff` says "there are changes" with 2.
+    """
+    try:
+        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except SwarmctlError as error:
+        terminal.problems(error.problems)
+        if len(error.problems) > 1:
+            terminal.note(f"{len(error.problems)} problems. Nothing was changed.", "bold")
+        return ExitCode.ERROR
+    except click.exceptions.NoArgsIsHelpError as error:
+        terminal.say(error.format_message())
+        return ExitCode.OK
+    except click.ClickException as error:
+        terminal.problems([_usage(error)])
+        return ExitCode.ERROR
+    except (KeyboardInterrupt, click.Abort):
+        terminal.problems([_interrupted()])
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
+        return ExitCode.ERROR
+    except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
+        terminal.problems([_internal(error)])
+        return ExitCode.ERROR
+    return int(code or ExitCode.OK)
+
+
+def _usage(error: click.ClickException) -> Problem:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "swarmctl"
+    return Problem(ErrorCode.USAGE, error.format_message(), hint=f"See `{command} --help`.")
+
+
+def _interrupted() -> Problem:
+    return Problem(
+        ErrorCode.INTERRUPTED,
+        "Interrupted.",
+        why="What was under way may have been carried out; nothing further was begun.",
+        hint="Run the command again: it plans with what the swarm is now, and goes on from there.",
+    )
+
+
+def _internal(error: BaseException) -> Problem:
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else "?"
+    # The message of an unknown error may quote what it was given, a secret for one: only its kind and place are told.
+    return Problem(
+        ErrorCode.INTERNAL,
+        "swarmctl itself has failed.",
+        why=f"{type(error).__name__} at {where}.",
+        hint="Please report this with the command and the manifests that led to it.",
+    )

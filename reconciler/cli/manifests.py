@@ -1,0 +1,94 @@
+"""validate, render, schema: what the files say, without any cluster."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from typing import Annotated
+
+import typer
+import yaml
+
+from reconciler.cli.options import Format, FormatOption, PathArgument, RevisionOption, StackNameOption, source
+from reconciler.cli.ports import Outside
+from reconciler.cli.terminal import Terminal
+from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind
+
+SENSITIVE = "(sensitive value)"
+
+
+class SchemaName(enum.StrEnum):
+    CLUSTER = "cluster"
+    STACK = "stack"
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the commands to `app`."""
+
+    @app.command()
+    def validate(path: PathArgument = ".", revision: RevisionOption = None, stack_name: StackNameOption = None) -> None:
+        """Check the manifests: every problem at once, each with its place. Needs no cluster."""
+        desired = outside.load(source(path, revision, stack_name))
+        terminal.problems(desired.warnings)
+        terminal.say(f"Valid: {_counts(desired)} ({desired.revision}).", "green")
+
+    @app.command()
+    def render(
+        path: PathArgument = ".",
+        revision: RevisionOption = None,
+        stack_name: StackNameOption = None,
+        output: FormatOption = Format.TEXT,
+    ) -> None:
+        """Print what the manifests ask for, as Docker Engine API objects (YAML, or JSON). Secrets are left out."""
+        desired = outside.load(source(path, revision, stack_name))
+        terminal.problems(desired.warnings)
+        document = rendered(desired)
+        if output is Format.JSON:
+            terminal.json(document)
+        else:
+            text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+            terminal.out.file.write(text)
+
+    @app.command()
+    def schema(name: Annotated[SchemaName, typer.Argument(help="Which file the schema is for.")]) -> None:
+        """Print the JSON Schema of swarm.yaml or of a stack file, for editors."""
+        terminal.json(outside.schema(name.value))
+
+
+def _counts(desired: DesiredState) -> str:
+    kinds = Counter(wanted.kind for wanted in desired.objects)
+    parts = [(len(desired.stacks), "stack"), *((kinds[kind], kind.value) for kind in Kind if kinds[kind])]
+    if desired.nodes:
+        parts.append((len(desired.nodes), "node"))
+    return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in parts if count) or (
+        "nothing declared"
+    )
+
+
+def rendered(desired: DesiredState) -> JsonObject:
+    """Return a DesiredState as a JSON object: cluster, settings, nodes, then the objects of each kind by name."""
+    document: JsonObject = {"cluster": desired.cluster, "revision": desired.revision}
+    if desired.settings:
+        document["settings"] = desired.settings
+    if desired.nodes:
+        document["nodes"] = [
+            {
+                "id" if node.by_id else "hostname": node.selector,
+                **({"role": node.role.value} if node.role else {}),
+                **({"availability": node.availability} if node.availability else {}),
+                **({"labels": dict(node.labels)} if node.labels is not None else {}),
+            }
+            for node in desired.nodes
+        ]
+    for kind in (Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE):
+        if objects := desired.of_kind(kind):
+            document[f"{kind.value}s"] = {wanted.name: _shown(wanted) for wanted in objects}
+    return document
+
+
+def _shown(wanted: DesiredObject) -> JsonObject:
+    if wanted.kind is Kind.SECRET and "Data" in wanted.spec:
+        return {**wanted.spec, "Data": SENSITIVE}
+    return wanted.spec

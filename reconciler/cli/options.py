@@ -1,0 +1,91 @@
+"""Options that several commands share, and what they make of the settings."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.ports import Outside, Source
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.settings import EndpointSettings
+
+
+class Backend(enum.StrEnum):
+    DOCKER = "docker"
+    EMBEDDED = "embedded"
+
+
+class Format(enum.StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+PathArgument = Annotated[str, typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, or one stack file.")]
+OptionalPath = Annotated[
+    str | None, typer.Argument(metavar="[PATH]", help="Compare with this folder or stack file as well.")
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option("--revision", "-r", help="Commit, branch or tag of the repository that PATH is in.", metavar="REV"),
+]
+StackNameOption = Annotated[
+    str | None, typer.Option("--stack-name", help="What the stack of a lone stack file is called.", metavar="NAME")
+]
+HostOption = Annotated[
+    str | None,
+    typer.Option("--host", "-H", help="unix://PATH, tcp://HOST:PORT or ssh://USER@HOST.", metavar="URL"),
+]
+ContextOption = Annotated[str | None, typer.Option("--context", "-c", help="Docker context to use.", metavar="NAME")]
+BackendOption = Annotated[
+    Backend | None,
+    typer.Option("--backend", "-b", help="A Docker Swarm (the default), or the embedded swarm of `swarmctl up`."),
+]
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print.")]
+DataDirOption = Annotated[str | None, typer.Option("--data-dir", help="Folder of the embedded swarm.", metavar="DIR")]
+
+
+def source(path: str, revision: str | None, stack_name: str | None) -> Source:
+    """Return which manifests the options mean."""
+    return Source(path, revision, stack_name)
+
+
+def endpoint(outside: Outside, host: str | None, context: str | None, backend: Backend | None) -> EndpointSettings:
+    """Return which engine the options mean. A flag beats every variable, as in the docker CLI."""
+    if host and context:
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            "--host and --context both say which engine to use.",
+            hint="Give one of them.",
+        )
+    base = outside.settings.endpoint
+    if backend is Backend.EMBEDDED:
+        if host or context:
+            raise SwarmctlError(
+                ErrorCode.USAGE,
+                "--backend embedded knows its own address.",
+                why="--host or --context was given as well.",
+                hint="Leave that out; `swarmctl up` prints the address for DOCKER_HOST.",
+            )
+        return replace(base, host=_embedded_host(outside), context=None)
+    if host:
+        return replace(base, host=host, context=None)
+    if context:
+        return replace(base, host=None, context=context)
+    return base
+
+
+def _embedded_host(outside: Outside) -> str:
+    data_dir = outside.settings.data_dir
+    host = outside.embedded_host(data_dir)
+    if not Path(host.removeprefix("unix://")).exists():
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_NOT_RUNNING,
+            "No embedded swarm is running.",
+            why=f"{host} does not exist.",
+            hint="Start one with `swarmctl up`, with the same SWARMCTL_DATA_DIR if that is set.",
+        )
+    return host

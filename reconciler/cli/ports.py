@@ -1,0 +1,95 @@
+"""What the commands need from outside. main builds it; a test may build another."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
+from reconciler.model.json import JsonObject
+from reconciler.model.plan import Plan
+from reconciler.model.progress import ApplyResult, Assessment, Report
+from reconciler.settings import EndpointSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which manifests: a folder with swarm.yaml or one stack file, as it is or at a revision of its repository."""
+
+    path: str
+    revision: str | None = None
+    stack_name: str | None = None
+    """What a lone stack file's stack is called; None: the file's name without its ending."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyLimits:
+    """How long and how wide an apply goes."""
+
+    parallel: int
+    wait: bool
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedOptions:
+    """An embedded swarm to start: how many nodes, where it keeps things, where it listens."""
+
+    nodes: int
+    data_dir: str
+    host: str
+
+
+class Swarm(Protocol):
+    """A cluster that commands look at and change."""
+
+    async def observe(self) -> ActualState:
+        """Return what the cluster is now."""
+        ...
+
+    async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
+        """Carry out a plan that was made against `actual`."""
+        ...
+
+    def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
+        """Return where each service of `actual` stands, in its order."""
+        ...
+
+
+class Outside(Protocol):
+    """Everything that commands do beyond printing. Every method raises SwarmctlError."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that the environment gave."""
+        ...
+
+    def load(self, source: Source) -> DesiredState:
+        """Return what the manifests ask for, or raise every problem they have."""
+        ...
+
+    def schema(self, name: str) -> JsonObject:
+        """Return the JSON Schema "cluster" or "stack"."""
+        ...
+
+    def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
+        """Return a connection to a cluster, for an `async with`."""
+        ...
+
+    def embedded_host(self, data_dir: str) -> str:
+        """Return the address on which an embedded swarm with this folder listens: unix://PATH."""
+        ...
+
+    async def run_embedded(self, options: EmbeddedOptions) -> None:
+        """Run an embedded swarm until the process is told to end."""
+        ...
+
+    def start_embedded(self, options: EmbeddedOptions) -> int:
+        """Start an embedded swarm in the background and return its process id once it answers."""
+        ...
+
+    def stop_embedded(self, data_dir: str) -> int:
+        """End the embedded swarm of a folder and return the process id that it had."""
+        ...

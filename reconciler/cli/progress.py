@@ -1,0 +1,116 @@
+"""An apply while it runs: a live table on a terminal, one line for each step elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.cli.terminal import VERDICT_STYLES, Terminal
+from reconciler.model.plan import ActionType
+from reconciler.model.progress import (
+    ActionProgress,
+    ActionStatus,
+    Assessment,
+    Progress,
+    ServicesProgress,
+    Verdict,
+)
+
+DOING = {
+    ActionType.CREATE: "creating",
+    ActionType.UPDATE: "updating",
+    ActionType.REPLACE: "replacing",
+    ActionType.DELETE: "removing",
+}
+DONE = {
+    ActionType.CREATE: "created",
+    ActionType.UPDATE: "updated",
+    ActionType.REPLACE: "replaced",
+    ActionType.DELETE: "removed",
+}
+BAR_CELLS = 20
+REFRESH_PER_S = 8
+
+
+class ProgressDisplay:
+    """Shows each step of an apply as it is reported. Used as a context manager, so that the terminal is put back."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._underway: dict[str, ActionProgress] = {}
+        self._services: dict[str, Assessment] = {}
+        self._waited_s = 0.0
+        self._live: Live | None = None
+        if terminal.err.is_terminal:
+            self._live = Live(
+                console=terminal.err, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._draw
+            )
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def report(self, step: Progress) -> None:
+        """Take one step of the apply."""
+        if isinstance(step, ActionProgress):
+            self._action(step)
+        else:
+            self._look(step)
+
+    def _action(self, step: ActionProgress) -> None:
+        name = step.action.id
+        if step.status is ActionStatus.RUNNING:
+            self._underway[name] = step
+            if not self._live:
+                self._terminal.note(f"{name}: {DOING[step.action.type]}...")
+            return
+        self._underway.pop(name, None)
+        if step.status is ActionStatus.DONE:
+            self._terminal.note(f"{name}: {DONE[step.action.type]}", "green")
+        elif step.problem is not None:
+            self._terminal.note(f"{name}: {step.status.value}: {step.problem.what}", "red")
+
+    def _look(self, step: ServicesProgress) -> None:
+        self._waited_s = step.waited_s
+        for now in step.assessments:
+            before = self._services.get(now.service)
+            self._services[now.service] = now
+            if not self._live and (before is None or _line(before) != _line(now)):
+                self._terminal.note(_line(now))
+
+    def _draw(self) -> RenderableType:
+        parts: list[RenderableType] = [
+            Spinner("dots", text=f"{name}: {DOING[step.action.type]}") for name, step in self._underway.items()
+        ]
+        table = Table.grid(padding=(0, 1))
+        for one in self._services.values():
+            style = VERDICT_STYLES[one.verdict]
+            table.add_row(one.service, Text(_bar(one), style=style), f"{one.running}/{one.wanted}", one.message)
+        if self._services:
+            parts += [table, Text(f"waiting for tasks, {self._waited_s:.0f} s", style="dim")]
+        return Group(*parts)
+
+
+def _line(one: Assessment) -> str:
+    # A count-down would make a line of each second; what matters is that the tasks run.
+    stable = one.verdict is Verdict.PROGRESSING and one.running == one.wanted
+    message = "watching whether they stay up" if stable else one.message
+    verdict = f"{one.verdict.value}: " if one.verdict is not Verdict.PROGRESSING else ""
+    return f"{one.service}: {verdict}{one.running}/{one.wanted} tasks" + (f", {message}" if message else "")
+
+
+def _bar(one: Assessment) -> str:
+    filled = BAR_CELLS if not one.wanted else min(BAR_CELLS, BAR_CELLS * one.running // one.wanted)
+    return "━" * filled + "╌" * (BAR_CELLS - filled)

@@ -1,0 +1,174 @@
+"""status: what the cluster is, and how far its services are from what they should be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.cli import options
+from reconciler.cli.options import (
+    BackendOption,
+    ContextOption,
+    Format,
+    FormatOption,
+    HostOption,
+    OptionalPath,
+    RevisionOption,
+    StackNameOption,
+)
+from reconciler.cli.ports import Outside
+from reconciler.cli.terminal import VERDICT_STYLES, Terminal
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
+from reconciler.model.json import JsonObject, dig
+from reconciler.model.objects import ObservedObject
+from reconciler.model.plan import Plan
+from reconciler.model.progress import Assessment
+from reconciler.planning.plan import plan as make_plan
+from reconciler.settings import EndpointSettings
+
+MODE_WORDS = {
+    "Replicated": "replicated",
+    "Global": "global",
+    "ReplicatedJob": "replicated job",
+    "GlobalJob": "global job",
+}
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the command to `app`."""
+
+    @app.command()
+    def status(
+        path: OptionalPath = None,
+        revision: RevisionOption = None,
+        stack_name: StackNameOption = None,
+        host: HostOption = None,
+        context: ContextOption = None,
+        backend: BackendOption = None,
+        output: FormatOption = Format.TEXT,
+    ) -> None:
+        """Show nodes and services; with PATH, also which stacks are as the repository asks for."""
+        endpoint = options.endpoint(outside, host, context, backend)
+        desired = outside.load(options.source(path, revision, stack_name)) if path else None
+        actual, assessments = asyncio.run(_look(outside, endpoint))
+        sync = sync_by_stack(desired, make_plan(desired, actual)) if desired else {}
+        if output is Format.JSON:
+            terminal.json(as_json(actual, assessments, sync))
+        else:
+            _show(terminal, actual, assessments, sync)
+
+
+async def _look(outside: Outside, endpoint: EndpointSettings) -> tuple[ActualState, tuple[Assessment, ...]]:
+    async with outside.connect(endpoint) as swarm:
+        actual = await swarm.observe()
+        return actual, swarm.assess(actual)
+
+
+def sync_by_stack(desired: DesiredState, plan: Plan) -> dict[str, str]:
+    """Return {stack: "in sync" | "N changes pending"}; what belongs to no stack goes under "(cluster)"."""
+    pending = {stack.name: 0 for stack in desired.stacks}
+    if desired.cluster:
+        pending["(cluster)"] = 0
+    stack_of = {f"{wanted.kind}.{wanted.name}": wanted.stack for wanted in desired.objects}
+    for action in plan.actions:
+        pending[action.stack or "(cluster)"] = pending.get(action.stack or "(cluster)", 0) + 1
+    for blocked in plan.blocked:
+        stack = stack_of.get(blocked.id) or "(cluster)"
+        pending[stack] = pending.get(stack, 0) + 1
+    return {name: _pending(count) for name, count in pending.items()}
+
+
+def _pending(count: int) -> str:
+    return "in sync" if not count else "1 change pending" if count == 1 else f"{count} changes pending"
+
+
+def as_json(actual: ActualState, assessments: Iterable[Assessment], sync: dict[str, str]) -> JsonObject:
+    """Return the status for programs: endpoint, nodes, services, stacks."""
+    return {
+        "endpoint": actual.endpoint,
+        "nodes": [
+            {
+                "id": node.id,
+                "hostname": node.name,
+                "role": node.spec.get("Role"),
+                "availability": node.spec.get("Availability"),
+                "state": node.dig("Status", "State"),
+                "leader": bool(node.dig("ManagerStatus", "Leader")),
+                "reachability": node.dig("ManagerStatus", "Reachability"),
+                "labels": node.labels,
+            }
+            for node in actual.nodes
+        ],
+        "services": [
+            {
+                "name": one.service,
+                "stack": service.stack,
+                "mode": _mode(service),
+                "running": one.running,
+                "wanted": one.wanted,
+                "verdict": one.verdict.value,
+                "image": _image(service),
+                "message": one.message,
+            }
+            for service, one in zip(actual.services, assessments, strict=True)
+        ],
+        "stacks": [{"name": name, "sync": state} for name, state in sync.items()],
+    }
+
+
+def _show(terminal: Terminal, actual: ActualState, assessments: tuple[Assessment, ...], sync: dict[str, str]) -> None:
+    terminal.say(f"Swarm at {actual.endpoint}", "bold")
+    nodes = _table("HOSTNAME", "ROLE", "AVAILABILITY", "STATE", "MANAGER", "LABELS")
+    for node in sorted(actual.nodes, key=lambda one: one.name):
+        labels = " ".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+        nodes.add_row(
+            node.name,
+            node.spec.get("Role", ""),
+            node.spec.get("Availability", ""),
+            node.dig("Status", "State") or "",
+            _manager(node),
+            labels,
+        )
+    terminal.out.print(nodes)
+    services = _table("SERVICE", "MODE", "TASKS", "STATE", "IMAGE", "MESSAGE")
+    for service, one in sorted(zip(actual.services, assessments, strict=True), key=lambda pair: pair[0].name):
+        state = Text(one.verdict.value, style=VERDICT_STYLES[one.verdict])
+        services.add_row(
+            service.name, _mode(service), f"{one.running}/{one.wanted}", state, _image(service), one.message
+        )
+    if actual.services:
+        terminal.say()
+        terminal.out.print(services)
+    if sync:
+        stacks = _table("STACK", "SYNC")
+        for name, pending in sync.items():
+            stacks.add_row(name, Text(pending, style="green" if pending == "in sync" else "yellow"))
+        terminal.say()
+        terminal.out.print(stacks)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _manager(node: ObservedObject) -> str:
+    if node.dig("ManagerStatus", "Leader"):
+        return "leader"
+    return node.dig("ManagerStatus", "Reachability") or ""
+
+
+def _mode(service: ObservedObject) -> str:
+    return MODE_WORDS.get(next(iter(service.spec.get("Mode") or {"Replicated": {}})), "")
+
+
+def _image(service: ObservedObject) -> str:
+    image = dig(service.spec, "TaskTemplate", "ContainerSpec", "Image") or ""
+    return str(image).partition("@")[0]

@@ -1,0 +1,79 @@
+"""Where output goes: standard output for what was asked for, standard error for everything said about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from reconciler.model.errors import Problem, Severity
+from reconciler.model.json import JsonValue
+from reconciler.model.progress import Verdict
+
+STYLES = {"+": "green", "-": "red", "~": "yellow", "#": "bold", "!": "red"}
+
+VERDICT_STYLES = {
+    Verdict.CONVERGED: "green",
+    Verdict.PROGRESSING: "yellow",
+    Verdict.PAUSED: "red",
+    Verdict.ROLLED_BACK: "red",
+    Verdict.MISSING: "red",
+}
+
+
+class Terminal:
+    """Both output streams, with colour where wanted. `color` None asks each stream whether it is a terminal."""
+
+    def __init__(self, color: bool | None = None) -> None:
+        forced = {"force_terminal": True} if color else {}
+        no_color = True if color is False else None
+        self.out = Console(highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked: standard input and error are both terminals."""
+        return sys.stdin is not None and sys.stdin.isatty() and self.err.is_terminal
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """Print one line of what was asked for."""
+        self.out.print(Text(text, style=style or ""))
+
+    def note(self, text: str, style: str | None = None) -> None:
+        """Print one line about what is going on."""
+        self.err.print(Text(text, style=style or ""))
+
+    def json(self, value: JsonValue) -> None:
+        """Print a value as indented JSON, never coloured: it is for programs."""
+        self.out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def plan(self, text: str) -> None:
+        """Print a plan's text, each line in the colour of its first symbol."""
+        for line in text.splitlines():
+            self.out.print(_colored(line))
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Print errors and warnings, each with its place, reason and hint."""
+        for problem in problems:
+            warning = problem.severity is Severity.WARNING
+            title = Text("Warning: " if warning else "Error: ", style="bold yellow" if warning else "bold red")
+            title.append(problem.what, style="bold")
+            title.append(f" [{problem.code.value}]", style="dim")
+            self.err.print(title)
+            if problem.place is not None:
+                path = f" ({problem.place.key_path})" if problem.place.key_path else ""
+                self.err.print(Text(f"  at:   {problem.place}{path}"))
+            if problem.why:
+                self.err.print(Text(f"  why:  {problem.why}"))
+            if problem.hint:
+                self.err.print(Text(f"  hint: {problem.hint}"))
+
+
+def _colored(line: str) -> Text:
+    symbol = line.lstrip()[:1]
+    if line.startswith(("Blocked", "Error")):
+        symbol = "!"
+    return Text(line, style=STYLES.get(symbol, ""))
