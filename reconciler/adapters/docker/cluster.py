@@ -1,0 +1,183 @@
+"""The Cluster port on a Docker Swarm."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from reconciler.adapters.docker import endpoints
+from reconciler.adapters.docker.engine import Engine
+from reconciler.adapters.docker.streams import EventStream, demultiplexed
+from reconciler.model.actual import ActualState
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.events import ClusterEvent
+from reconciler.model.json import JsonObject, JsonValue, dig
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.tasks import ObservedTask
+from reconciler.settings import EndpointSettings
+
+PREDEFINED_NETWORKS = ("host", "bridge")
+CREATABLE = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE})
+REMOVABLE = CREATABLE | {Kind.NODE}
+CONFIDENTIAL = frozenset({"JoinTokens", "UnlockKey", "SigningCAKey"})
+
+
+async def connect(endpoint: EndpointSettings) -> DockerCluster:
+    """Return the Docker Swarm behind `endpoint`, once an engine there has answered and its API is new enough.
+
+    Raises engine-unreachable, engine-api-too-old, context-not-found or bad-setting. Whether the engine is in a
+    swarm at all is told by the first call.
+    """
+    engine = Engine(endpoints.resolve(endpoint), endpoint.request_timeout_s)
+    try:
+        await engine.negotiate()
+    except BaseException:
+        engine.close()
+        raise
+    return DockerCluster(engine)
+
+
+class DockerCluster:
+    """Implements the Cluster port of the controller; see there for what each method promises."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def endpoint(self) -> str:
+        return self._engine.endpoint.label
+
+    async def observe(self) -> ActualState:
+        """Return every object of the swarm. Services come without defaults: only what was asked for."""
+        observed_at = datetime.now(UTC)
+        read = self._engine.get
+        swarm, nodes, networks, secrets, configs, services, tasks, current, *predefined = await asyncio.gather(
+            read("swarm"),
+            read("nodes"),
+            read("networks", query=_filters(scope="swarm")),
+            read("secrets"),
+            read("configs"),
+            read("services"),
+            read("tasks"),
+            read("tasks", query=_filters(**{"_up-to-date": "true"})),
+            *(self._predefined(name) for name in PREDEFINED_NETWORKS),
+        )
+        up_to_date = {task["ID"] for task in _listed(current)}
+        return ActualState(
+            endpoint=self.endpoint,
+            observed_at=observed_at,
+            swarm=_observed(Kind.SWARM, swarm),
+            nodes=_all(Kind.NODE, nodes),
+            networks=_all(Kind.NETWORK, [network for network in _listed(networks) if network["Scope"] == "swarm"]),
+            secrets=_all(Kind.SECRET, secrets),
+            configs=_all(Kind.CONFIG, configs),
+            services=_all(Kind.SERVICE, services),
+            tasks=tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks)),
+            predefined_networks=tuple(known for known in predefined if known is not None),
+        )
+
+    async def _predefined(self, name: str) -> tuple[str, str] | None:
+        """Return (name, id) of a network that engines have by themselves, or None where the swarm knows none."""
+        try:
+            network = await self._engine.get("networks", name, query={"scope": "swarm"})
+        except SwarmctlError as error:
+            if error.code is ErrorCode.OBJECT_NOT_FOUND:
+                return None
+            raise
+        return (name, network["Id"])
+
+    async def get(self, kind: Kind, object_id: str) -> ObservedObject:
+        if kind is Kind.SWARM:
+            return _observed(kind, await self._engine.get("swarm"))
+        query = {"scope": "swarm"} if kind is Kind.NETWORK else None
+        return _observed(kind, await self._engine.get(f"{kind}s", _given(kind, object_id), query=query))
+
+    async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
+        if kind not in CREATABLE:
+            raise _impossible(kind, "created")
+        answer = await self._engine.post(f"{kind}s", "create", body=spec, headers=_auth(registry_auth))
+        created: str = answer["Id" if kind is Kind.NETWORK else "ID"]
+        return created
+
+    async def update(
+        self, kind: Kind, object_id: str, version: int, spec: JsonObject, *, registry_auth: str | None = None
+    ) -> None:
+        if kind is Kind.NETWORK:
+            raise _impossible(kind, "updated")
+        query = {"version": str(version)}
+        if kind is Kind.SWARM:
+            await self._engine.post("swarm", "update", body=spec, query=query)
+            return
+        steps = (f"{kind}s", _given(kind, object_id), "update")
+        await self._engine.post(*steps, body=spec, query=query, headers=_auth(registry_auth))
+
+    async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
+        if kind not in REMOVABLE:
+            raise _impossible(kind, "removed")
+        query = {"force": "true"} if force and kind is Kind.NODE else None
+        await self._engine.delete(f"{kind}s", _given(kind, object_id), query=query)
+
+    async def rotate_join_token(self, role: NodeRole) -> None:
+        swarm = await self._engine.get("swarm")
+        flag = "rotateWorkerToken" if role is NodeRole.WORKER else "rotateManagerToken"
+        query = {"version": str(swarm["Version"]["Index"]), flag: "true"}
+        await self._engine.post("swarm", "update", body=swarm["Spec"], query=query)
+
+    def events(self) -> AsyncIterator[ClusterEvent]:
+        return aiter(EventStream(self._engine))
+
+    async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
+        query = {"stdout": "true", "stderr": "true", "tail": str(tail_lines)}
+        content = await self._engine.get_bytes("tasks", task_id, "logs", query=query)
+        lines = demultiplexed(content).decode(errors="replace").splitlines()
+        return tuple(lines[-tail_lines:] if tail_lines > 0 else ())
+
+    async def close(self) -> None:
+        self._engine.close()
+
+
+def _filters(**values: str) -> dict[str, str]:
+    return {"filters": json.dumps({name: [value] for name, value in values.items()})}
+
+
+def _auth(registry_auth: str | None) -> dict[str, str] | None:
+    return None if registry_auth is None else {"X-Registry-Auth": registry_auth}
+
+
+def _listed(answer: JsonValue) -> list[JsonObject]:
+    """Return the list that an engine answers; it writes null for an empty one."""
+    return answer or []
+
+
+def _all(kind: Kind, answer: JsonValue) -> tuple[ObservedObject, ...]:
+    return tuple(_observed(kind, raw) for raw in _listed(answer))
+
+
+def _observed(kind: Kind, raw: JsonObject) -> ObservedObject:
+    """Return the object that an answer describes, without anything that nobody may see printed."""
+    version = dig(raw, "Version", "Index") or 0
+    if kind is Kind.NETWORK:
+        return ObservedObject(kind, raw["Id"], raw["Name"], 0, spec=raw, raw=raw)
+    spec: JsonObject = raw.get("Spec") or {}
+    if kind is Kind.SWARM:
+        raw = {key: value for key, value in raw.items() if key not in CONFIDENTIAL}
+    name = dig(raw, "Description", "Hostname") if kind is Kind.NODE else spec.get("Name")
+    return ObservedObject(kind, raw["ID"], name or "", version, spec=spec, raw=raw)
+
+
+def _given(kind: Kind, object_id: str) -> str:
+    """Return `object_id`; an empty one would address the whole collection."""
+    if not object_id:
+        raise SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, f"A {kind} without an id is not there.")
+    return object_id
+
+
+def _impossible(kind: Kind, done: str) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.NOT_UPDATABLE,
+        f"A {kind} cannot be {done}.",
+        why="The Docker Engine API has no such request.",
+        hint="Remove it and create it anew." if done == "updated" else "",
+    )

@@ -1,0 +1,171 @@
+"""What the engine, the SDK and the network answer instead of success, as errors that a user reads.
+
+Everything is mapped here, once. No message holds a request's body: that is where secrets are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import docker.errors
+import requests
+import urllib3
+
+from reconciler.adapters.docker.dialing import SshFailed
+from reconciler.adapters.docker.endpoints import Endpoint
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.json import JsonValue
+
+RPC_PREFIX = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
+MESSAGE_CHARACTERS_MAX = 1_000
+CHAIN_LENGTH_MAX = 20
+
+MAPPED = (requests.RequestException, urllib3.exceptions.HTTPError, docker.errors.DockerException, OSError, ValueError)
+"""Everything that a request through the SDK can raise. docker.errors' own are all DockerException but
+StreamParseError, which only its typed readers raise; they are not used here."""
+
+_NOT_A_MANAGER = "This node is not a swarm manager."
+_UNAVAILABLE = (
+    "does not have a leader",
+    "context deadline exceeded",
+    "code = DeadlineExceeded",
+    "code = Unavailable",
+    "code = Canceled",
+    "Manager is being prepared",
+    "Swarm is encrypted and needs to be unlocked",
+    "Swarm certificates have expired",
+    "lost leader",
+    "raft: ",
+)
+
+
+def from_response(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError:
+    """Return the error that an answer of 400 or more stands for. (facts: swarmkit 7.1, 7.3, 7.4)"""
+    text = _message(body) or f"status {status}, without a message"
+    state = _swarm_state(endpoint, status, text)
+    if state is not None:
+        return state
+    said = RPC_PREFIX.sub("", text)
+    if "update out of sequence" in text:
+        return SwarmctlError(
+            ErrorCode.STALE_VERSION,
+            "Someone else changed the object since it was read.",
+            why=f"The engine says: {said}",
+            hint="Plan again: the next plan starts from what is there now.",
+        )
+    if "is in use by" in text or "cannot be removed because service" in text:
+        return SwarmctlError(ErrorCode.OBJECT_IN_USE, "The object is still used.", why=f"The engine says: {said}")
+    if status == 404:
+        return SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, "The object is not there.", why=f"The engine says: {said}")
+    if status == 409:
+        return SwarmctlError(ErrorCode.NAME_CONFLICT, "The name is taken.", why=f"The engine says: {said}")
+    return SwarmctlError(ErrorCode.REQUEST_REFUSED, "The engine refused the request.", why=f"The engine says: {said}")
+
+
+def _swarm_state(endpoint: Endpoint, status: int, text: str) -> SwarmctlError | None:
+    """Return the error of an engine that cannot speak for a swarm now, or None when the request itself failed."""
+    if any(sign in text for sign in _UNAVAILABLE) and status >= 500:
+        hint = "Wait, or bring managers back: more than half of them must be online."
+        if "unlock" in text:
+            hint = "Unlock it with `docker swarm unlock`."
+        elif "certificates have expired" in text:
+            hint = "Have the node leave the swarm and join again."
+        return SwarmctlError(
+            ErrorCode.SWARM_UNAVAILABLE,
+            f"The swarm of {endpoint.label} cannot answer now.",
+            why=f"The engine says: {RPC_PREFIX.sub('', text)}",
+            hint=hint,
+        )
+    if _NOT_A_MANAGER not in text:
+        return None
+    if "Worker nodes" in text:
+        return SwarmctlError(
+            ErrorCode.NOT_A_MANAGER,
+            f"{endpoint.label} is a worker.",
+            why="Only managers can read or change a swarm.",
+            hint="Point DOCKER_HOST, --host or --context at a manager, or promote this node there.",
+        )
+    return SwarmctlError(
+        ErrorCode.NOT_IN_A_SWARM,
+        f"{endpoint.label} is not in a swarm.",
+        why="Its engine runs without swarm mode.",
+        hint="Start one with `docker swarm init`, join one with `docker swarm join`, or choose another engine.",
+    )
+
+
+def _message(body: bytes) -> str:
+    """Return the engine's message, on one line and of bounded length."""
+    text = body.decode(errors="replace")
+    try:
+        parsed: JsonValue = json.loads(text)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, dict) and isinstance(parsed.get("message"), str):
+        text = parsed["message"]
+    return " ".join(text.split())[:MESSAGE_CHARACTERS_MAX]
+
+
+def from_exception(endpoint: Endpoint, error: BaseException) -> SwarmctlError:
+    """Return the error for a request that got no usable answer: engine-unreachable, with what is known of why."""
+    why, hint = _reason(endpoint, error)
+    return SwarmctlError(
+        ErrorCode.ENGINE_UNREACHABLE, f"No Docker Engine answers at {endpoint.label}.", why=why, hint=hint
+    )
+
+
+def _reason(endpoint: Endpoint, error: BaseException) -> tuple[str, str]:
+    """Return (why, hint) from the most telling exception of the chain."""
+    chain = tuple(_chain(error))
+    for found in chain:
+        reason = _by_cause(endpoint, found)
+        if reason is not None:
+            return reason
+    if any(_is_timeout(found) for found in chain):
+        return "It did not answer in time.", "See whether it is overloaded, or raise SWARMCTL_REQUEST_TIMEOUT."
+    innermost = next((found for found in chain if isinstance(found, OSError) and found.strerror), None)
+    if innermost is not None:
+        return f"{innermost.strerror}.", "See whether the engine runs and the address is right."
+    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+        return "Its answer is not that of a Docker Engine.", "See whether the address is right."
+    return f"{type(error).__name__}.", "See whether the engine runs and the address is right."
+
+
+def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | None:
+    """Return (why, hint) when this one exception tells the cause, else None."""
+    if isinstance(found, SshFailed):
+        return f"ssh says: {found}", "Try `ssh HOST docker version` with the same user; the key must need no password."
+    if isinstance(found, ssl.SSLError):
+        reason = getattr(found, "verify_message", "") or (found.reason or str(found)).replace("_", " ").lower()
+        return f"TLS failed: {reason}.", "Check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH or the context."
+    if isinstance(found, docker.errors.TLSParameterError):
+        return f"TLS files are incomplete: {found.msg}.", "Give ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
+    if isinstance(found, FileNotFoundError) and endpoint.scheme == "unix":
+        return f"There is no socket {endpoint.path}.", "Start the engine, or set DOCKER_HOST."
+    if isinstance(found, PermissionError):
+        return f"This user may not open {endpoint.path}.", "Join the `docker` group, or run as root."
+    if isinstance(found, ConnectionRefusedError):
+        return "The connection was refused: nothing listens there.", "Start the engine, or set DOCKER_HOST."
+    if isinstance(found, (socket.gaierror, urllib3.exceptions.NameResolutionError)):
+        return f"The name {endpoint.parts.hostname} cannot be resolved.", "Check the host's name and your DNS."
+    return None
+
+
+def _is_timeout(found: BaseException) -> bool:
+    return isinstance(found, (TimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and all that it wraps: requests and urllib3 put causes in args and `reason` too."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < CHAIN_LENGTH_MAX:
+        found = waiting.pop(0)
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        linked = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
+        waiting += [other for other in linked if isinstance(other, BaseException)]

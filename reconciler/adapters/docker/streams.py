@@ -1,0 +1,138 @@
+"""Answers that are not one JSON value: the stream of events, and the log of a task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import struct
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+import requests
+from docker.types import CancellableStream
+
+from reconciler.adapters.docker import faults
+from reconciler.adapters.docker.engine import Engine
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.events import ClusterEvent
+from reconciler.model.json import JsonObject
+
+EVENTS_WAITING_MAX = 1_000
+"""Events kept for a slow reader. More are dropped, which loses nothing: a reader who still has one to read will
+read the whole state after it."""
+STOP_WAIT_S = 5.0
+FRAME_HEADER = struct.Struct(">BxxxL")
+
+
+def parse_event(message: JsonObject) -> ClusterEvent:
+    """Return the event that one message of GET /events tells."""
+    actor = message.get("Actor") or {}
+    nanoseconds = message.get("timeNano")
+    return ClusterEvent(
+        kind=message.get("Type", ""),
+        action=message.get("Action", ""),
+        object_id=actor.get("ID", ""),
+        name=(actor.get("Attributes") or {}).get("name", ""),
+        at=nanoseconds / 1e9 if nanoseconds else float(message.get("time", 0)),
+    )
+
+
+def demultiplexed(content: bytes) -> bytes:
+    """Return stdout and stderr of a multiplexed log, in order; what has no frames (a terminal's log) as it is.
+
+    A frame is one byte 0-2 for the stream, three zero bytes, the length as 32 bits big-endian, and the bytes.
+    """
+    parts: list[bytes] = []
+    at = 0
+    while at + FRAME_HEADER.size <= len(content):
+        stream, length = FRAME_HEADER.unpack_from(content, at)
+        if stream > 2 or content[at + 1 : at + 4] != b"\0\0\0":
+            return content
+        at += FRAME_HEADER.size
+        parts.append(content[at : at + length])
+        at += length
+    return b"".join(parts) if at else content
+
+
+class EventStream:
+    """GET /events in a thread of its own, handed to the event loop through a bounded queue."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._waiting: asyncio.Queue[ClusterEvent | SwarmctlError] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._closed = threading.Event()
+        self._stream: CancellableStream | None = None
+        self._thread = threading.Thread(target=self._read, name="docker-events", daemon=True)
+
+    async def __aiter__(self) -> AsyncIterator[ClusterEvent]:
+        self._thread.start()
+        try:
+            while True:
+                received = await self._waiting.get()
+                if isinstance(received, SwarmctlError):
+                    raise received
+                yield received
+        finally:
+            self._close()
+            await asyncio.to_thread(self._thread.join, STOP_WAIT_S)
+
+    def _close(self) -> None:
+        self._closed.set()
+        if self._stream is not None:
+            with contextlib.suppress(OSError, AttributeError):  # already closed by the engine
+                self._stream.close()
+
+    def _read(self) -> None:
+        """Run in the thread until the engine or the reader ends the stream; its last word is why it ended."""
+        try:
+            response = self._engine.open_stream("events", query={"filters": json.dumps({"scope": ["swarm"]})})
+            with response:
+                self._stream = CancellableStream(_messages(response), response)
+                if self._closed.is_set():
+                    return
+                for message in self._stream:
+                    self._hand_over(parse_event(message))
+            lost = _lost(self._engine)
+        except SwarmctlError as error:
+            lost = error
+        except (*faults.MAPPED, AttributeError) as error:  # AttributeError: urllib3, when closed while it reads
+            lost = faults.from_exception(self._engine.endpoint, error)
+        self._hand_over(lost)
+
+    def _hand_over(self, received: ClusterEvent | SwarmctlError) -> None:
+        if not self._closed.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it the reader
+                self._loop.call_soon_threadsafe(self._offer, received)
+
+    def _offer(self, received: ClusterEvent | SwarmctlError) -> None:
+        if self._waiting.full():
+            if isinstance(received, ClusterEvent):
+                return
+            self._waiting.get_nowait()  # the end of the stream must be heard
+        self._waiting.put_nowait(received)
+
+
+def _messages(response: requests.Response) -> Iterator[JsonObject]:
+    """Yield the JSON objects of a stream: one a line, or (older engines) one right after the other."""
+    decoder = json.JSONDecoder()
+    text = ""
+    for chunk in response.iter_content(chunk_size=None):
+        text = (text + chunk.decode(errors="replace")).lstrip()
+        while text:
+            try:
+                message, end = decoder.raw_decode(text)
+            except ValueError:
+                break  # the rest of it comes with the next chunk
+            text = text[end:].lstrip()
+            yield message
+
+
+def _lost(engine: Engine) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.ENGINE_UNREACHABLE,
+        f"{engine.endpoint.label} ended the stream of events.",
+        why="The engine stopped, or the connection was cut.",
+        hint="Listen again.",
+    )
