@@ -1,0 +1,64 @@
+"""What the leader hands to a node's agent, and what the agent reports back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.model.json import JsonObject
+from reconciler.model.tasks import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class MountedFile:
+    """A secret or config of a task. `target` is the path as the spec gives it; `mode` are permission bits."""
+
+    name: str
+    target: str
+    mode: int
+    content: bytes = field(repr=False)
+    templated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One task of a node, with all that is needed to run it. `spec` is the API's TaskSpec.
+
+    `desired_state` is what it shall become; an agent ignores one lower than it knows.
+    """
+
+    task_id: str
+    service_id: str
+    service_name: str
+    service_labels: dict[str, str]
+    slot: int
+    node_id: str
+    hostname: str
+    desired_state: TaskState
+    spec: JsonObject = field(repr=False)
+    secrets: tuple[MountedFile, ...] = ()
+    configs: tuple[MountedFile, ...] = ()
+
+    @property
+    def task_name(self) -> str:
+        """`web.2.<task id>`, or with the node's id in place of slot 0, as containers are called."""
+        return f"{self.service_name}.{self.slot or self.node_id}.{self.task_id}"
+
+    @property
+    def container(self) -> JsonObject:
+        return self.spec.get("ContainerSpec") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReport:
+    """What an agent saw of one task, by its own clock (`at`)."""
+
+    task_id: str
+    node_id: str
+    state: TaskState
+    message: str
+    at: datetime
+    err: str = ""
+    pid: int | None = None
+    exit_code: int | None = None
+    address: str = ""

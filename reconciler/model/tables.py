@@ -1,0 +1,289 @@
+"""The embedded swarm's replicated state: what every manager holds, changed only by the Commands of commands.py.
+
+Records are frozen and replaced whole. Specs are the Engine API's own JSON and are never changed in place: whoever
+needs another spec makes a copy. `version` is the log index of the entry that last wrote the record; `created_at` and
+`updated_at` are aware UTC, stamped by the proposer of that entry.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import NodeRole
+from reconciler.model.tasks import TaskState
+
+INGRESS_NETWORK = "ingress"
+PREDEFINED_LABEL = "com.docker.swarm.predefined"
+"""The label of networks such as "host": they can be used, and are in no list."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinTokens:
+    """What lets a node in. Secret: kept out of every repr, and out of what the Cluster port shows."""
+
+    worker: str = field(repr=False)
+    manager: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRecord:
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject
+    join_tokens: JoinTokens = field(repr=False)
+
+
+class NodeState(enum.StrEnum):
+    """What the leader knows of a node's life, in the API's words."""
+
+    UNKNOWN = "unknown"
+    DOWN = "down"
+    READY = "ready"
+    DISCONNECTED = "disconnected"
+
+
+class Availability(enum.StrEnum):
+    ACTIVE = "active"
+    PAUSE = "pause"
+    DRAIN = "drain"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject
+    description: JsonObject
+    state: NodeState
+    message: str
+    address: str
+    is_leader: bool = False
+
+    @property
+    def hostname(self) -> str:
+        return str(self.description.get("Hostname", ""))
+
+    @property
+    def role(self) -> NodeRole:
+        return NodeRole(self.spec.get("Role", NodeRole.WORKER))
+
+    @property
+    def availability(self) -> Availability:
+        return Availability(self.spec.get("Availability", Availability.ACTIVE))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.spec.get("Labels") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRecord:
+    """`spec` is the body of the create request, completed with subnet, gateway and options."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject
+
+    @property
+    def name(self) -> str:
+        return str(self.spec.get("Name", ""))
+
+    @property
+    def is_predefined(self) -> bool:
+        return PREDEFINED_LABEL in (self.spec.get("Labels") or {})
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        ipam = self.spec.get("IPAM") or {}
+        return tuple(str(pool["Subnet"]) for pool in ipam.get("Config") or () if pool.get("Subnet"))
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """`spec` holds the secret's Data, and is therefore in no repr."""
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return str(self.spec.get("Name", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRecord:
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return str(self.spec.get("Name", ""))
+
+
+class UpdateState(enum.StrEnum):
+    """How far a rolling update is, in the API's words."""
+
+    UPDATING = "updating"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    ROLLBACK_STARTED = "rollback_started"
+    ROLLBACK_PAUSED = "rollback_paused"
+    ROLLBACK_COMPLETED = "rollback_completed"
+
+    @property
+    def is_active(self) -> bool:
+        return self in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
+
+    @property
+    def is_rollback(self) -> bool:
+        return self in (UpdateState.ROLLBACK_STARTED, UpdateState.ROLLBACK_PAUSED, UpdateState.ROLLBACK_COMPLETED)
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStatus:
+    """`epoch` is the log index at which this phase began; tasks that it creates carry it."""
+
+    state: UpdateState
+    message: str
+    started_at: datetime
+    completed_at: datetime | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """`spec_version` names the task template that tasks are compared with; it is the log index of its update.
+
+    `ports` are the published ports as allotted, dynamic ones filled in. `job_iteration` is 0 but for jobs, where
+    each update adds one and stamps `last_execution`.
+    """
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spec: JsonObject
+    spec_version: int
+    previous_spec: JsonObject | None = None
+    previous_spec_version: int = 0
+    update: UpdateStatus | None = None
+    ports: tuple[JsonObject, ...] = ()
+    job_iteration: int = 0
+    last_execution: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.spec.get("Name", ""))
+
+    @property
+    def task_spec(self) -> JsonObject:
+        return self.spec.get("TaskTemplate") or {}
+
+    @property
+    def endpoint_spec(self) -> JsonObject:
+        return self.spec.get("EndpointSpec") or {}
+
+    @property
+    def is_job(self) -> bool:
+        mode = self.spec.get("Mode") or {}
+        return "ReplicatedJob" in mode or "GlobalJob" in mode
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it has one task a node (global and global-job) instead of numbered slots."""
+        mode = self.spec.get("Mode") or {}
+        return "Global" in mode or "GlobalJob" in mode
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """What was last seen of a task. `timestamp` is the reporter's clock; `pid` and `exit_code` are None until known.
+
+    `address` is where the task listens, "" when it has no address of its own.
+    """
+
+    state: TaskState
+    message: str
+    err: str
+    timestamp: datetime
+    pid: int | None = None
+    exit_code: int | None = None
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task; it runs once. `created_index` orders tasks of equal age.
+
+    `slot` is 0 for tasks of global services (and for the first of a replicated job). `replaces` is the task whose end
+    it waits for, "" for none; `start_after` is when the restart delay is over, None for no delay. `is_restart` marks
+    replacements made by the restart policy, `update_epoch` those made by that rolling update (0: by none).
+    `running_at` is when it was first seen running.
+    """
+
+    id: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    created_index: int
+    service_id: str
+    slot: int
+    node_id: str
+    spec: JsonObject
+    endpoint_spec: JsonObject
+    spec_version: int
+    desired_state: TaskState
+    status: TaskStatus
+    replaces: str = ""
+    start_after: datetime | None = None
+    is_restart: bool = False
+    update_epoch: int = 0
+    running_at: datetime | None = None
+    job_iteration: int = 0
+
+    @property
+    def state(self) -> TaskState:
+        return self.status.state
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the swarm wants it to run, now or soon."""
+        return self.desired_state <= TaskState.COMPLETE
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status.state > TaskState.RUNNING
+
+
+@dataclass(slots=True)
+class Tables:
+    """All records by id, in order of creation. `index` is that of the last log entry applied.
+
+    Only reconciler.store changes them; everyone else reads. Iteration is over dicts, whose order is the log's.
+    """
+
+    index: int = 0
+    cluster: ClusterRecord | None = None
+    nodes: dict[str, NodeRecord] = field(default_factory=dict)
+    networks: dict[str, NetworkRecord] = field(default_factory=dict)
+    secrets: dict[str, SecretRecord] = field(default_factory=dict)
+    configs: dict[str, ConfigRecord] = field(default_factory=dict)
+    services: dict[str, ServiceRecord] = field(default_factory=dict)
+    tasks: dict[str, TaskRecord] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""Networks: names and subnets."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from reconciler.model.commands import Applied, CreateNetwork, ObjectChange, RemoveNetwork
+from reconciler.model.errors import ErrorCode
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind
+from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord, Tables
+from reconciler.store.names import is_dns_name
+from reconciler.store.refusal import Refusal, invalid, not_found
+
+ADDRESS_POOL = ipaddress.IPv4Network("10.0.0.0/8")
+SUBNET_PREFIX = 24
+FIRST_VXLAN_ID = 4096
+VXLAN_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
+_PREDEFINED = ("bridge", "host", "none")
+_DRIVERS = ("overlay",)
+
+_Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def create(tables: Tables, command: CreateNetwork) -> Applied:
+    """Add an overlay network. Without a subnet it gets the next free /24 of 10.0.0.0/8.
+
+    An overlapping subnet is refused. Docker Swarm accepts it and leaves every task on it in `new` for ever
+    (moby #35849).
+    """
+    name = command.spec.get("Name", "")
+    if name in _PREDEFINED:
+        raise invalid(f"{name} is a pre-defined network and cannot be created", rpc="")
+    if not isinstance(name, str) or not is_dns_name(name):
+        raise invalid("name must be valid as a DNS name component")
+    if any(network.name == name for network in tables.networks.values()):
+        raise Refusal(ErrorCode.NAME_CONFLICT, f"network with name {name} already exists", rpc="")
+    driver = command.spec.get("Driver") or "overlay"
+    if driver not in _DRIVERS:
+        raise Refusal(ErrorCode.REQUEST_REFUSED, f'plugin "{driver}" not found', rpc="")
+    if command.spec.get("Ingress"):
+        _check_ingress(tables, command.spec)
+    spec = complete_network(tables, {**command.spec, "Driver": driver})
+    tables.networks[command.id] = NetworkRecord(command.id, tables.index, command.at, command.at, spec)
+    return Applied(tables.index, command.id, (ObjectChange(Kind.NETWORK, "create", command.id, name),))
+
+
+def _check_ingress(tables: Tables, spec: JsonObject) -> None:
+    present = next((network for network in tables.networks.values() if network.spec.get("Ingress")), None)
+    if present is not None:
+        text = f"ingress network ({present.id}) is already present"
+        raise Refusal(ErrorCode.NAME_CONFLICT, text, rpc="AlreadyExists")
+    if spec.get("Attachable"):
+        raise invalid("ingress network cannot be attachable")
+
+
+def remove(tables: Tables, command: RemoveNetwork) -> Applied:
+    network = tables.networks.get(command.id)
+    if network is None:
+        raise not_found("network", command.id)
+    if network.is_predefined:
+        text = f"network {network.id} ({network.name}) is a swarm predefined network and cannot be removed"
+        raise invalid(text, rpc="FailedPrecondition")
+    if user := _user_of(tables, network):
+        raise Refusal(ErrorCode.OBJECT_IN_USE, user, rpc="FailedPrecondition")
+    del tables.networks[network.id]
+    return Applied(tables.index, network.id, (ObjectChange(Kind.NETWORK, "remove", network.id, network.name),))
+
+
+def _user_of(tables: Tables, network: NetworkRecord) -> str:
+    """Return why a network cannot go, or ""."""
+    for service in tables.services.values():
+        if network.id in network_ids(service.task_spec):
+            return f"network {network.id} is in use by service {service.id}"
+        uses_ingress = any(port.get("PublishMode") == "ingress" for port in service.ports)
+        if network.name == INGRESS_NETWORK and uses_ingress:
+            return f"ingress network cannot be removed because service {service.id} depends on it"
+    for task in tables.tasks.values():
+        if not task.has_ended and network.id in network_ids(task.spec):
+            return f"network {network.id} is in use by task {task.id}"
+    return ""
+
+
+def network_ids(task_spec: JsonObject) -> list[str]:
+    """Return the ids of the networks that a completed task template is attached to."""
+    return [str(attachment.get("Target", "")) for attachment in task_spec.get("Networks") or ()]
+
+
+def complete_network(tables: Tables, spec: JsonObject) -> JsonObject:
+    """Return a network's spec with its subnets, gateways and VXLAN number allotted; refuse impossible ones."""
+    ipam = spec.get("IPAM") or {}
+    pools = [_pool(tables, dict(pool)) for pool in ipam.get("Config") or ()]
+    if not any(pool.get("Subnet") for pool in pools):
+        pools = [_gateway_added({"Subnet": str(_next_subnet(tables))})]
+    completed_ipam = {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options"), "Config": pools}
+    options = dict(spec.get("Options") or {})
+    options.setdefault(VXLAN_OPTION, str(_next_vxlan_id(tables)))
+    completed: JsonObject = {
+        "Internal": False,
+        "Attachable": False,
+        "Ingress": False,
+        **{key: value for key, value in spec.items() if key not in ("CheckDuplicate", "Scope")},
+        "Labels": spec.get("Labels") or {},
+        "IPAM": completed_ipam,
+        "Options": options,
+    }
+    return completed
+
+
+def _taken(tables: Tables) -> Iterator[_Subnet]:
+    for network in tables.networks.values():
+        for subnet in network.subnets:
+            yield ipaddress.ip_network(subnet, strict=False)
+
+
+def _pool(tables: Tables, pool: JsonObject) -> JsonObject:
+    text = pool.get("Subnet")
+    if not text:
+        return pool
+    try:
+        subnet = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise invalid(f"ipam configuration: invalid subnet {text}: it is no CIDR block", rpc="") from None
+    for other in _taken(tables):
+        if subnet.version == other.version and subnet.overlaps(other):
+            raise invalid(f"ipam configuration: subnet {text} overlaps with subnet {other} of another network", rpc="")
+    return _gateway_added(pool)
+
+
+def _gateway_added(pool: JsonObject) -> JsonObject:
+    subnet = ipaddress.ip_network(pool["Subnet"], strict=False)
+    gateway = pool.get("Gateway")
+    if not gateway:
+        return {**pool, "Gateway": str(subnet.network_address + 1)}
+    if ipaddress.ip_address(gateway) not in subnet:
+        raise invalid(f"ipam configuration: subnet {subnet} does not contain gateway {gateway}", rpc="")
+    return pool
+
+
+def _next_subnet(tables: Tables) -> _Subnet:
+    taken = [subnet for subnet in _taken(tables) if subnet.version == ADDRESS_POOL.version]
+    for candidate in ADDRESS_POOL.subnets(new_prefix=SUBNET_PREFIX):
+        if not any(candidate.overlaps(other) for other in taken):
+            return candidate
+    raise invalid("could not find an available, non-overlapping address pool", rpc="FailedPrecondition")
+
+
+def _next_vxlan_id(tables: Tables) -> int:
+    used = [int((network.spec.get("Options") or {}).get(VXLAN_OPTION) or 0) for network in tables.networks.values()]
+    return max([FIRST_VXLAN_ID - 1, *used]) + 1

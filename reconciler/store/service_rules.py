@@ -1,0 +1,141 @@
+"""What a service's spec may not say, in the words of Docker Swarm. Judges one spec, never the tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.model.constraints import parse_constraint
+from reconciler.model.errors import ErrorCode
+from reconciler.model.json import JsonObject, dig
+from reconciler.store.names import NAME_LENGTH_MAX, is_dns_name
+from reconciler.store.refusal import Refusal, invalid
+
+MODES = ("Replicated", "Global", "ReplicatedJob", "GlobalJob")
+MEMORY_BYTES_MIN = 4 * 1024 * 1024
+NANO_CPUS_MIN = 1_000_000
+
+
+def check_service(spec: JsonObject) -> None:
+    """Raise Refusal for the first rule that a completed spec breaks."""
+    _check_name(spec)
+    _check_mode(spec)
+    _check_container(spec)
+    _check_resources(spec)
+    _check_policies(spec)
+    _check_endpoint(spec)
+    for text in dig(spec, "TaskTemplate", "Placement", "Constraints") or ():
+        try:
+            parse_constraint(text)
+        except ValueError as error:
+            raise invalid(str(error), rpc="Unknown") from None
+
+
+def _check_name(spec: JsonObject) -> None:
+    name = spec.get("Name")
+    if not isinstance(name, str) or not is_dns_name(name):
+        raise invalid("name must be valid as a DNS name component")
+    if len(name) > NAME_LENGTH_MAX:
+        raise invalid(f"name must be {NAME_LENGTH_MAX} characters or fewer")
+
+
+def mode_of(spec: JsonObject) -> str:
+    """Return which of MODES a completed spec has."""
+    return next(mode for mode in MODES if mode in spec["Mode"])
+
+
+def _check_mode(spec: JsonObject) -> None:
+    given = [mode for mode in MODES if mode in spec["Mode"]]
+    if len(given) != 1:
+        raise invalid("must specify only one service mode", rpc="")
+    mode = given[0]
+    counts = [value for value in spec["Mode"][mode].values() if value is not None]
+    if any(not isinstance(count, int) or count < 0 for count in counts):
+        raise invalid("Number of replicas must be non-negative")
+    if mode.endswith("Job") and (spec.get("UpdateConfig") or spec.get("RollbackConfig")):
+        raise invalid("Jobs may not have an update config")
+
+
+def _check_container(spec: JsonObject) -> None:
+    container = spec["TaskTemplate"]["ContainerSpec"]
+    if spec["TaskTemplate"]["Runtime"] != "container":
+        raise invalid("mismatched Runtime and *Spec fields", rpc="")
+    if not container.get("Image"):
+        raise invalid("ContainerSpec: image reference must be provided")
+    targets: dict[str, bool] = {}
+    for mount in container.get("Mounts") or ():
+        target = str(mount.get("Target", ""))
+        if target in targets:
+            raise invalid(f"ContainerSpec: duplicate mount point: {target}")
+        targets[target] = True
+    for kind in ("Secret", "Config"):
+        _check_targets(kind.lower(), container.get(f"{kind}s") or (), f"{kind}Name")
+
+
+def _check_targets(kind: str, references: Any, name_key: str) -> None:
+    names: dict[str, str] = {}
+    for reference in references:
+        target = dig(reference, "File", "Name")
+        if target is None:
+            continue
+        name = str(reference.get(name_key, ""))
+        if target in names:
+            first = names[target]
+            raise invalid(f"{kind} references '{first}' and '{name}' have a conflicting target: '{target}'")
+        names[target] = name
+
+
+def _check_resources(spec: JsonObject) -> None:
+    for block in ("Limits", "Reservations"):
+        resources = dig(spec, "TaskTemplate", "Resources", block) or {}
+        cpus, memory = resources.get("NanoCPUs") or 0, resources.get("MemoryBytes") or 0
+        if cpus and cpus < NANO_CPUS_MIN:
+            raise invalid(f"invalid cpu value {cpus / 1e9:g}: Must be at least 0.001")
+        if memory and memory < MEMORY_BYTES_MIN:
+            raise invalid(f"invalid memory value {memory}: Must be at least 4MiB")
+
+
+def _check_policies(spec: JsonObject) -> None:
+    restart = spec["TaskTemplate"].get("RestartPolicy") or {}
+    condition = restart.get("Condition", "any")
+    if condition not in ("any", "none", "on-failure"):
+        raise invalid(f'invalid RestartCondition: "{condition}"', rpc="")
+    for field, word in (("Delay", "restart-delay"), ("Window", "restart-window")):
+        if (restart.get(field) or 0) < 0:
+            raise invalid(f"TaskSpec: {word} cannot be negative")
+    for key in ("UpdateConfig", "RollbackConfig"):
+        config = spec.get(key) or {}
+        actions = ("pause", "continue", "rollback") if key == "UpdateConfig" else ("pause", "continue")
+        if config and config["FailureAction"] not in actions:
+            raise invalid(f"unrecognized update failure action {config['FailureAction']}", rpc="")
+        if config and config["Order"] not in ("stop-first", "start-first"):
+            raise invalid(f"unrecognized update order {config['Order']}", rpc="")
+        for field in ("Delay", "Monitor"):
+            if (config.get(field) or 0) < 0:
+                raise invalid(f"TaskSpec: update-{field.lower()} cannot be negative")
+        if not 0 <= (config.get("MaxFailureRatio") or 0) <= 1:
+            raise invalid("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
+
+
+def _check_endpoint(spec: JsonObject) -> None:
+    endpoint = spec["EndpointSpec"]
+    if endpoint["Mode"] not in ("vip", "dnsrr"):
+        raise invalid(f'invalid resolution mode: "{endpoint["Mode"]}"', rpc="")
+    ports = endpoint.get("Ports") or ()
+    if endpoint["Mode"] == "dnsrr" and any(port["PublishMode"] == "ingress" for port in ports):
+        raise invalid("EndpointSpec: port published with ingress mode can't be used with dnsrr mode")
+    seen: list[tuple[Any, Any]] = []
+    for port in ports:
+        published = port.get("PublishedPort") or 0
+        if not 0 <= published < 65_536 or not 0 < (port.get("TargetPort") or 0) < 65_536:
+            raise invalid("EndpointSpec: a port is outside of 1 to 65535")
+        if published and (port["Protocol"], published) in seen:
+            raise invalid("EndpointSpec: duplicate published ports provided")
+        seen.append((port["Protocol"], published))
+
+
+def check_unchanged(old: JsonObject, new: JsonObject) -> None:
+    """Raise Refusal for what an update may not change: name and mode."""
+    if old.get("Name") != new.get("Name"):
+        raise Refusal(ErrorCode.NOT_UPDATABLE, "renaming services is not supported", rpc="Unimplemented")
+    if mode_of(old) != mode_of(new):
+        raise Refusal(ErrorCode.NOT_UPDATABLE, "service mode change is not allowed", rpc="Unimplemented")
