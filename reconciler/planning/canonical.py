@@ -89,7 +89,7 @@ def _file_references(references: list[JsonObject], noun: str, names: IdToName) -
         if object_id := reference.get(id_key):
             plain[name_key] = names.get(object_id, f"{reference.get(name_key, '')} (deleted, id {object_id})")
         by_name.append(plain)
-    return sorted(by_name, key=lambda item: (str(item.get(name_key)), str((item.get("File") or {}).get("Name"))))
+    return sorted(by_name, key=lambda item: (str((item.get("File") or {}).get("Name")), str(item.get(name_key))))
 
 
 def _restart_policy(policy: JsonObject | None) -> None:

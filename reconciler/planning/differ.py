@@ -11,8 +11,8 @@ from reconciler.model.plan import ABSENT, Absent, Change
 KEYED_LISTS = {
     "Networks": ("Target",),
     "Mounts": ("Target",),
-    "Secrets": ("SecretName", "File.Name"),
-    "Configs": ("ConfigName", "File.Name"),
+    "Secrets": ("File.Name",),
+    "Configs": ("File.Name",),
     "Ulimits": ("Name",),
 }
 """Lists whose items have an identity, so that one item more shifts no other: field name to what identifies."""
@@ -23,7 +23,9 @@ ENVIRONMENT = "Env"
 MAPS_OF_USERS = frozenset({"Labels", "Options", "Sysctls", "DriverOpts"})
 """Objects whose keys a user chooses, and may have dots in them: written as Labels["a.b"]."""
 
-SENSITIVE_NAME = re.compile(r"(?i)pass(word|wd|phrase)?($|_)|secret|token|api_?key|private_?key|credential|auth_?key")
+SENSITIVE_NAME = re.compile(
+    r"(?i)(^|_)pass($|_)|password|passwd|passphrase|secret|token|api_?key|private_?key|credential|auth_?key"
+)
 """Names of environment variables whose values are not shown: people do put passwords there."""
 
 
@@ -37,7 +39,7 @@ def changes_between(old: JsonValue | Absent, new: JsonValue | Absent, path: str 
 
 
 def _walk(old: JsonValue | Absent, new: JsonValue | Absent, path: str) -> Iterator[Change]:
-    if old is not ABSENT and new is not ABSENT and old == new and type(old) is type(new):
+    if _same(old, new):
         return
     if _is_object(old) and _is_object(new) and not (_is_bare(old) and _is_bare(new)):
         yield from _walk_objects(_object(old), _object(new), path)
@@ -107,6 +109,15 @@ def _walk_positions(old: list[JsonValue], new: list[JsonValue], path: str) -> It
         before = old[index] if index < len(old) else ABSENT
         after = new[index] if index < len(new) else ABSENT
         yield from _walk(before, after, f"{path}[{index}]")
+
+
+def _same(old: JsonValue | Absent, new: JsonValue | Absent) -> bool:
+    """Whether two values are the same JSON: `1` and `true` are not, though Python holds them for equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(one, other) for one, other in zip(old, new, strict=True))
+    return isinstance(old, bool) is isinstance(new, bool) and old == new
 
 
 def _is_bare(value: JsonValue | Absent) -> bool:

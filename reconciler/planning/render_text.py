@@ -96,13 +96,13 @@ def _action_lines(action: Action) -> Iterator[str]:
         return
     yield opening + " {"
     for change in action.changes:
-        yield from _change_lines(change, created=action.type is ActionType.CREATE)
+        yield from _change_lines(change)
     yield "    }"
 
 
-def _change_lines(change: Change, *, created: bool) -> Iterator[str]:
+def _change_lines(change: Change) -> Iterator[str]:
     new, old = shown(change.new, change), shown(change.old, change)
-    if created or change.old is ABSENT:
+    if change.old is ABSENT:
         yield f"      + {change.path} = {new}"
     elif change.new is ABSENT:
         yield f"      - {change.path} = {old} -> null"

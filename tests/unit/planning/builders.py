@@ -1,0 +1,147 @@
+"""Small desired and actual states, in words."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import datetime
+from typing import Any
+
+from reconciler.model import labels
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredNode, DesiredObject, DesiredState, Policy, Stack
+from reconciler.model.errors import Place
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.plan import Plan
+from reconciler.model.tasks import ObservedTask
+from reconciler.planning.plan import plan
+
+HERE = Place("stacks/web.yaml", 3, 1, "services.web")
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+def service_spec(name: str = "web_api", *, stack: str = "web", replicas: int = 3, **template: Any) -> JsonObject:
+    """A create body as a stack file gives it; `template` adds to ContainerSpec."""
+    container = {"Image": "nginx:1.25", "Labels": {labels.STACK_NAMESPACE: stack}, **template}
+    return {
+        "Name": name,
+        "Labels": {labels.STACK_NAMESPACE: stack, labels.STACK_IMAGE: "nginx:1.25"},
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {
+            "ContainerSpec": container,
+            "Networks": [{"Target": f"{stack}_default", "Aliases": ["api"]}],
+            "Placement": {},
+            "Resources": {},
+            "ForceUpdate": 0,
+        },
+        "EndpointSpec": {},
+    }
+
+
+def network_spec(name: str = "web_default", *, stack: str | None = "web", **fields: Any) -> JsonObject:
+    spec_labels = {labels.STACK_NAMESPACE: stack} if stack else {}
+    return {"Name": name, "Driver": "overlay", "Labels": spec_labels, "Attachable": False, **fields}
+
+
+def content_spec(name: str, content: str, *, stack: str = "web") -> JsonObject:
+    return {
+        "Name": name,
+        "Labels": {labels.STACK_NAMESPACE: stack},
+        "Data": base64.b64encode(content.encode()).decode(),
+    }
+
+
+def wanted(kind: Kind, spec: JsonObject, *, stack: str | None = "web") -> DesiredObject:
+    return DesiredObject(kind, spec["Name"], stack, spec, HERE)
+
+
+def desired(*objects: DesiredObject, **fields: Any) -> DesiredState:
+    defaults: dict[str, Any] = {
+        "cluster": "prod",
+        "revision": "infra@abc1234",
+        "commit": "abc1234",
+        "stacks": (Stack("web", "stacks/web.yaml", (), HERE),),
+        "policy": Policy(prune=True),
+    }
+    return DesiredState(objects=objects, **(defaults | fields))
+
+
+def web_service(**fields: Any) -> DesiredState:
+    """One service on its stack's default network."""
+    return desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, service_spec(**fields)))
+
+
+def observed(kind: Kind, spec: JsonObject, *, object_id: str = "", version: int = 10, **raw: Any) -> ObservedObject:
+    """An object as the daemon shows it after it was created with `spec`."""
+    stored = copy.deepcopy(spec)
+    if kind is Kind.SECRET:
+        stored.pop("Data", None)
+    name = stored.get("Name", "")
+    return ObservedObject(kind, object_id or f"id-{name}", name, version, stored, {"Spec": stored, **raw})
+
+
+def a_node(name: str, *, role: str = "worker", reachable: bool = True, **spec: Any) -> ObservedObject:
+    raw: JsonObject = {"Status": {"State": "ready"}}
+    if role == "manager":
+        raw["ManagerStatus"] = {"Reachability": "reachable" if reachable else "unreachable"}
+    full = {"Role": role, "Availability": "active", "Labels": {}, **spec}
+    return ObservedObject(Kind.NODE, f"id-{name}", name, 5, full, raw)
+
+
+def wanted_node(name: str, *, role: str | None = None, **fields: Any) -> DesiredNode:
+    place = Place("swarm.yaml", 9, 5, "spec.nodes[0]")
+    return DesiredNode(
+        name,
+        by_id=False,
+        role=NodeRole(role) if role else None,
+        availability=fields.get("availability"),
+        labels=fields.get("labels"),
+        place=place,
+    )
+
+
+def actual(*objects: ObservedObject, tasks: tuple[ObservedTask, ...] = (), **fields: Any) -> ActualState:
+    """A swarm with these objects; its own object has version 3 and a task history of 5."""
+    spec = {"Name": "default", "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Labels": {}}
+    swarm = ObservedObject(Kind.SWARM, "id-swarm", "default", 3, spec, {"Spec": spec})
+    by_kind = {kind: tuple(one for one in objects if one.kind is kind) for kind in Kind}
+    return ActualState(
+        endpoint="unix:///test.sock",
+        observed_at=NOW,
+        swarm=swarm,
+        nodes=by_kind[Kind.NODE],
+        networks=by_kind[Kind.NETWORK],
+        secrets=by_kind[Kind.SECRET],
+        configs=by_kind[Kind.CONFIG],
+        services=by_kind[Kind.SERVICE],
+        tasks=tasks,
+        **fields,
+    )
+
+
+def running_web(*, owner: str | None = "prod", replicas: int = 3, **template: Any) -> tuple[ObservedObject, ...]:
+    """The network and service of `web_service` as the daemon stored them."""
+    spec = service_spec(replicas=replicas, **template)
+    spec["TaskTemplate"]["Networks"][0]["Target"] = "id-web_default"
+    spec["TaskTemplate"]["Runtime"] = "container"
+    spec["TaskTemplate"]["ContainerSpec"]["Isolation"] = "default"
+    spec["EndpointSpec"] = {"Mode": "vip"}
+    network = network_spec(
+        Scope="swarm",
+        IPAM={"Driver": "default", "Config": [{"Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"}]},
+        Options={"com.docker.network.driver.overlay.vxlanid_list": "4097"},
+    )
+    if owner:
+        spec["Labels"][labels.OWNER] = owner
+        network["Labels"] = {**network["Labels"], labels.OWNER: owner}
+    return observed(Kind.NETWORK, network), observed(Kind.SERVICE, spec)
+
+
+def planned(state: DesiredState, cluster: ActualState) -> Plan:
+    return plan(state, cluster)
+
+
+def paths(made: Plan) -> dict[str, list[str]]:
+    """{action id: the paths of its changes}."""
+    return {action.id: [change.path for change in action.changes] for action in made.actions}

@@ -1,0 +1,58 @@
+"""Field-level differences name exactly the path that differs, with both values."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.model.plan import ABSENT, Change
+from reconciler.planning.differ import changes_between
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, [Change("a", 1, 2)]),
+        ({"a": 1}, {"a": True}, [Change("a", 1, True)]),
+        ({"a": {"b": 1}}, {"a": {}}, [Change("a.b", 1, ABSENT)]),
+        ({}, {"a": {"b": [1, 2]}}, [Change("a.b", ABSENT, [1, 2])]),
+        ({"Mode": {"Global": {}}}, {"Mode": {"GlobalJob": {}}}, [
+            Change("Mode.Global", {}, ABSENT),
+            Change("Mode.GlobalJob", ABSENT, {}),
+        ]),
+        ({"Labels": {"a.b": "1"}}, {"Labels": {"a.b": "2"}}, [Change('Labels["a.b"]', "1", "2")]),
+        ({"Env": ["A=1", "B=2"]}, {"Env": ["A=1", "B=3", "C"]}, [
+            Change("Env[B]", "2", "3"),
+            Change("Env[C]", ABSENT, None),
+        ]),
+        ({"Env": ["A=1", "B=2"]}, {"Env": ["B=2", "A=1"]}, [Change("Env", ["A=1", "B=2"], ["B=2", "A=1"])]),
+        ({"Ports": [{"TargetPort": 80}]}, {"Ports": [{"TargetPort": 81}]}, [Change("Ports[0].TargetPort", 80, 81)]),
+        ({"Args": ["a"]}, {"Args": ["a", "b"]}, [Change("Args", ["a"], ["a", "b"])]),
+    ],
+)  # fmt: skip
+def test_a_difference_is_told_by_its_path_and_both_values(old, new, expected):
+    assert list(changes_between(old, new)) == expected
+
+
+def test_a_mount_more_does_not_shift_the_others():
+    data, logs = {"Target": "/data", "Source": "d"}, {"Target": "/logs", "Source": "l"}
+    found = changes_between({"Mounts": [logs]}, {"Mounts": [data, logs]})
+    assert [change.path for change in found] == ["Mounts[/data].Source", "Mounts[/data].Target"]
+
+
+def test_two_mounts_on_one_target_are_told_by_position():
+    one, two = {"Target": "/d", "Source": "a"}, {"Target": "/d", "Source": "b"}
+    changes = changes_between({"Mounts": [one, two]}, {"Mounts": [one, one]})
+    assert changes == (Change("Mounts[1].Source", "b", "a"),)
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "API_TOKEN", "AWS_SECRET_ACCESS_KEY", "MYSQL_PASS", "apiKey"])
+def test_a_variable_that_sounds_secret_is_marked(name):
+    (change,) = changes_between({"Env": [f"{name}=old"]}, {"Env": [f"{name}=new"]})
+    assert change.sensitive
+
+
+@pytest.mark.parametrize("name", ["PATH", "COMPASS_HOST", "BYPASS_CACHE", "PASSENGER_PORT"])
+def test_an_ordinary_variable_is_shown(name):
+    (change,) = changes_between({"Env": [f"{name}=old"]}, {"Env": [f"{name}=new"]})
+    assert not change.sensitive

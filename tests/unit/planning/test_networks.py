@@ -1,0 +1,47 @@
+"""Networks can't be changed in place: they are replaced when free, and reported when in use."""
+
+from __future__ import annotations
+
+from reconciler.model.errors import ErrorCode
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ActionType
+from tests.unit.planning.builders import actual, desired, network_spec, observed, paths, planned, running_web, wanted
+
+SUBNET = {"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}
+
+
+def test_a_free_network_that_differs_is_replaced():
+    live = observed(Kind.NETWORK, network_spec(Attachable=False))
+    made = planned(desired(wanted(Kind.NETWORK, network_spec(Attachable=True))), actual(live))
+    assert [action.type for action in made.actions] == [ActionType.REPLACE]
+    assert paths(made) == {"network.web_default": ["Attachable"]}
+
+
+def test_a_network_in_use_that_differs_is_blocked_with_its_users():
+    made = planned(desired(wanted(Kind.NETWORK, network_spec(**SUBNET))), actual(*running_web(owner=None)))
+    assert [blocked.code for blocked in made.blocked] == [ErrorCode.NOT_UPDATABLE]
+    assert "web_api is attached" in made.blocked[0].problem.why
+
+
+def test_a_given_subnet_is_compared_and_an_allotted_one_is_not():
+    live = observed(
+        Kind.NETWORK,
+        network_spec(IPAM={"Driver": "default", "Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.1"}]}),
+    )
+    assert planned(desired(wanted(Kind.NETWORK, network_spec(**SUBNET))), actual(live)).is_empty
+    assert planned(desired(wanted(Kind.NETWORK, network_spec())), actual(live)).is_empty
+    other = {"IPAM": {"Config": [{"Subnet": "10.8.0.0/24"}]}}
+    made = planned(desired(wanted(Kind.NETWORK, network_spec(**other))), actual(live))
+    assert paths(made) == {"network.web_default": ["IPAM.Config[0].Subnet"]}
+
+
+def test_a_namesake_without_the_stack_label_blocks_and_so_do_its_users():
+    live = observed(Kind.NETWORK, network_spec(stack=None))
+    made = planned(desired(wanted(Kind.NETWORK, network_spec())), actual(live))
+    assert [blocked.code for blocked in made.blocked] == [ErrorCode.NAME_CONFLICT]
+
+
+def test_what_swarm_yaml_declares_itself_is_taken_over_by_name():
+    live = observed(Kind.NETWORK, network_spec("public", stack=None))
+    state = desired(wanted(Kind.NETWORK, network_spec("public", stack=None), stack=None))
+    assert planned(state, actual(live)).is_empty
