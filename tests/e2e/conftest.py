@@ -1,0 +1,105 @@
+"""The two backends as a user has them: an address for DOCKER_HOST, and a side door to look and meddle."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.program import Program
+
+NETWORK_WAIT_S = 30.0
+
+
+@dataclass
+class Backend:
+    """A running swarm of three nodes. `engine` is a plain SDK client: what somebody behind Git's back would use."""
+
+    name: str
+    host: str
+    engine: docker.APIClient
+    swarmctl: Program
+
+    def service(self, name: str) -> dict:
+        return self.engine.inspect_service(name)
+
+    def running(self, service: str) -> list[dict]:
+        """The tasks of a service that run and are wanted to."""
+        return [
+            task
+            for task in self.engine.tasks(filters={"service": service, "desired-state": "running"})
+            if task["Status"]["State"] == "running"
+        ]
+
+    def versions(self) -> dict[str, int]:
+        """{id: version index} of everything that a plan can write to: a write moves one of them.
+
+        Nodes' and the swarm's own specs stand in for their versions, which the swarm itself moves.
+        """
+        found: dict[str, int] = {}
+        for listed in (self.engine.services(), self.engine.secrets(), self.engine.configs()):
+            found |= {one["ID"]: one["Version"]["Index"] for one in listed}
+        found |= {one["Id"]: one["Created"] for one in self.engine.networks() if one["Scope"] == "swarm"}
+        found |= {one["ID"]: str(one["Spec"]) for one in self.engine.nodes()}
+        return found
+
+    def hostnames(self) -> list[str]:
+        return sorted(node["Description"]["Hostname"] for node in self.engine.nodes())
+
+
+def _clear(engine: docker.APIClient) -> None:
+    for service in engine.services():
+        engine.remove_service(service["ID"])
+    _remove_networks(engine)
+    for config in engine.configs():
+        engine.remove_config(config["ID"])
+    for secret in engine.secrets():
+        engine.remove_secret(secret["ID"])
+
+
+@pytest.fixture(params=["embedded", pytest.param("docker", marks=pytest.mark.engine)])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """Each backend in turn, with nothing deployed."""
+    swarmctl = Program(tmp_path, {"SWARMCTL_DATA_DIR": str(tmp_path / "swarm")})
+    if request.param == "docker":
+        lab = request.getfixturevalue("lab")
+        host = lab.manager.host
+    else:
+        host = swarmctl.ok("up", "--nodes", "3").split("DOCKER_HOST=")[1].split()[0]
+    swarmctl.environment["DOCKER_HOST"] = host
+    engine = docker.APIClient(base_url=host, version="auto", timeout=60)
+    try:
+        yield Backend(request.param, host, engine, swarmctl)
+    finally:
+        if request.param == "docker":
+            _clear(engine)
+            _restore(engine)
+        engine.close()
+        if request.param == "embedded":
+            swarmctl.ok("down")
+
+
+def _remove_networks(engine: docker.APIClient) -> None:
+    """Remove overlay networks as soon as the last task has let go of them."""
+    deadline = time.monotonic() + NETWORK_WAIT_S
+    while made := [one for one in engine.networks(filters={"driver": "overlay"}) if not one["Ingress"]]:
+        for network in made:
+            with contextlib.suppress(docker.errors.APIError):
+                engine.remove_network(network["Id"])
+        assert time.monotonic() < deadline, f"networks that stay in use: {[one['Name'] for one in made]}"
+        time.sleep(0.1)
+
+
+def _restore(engine: docker.APIClient) -> None:
+    """Give the swarm and its nodes back what a fresh swarm has."""
+    swarm = engine.inspect_swarm()
+    swarm["Spec"]["Orchestration"] = {"TaskHistoryRetentionLimit": 5}
+    engine.update_swarm(swarm["Version"]["Index"], swarm_spec=swarm["Spec"])
+    for node in engine.nodes():
+        role = "manager" if node.get("ManagerStatus", {}).get("Leader") else "worker"
+        engine.update_node(node["ID"], node["Version"]["Index"], {"Role": role, "Availability": "active", "Labels": {}})
