@@ -55,7 +55,8 @@ def start(data_dir: str, arguments: list[str]) -> int:
         ) from error
     with log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.main", *arguments],
+            # -P: a folder named reconciler in the working directory is none of ours
+            [sys.executable, "-P", "-m", "reconciler.main", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -67,11 +68,12 @@ def start(data_dir: str, arguments: list[str]) -> int:
 
 
 def _check_path(path: str) -> None:
-    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES_MAX:
         raise SwarmctlError(
             ErrorCode.EMBEDDED_FAILED,
             "The embedded swarm's folder has too long a name.",
-            why=f"The path of its socket would have {len(os.fsencode(path))} bytes; {SOCKET_PATH_BYTES_MAX} are allowed.",
+            why=f"The path of its socket would have {length} bytes; {SOCKET_PATH_BYTES_MAX} are allowed.",
             hint="Choose a shorter one with --data-dir or SWARMCTL_DATA_DIR.",
         )
 
