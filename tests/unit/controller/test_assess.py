@@ -1,0 +1,101 @@
+"""Whether a service has converged, from one observation."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.controller.assess import assess, monitor_s
+from reconciler.model.objects import Kind
+from reconciler.model.progress import Verdict
+from reconciler.model.tasks import ObservedTask
+from tests.unit.planning.builders import actual, observed, service_spec
+
+
+def a_task(state: str, *, desired: str = "running", up_to_date: bool = True, error: str = "", **raw) -> ObservedTask:
+    number = a_task.count = getattr(a_task, "count", 0) + 1
+    status = {"State": state, "Err": error, "Timestamp": f"2026-01-01T00:00:{number % 60:02d}Z"}
+    return ObservedTask.from_api(
+        {"ID": f"t{number}", "ServiceID": "svc", "Slot": 1, "DesiredState": desired, "Status": status, **raw},
+        up_to_date=up_to_date,
+    )
+
+
+def verdict_of(*tasks: ObservedTask, replicas: int = 2, mode: dict | None = None, **raw):
+    spec = service_spec(replicas=replicas)
+    if mode:
+        spec["Mode"] = mode
+    service = observed(Kind.SERVICE, spec, object_id="svc", **raw)
+    return assess(service, actual(service, tasks=tasks))
+
+
+def test_as_many_running_tasks_as_wanted_is_converged():
+    look = verdict_of(a_task("running"), a_task("running"), a_task("shutdown", desired="shutdown"))
+    assert (look.verdict, look.running, look.wanted) == (Verdict.CONVERGED, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        (),
+        (a_task("running"),),
+        (a_task("running"), a_task("preparing")),
+        (a_task("running"), a_task("running", up_to_date=False)),
+        (a_task("running"), a_task("running"), a_task("running")),
+    ],
+    ids=["none", "one missing", "one not yet running", "one of the old spec", "one too many"],
+)
+def test_anything_else_is_progressing(tasks):
+    assert verdict_of(*tasks).verdict is Verdict.PROGRESSING
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("updating", Verdict.PROGRESSING),
+        ("rollback_started", Verdict.PROGRESSING),
+        ("completed", Verdict.CONVERGED),
+        ("paused", Verdict.PAUSED),
+        ("rollback_paused", Verdict.PAUSED),
+        ("rollback_completed", Verdict.ROLLED_BACK),
+    ],
+)
+def test_the_update_itself_has_the_last_word(state, expected):
+    look = verdict_of(a_task("running"), a_task("running"), UpdateStatus={"State": state, "Message": "because"})
+    assert look.verdict is expected
+
+
+def test_the_newest_error_of_todays_spec_is_told():
+    look = verdict_of(
+        a_task("failed", error="old story", up_to_date=False, desired="shutdown"),
+        a_task("failed", error="task: non-zero exit (1)", desired="shutdown"),
+        a_task("failed", error="task: non-zero exit (2)", desired="shutdown"),
+        a_task("pending"),
+    )
+    assert look.message == "task 1 failed: task: non-zero exit (2)"
+
+
+def test_a_global_service_wants_what_its_nodes_have():
+    look = verdict_of(a_task("running"), a_task("running"), a_task("running"), mode={"Global": {}})
+    assert (look.verdict, look.wanted) == (Verdict.CONVERGED, 3)
+    assert verdict_of(a_task("running"), a_task("pending"), mode={"Global": {}}).verdict is Verdict.PROGRESSING
+
+
+def test_a_finished_job_is_converged_and_never_waited_for():
+    mode = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 2}}
+    done = [a_task("complete", desired="complete") for _ in range(2)]
+    assert verdict_of(*done, mode=mode).verdict is Verdict.CONVERGED
+    assert verdict_of(done[0], a_task("running", desired="complete"), mode=mode).verdict is Verdict.PROGRESSING
+
+
+def test_completions_of_an_earlier_run_of_the_job_do_not_count():
+    mode = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+    old = a_task("complete", desired="complete", JobIteration={"Index": 1})
+    look = verdict_of(old, mode=mode, JobStatus={"JobIteration": {"Index": 2}})
+    assert look.verdict is Verdict.PROGRESSING
+
+
+def test_the_monitor_period_is_the_services_own_or_swarms_default():
+    spec = service_spec()
+    assert monitor_s(observed(Kind.SERVICE, spec)) == 5.0
+    spec["UpdateConfig"] = {"Monitor": 1_500_000_000}
+    assert monitor_s(observed(Kind.SERVICE, spec)) == 1.5
