@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""The largest file that is read: 4 MiB, which is eight times the largest secret that Swarm takes."""
 
 
 class Revision(Protocol):

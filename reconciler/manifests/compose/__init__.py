@@ -1,1 +1,1 @@
-"""Compose v3 stack files to Swarm create requests, by the rules of `docker stack deploy`. Pure."""
+"""Stack files: what `docker stack deploy` makes of them, rule by rule. Pure."""

@@ -1,0 +1,235 @@
+"""swarm.yaml in; what it says of the cluster, its nodes, networks and stacks, or every problem in it, out."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.manifests.cluster_network import cluster_network
+from reconciler.manifests.document import Document
+from reconciler.manifests.paths import resolve
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
+from reconciler.manifests.quantities import BadQuantity, period_ns
+from reconciler.manifests.schema_check import SchemaCheck
+from reconciler.manifests.yaml_scalars import go_text
+from reconciler.model.desired import DesiredNode, DesiredObject, DriftMode, Policy, Stack, TokenPolicy
+from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.objects import NodeRole
+from reconciler.model.revision import Revision
+
+_CERT_EXPIRY_MIN_NS: Final = 3_600_000_000_000
+_SETTINGS: Final[dict[str, tuple[str, str]]] = {
+    "taskHistoryLimit": ("Orchestration", "TaskHistoryRetentionLimit"),
+    "heartbeatPeriod": ("Dispatcher", "HeartbeatPeriod"),
+    "certExpiry": ("CAConfig", "NodeCertExpiry"),
+    "snapshotInterval": ("Raft", "SnapshotInterval"),
+    "keepOldSnapshots": ("Raft", "KeepOldSnapshots"),
+    "logEntriesForSlowFollowers": ("Raft", "LogEntriesForSlowFollowers"),
+    "electionTick": ("Raft", "ElectionTick"),
+    "heartbeatTick": ("Raft", "HeartbeatTick"),
+    "autolock": ("EncryptionConfig", "AutoLockManagers"),
+}
+_PERIODS: Final = ("heartbeatPeriod", "certExpiry")
+KEY_HINTS: Final[dict[str, str]] = {
+    "services": "Services belong into a stack file; list it under spec.stacks.",
+    "version": "Write `apiVersion: swarmctl/v1`.",
+    "name": "The cluster's name is metadata.name.",
+    "secrets": "Declare secrets in a stack file.",
+    "configs": "Declare configs in a stack file.",
+    "depends_on": "Write `dependsOn`.",
+    "files": "A stack is one file: give its `path`.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterManifest:
+    """What swarm.yaml says. Stack paths are relative to the repository's root; see DesiredState for the rest."""
+
+    name: str = ""
+    settings: JsonObject = field(default_factory=dict)
+    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    nodes: tuple[DesiredNode, ...] = ()
+    networks: tuple[DesiredObject, ...] = ()
+    stacks: tuple[Stack, ...] = ()
+    stack_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where the path of each stack is written, by stack name."""
+    join_tokens: TokenPolicy = field(default_factory=TokenPolicy)
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClusterSource:
+    revision: Revision
+    folder: str
+    document: Document
+    bad: frozenset[KeyPath]
+    problems: ProblemList
+
+    def sound(self, value: JsonValue, at: KeyPath) -> bool:
+        """Return whether something is given at `at`, and no error was found there or below."""
+        return value is not None and not any(bad[: len(at)] == at for bad in self.bad)
+
+    def problem(self, code: ErrorCode, at: KeyPath, what: str, why: str = "", hint: str = "") -> None:
+        self.problems.add(Problem(code, what, why, hint, self.document.place(at)))
+
+    def period_ns(self, at: KeyPath, text: str) -> int | None:
+        try:
+            return period_ns(text)
+        except BadQuantity:
+            what = f"`{key_path_text(at)}` must be a duration such as 30d, 12h or 1h30m."
+            self.problem(ErrorCode.INVALID_VALUE, at, what, f"Here it is {shown(text)}.")
+            return None
+
+
+def cluster_manifest(
+    revision: Revision, folder: str, document: Document, schema: JsonObject, problems: ProblemList
+) -> ClusterManifest:
+    """Return what the document says; sections with problems are left out, and the problems go to `problems`.
+
+    `folder` is that of swarm.yaml, which stack paths are relative to.
+    """
+    bad = SchemaCheck(schema, KEY_HINTS).run(document, document.value, problems)
+    if not isinstance(document.value, dict) or not isinstance(document.value.get("spec") or {}, dict):
+        return ClusterManifest()
+    source = _ClusterSource(revision, folder, document, bad, problems)
+    spec: JsonObject = document.value.get("spec") or {}
+    metadata = document.value.get("metadata")
+    settings, settings_places = _settings(source, spec.get("settings"))
+    stacks, stack_places = _stacks(source, spec)
+    return ClusterManifest(
+        name=metadata["name"] if metadata and source.sound(metadata, ("metadata",)) else "",
+        settings=settings,
+        settings_places=settings_places,
+        nodes=_nodes(source, spec.get("nodes")),
+        networks=_networks(source, spec.get("networks")),
+        stacks=stacks,
+        stack_places=stack_places,
+        join_tokens=_join_tokens(source, spec.get("joinTokens")),
+        policy=_policy(source, spec.get("policy")),
+    )
+
+
+def _settings(source: _ClusterSource, given: JsonValue) -> tuple[JsonObject, dict[str, Place]]:
+    settings: JsonObject = {}
+    places: dict[str, Place] = {}
+    at: KeyPath = ("spec", "settings")
+    if not isinstance(given, dict):
+        return settings, places
+    for key, (group, name) in _SETTINGS.items():
+        value: JsonValue = given.get(key)
+        if not source.sound(value, (*at, key)):
+            continue
+        if key in _PERIODS:
+            value = source.period_ns((*at, key), value)
+            if key == "certExpiry" and value is not None and value < _CERT_EXPIRY_MIN_NS:
+                why = "Swarm takes an hour or more."
+                source.problem(ErrorCode.INVALID_VALUE, (*at, key), f"`{key_path_text((*at, key))}` is too short.", why)
+        elif not isinstance(value, bool):
+            value = int(value)
+        settings.setdefault(group, {})[name] = value
+        places[f"{group}.{name}"] = source.document.place((*at, key))
+    return settings, places
+
+
+def _join_tokens(source: _ClusterSource, given: JsonValue) -> TokenPolicy:
+    seconds: dict[str, float | None] = {"worker": None, "manager": None}
+    at: KeyPath = ("spec", "joinTokens")
+    for role in seconds if source.sound(given, at) else ():
+        text = (given.get(role) or {}).get("rotateEvery")
+        period = source.period_ns((*at, role, "rotateEvery"), text) if text else None
+        if period is not None and period <= 0:
+            what = f"`{key_path_text((*at, role, 'rotateEvery'))}` must be longer than nothing."
+            source.problem(ErrorCode.INVALID_VALUE, (*at, role, "rotateEvery"), what)
+        seconds[role] = period / 1e9 if period else None
+    return TokenPolicy(seconds["worker"], seconds["manager"])
+
+
+def _policy(source: _ClusterSource, given: JsonValue) -> Policy:
+    if not source.sound(given, ("spec", "policy")):
+        return Policy()
+    standard = Policy()
+    return Policy(
+        drift=DriftMode(given.get("drift", standard.drift)),
+        prune=given.get("prune", standard.prune),
+        max_delete_percent=int(given.get("maxDeletePercent", standard.max_delete_percent)),
+    )
+
+
+def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
+    nodes: list[DesiredNode] = []
+    seen: dict[tuple[bool, str], Place] = {}
+    for index, item in enumerate(given if isinstance(given, list) else ()):
+        at: KeyPath = ("spec", "nodes", index)
+        if not source.sound(item, at):
+            continue
+        if ("hostname" in item) == ("id" in item):
+            what = f"`{key_path_text(at)}` must have a `hostname` or an `id`, and not both."
+            source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says which node is meant.")
+            continue
+        by_id = "id" in item
+        selector = item["id"] if by_id else item["hostname"]
+        place = source.document.place(at)
+        first = seen.setdefault((by_id, selector), place)
+        if first is not place:
+            what = f"The node {shown(selector)} is listed twice: on line {first.line} and on line {place.line}."
+            source.problem(ErrorCode.DUPLICATE_OBJECT, at, what, "", "Put all that is asked of it into one entry.")
+            continue
+        role, labels = item.get("role"), item.get("labels")
+        nodes.append(
+            DesiredNode(
+                selector=selector,
+                by_id=by_id,
+                role=NodeRole(role) if role else None,
+                availability=item.get("availability"),
+                labels=None if labels is None else {name: go_text(value) for name, value in labels.items()},
+                place=place,
+            )
+        )
+    return tuple(nodes)
+
+
+def _networks(source: _ClusterSource, given: JsonValue) -> tuple[DesiredObject, ...]:
+    networks: list[DesiredObject] = []
+    for name, definition in given.items() if isinstance(given, dict) else ():
+        at: KeyPath = ("spec", "networks", name)
+        if not any(bad[: len(at)] == at for bad in source.bad):
+            networks.append(cluster_network(source.document, at, definition or {}, source.problems))
+    return tuple(networks)
+
+
+def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...], dict[str, Place]]:
+    given = spec.get("stacks")
+    if "stacks" not in spec:
+        return _default_stacks(source)
+    stacks: list[Stack] = []
+    places: dict[str, Place] = {}
+    for index, item in enumerate(given if isinstance(given, list) else ()):
+        at: KeyPath = ("spec", "stacks", index)
+        if not source.sound(item, at):
+            continue
+        path = resolve(source.folder, item["path"])
+        if path is None:
+            what = f"`{key_path_text((*at, 'path'))}` names a file outside the repository."
+            why = f"The path {shown(item['path'])} is absolute or leads out by `..`."
+            source.problem(ErrorCode.PATH_ESCAPES, (*at, "path"), what, why, "Name a file of this repository.")
+            continue
+        name = item.get("name") or stack_name(path)
+        place = source.document.place((*at, "name") if item.get("name") else (*at, "path"))
+        stacks.append(Stack(name, path, tuple(item.get("dependsOn") or ()), place))
+        places[name] = source.document.place((*at, "path"))
+    return tuple(stacks), places
+
+
+def _default_stacks(source: _ClusterSource) -> tuple[tuple[Stack, ...], dict[str, Place]]:
+    folder = posixpath.join(source.folder, "stacks")
+    paths = [path for path in source.revision.files_under(folder) if path.endswith((".yaml", ".yml"))]
+    stacks = tuple(Stack(stack_name(path), path, (), Place(source.revision.display(path))) for path in paths)
+    return stacks, {stack.name: stack.place for stack in stacks}
+
+
+def stack_name(path: str) -> str:
+    """Return the name of a stack that is given none: its file's name without the ending."""
+    return posixpath.splitext(posixpath.basename(path))[0]

@@ -1,0 +1,70 @@
+"""A network that swarm.yaml declares."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from reconciler.manifests.document import Document
+from reconciler.manifests.networks import ipam_body, network_body, subnet_fault
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
+from reconciler.manifests.yaml_scalars import go_text
+from reconciler.model.desired import DesiredObject
+from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind
+
+
+def cluster_network(document: Document, at: KeyPath, given: JsonObject, problems: ProblemList) -> DesiredObject:
+    """Return the network at `at`, whose last step is its full name. It belongs to no stack.
+
+    `subnet`, `gateway` and `ipRange` are short for an `ipam.config` of one pool.
+    """
+    name = str(at[-1])
+    ipam = given.get("ipam") or {}
+    pools: list[JsonObject] = []
+    if any(given.get(key) for key in ("subnet", "gateway", "ipRange")):
+        pools.append(_pool(document, at, given, problems))
+        if ipam.get("config"):
+            place = document.key_place((*at, "ipam", "config"))
+            what = f"`{key_path_text(at)}` has `subnet` and `ipam.config`."
+            problems.add(Problem(ErrorCode.INVALID_VALUE, what, "Both give its addresses.", "Keep one of them.", place))
+    for index, pool in enumerate(ipam.get("config") or ()):
+        pools.append(_pool(document, (*at, "ipam", "config", index), pool, problems))
+    body = network_body(name, given.get("driver") or "overlay")
+    body["Attachable"] = bool(given.get("attachable"))
+    body["Internal"] = bool(given.get("internal"))
+    body["Labels"] = _texts(given.get("labels") or {})
+    options = given.get("driverOpts")
+    body["Options"] = None if options is None else _texts(options)
+    ipam_options = ipam.get("options")
+    body["IPAM"] = ipam_body(ipam.get("driver") or "", None if ipam_options is None else _texts(ipam_options), pools)
+    return DesiredObject(Kind.NETWORK, name, None, body, document.key_place(at))
+
+
+def _texts(given: JsonObject) -> dict[str, str]:
+    return {name: go_text(value) for name, value in given.items()}
+
+
+def _pool(document: Document, at: KeyPath, given: JsonObject, problems: ProblemList) -> JsonObject:
+    pool: JsonObject = {}
+    for key, field in (("subnet", "Subnet"), ("ipRange", "IPRange"), ("gateway", "Gateway")):
+        text = given.get(key)
+        if not text:
+            continue
+        fault = _address_fault(text) if key == "gateway" else subnet_fault(text)
+        if fault:
+            noun = "address" if key == "gateway" else "subnet"
+            example = "10.0.9.1" if key == "gateway" else "10.0.9.0/24"
+            what = f"`{key_path_text((*at, key))}`, {shown(text)}, is no {noun}."
+            place = document.place((*at, key))
+            problems.add(Problem(ErrorCode.INVALID_VALUE, what, fault, f"Write one such as {example}.", place))
+        pool[field] = text
+    return pool
+
+
+def _address_fault(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return "It is no IP address."
+    return ""

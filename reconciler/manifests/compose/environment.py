@@ -1,0 +1,66 @@
+"""A service's environment: env_file and environment, and what the surroundings add.
+
+Source: shared facts on stack files, section 4.5.
+"""
+
+from __future__ import annotations
+
+from reconciler.manifests.compose.pairs import pairs
+from reconciler.manifests.compose.source import StackSource
+from reconciler.manifests.problems import KeyPath, key_path_text
+from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.json import JsonObject
+
+
+def environment_list(source: StackSource, at: KeyPath, service: JsonObject) -> list[str]:
+    """Return `NAME=value` texts sorted bytewise as wholes; a name without a value anywhere stands alone."""
+    files = service.get("env_file") or ()
+    named: dict[str, str | None] = {}
+    for index, written in enumerate([files] if isinstance(files, str) else files):
+        spot = (*at, "env_file") if isinstance(files, str) else (*at, "env_file", index)
+        named |= _file_variables(source, spot, written)
+    named |= pairs(service.get("environment"))
+    surroundings = source.inputs.environment
+    filled = {name: value or surroundings.get(name, value) for name, value in named.items()}
+    return sorted(name if value is None else f"{name}={value}" for name, value in filled.items())
+
+
+def _file_variables(source: StackSource, at: KeyPath, written: str) -> dict[str, str | None]:
+    content = source.read(written, at)
+    if content is None:
+        return {}
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        what = f"The file that `{key_path_text(at)}` names is not UTF-8 text."
+        hint = "Save it as UTF-8."
+        source.problems.add(Problem(ErrorCode.NOT_UTF8, what, "", hint, source.document.place(at)))
+        return {}
+    named: dict[str, str | None] = {}
+    for number, raw in enumerate(text.split("\n"), start=1):
+        line = raw.removesuffix("\r").lstrip()
+        if not line or line.startswith("#"):
+            continue
+        name, found, value = line.partition("=")
+        fault = _name_fault(name)
+        if fault:
+            _bad_line(source, at, number, fault)
+        elif found:
+            named[name] = value
+        elif name in source.inputs.environment:
+            named[name] = source.inputs.environment[name]
+    return named
+
+
+def _name_fault(name: str) -> str:
+    if not name:
+        return "the line has no name before its `=`"
+    # Only the name is looked at, and it is not repeated: a line that went wrong may be half of a secret.
+    return "the name before `=` contains white space" if any(char.isspace() for char in name) else ""
+
+
+def _bad_line(source: StackSource, at: KeyPath, number: int, fault: str) -> None:
+    what = f"The environment file that `{key_path_text(at)}` names has a line that is no NAME=value."
+    why = f"On line {number} {fault}."
+    hint = "Docker takes such files literally: no `export`, no quotes, no comments after a value."
+    source.problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, source.document.place(at)))

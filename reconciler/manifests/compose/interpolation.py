@@ -1,0 +1,202 @@
+"""`$VAR` and `${VAR:-default}` in a stack file's values, by docker's rules, and the types they turn into.
+
+Source: shared facts on stack files, section 4.4. What looks odd is docker's: an operator is also taken without
+braces, defaults are not expanded again, and a later good substitution forgives an earlier bad one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from reconciler.manifests.document import Document
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
+from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.json import JsonValue
+
+_NAME: Final = "[_a-z][_a-z0-9]*"
+_OPERATION: Final = "(?::?[-?][^}]*)?"
+_VARIABLE: Final = re.compile(
+    rf"\$(?:(?P<escaped>\$)|(?P<named>{_NAME}{_OPERATION})|\{{(?P<braced>{_NAME}{_OPERATION})\}}|(?P<invalid>))",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+class BadTemplate(ValueError):
+    """A text with variables that cannot be filled in; the message says why."""
+
+
+def substitute(template: str, environment: Mapping[str, str]) -> str:
+    """Return `template` with its variables filled in. Raises BadTemplate."""
+    failure: str | None = None
+
+    def replace(found: re.Match[str]) -> str:
+        nonlocal failure
+        if found["escaped"]:
+            return "$"
+        expression = found["named"] or found["braced"]
+        if not expression:
+            failure = "it holds a `$` that starts no variable"
+            return ""
+        try:
+            value, failure = _value(expression, environment), None
+        except BadTemplate as error:
+            value, failure = "", str(error)
+        return value
+
+    text = _VARIABLE.sub(replace, template)
+    if failure is not None:
+        raise BadTemplate(failure)
+    return text
+
+
+def _value(expression: str, environment: Mapping[str, str]) -> str:
+    for operator in (":-", "-", ":?", "?"):
+        name, found, rest = expression.partition(operator)
+        if not found:
+            continue
+        value = environment.get(name)
+        if value if operator[0] == ":" else value is not None:
+            return value or ""
+        if operator in (":-", "-"):
+            return rest
+        raise BadTemplate(f"the variable {name} is required and not set{f' ({rest[:80]})' if rest else ''}")
+    return environment.get(expression, "")
+
+
+def _to_int(text: str) -> int:
+    if not re.fullmatch(r"[-+]?[0-9]{1,19}", text):
+        raise ValueError("no whole number")
+    return int(text)
+
+
+def _to_float(text: str) -> float:
+    if not re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?", text):
+        raise ValueError("no number")
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("no number")
+    return number
+
+
+def _to_bool(text: str) -> bool:
+    word = text.lower()
+    if word in ("true", "y", "yes", "on"):
+        return True
+    if word in ("false", "n", "no", "off"):
+        return False
+    raise ValueError("neither true nor false")
+
+
+_Cast = Callable[[str], JsonValue]
+_ANY: Final = "*"
+
+
+def _service_casts() -> dict[KeyPath, _Cast]:
+    ints: list[KeyPath] = [
+        ("configs", _ANY, "mode"),
+        ("secrets", _ANY, "mode"),
+        ("healthcheck", "retries"),
+        ("deploy", "replicas"),
+        ("deploy", "update_config", "parallelism"),
+        ("deploy", "rollback_config", "parallelism"),
+        ("deploy", "restart_policy", "max_attempts"),
+        ("deploy", "placement", "max_replicas_per_node"),
+        ("ports", _ANY, "target"),
+        ("ports", _ANY, "published"),
+        ("ulimits", _ANY),
+        ("ulimits", _ANY, "hard"),
+        ("ulimits", _ANY, "soft"),
+        ("oom_score_adj",),
+    ]
+    bools: list[KeyPath] = [
+        ("healthcheck", "disable"),
+        ("privileged",),
+        ("read_only",),
+        ("stdin_open",),
+        ("tty",),
+        ("volumes", _ANY, "read_only"),
+        ("volumes", _ANY, "volume", "nocopy"),
+    ]
+    floats: list[KeyPath] = [
+        ("deploy", "update_config", "max_failure_ratio"),
+        ("deploy", "rollback_config", "max_failure_ratio"),
+    ]
+    casts: dict[KeyPath, _Cast] = {}
+    for paths, cast in ((ints, _to_int), (bools, _to_bool), (floats, _to_float)):
+        casts |= {("services", _ANY, *path): cast for path in paths}
+    return casts
+
+
+_CASTS: Final[dict[KeyPath, _Cast]] = _service_casts() | {
+    (section, _ANY, key): _to_bool
+    for section, key in (
+        ("networks", "external"),
+        ("networks", "internal"),
+        ("networks", "attachable"),
+        ("volumes", "external"),
+        ("secrets", "external"),
+        ("configs", "external"),
+    )
+}
+_CAST_DEPTHS: Final = frozenset(len(path) for path in _CASTS)
+
+
+def _cast_for(path: KeyPath) -> _Cast | None:
+    if len(path) not in _CAST_DEPTHS:
+        return None
+    for pattern, cast in _CASTS.items():
+        if len(pattern) == len(path) and all(
+            wanted in (_ANY, step) for wanted, step in zip(pattern, path, strict=True)
+        ):
+            return cast
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """Fills in the variables of one document; problems (bad-interpolation) go to `problems`.
+
+    Only a text that changed is cast to the type of its place, as docker does.
+    """
+
+    document: Document
+    environment: Mapping[str, str]
+    problems: ProblemList
+    failed: set[KeyPath] = field(default_factory=set)
+    """Paths of the texts that could not be filled in; they keep what the file says."""
+
+    def apply(self, value: JsonValue, path: KeyPath = ()) -> JsonValue:
+        """Return a copy of `value` with every text below it filled in; keys stay as they are."""
+        if isinstance(value, dict):
+            return {key: self.apply(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.apply(item, (*path, index)) for index, item in enumerate(value)]
+        if isinstance(value, str) and "$" in value:
+            return self._text(value, path)
+        return value
+
+    def _text(self, template: str, path: KeyPath) -> JsonValue:
+        try:
+            text = substitute(template, self.environment)
+        except BadTemplate as error:
+            hint = "Write `$$` for a plain `$`, or set the variable."
+            self._problem(path, f"{error}.", hint)
+            return template
+        cast = _cast_for(path) if text != template else None
+        if cast is None:
+            return text
+        try:
+            return cast(text)
+        except ValueError as error:
+            # The value may be a secret that got into the wrong place: it is not repeated.
+            self._problem(path, f"its value is {error}.", "Set the variable to a fitting value.")
+            return template
+
+    def _problem(self, path: KeyPath, why: str, hint: str) -> None:
+        self.failed.add(path)
+        what = f"The variables in `{key_path_text(path)}` cannot be filled in."
+        why = why[:1].upper() + why[1:]
+        self.problems.add(Problem(ErrorCode.BAD_INTERPOLATION, what, why, hint, self.document.place(path)))

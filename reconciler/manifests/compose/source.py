@@ -1,0 +1,138 @@
+"""One stack file while it is turned into objects: its values, where they are written, what it may read."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from reconciler.manifests.document import Document
+from reconciler.manifests.inputs import LoadInputs
+from reconciler.manifests.paths import resolve
+from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
+from reconciler.manifests.quantities import BadQuantity
+from reconciler.model import labels
+from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.revision import Revision
+
+_Number = TypeVar("_Number")
+
+SECTIONS = ("networks", "volumes", "secrets", "configs")
+
+
+@dataclass(frozen=True, slots=True)
+class StackSource:
+    """A stack file whose variables are filled in and whose shape fits the schema, except at `bad` paths.
+
+    `path` is the file in the repository, `value` the document after substitution. Conversions report what is
+    wrong here and go on, so that one run tells all.
+    """
+
+    revision: Revision
+    path: str
+    stack: str
+    minor: int
+    inputs: LoadInputs
+    document: Document
+    value: JsonObject = field(repr=False)
+    bad: frozenset[KeyPath]
+    problems: ProblemList
+
+    @property
+    def folder(self) -> str:
+        """The stack file's folder in the repository, which its relative paths start from."""
+        return posixpath.dirname(self.path)
+
+    @property
+    def host_folder(self) -> str:
+        """The same folder as an absolute path of this host."""
+        return posixpath.normpath(posixpath.join(self.inputs.base_path, self.folder))
+
+    def section(self, name: str) -> dict[str, JsonObject]:
+        """Return {key: definition} of a top-level section; an empty definition stands for null or a broken one."""
+        found = self.value.get(name)
+        if not isinstance(found, dict):
+            return {}
+        return {key: item if isinstance(item, dict) else {} for key, item in found.items()}
+
+    def is_sound(self, *path: str) -> bool:
+        """Return whether no error was found at `path`, above it or below it."""
+        return not any(bad[: len(path)] == path[: len(bad)] for bad in self.bad)
+
+    def scoped(self, name: str) -> str:
+        """Return the full name of something of this stack: STACK_name."""
+        return f"{self.stack}_{name}"
+
+    def stack_labels(self, given: JsonValue) -> dict[str, str]:
+        """Return labels with that of the stack among them; the stack's wins over a given one."""
+        return {**given, labels.STACK_NAMESPACE: self.stack}
+
+    def read(self, written: str, at: KeyPath) -> bytes | None:
+        """Return the content of a file that the stack names, or None after telling why not."""
+        place = self.document.place(at)
+        path = resolve(self.folder, written)
+        if path is None:
+            what = f"`{key_path_text(at)}` names a file outside the repository."
+            why = f"The path {self.shown(at, written)} is absolute or leads out by `..`."
+            hint = "Put the file into the repository and name it relative to the stack file."
+            self.problems.add(Problem(ErrorCode.PATH_ESCAPES, what, why, hint, place))
+            return None
+        try:
+            return self.revision.read(path)
+        except SwarmctlError as error:
+            self.problems.add_error(error, place)
+            return None
+
+    def shown(self, at: KeyPath, value: str) -> str:
+        """Return how a message names the text at `at`: as written, since a variable may hold a secret."""
+        source = self.document.source(at)
+        return shown(value if source is None else source)
+
+    def invalid(self, at: KeyPath, what: str, why: str = "", hint: str = "") -> None:
+        """Tell that the value at `at` makes no sense."""
+        self.problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, self.document.place(at)))
+
+    def missing(self, at: KeyPath, what: str, hint: str) -> None:
+        """Tell that something required is not in the mapping at `at`."""
+        place = self.document.key_place(at)
+        self.problems.add(Problem(ErrorCode.MISSING_KEY, what, "", hint, place))
+
+    def warn(self, at: KeyPath, what: str, why: str, hint: str = "") -> None:
+        """Tell something worth knowing about the key at `at`."""
+        place = self.document.key_place(at)
+        self.problems.add(Problem(ErrorCode.UNSUPPORTED_KEY, what, why, hint, place, Severity.WARNING))
+
+    def undefined(self, at: KeyPath, section: str, name: str, known: Iterable[str]) -> None:
+        """Tell that the value at `at` names something that its section does not have.
+
+        A name in a mapping of references stands in its key, one in a list or a `source` in the value.
+        """
+        noun = section.removesuffix("s")
+        what = f"`{key_path_text(at)}` refers to the {noun} {shown(name)}, which is not defined."
+        why = f"The file's top-level `{section}` has no such key."
+        hint = did_you_mean(name, known, noun=section)
+        place = self.document.key_place(at) if at and at[-1] == name else self.document.place(at)
+        self.problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, why, hint, place))
+
+    def quantity(self, at: KeyPath, text: JsonValue, read: Callable[[str], _Number]) -> _Number | None:
+        """Return `read(text)`, or None after telling what is wrong; None and "" give None at once."""
+        if text is None or text == "":
+            return None
+        try:
+            return read(text)
+        except BadQuantity as error:
+            what = f"`{key_path_text(at)}` must be {error}."
+            self.invalid(at, what, f"Here it is {self.shown(at, text)}.")
+            return None
+
+
+def without_empty(value: JsonObject) -> JsonObject:
+    """Return `value` without the fields that Go omits: null, "", 0, false, [] and {}."""
+    return {key: item for key, item in value.items() if item not in (None, "", 0, False) and item not in ([], {})}
+
+
+def without_null(value: JsonObject) -> JsonObject:
+    """Return `value` without its null fields."""
+    return {key: item for key, item in value.items() if item is not None}

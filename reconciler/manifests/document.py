@@ -1,0 +1,222 @@
+"""One YAML file as plain values, with the place of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
+from reconciler.manifests.yaml_scalars import STANDARD_TAG, Scalar, UnreadableScalar, plain_scalar, tagged_scalar
+from reconciler.manifests.yaml_tree import Node, NodeKind, YamlProblem, parse
+from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.json import JsonValue
+from reconciler.model.revision import FILE_BYTES_MAX
+
+_Entries: TypeAlias = dict[str, tuple[Node, Node]]
+
+
+@dataclass(slots=True)
+class Document:
+    """The first document of a YAML file. `file` is how messages name it; `value` is JSON-shaped, keys are texts.
+
+    Values reached by aliases are shared: read them, never change them.
+    """
+
+    file: str
+    value: JsonValue = None
+    _root: Node | None = None
+    _entries: dict[int, _Entries] = field(default_factory=dict)
+    _lines: int = 1
+
+    def place(self, path: KeyPath) -> Place:
+        """Return where the value at `path` is written, or the nearest value around it that is."""
+        node = self._walk(path)[1]
+        return self._place(node, path)
+
+    def key_place(self, path: KeyPath) -> Place:
+        """Return where the key of the value at `path` is written; for a list item, where the item is."""
+        key, value = self._walk(path)
+        return self._place(key or value, path)
+
+    def source(self, path: KeyPath) -> str | None:
+        """Return the scalar at `path` as the file writes it, without quotes; None where there is no scalar."""
+        node = self._walk(path)[1]
+        inner = node.resolved() if node else None
+        return inner.text if inner is not None and inner.kind is NodeKind.SCALAR else None
+
+    def _place(self, node: Node | None, path: KeyPath) -> Place:
+        line, column = (node.line, node.column) if node else (1, 1)
+        if line > self._lines:
+            line, column = self._lines, 1
+        return Place(self.file, line, column, key_path_text(path))
+
+    def _walk(self, path: KeyPath) -> tuple[Node | None, Node | None]:
+        key: Node | None = None
+        node = self._root
+        for step in path:
+            if node is None:
+                break
+            inner = node.resolved()
+            if isinstance(step, int):
+                if inner.kind is not NodeKind.SEQUENCE or step >= len(inner.items):
+                    break
+                key, node = None, inner.items[step]
+            else:
+                found = self._entries.get(id(inner), {}).get(step)
+                if found is None:
+                    break
+                key, node = found
+        return key, node
+
+
+def read_document(content: bytes, file: str, problems: ProblemList) -> Document | None:
+    """Return the document in `content`, or None when there is none to use; what is wrong goes to `problems`.
+
+    Codes: file-too-large, not-utf8, yaml-syntax, yaml-too-complex, yaml-duplicate-key, wrong-type (keys that
+    are no texts), invalid-value (infinities). An empty file gives a Document whose value is None.
+    """
+    if len(content) > FILE_BYTES_MAX:
+        why = f"It has {len(content)} bytes; the limit is {FILE_BYTES_MAX}."
+        problems.add(Problem(ErrorCode.FILE_TOO_LARGE, f"{file} is too large.", why, place=Place(file)))
+        return None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        place = Place(file, before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1)
+        why = f"Byte {error.start} (0x{content[error.start]:02x}) starts no UTF-8 character."
+        hint = "Save the file as UTF-8."
+        problems.add(Problem(ErrorCode.NOT_UTF8, f"{file} is not UTF-8 text.", why, hint, place))
+        return None
+    try:
+        root = parse(text)
+    except YamlProblem as error:
+        place = Place(file, min(error.line, _line_count(text)), error.column)
+        problems.add(Problem(error.code, error.what, error.why, _yaml_hint(error.code), place))
+        return None
+    document = Document(file, _root=root, _lines=_line_count(text))
+    if root is not None:
+        document.value = _Reader(document, problems).value(root, ())
+    return document
+
+
+def _line_count(text: str) -> int:
+    return max(1, len(text.splitlines()))
+
+
+def _yaml_hint(code: ErrorCode) -> str:
+    if code is ErrorCode.YAML_TOO_COMPLEX:
+        return "Use fewer aliases, or split the file."
+    return "Check the indentation, quotes and brackets at and before this line."
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Turns nodes into values. Recursion is bounded by the tree's DEPTH_MAX."""
+
+    document: Document
+    problems: ProblemList
+    _values: dict[int, JsonValue] = field(default_factory=dict)
+
+    def value(self, node: Node, path: KeyPath) -> JsonValue:
+        inner = node.resolved()
+        if id(inner) in self._values:
+            return self._values[id(inner)]
+        result: JsonValue
+        if inner.kind is NodeKind.SCALAR:
+            result = self._scalar(inner, path)
+        elif inner.kind is NodeKind.SEQUENCE:
+            result = [self.value(item, (*path, index)) for index, item in enumerate(inner.items)]
+        else:
+            entries = self._mapping(inner, path)
+            result = {name: self.value(value, (*path, name)) for name, (_, value) in entries.items()}
+        self._values[id(inner)] = result
+        return result
+
+    def _scalar(self, node: Node, path: KeyPath) -> Scalar:
+        try:
+            value = _scalar_value(node)
+        except UnreadableScalar as error:
+            self._problem(
+                ErrorCode.WRONG_TYPE, "A value contradicts its tag.", f"{error}.", "Remove the tag.", (node, path)
+            )
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            hint = "Put it in quotes if it is a text."
+            self._problem(
+                ErrorCode.INVALID_VALUE, f"{node.text} is no number that docker takes.", "", hint, (node, path)
+            )
+            return None
+        return value
+
+    def _mapping(self, node: Node, path: KeyPath) -> _Entries:
+        known = self.document._entries.get(id(node))
+        if known is not None:
+            return known
+        entries: _Entries = {}
+        merges: list[tuple[Node, Node]] = []
+        written: dict[str, Node] = {}
+        for key, value in zip(node.items[::2], node.items[1::2], strict=True):
+            name = key.resolved()
+            if name.kind is not NodeKind.SCALAR:
+                self._bad_key(key, path, "a mapping or list")
+                continue
+            first = written.setdefault(name.text, key)
+            if first is not key:
+                self._duplicate(first, key, name.text, path)
+            if name.text == "<<" and (name.plain or name.tag == STANDARD_TAG + "merge"):
+                merges.append((key, value))
+            elif first is not key:
+                continue
+            elif self._is_text(name, path):
+                entries[name.text] = (key, value)
+        for key, value in merges:
+            self._merge(entries, key, value, path)
+        self.document._entries[id(node)] = entries
+        return entries
+
+    def _merge(self, entries: _Entries, key: Node, value: Node, path: KeyPath) -> None:
+        inner = value.resolved()
+        parts = inner.items if inner.kind is NodeKind.SEQUENCE and value.target is None else [value]
+        for part in parts:
+            source = part.resolved()
+            if source.kind is not NodeKind.MAPPING:
+                what = "`<<` takes a mapping, or a list of mappings."
+                self._problem(ErrorCode.WRONG_TYPE, what, "", "Name an anchor of a mapping: `<<: *name`.", (key, path))
+                continue
+            for name, entry in self._mapping(source, path).items():
+                entries.setdefault(name, entry)
+
+    def _is_text(self, key: Node, path: KeyPath) -> bool:
+        try:
+            value = _scalar_value(key)
+        except UnreadableScalar:
+            value = None
+        # A date resolves to another text; docker refuses it as a key all the same.
+        if isinstance(value, str) and (value == key.text or not key.plain):
+            return True
+        self._bad_key(key, path, f"the key `{key.text[:40]}`" if key.text else "an empty key")
+        return False
+
+    def _bad_key(self, key: Node, path: KeyPath, described: str) -> None:
+        why = f"Here it is {described}, which YAML does not read as a text."
+        self._problem(ErrorCode.WRONG_TYPE, "A key must be a text.", why, "Put the key in quotes.", (key, path))
+
+    def _duplicate(self, first: Node, second: Node, name: str, path: KeyPath) -> None:
+        what = f"The key `{name[:60]}` is written twice: on line {first.line} and on line {second.line}."
+        hint = "Keep one of them." if name != "<<" else "Merge several mappings by one list: `<<: [*a, *b]`."
+        why = "Docker refuses such a file, since only one of the values could count."
+        self._problem(ErrorCode.YAML_DUPLICATE_KEY, what, why, hint, (second, (*path, name)))
+
+    def _problem(self, code: ErrorCode, what: str, why: str, hint: str, spot: tuple[Node, KeyPath]) -> None:
+        node, path = spot
+        self.problems.add(Problem(code, what, why, hint, self.document._place(node, path)))
+
+
+def _scalar_value(node: Node) -> Scalar:
+    if node.plain:
+        return plain_scalar(node.text)
+    if node.tag in ("", "!", STANDARD_TAG + "str"):
+        return node.text
+    return tagged_scalar(node.text, node.tag)

@@ -1,0 +1,118 @@
+"""The files of one Revision in; a DesiredState, or every located problem, out. Pure: files come by the Revision."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Final
+
+from reconciler.manifests.cluster import ClusterManifest, cluster_manifest
+from reconciler.manifests.compose.stack_file import StackObjects, StackPath, stack_objects
+from reconciler.manifests.document import read_document
+from reconciler.manifests.inputs import LoadInputs, Schemas
+from reconciler.manifests.problems import ProblemList
+from reconciler.manifests.stack_graph import check_objects, check_stacks, name_problem
+from reconciler.model.desired import DesiredState, Stack
+from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
+from reconciler.model.revision import Revision
+
+__all__ = ["CLUSTER_FILES", "LoadInputs", "Schemas", "load", "load_stack_file"]
+
+CLUSTER_FILES: Final = ("swarm.yaml", "swarm.yml")
+
+
+def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
+    """Return what the folder `revision.folder` asks for: its swarm.yaml (or swarm.yml) and the stacks of that.
+
+    Raises one SwarmctlError with the problems of all files, by file and line. Warnings are in the result.
+    """
+    problems = ProblemList()
+    path = _cluster_file(revision)
+    manifest = _manifest(revision, path, inputs, problems)
+    check_stacks(manifest.stacks, problems)
+    # Of two stacks with one name, which is told already, the first is read.
+    loaded = [
+        stack_objects(revision, StackPath(stack.path, stack.name, manifest.stack_places[stack.name]), inputs, problems)
+        for stack in {each.name: each for each in reversed(manifest.stacks)}.values()
+    ]
+    objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
+    check_objects(objects, problems)
+    problems.raise_errors()
+    return DesiredState(
+        cluster=manifest.name,
+        revision=revision.label,
+        commit=revision.commit,
+        stacks=manifest.stacks,
+        objects=objects,
+        externals=tuple(reference for each in loaded for reference in each.externals),
+        nodes=manifest.nodes,
+        settings=manifest.settings,
+        settings_places=manifest.settings_places,
+        join_tokens=manifest.join_tokens,
+        policy=manifest.policy,
+        warnings=problems.sorted_warnings(),
+    )
+
+
+def load_stack_file(revision: Revision, path: str, stack_name: str, inputs: LoadInputs) -> DesiredState:
+    """Return what one stack file asks for, when it is deployed as `stack_name`: no nodes, no settings.
+
+    `path` is relative to the repository's root. `cluster` is "" in the result. Raises as `load` does.
+    """
+    problems = ProblemList()
+    place = Place(revision.display(path))
+    if (bad_name := name_problem(stack_name, place)) is not None:
+        problems.add(bad_name)
+    loaded: StackObjects = stack_objects(revision, StackPath(path, stack_name), inputs, problems)
+    check_objects(loaded.objects, problems)
+    problems.raise_errors()
+    return DesiredState(
+        cluster="",
+        revision=revision.label,
+        commit=revision.commit,
+        stacks=(Stack(stack_name, path, (), place),),
+        objects=loaded.objects,
+        externals=loaded.externals,
+        warnings=problems.sorted_warnings(),
+    )
+
+
+def _cluster_file(revision: Revision) -> str:
+    candidates = [posixpath.join(revision.folder, name) for name in CLUSTER_FILES]
+    found = [path for path in candidates if revision.exists(path)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        what = f"{revision.label} has both {CLUSTER_FILES[0]} and {CLUSTER_FILES[1]}."
+        raise SwarmctlError(
+            ErrorCode.DUPLICATE_OBJECT,
+            what,
+            why="Only one of them can describe the cluster.",
+            hint="Remove one of them.",
+            place=Place(revision.display(found[1])),
+        )
+    raise SwarmctlError(
+        ErrorCode.FILE_NOT_FOUND,
+        f"There is no {CLUSTER_FILES[0]} in {revision.label}.",
+        why="A cluster's folder is recognised by that file.",
+        hint="Name the folder that has it, or one stack file.",
+        place=Place(revision.display(candidates[0])),
+    )
+
+
+def _manifest(revision: Revision, path: str, inputs: LoadInputs, problems: ProblemList) -> ClusterManifest:
+    file = revision.display(path)
+    try:
+        content = revision.read(path)
+    except SwarmctlError as error:
+        problems.add_error(error, Place(file))
+        return ClusterManifest()
+    document = read_document(content, file, problems)
+    if document is None:
+        return ClusterManifest()
+    if document.value is None:
+        hint = "Start with `apiVersion: swarmctl/v1` and `kind: Cluster`."
+        problems.add(
+            Problem(ErrorCode.WRONG_TYPE, f"{file} is empty.", "It must be a mapping.", hint, Place(file, 1, 1))
+        )
+        return ClusterManifest()
+    return cluster_manifest(revision, posixpath.dirname(path), document, inputs.schemas.cluster, problems)

@@ -1,0 +1,253 @@
+"""A document held against a JSON Schema: every deviation as a Problem with its place and a hint.
+
+The schemas of schemas/ carry annotations of ours; this is where they take effect:
+x-since (first Compose version that knows a key), x-ignored and x-deprecated (a warning, with the reason),
+x-unsupported (an error, with what to write instead), x-lenient (unknown keys only warn), x-names (a pattern
+for a mapping's keys), x-expected (how a message describes the value).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+
+from reconciler.manifests.document import Document
+from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.json import JsonObject, JsonValue
+
+_Errors = Iterator[ValidationError]
+
+
+def _known(schema: JsonObject, key: str) -> bool:
+    patterns = schema.get("patternProperties") or {}
+    return key in (schema.get("properties") or {}) or any(re.search(pattern, key) for pattern in patterns)
+
+
+def _additional(validator: Any, value: JsonValue, instance: JsonValue, schema: JsonObject) -> _Errors:
+    if not isinstance(instance, dict):
+        return
+    for key, item in instance.items():
+        if _known(schema, key):
+            continue
+        if isinstance(value, dict):
+            yield from validator.descend(item, value, path=key)
+        elif value is False:
+            yield ValidationError(key, path=(key,))
+
+
+def _required(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
+    if isinstance(instance, dict):
+        for key in value:
+            if key not in instance:
+                yield ValidationError(key)
+
+
+def _unique(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
+    # The library compares each item with each other one once an item is no text: a long list would take hours.
+    if not value or not isinstance(instance, list):
+        return
+    first_at: dict[Any, int] = {}
+    for index, item in enumerate(instance):
+        first = first_at.setdefault(_identity(item), index)
+        if first != index:
+            yield ValidationError(str(first), path=(index,))
+
+
+def _identity(value: JsonValue) -> Any:
+    if isinstance(value, dict):
+        return ("mapping", frozenset((key, _identity(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        return ("list", tuple(_identity(item) for item in value))
+    return (type(value) is bool, value)
+
+
+def _names(_validator: Any, value: str, instance: JsonValue, _schema: JsonObject) -> _Errors:
+    if isinstance(instance, dict):
+        for key in instance:
+            if not re.fullmatch(value, key):
+                yield ValidationError(key, path=(key,))
+
+
+def _annotation(_validator: Any, value: JsonValue, _instance: JsonValue, _schema: JsonObject) -> _Errors:
+    yield ValidationError(str(value))
+
+
+_Validator: Final = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    {
+        "additionalProperties": _additional,
+        "required": _required,
+        "uniqueItems": _unique,
+        "x-names": _names,
+        "x-since": _annotation,
+        "x-ignored": _annotation,
+        "x-deprecated": _annotation,
+        "x-unsupported": _annotation,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaCheck:
+    """How one kind of file is checked.
+
+    `minor` is the Compose minor version of the file (13 for 3.13), or None where x-since does not apply.
+    `key_hints` maps names that people try, and no schema knows, to what to write instead.
+    """
+
+    schema: JsonObject
+    key_hints: Mapping[str, str]
+    minor: int | None = None
+
+    def run(self, document: Document, value: JsonValue, problems: ProblemList) -> frozenset[KeyPath]:
+        """Check `value`, the document's after substitution; return the paths that have errors."""
+        bad: set[KeyPath] = set()
+        for error in _Validator(self.schema).iter_errors(value):
+            for leaf in _leaves(error):
+                path: KeyPath = tuple(leaf.absolute_path)
+                problem = self._problem(document, leaf, path)
+                if problem is None:
+                    continue
+                problems.add(problem)
+                if problem.severity is Severity.ERROR:
+                    bad.add(path)
+        return frozenset(bad)
+
+    def _problem(self, document: Document, error: ValidationError, path: KeyPath) -> Problem | None:
+        name = key_path_text(path) or "The file"
+        keyword = str(error.validator)
+        if keyword == "x-since":
+            return self._too_new(document, error, path)
+        if keyword in ("x-ignored", "x-deprecated"):
+            what, place = f"`{name}` is ignored by Swarm.", document.key_place(path)
+            return Problem(ErrorCode.UNSUPPORTED_KEY, what, error.message, "", place, Severity.WARNING)
+        if keyword == "x-unsupported":
+            why = "`docker stack deploy` refuses the key: Swarm has no such option."
+            what = f"`{name}` is not supported in a stack."
+            return Problem(ErrorCode.UNSUPPORTED_KEY, what, why, error.message, document.key_place(path))
+        if keyword == "additionalProperties":
+            return self._unknown_key(document, error, path)
+        if keyword == "required":
+            what = f"`{error.message}` is missing in {f'`{name}`' if path else 'the file'}."
+            hint = f"Add `{error.message}:`."
+            return Problem(ErrorCode.MISSING_KEY, what, "The key is required.", hint, document.key_place(path))
+        return _value_problem(document, error, path)
+
+    def _too_new(self, document: Document, error: ValidationError, path: KeyPath) -> Problem | None:
+        since = error.message
+        if self.minor is None or int(since.split(".")[1]) <= self.minor:
+            return None
+        what = f"`{key_path_text(path)}` needs version {since} of the file format."
+        why = f"The file says version 3.{self.minor}."
+        hint = f'Write `version: "{since}"` or newer, or remove `version`.'
+        return Problem(ErrorCode.UNKNOWN_KEY, what, why, hint, document.key_place(path))
+
+    def _unknown_key(self, document: Document, error: ValidationError, path: KeyPath) -> Problem:
+        schema = error.schema if isinstance(error.schema, dict) else {}
+        key, around = error.message, key_path_text(path[:-1])
+        known = [name for name, inner in (schema.get("properties") or {}).items() if "x-unsupported" not in inner]
+        what = f"Unknown key `{shown(key)[1:-1]}`" + (f" in `{around}`." if around else ".")
+        if schema.get("x-lenient"):
+            place, why = document.key_place(path), "Docker ignores it."
+            return Problem(ErrorCode.UNKNOWN_KEY, what, why, did_you_mean(key, known), place, Severity.WARNING)
+        hint = self.key_hints.get(key) or did_you_mean(key, known)
+        return Problem(ErrorCode.UNKNOWN_KEY, what, "", hint, document.key_place(path))
+
+
+def _leaves(error: ValidationError) -> Iterator[ValidationError]:
+    """Yield the errors to tell: of a failed choice those of the branch that fits best, which failed deepest."""
+    if error.validator not in ("anyOf", "oneOf") or not error.context:
+        yield error
+        return
+    branches: dict[Any, list[ValidationError]] = {}
+    for inner in error.context:
+        branches.setdefault(inner.schema_path[0], []).append(inner)
+    best = max(branches.values(), key=lambda inner: (max(len(each.path) for each in inner), -len(inner)))
+    for each in best:
+        yield from _leaves(each)
+
+
+def _value_problem(document: Document, error: ValidationError, path: KeyPath) -> Problem:
+    name = key_path_text(path) or "The file"
+    subject = f"`{name}`" if path else name
+    place = document.key_place(path) if isinstance(error.instance, dict | list) else document.place(path)
+    keyword = str(error.validator)
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    expected = schema.get("x-expected")
+    here = _written(document, path, error.instance)
+    if keyword == "type":
+        wanted = expected or _type_names(error.validator_value)
+        hint = _type_hint(document, error, path, schema)
+        return Problem(ErrorCode.WRONG_TYPE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
+    if keyword == "uniqueItems":
+        what = f"{subject} repeats item {error.message} of the list."
+        return Problem(ErrorCode.INVALID_VALUE, what, "The list takes each item once.", "Remove one of them.", place)
+    if keyword == "x-names":
+        what = f"`{shown(error.message)[1:-1]}` is no valid name here."
+        why, hint = f"Names match {error.validator_value}.", "Use letters, digits, dots, dashes and underscores."
+        return Problem(ErrorCode.INVALID_VALUE, what, why, hint, document.key_place(path))
+    describe = _LIMITS.get(keyword)
+    limit: Any = error.validator_value
+    wanted = expected or (describe(limit) if describe else "as the schema describes it")
+    hint = did_you_mean(str(error.instance), limit, noun="values") if keyword == "enum" else ""
+    return Problem(ErrorCode.INVALID_VALUE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
+
+
+_LIMITS: Final[dict[str, Callable[[Any], str]]] = {
+    "enum": lambda words: " or ".join(f"`{word}`" for word in words),
+    "minimum": lambda number: f"{number} or more",
+    "maximum": lambda number: f"{number} or less",
+    "minLength": lambda _number: "given, and not empty",
+    "pattern": lambda pattern: f"a text that matches {pattern}",
+}
+
+_TYPES: Final = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "empty",
+}
+
+
+def _type_names(types: JsonValue) -> str:
+    names = [_TYPES.get(name, str(name)) for name in ([types] if isinstance(types, str) else types)]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _written(document: Document, path: KeyPath, value: JsonValue) -> str:
+    """Return how the file writes a value: what a variable stood for may be a secret, and is not repeated."""
+    source = document.source(path)
+    if source is not None and isinstance(value, str) and source != value:
+        return f"{shown(source)}, with its variables filled in"
+    if isinstance(value, str):
+        return f"the string {shown(value)}"
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return f"the number {shown(value)}"
+    return shown(value)
+
+
+def _type_hint(document: Document, error: ValidationError, path: KeyPath, schema: JsonObject) -> str:
+    wanted: Any = error.validator_value
+    types = [wanted] if isinstance(wanted, str) else list(wanted)
+    value = error.instance
+    if value is None:
+        return "Give it a value, or remove the key."
+    if isinstance(value, bool | int | float) and "string" in types:
+        return f'Put it in quotes: "{document.source(path) or shown(value)}".'
+    if types == ["boolean"] and isinstance(value, str):
+        return "Write true or false without quotes; words such as yes and on are strings to docker."
+    if isinstance(value, str) and set(types) & {"integer", "number"}:
+        return "Remove the quotes."
+    if isinstance(value, dict) and "array" in types and not schema.get("properties"):
+        return "Write a list: each line starts with `- `."
+    return ""

@@ -1,0 +1,88 @@
+"""What stacks say of each other: one name each, known dependencies, no cycles; and one owner for each object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from reconciler.manifests.problems import ProblemList, did_you_mean, shown
+from reconciler.model.desired import DesiredObject, Stack
+from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.objects import Kind
+
+_STACK_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+
+
+def name_problem(name: str, place: Place) -> Problem | None:
+    """Return what is wrong with a stack's name, or None. It starts the names of services, so DNS rules it."""
+    if _STACK_NAME.fullmatch(name):
+        return None
+    why = "A stack's name has at most 63 letters, digits, dashes and underscores, and ends in letters or digits."
+    hint = "Give the stack a `name`, or rename its file."
+    return Problem(ErrorCode.INVALID_VALUE, f"{shown(name)} is no valid stack name.", why, hint, place)
+
+
+def check_stacks(stacks: tuple[Stack, ...], problems: ProblemList) -> None:
+    """Tell what is wrong with names and dependencies of stacks."""
+    first: dict[str, Stack] = {}
+    for stack in stacks:
+        if (bad_name := name_problem(stack.name, stack.place)) is not None:
+            problems.add(bad_name)
+        other = first.setdefault(stack.name, stack)
+        if other is not stack:
+            what = f"Two stacks are named {shown(stack.name)}: at {other.place} and at {stack.place}."
+            why = f"Their files are {other.path} and {stack.path}."
+            hint = "Give one of them another `name`."
+            problems.add(Problem(ErrorCode.DUPLICATE_OBJECT, what, why, hint, stack.place))
+    for stack in stacks:
+        for name in stack.depends_on:
+            if name not in first:
+                what = f"The stack {shown(stack.name)} depends on {shown(name)}, which is not listed."
+                hint = did_you_mean(name, [known for known in first if known != stack.name], noun="stacks")
+                problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, "No stack has that name.", hint, stack.place))
+    for cycle in _cycles(first):
+        what = f"Stacks depend on each other in a circle: {' -> '.join(cycle)}."
+        why = "Each would wait for the next one, for ever."
+        place = first[cycle[0]].place
+        problems.add(Problem(ErrorCode.DEPENDENCY_CYCLE, what, why, "Remove one `dependsOn` of the circle.", place))
+
+
+def _cycles(stacks: dict[str, Stack]) -> list[list[str]]:
+    """Return a path a, b, ..., a for each group of stacks that wait for each other; depth-first, by a list."""
+    cycles: list[list[str]] = []
+    done: set[str] = set()
+    for start in stacks:
+        path: list[str] = []
+        pending: list[tuple[str, bool]] = [(start, True)]
+        while pending:
+            name, entering = pending.pop()
+            if not entering:
+                path.pop()
+                done.add(name)
+            elif name in path:
+                cycles.append([*path[path.index(name) :], name])
+            elif name not in done and name in stacks:
+                path.append(name)
+                pending.append((name, False))
+                pending.extend((each, True) for each in reversed(stacks[name].depends_on))
+    return cycles
+
+
+def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> None:
+    """Tell of each object that is declared a second time, naming both places."""
+    first: dict[tuple[Kind, str], DesiredObject] = {}
+    for wanted in objects:
+        other = first.setdefault((wanted.kind, wanted.name), wanted)
+        if other is wanted:
+            continue
+        what = f"The {wanted.kind} {shown(wanted.name)} is declared twice: at {other.place} and at {wanted.place}."
+        why = f"{_owner(other)} and {_owner(wanted)} would each make it their own."
+        hint = "Declare it once, and use it elsewhere with `external: true`."
+        if wanted.kind is Kind.SERVICE:
+            hint = "Rename one of them: a service's full name is STACK_SERVICE."
+        problems.add(Problem(ErrorCode.DUPLICATE_OBJECT, what, why, hint, wanted.place))
+
+
+def _owner(wanted: DesiredObject) -> str:
+    return f"The stack {wanted.stack}" if wanted.stack is not None else "swarm.yaml"

@@ -1,0 +1,182 @@
+"""YAML text in, a light tree of nodes with their lines out. Built from parser events, never by recursion.
+
+PyYAML's own composer recurses in C or Python, so that a file of a few kilobytes could end the process. Events
+come one at a time; the stack here is a list, and its limits have names.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from reconciler.model.errors import ErrorCode
+
+DEPTH_MAX: Final = 100
+"""How deep collections may nest, aliases followed. Stack files reach 10."""
+NODES_MAX: Final = 200_000
+"""How many nodes a document may have, each alias counted as all that it stands for (the "billion laughs")."""
+
+_Loader: Final = getattr(yaml, "CLoader", yaml.Loader)
+
+
+class NodeKind(enum.Enum):
+    SCALAR = "scalar"
+    SEQUENCE = "sequence"
+    MAPPING = "mapping"
+    ALIAS = "alias"
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One value as written. `line` and `column` count from 1.
+
+    `items` are a sequence's items, or a mapping's keys and values by turns. `target` is what an alias stands
+    for. `size` counts nodes and `height` nested collections, aliases followed.
+    """
+
+    kind: NodeKind
+    line: int
+    column: int
+    tag: str = ""
+    text: str = ""
+    plain: bool = False
+    items: list[Node] = field(default_factory=list)
+    target: Node | None = None
+    size: int = 1
+    height: int = 0
+
+    def resolved(self) -> Node:
+        """Return the node itself, or what an alias stands for."""
+        return self.target if self.target is not None else self
+
+
+class YamlProblem(Exception):
+    """The text is no YAML that we read. `line` and `column` count from 1."""
+
+    def __init__(self, code: ErrorCode, what: str, why: str, line: int, column: int) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.why = why
+        self.line = line
+        self.column = column
+
+
+@dataclass(slots=True)
+class _Builder:
+    root: Node | None = None
+    open: list[Node] = field(default_factory=list)
+    open_ids: set[int] = field(default_factory=set)
+    anchors: dict[str, Node] = field(default_factory=dict)
+    seen: int = 0
+
+    def scalar(self, event: Any) -> None:
+        node = _node(NodeKind.SCALAR, event)
+        node.text = event.value
+        node.plain = not event.style and node.tag in ("", "!") and event.implicit[0]
+        self._attach(node, event.anchor)
+
+    def collection(self, kind: NodeKind, event: Any) -> None:
+        node = _node(kind, event)
+        node.height = 1
+        if len(self.open) >= DEPTH_MAX:
+            raise _too_deep(node)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        self.open.append(node)
+        self.open_ids.add(id(node))
+
+    def end(self) -> None:
+        node = self.open.pop()
+        self.open_ids.discard(id(node))
+        self._attach(node, None)
+
+    def alias(self, event: Any) -> None:
+        node = _node(NodeKind.ALIAS, event)
+        target = self.anchors.get(event.anchor)
+        if target is None:
+            why = f"No anchor `&{event.anchor[:40]}` comes before the alias `*{event.anchor[:40]}`."
+            raise YamlProblem(ErrorCode.YAML_SYNTAX, "Unknown anchor.", why, node.line, node.column)
+        if id(target) in self.open_ids:
+            why = f"The alias `*{event.anchor[:40]}` stands inside the value that it names."
+            raise YamlProblem(ErrorCode.YAML_SYNTAX, "An anchor's value contains itself.", why, node.line, node.column)
+        node.target, node.size, node.height = target, target.size, target.height
+        self._attach(node, None)
+
+    def _attach(self, node: Node, anchor: str | None) -> None:
+        if anchor:
+            self.anchors[anchor] = node
+        self.seen += 1
+        if not self.open:
+            self.root = node
+            return
+        parent = self.open[-1]
+        parent.items.append(node)
+        parent.size += node.size
+        parent.height = max(parent.height, node.height + 1)
+        if self.seen > NODES_MAX or parent.size > NODES_MAX:
+            why = f"With its aliases followed the document has more than {NODES_MAX} values."
+            raise YamlProblem(
+                ErrorCode.YAML_TOO_COMPLEX, "The file stands for too many values.", why, node.line, node.column
+            )
+        if len(self.open) + node.height > DEPTH_MAX:
+            raise _too_deep(node)
+
+
+def _node(kind: NodeKind, event: Any) -> Node:
+    mark = event.start_mark
+    return Node(kind, mark.line + 1, mark.column + 1, getattr(event, "tag", None) or "")
+
+
+def _too_deep(node: Node) -> YamlProblem:
+    why = f"Its values nest more than {DEPTH_MAX} deep."
+    return YamlProblem(ErrorCode.YAML_TOO_COMPLEX, "The file nests too deeply.", why, node.line, node.column)
+
+
+def parse(text: str) -> Node | None:
+    """Return the tree of the first document of `text`, or None when there is no document.
+
+    Later documents are not read, as with docker. Raises YamlProblem: yaml-syntax, yaml-too-complex.
+    """
+    builder = _Builder()
+    for event in _events(text):
+        if isinstance(event, yaml.DocumentEndEvent):
+            break
+        if isinstance(event, yaml.ScalarEvent):
+            builder.scalar(event)
+        elif isinstance(event, yaml.AliasEvent):
+            builder.alias(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            builder.collection(NodeKind.SEQUENCE, event)
+        elif isinstance(event, yaml.MappingStartEvent):
+            builder.collection(NodeKind.MAPPING, event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            builder.end()
+    return builder.root
+
+
+def _events(text: str) -> Iterator[Any]:
+    try:
+        yield from yaml.parse(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        why = " ".join(part for part in (error.context, error.problem) if part)
+        raise YamlProblem(ErrorCode.YAML_SYNTAX, "The file is not valid YAML.", _sentence(why), line, column) from error
+    except yaml.YAMLError as error:
+        line, column = _spot(text, getattr(error, "position", 0))
+        why = "It holds a character that YAML does not allow, such as a control character."
+        raise YamlProblem(ErrorCode.YAML_SYNTAX, "The file is not valid YAML.", why, line, column) from error
+
+
+def _spot(text: str, position: int) -> tuple[int, int]:
+    before = text[: max(position, 0)]
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
