@@ -8,6 +8,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests.lab.engine import BUSYBOX, Engine
 from tests.lab.namespaces import Cell, plug, run
@@ -45,6 +46,7 @@ class Lab:
         )
         self.manager, self.outsider = self.engines[0], self.engines[3]
         self.workers = self.engines[1:3]
+        self.settings: dict[str, Any] = {}
         self.seconds_to_start = 0.0
 
     def __enter__(self) -> Lab:
@@ -82,7 +84,8 @@ class Lab:
     def _form_swarm(self) -> None:
         with self.manager.client() as client:
             client.init_swarm(advertise_addr=self.manager.address, listen_addr="0.0.0.0:2377")
-            token = client.inspect_swarm()["JoinTokens"]["Worker"]
+            swarm = client.inspect_swarm()
+            self.settings, token = swarm["Spec"], swarm["JoinTokens"]["Worker"]
             for worker in self.workers:
                 with worker.client() as joining:
                     joining.join_swarm([f"{self.manager.address}:2377"], token, listen_addr="0.0.0.0:2377")

@@ -1,0 +1,57 @@
+"""Bringing the lab's swarm back to what it was, so that one lab serves all tests."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import docker
+
+from tests.lab.lab import Lab
+
+SWEEP_WAIT_S = 60.0
+POLL_S = 0.05
+
+
+def sweep(lab: Lab) -> None:
+    """Remove every service, secret, config and network that a test left, and undo what it did to nodes and settings."""
+    with lab.manager.client() as client:
+        for service in client.services():
+            client.remove_service(service["ID"])
+        for secret in client.secrets():
+            client.remove_secret(secret["ID"])
+        for config in client.configs():
+            client.remove_config(config["ID"])
+        _restore_nodes(lab, client)
+        _restore_settings(lab, client)
+        deadline = time.monotonic() + SWEEP_WAIT_S
+        while not _is_swept(lab, client):
+            if time.monotonic() > deadline:
+                raise RuntimeError("The lab's swarm did not come back to what it was.")
+            time.sleep(POLL_S)
+
+
+def _is_swept(lab: Lab, client: docker.APIClient) -> bool:
+    if client.tasks():
+        return False
+    for network in client.networks(filters={"scope": "swarm"}):
+        if not network["Ingress"]:
+            client.remove_network(network["Id"])
+    nodes = client.nodes()
+    roles = {node["Description"]["Hostname"]: "ManagerStatus" in node for node in nodes}
+    expected = {engine.name: engine is lab.manager for engine in (lab.manager, *lab.workers)}
+    return roles == expected and all(node["Status"]["State"] == "ready" for node in nodes)
+
+
+def _restore_nodes(lab: Lab, client: docker.APIClient) -> None:
+    for node in client.nodes():
+        role = "manager" if node["Description"]["Hostname"] == lab.manager.name else "worker"
+        wanted: dict[str, Any] = {"Availability": "active", "Labels": {}, "Role": role}
+        if {**node["Spec"], "Labels": node["Spec"].get("Labels") or {}} != wanted:
+            client.update_node(node["ID"], node["Version"]["Index"], wanted)
+
+
+def _restore_settings(lab: Lab, client: docker.APIClient) -> None:
+    swarm = client.inspect_swarm()
+    if swarm["Spec"] != lab.settings:
+        client.update_swarm(swarm["Version"]["Index"], swarm_spec=lab.settings)
