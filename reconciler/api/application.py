@@ -1,0 +1,110 @@
+"""The routes, and what holds for every request: versions, errors, sizes, who may ask."""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from reconciler.api import faults
+from reconciler.api.objects import LISTED, Collection, Swarm, Tasks
+from reconciler.api.ports import Cluster
+from reconciler.api.queries import BODY_BYTES_MAX
+from reconciler.api.streams import Streams
+from reconciler.api.system import API_VERSION, API_VERSION_MIN, System, product_version
+from reconciler.model.errors import SwarmctlError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+VERSIONED = r"/v{version:\d{1,3}\.\d{1,4}}"
+VERSION_PREFIX = re.compile(r"^/v(\d{1,3})\.(\d{1,4})(?=/)")
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+
+log = logging.getLogger(__name__)
+
+
+def application(cluster: Cluster, *, on_tcp: bool) -> web.Application:
+    """Return the Docker Engine API of `cluster`. `on_tcp` adds what a loopback port needs against web pages."""
+    guards = [_answer_errors, *([_refuse_web_pages] if on_tcp else []), _check_version]
+    app = web.Application(middlewares=guards, client_max_size=BODY_BYTES_MAX)
+    streams = Streams(cluster)
+    routes = [*System(cluster).routes(), *streams.routes(), *Swarm(cluster).routes(), *Tasks(cluster).routes()]
+    for kind in LISTED:
+        routes += Collection(cluster, kind).routes()
+    for route in routes:
+        app.router.add_route(route.method, route.path, route.handler)
+        app.router.add_route(route.method, VERSIONED + route.path, route.handler)
+    app.on_shutdown.append(streams.stop)
+    app.on_response_prepare.append(_name_ourselves)
+    return app
+
+
+async def _name_ourselves(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Api-Version"] = API_VERSION
+    response.headers["Docker-Experimental"] = "false"
+    response.headers["Ostype"] = "linux"
+    response.headers["Server"] = f"swarmctl/{product_version()} (linux)"
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever goes wrong into {"message": ...}; nobody sees a traceback."""
+    try:
+        return await handler(request)
+    except faults.Refused as refused:
+        return faults.respond(refused.status, refused.message)
+    except SwarmctlError as error:
+        return faults.from_error(error)
+    except web.HTTPRequestEntityTooLarge:
+        return faults.respond(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        return faults.respond(404, "page not found")
+    except web.HTTPException as error:
+        return faults.respond(error.status, error.reason)
+    except ConnectionError:
+        raise  # the client has gone; there is nobody to answer
+    except Exception as error:  # noqa: BLE001 - the last door: our bug must not become a traceback on the wire
+        # Only where and what kind: an exception's text may quote a request, and so a secret.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__} in {last.name}:{last.lineno}"
+        log.error("%s %s failed: %s", request.method, request.path, where)
+        return faults.respond(500, "internal error; see the daemon's log")
+
+
+@web.middleware
+async def _check_version(request: web.Request, handler: Handler) -> web.StreamResponse:
+    prefix = VERSION_PREFIX.match(request.path)
+    if prefix is not None:
+        asked = (int(prefix[1]), int(prefix[2]))
+        text = f"{asked[0]}.{asked[1]}"
+        if asked < _numbers(API_VERSION_MIN):
+            raise faults.Refused(
+                400,
+                f"client version {text} is too old. Minimum supported API version is {API_VERSION_MIN}, "
+                "please upgrade your client to a newer version",
+            )
+        if asked > _numbers(API_VERSION):
+            raise faults.Refused(
+                400, f"client version {text} is too new. Maximum supported API version is {API_VERSION}"
+            )
+    return await handler(request)
+
+
+@web.middleware
+async def _refuse_web_pages(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Keep web pages out: a browser on this machine reaches loopback ports, and names its page in `Origin`.
+
+    A foreign `Host` is how a page gets around that, by a name of its own that resolves to 127.0.0.1.
+    """
+    host = request.host.rpartition(":")[0] if re.search(r":\d+$", request.host) else request.host
+    if "Origin" in request.headers or host not in LOOPBACK_NAMES:
+        raise faults.Refused(403, "requests of web pages are refused")
+    return await handler(request)
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,190 @@
+"""Which objects a request means: by id, name or prefix, and by filters. (facts: swarmkit 7.1, 7.2)"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from reconciler.api.faults import Refused
+from reconciler.api.queries import Filters
+from reconciler.model.actual import ActualState
+from reconciler.model.json import JsonObject, dig
+from reconciler.model.objects import Kind, ObservedObject
+from reconciler.model.tasks import ObservedTask, TaskState
+
+Matcher: TypeAlias = Callable[[ObservedObject, str], bool]
+
+_MODES = {
+    "Replicated": "replicated",
+    "Global": "global",
+    "ReplicatedJob": "replicated-job",
+    "GlobalJob": "global-job",
+}
+ALL_VALUES = frozenset({"label", "node.label"})
+"""Keys of which an object must match every value; of all others one is enough."""
+
+TASK_KEYS = frozenset({"desired-state", "id", "label", "name", "node", "runtime", "service", "_up-to-date"})
+
+
+def has_label(labels: Mapping[str, str] | None, wanted: str) -> bool:
+    """Return whether there is a label `key`, or `key=value`."""
+    key, given, value = wanted.partition("=")
+    return key in (labels or {}) and (not given or (labels or {})[key] == value)
+
+
+def mode_of(service: ObservedObject) -> str:
+    """Return the service's mode as filters and the CLI call it."""
+    mode = service.spec.get("Mode") or {}
+    return next((word for key, word in _MODES.items() if key in mode), "replicated")
+
+
+def _id(found: ObservedObject, value: str) -> bool:
+    return found.id.startswith(value)
+
+
+def _name(found: ObservedObject, value: str) -> bool:
+    return found.name.startswith(value)
+
+
+def _label(found: ObservedObject, value: str) -> bool:
+    return has_label(found.labels, value)
+
+
+def _engine_label(found: ObservedObject, value: str) -> bool:
+    return has_label(found.dig("Description", "Engine", "Labels"), value)
+
+
+def _network_type(found: ObservedObject, value: str) -> bool:
+    return value == ("builtin" if found.dig("Ingress") else "custom")
+
+
+_COMMON: dict[str, Matcher] = {"id": _id, "name": _name, "label": _label}
+MATCHERS: dict[Kind, dict[str, Matcher]] = {
+    Kind.SERVICE: {
+        **_COMMON,
+        "mode": lambda found, value: mode_of(found) == value,
+        "runtime": lambda found, value: (dig(found.spec, "TaskTemplate", "Runtime") or "container") == value,
+    },
+    Kind.NODE: {
+        **_COMMON,
+        "label": _engine_label,
+        "node.label": _label,
+        "role": lambda found, value: found.spec.get("Role") == value,
+        "membership": lambda _, value: value == "accepted",
+    },
+    Kind.SECRET: {**_COMMON, "names": lambda found, value: found.name == value},
+    Kind.CONFIG: _COMMON,
+    Kind.NETWORK: {
+        **_COMMON,
+        "name": lambda found, value: value in found.name,
+        "driver": lambda found, value: found.dig("Driver") == value,
+        "scope": lambda found, value: found.dig("Scope") == value,
+        "type": _network_type,
+    },
+}
+
+
+def keys_of(kind: Kind) -> frozenset[str]:
+    """Return the filters that lists of one kind understand."""
+    return frozenset(MATCHERS[kind])
+
+
+def _passes(filters: Filters, matches: Callable[[str, str], bool]) -> bool:
+    for key, values in filters.items():
+        quantified = all if key in ALL_VALUES else any
+        if not quantified(matches(key, value) for value in values):
+            return False
+    return True
+
+
+def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> list[ObservedObject]:
+    """Return the objects that pass every filter."""
+    matchers = MATCHERS[kind]
+
+    def passes(found: ObservedObject) -> bool:
+        return _passes(filters, lambda key, value: matchers[key](found, value))
+
+    return [found for found in objects if passes(found)]
+
+
+def find(objects: Sequence[ObservedObject], kind: Kind, wanted: str) -> ObservedObject:
+    """Return the object with this id, else with this name, else whose id alone begins so."""
+    by_id = next((found for found in objects if found.id == wanted), None)
+    if by_id is not None:
+        return by_id
+    named = [found for found in objects if found.name == wanted]
+    candidates = named or [found for found in objects if wanted and found.id.startswith(wanted)]
+    if len(candidates) > 1:
+        raise Refused(400, f"{kind} {wanted} is ambiguous ({len(candidates)} matches found)")
+    if not candidates:
+        raise Refused(404, f"{kind} {wanted} not found")
+    return candidates[0]
+
+
+def find_task(tasks: Sequence[ObservedTask], wanted: str) -> ObservedTask:
+    """Return the task with this id, or whose id alone begins so."""
+    candidates = [task for task in tasks if task.id == wanted] or [
+        task for task in tasks if wanted and task.id.startswith(wanted)
+    ]
+    if len(candidates) != 1:
+        raise Refused(404, f"task {wanted} not found")
+    return candidates[0]
+
+
+def select_tasks(actual: ActualState, filters: Filters) -> list[ObservedTask]:
+    """Return the tasks that pass every filter. A service or node that is named must exist."""
+    ids = {
+        "service": {find(actual.services, Kind.SERVICE, value).id for value in filters.get("service", ())},
+        "node": {find(actual.nodes, Kind.NODE, value).id for value in filters.get("node", ())},
+    }
+    for state in filters.get("desired-state", ()):
+        if state not in {known.api_name for known in TaskState}:
+            raise Refused(400, f"invalid desired-state filter: '{state}'")
+    services = {service.id: service for service in actual.services}
+
+    def matches(task: ObservedTask, key: str, value: str) -> bool:
+        service = services.get(task.service_id)
+        if key == "service":
+            return task.service_id in ids["service"]
+        if key == "node":
+            return task.node_id in ids["node"]
+        if key == "label":  # `docker stack ps` finds tasks by the labels of their service
+            return has_label(service.labels if service else None, value)
+        if key == "name":
+            return _task_name(task, service).startswith(value)
+        return _task_field(task, key) == value or (key == "id" and task.id.startswith(value))
+
+    return [task for task in actual.tasks if _passes(filters, partial(matches, task))]
+
+
+def _task_field(task: ObservedTask, key: str) -> str:
+    if key == "desired-state":
+        return task.desired_state.api_name
+    if key == "_up-to-date":
+        return "true" if task.up_to_date else "false"
+    return "container" if key == "runtime" else task.id
+
+
+def _task_name(task: ObservedTask, service: ObservedObject | None) -> str:
+    return f"{service.name if service else ''}.{task.slot or task.node_id}.{task.id}"
+
+
+def service_status(service: ObservedObject, tasks: Iterable[ObservedTask]) -> JsonObject:
+    """Return ServiceStatus: what the REPLICAS column of `docker service ls` is made of. (facts: swarmkit 1.6)"""
+    own = [task for task in tasks if task.service_id == service.id]
+    mode = mode_of(service)
+    if mode == "global":
+        desired = sum(task.desired_state is TaskState.RUNNING for task in own)
+    elif mode == "global-job":
+        desired = sum(task.desired_state is TaskState.COMPLETE is not task.state for task in own)
+    elif mode == "replicated-job":
+        desired = dig(service.spec, "Mode", "ReplicatedJob", "MaxConcurrent") or 1
+    else:
+        replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
+        desired = 1 if replicas is None else replicas
+    return {
+        "RunningTasks": sum(task.state is TaskState.RUNNING for task in own),
+        "DesiredTasks": desired,
+        "CompletedTasks": sum(task.state is TaskState.COMPLETE for task in own) if mode.endswith("-job") else 0,
+    }
