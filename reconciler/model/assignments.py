@@ -50,6 +50,18 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignmentSet:
+    """Everything that one node shall know of, complete: what is in neither part is forgotten, with its folder.
+
+    `wanted` are the tasks that have not ended, by id; `kept` the ids of ended ones whose output may still be read
+    (if one of those still runs, because the manager ended it, it is stopped).
+    """
+
+    wanted: dict[str, Assignment]
+    kept: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskReport:
     """What an agent saw of one task, by its own clock (`at`)."""
 
@@ -62,3 +74,22 @@ class TaskReport:
     pid: int | None = None
     exit_code: int | None = None
     address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One published TCP port of a service, with the (address, port) pairs of its running tasks."""
+
+    service_id: str
+    service_name: str
+    published_port: int
+    targets: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteProblem:
+    """A published port that can't be served. `reason` is the operating system's, such as "address already in use"."""
+
+    service_id: str
+    published_port: int
+    reason: str

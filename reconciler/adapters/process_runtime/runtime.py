@@ -1,0 +1,236 @@
+"""The process runtime of one node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.adapters.process_runtime.addresses import LoopbackAddresses
+from reconciler.adapters.process_runtime.child import Child, Program
+from reconciler.adapters.process_runtime.environment import command_line, environment, expand
+from reconciler.adapters.process_runtime.folder import (
+    PRIVATE,
+    SECRET_MODE,
+    NodeFolder,
+    inside,
+    remove_file_inside,
+    remove_tree,
+    secret_path,
+    write_private,
+)
+from reconciler.adapters.process_runtime.leftovers import Escapees, write_record
+from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
+from reconciler.adapters.process_runtime.refusal import cannot_run
+from reconciler.model.assignments import Assignment, MountedFile
+
+CLOSE_GRACE_S = 1.0
+"""For how long tasks may end in peace when the whole swarm stops."""
+
+TAIL_LINES_MAX = 10_000
+
+
+class StopPolicy(Protocol):
+    """How to ask a task to end: a signal's name, and seconds until it is killed."""
+
+    @property
+    def signal(self) -> str: ...
+
+    @property
+    def grace_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeParts:
+    """What the runtimes of all nodes of this host share. `search_path` is the PATH that tasks get."""
+
+    addresses: LoopbackAddresses
+    escapees: Escapees
+    search_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartedProcess:
+    pid: int
+    address: str
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A task with its folder made. `ended` is done when nothing of it runs any more."""
+
+    folder: Path
+    argv: list[str]
+    environment: dict[str, str] = field(repr=False)
+    workdir: Path
+    address: str
+    secrets: tuple[Path, ...]
+    output: OutputLog
+    child: Child | None = None
+    ended: asyncio.Task[int] | None = None
+
+
+class ProcessRuntime:
+    """Implements agent.ports.TaskRuntime with plain processes."""
+
+    def __init__(self, node_folder: Path, parts: RuntimeParts) -> None:
+        self._node = NodeFolder(node_folder)
+        self._parts = parts
+        self._tasks: dict[str, _Prepared] = {}
+
+    async def prepare(self, assignment: Assignment) -> None:
+        """Make the task's folder with its secrets and configs, and check that its program exists."""
+        task_id = assignment.task_id
+        address = self._parts.addresses.take()
+        try:
+            self._tasks[task_id] = await asyncio.to_thread(self._make, assignment, address)
+        except BaseException:
+            self._parts.addresses.give_back(address)
+            raise
+
+    def _make(self, assignment: Assignment, address: str) -> _Prepared:
+        folder = self._node.task(assignment.task_id)
+        variables = environment(assignment, str(folder), address, self._parts.search_path)
+        argv = command_line(assignment)
+        try:
+            self._node.make()
+            folder.mkdir(mode=PRIVATE)
+            workdir = _workdir(folder, assignment)
+            secrets = tuple(_write_secret(folder, secret, assignment) for secret in assignment.secrets)
+            for config in assignment.configs:
+                write_private(inside(folder, config.target), _content(config, assignment), config.mode)
+            _check_program(argv[0], workdir, variables["PATH"])
+            output = OutputLog(self._node.output(assignment.task_id))
+        except OSError as error:
+            raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
+        return _Prepared(folder, argv, variables, workdir, address, secrets, output)
+
+    async def start(self, assignment: Assignment) -> StartedProcess:
+        """Start the program in a session of its own; its output goes to the task's log."""
+        prepared = self._tasks[assignment.task_id]
+        writing = prepared.output.open_pipe()
+        try:
+            prepared.child = Child(Program(prepared.argv, prepared.workdir, prepared.environment, writing))
+        finally:
+            os.close(writing)
+        write_record(self._node.record(assignment.task_id), prepared.child.pid)
+        ending = self._see_to_the_end(assignment.task_id, prepared, prepared.child)
+        prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {assignment.task_id}")
+        return StartedProcess(prepared.child.pid, prepared.address)
+
+    async def _see_to_the_end(self, task_id: str, prepared: _Prepared, child: Child) -> int:
+        code = await child.exited
+        await self._parts.escapees.end(str(prepared.folder))
+        self._clear(task_id, prepared)
+        return code
+
+    def _clear(self, task_id: str, prepared: _Prepared) -> None:
+        """Let go of what only a running task needs; its secrets above all."""
+        prepared.output.finish()
+        for path in prepared.secrets:
+            remove_file_inside(prepared.folder, path)
+        self._node.record(task_id).unlink(missing_ok=True)
+        self._parts.addresses.give_back(prepared.address)
+
+    async def wait(self, task_id: str) -> int:
+        """Return the exit code once the task and all that it started have ended."""
+        ended = self._tasks[task_id].ended
+        if ended is None:
+            raise cannot_run("the task was never started")
+        return await asyncio.shield(ended)
+
+    async def stop(self, task_id: str, policy: StopPolicy) -> None:
+        """Send the stop signal to the process group, and SIGKILL after the grace period."""
+        prepared = self._tasks.get(task_id)
+        if prepared is None or prepared.child is None or prepared.ended is None:
+            return
+        prepared.child.signal(_signal_number(policy.signal))
+        await asyncio.wait((prepared.ended,), timeout=policy.grace_s)
+        prepared.child.signal(signal.SIGKILL)
+        await asyncio.shield(prepared.ended)
+
+    async def forget(self, task_id: str) -> None:
+        """Remove the task's folder and output; what of it might still run is killed first."""
+        prepared = self._tasks.pop(task_id, None)
+        if prepared is not None:
+            await self._end_now(task_id, prepared)
+        await asyncio.to_thread(self._remove, task_id)
+
+    def _remove(self, task_id: str) -> None:
+        remove_tree(self._node.task(task_id))
+        remove_output(self._node.output(task_id))
+
+    async def _end_now(self, task_id: str, prepared: _Prepared) -> None:
+        if prepared.child is None or prepared.ended is None:
+            self._clear(task_id, prepared)
+            return
+        prepared.child.signal(signal.SIGKILL)
+        await asyncio.shield(prepared.ended)
+
+    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+        """Return the last lines that the task printed, oldest first."""
+        return await asyncio.to_thread(last_lines, self._node.output(task_id), min(tail_lines, TAIL_LINES_MAX))
+
+    def annotate(self, task_id: str, line: str) -> None:
+        """Add a line to the output of a running task."""
+        if (prepared := self._tasks.get(task_id)) is not None:
+            prepared.output.write(f"{line}\n".encode())
+
+    async def close(self) -> None:
+        """End every task of this node: SIGTERM, a short grace, SIGKILL."""
+        running = [one for one in self._tasks.values() if one.child is not None and one.ended is not None]
+        endings = [one.ended for one in running if one.ended is not None]
+        for one in running:
+            _signal(one, signal.SIGTERM)
+        if endings:
+            await asyncio.wait(endings, timeout=CLOSE_GRACE_S)
+        for task_id, prepared in list(self._tasks.items()):
+            await self._end_now(task_id, prepared)
+        self._tasks.clear()
+
+
+def _signal(prepared: _Prepared, number: int) -> None:
+    if prepared.child is not None:
+        prepared.child.signal(number)
+
+
+def _workdir(folder: Path, assignment: Assignment) -> Path:
+    wanted = expand(str(assignment.container.get("Dir") or ""), assignment)
+    if not wanted.strip("/"):
+        return folder
+    workdir = inside(folder, wanted)
+    workdir.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    return workdir
+
+
+def _content(file: MountedFile, assignment: Assignment) -> bytes:
+    if not file.templated:
+        return file.content
+    return expand(file.content.decode("utf-8", "surrogateescape"), assignment).encode("utf-8", "surrogateescape")
+
+
+def _write_secret(folder: Path, secret: MountedFile, assignment: Assignment) -> Path:
+    path = secret_path(folder, secret)
+    write_private(path, _content(secret, assignment), SECRET_MODE)
+    return path
+
+
+def _check_program(name: str, workdir: Path, search_path: str) -> None:
+    """Refuse a program that isn't there, as early as a container engine would."""
+    candidate = str(workdir / name) if "/" in name else name
+    if shutil.which(candidate, path=search_path) is None:
+        raise cannot_run(f'exec: "{name}": executable file not found in $PATH')
+
+
+def _signal_number(name: str) -> int:
+    """Return the signal called `name` (SIGINT, INT or 2); one that there isn't counts as SIGTERM."""
+    if name.isdigit():
+        number = int(name)
+        return number if 0 < number < signal.NSIG else signal.SIGTERM
+    upper = name.upper()
+    found = getattr(signal, upper if upper.startswith("SIG") else f"SIG{upper}", signal.SIGTERM)
+    return int(found) if isinstance(found, signal.Signals) else signal.SIGTERM

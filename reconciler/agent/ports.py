@@ -1,0 +1,72 @@
+"""What an agent needs from outside: a clock, and something that runs tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from reconciler.model.assignments import Assignment, TaskReport
+
+ReportSink: TypeAlias = Callable[[TaskReport], Awaitable[None]]
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Return this moment, aware UTC."""
+        ...
+
+
+class StartedTask(Protocol):
+    """A task that was started. `address` is where it listens, "" when it has no address of its own."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def address(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StopPolicy:
+    """How a task is asked to end, and for how long before it is made to."""
+
+    signal: str
+    grace_s: float
+
+
+class TaskRuntime(Protocol):
+    """Runs the tasks of one node. Raises SwarmctlError for a task that can't be; its `what` is shown to users."""
+
+    async def prepare(self, assignment: Assignment) -> None:
+        """Make everything ready that the task needs, short of starting it."""
+        ...
+
+    async def start(self, assignment: Assignment) -> StartedTask:
+        """Start a prepared task."""
+        ...
+
+    async def wait(self, task_id: str) -> int:
+        """Wait until a started task has ended with all that it started; return its exit code (128 + a signal)."""
+        ...
+
+    async def stop(self, task_id: str, policy: StopPolicy) -> None:
+        """Ask a started task to end, and after the grace period make it; returns when it has ended."""
+        ...
+
+    async def forget(self, task_id: str) -> None:
+        """Remove what is left of a task that runs no more, its output too."""
+        ...
+
+    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+        """Return the last lines of a task's output; empty when there are none."""
+        ...
+
+    def annotate(self, task_id: str, line: str) -> None:
+        """Add a line to a task's output."""
+        ...
+
+    async def close(self) -> None:
+        """End whatever still runs, without patience."""
+        ...

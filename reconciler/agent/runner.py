@@ -1,0 +1,190 @@
+"""The agent of one node: takes assignments, runs each task through its life, reports every state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from reconciler.agent.machine import (
+    Instruction,
+    ending,
+    failed_before,
+    next_instruction,
+    stop_grace_s,
+    stop_signal,
+)
+from reconciler.agent.ports import Clock, ReportSink, StopPolicy, TaskRuntime
+from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
+from reconciler.model.errors import SwarmctlError
+from reconciler.model.tasks import TaskState
+
+_log = logging.getLogger(__name__)
+
+_MESSAGES = {
+    TaskState.ACCEPTED: "accepted",
+    TaskState.PREPARING: "preparing",
+    TaskState.READY: "prepared",
+    TaskState.STARTING: "starting",
+    TaskState.RUNNING: "started",
+    TaskState.COMPLETE: "finished",
+    TaskState.SHUTDOWN: "shutdown",
+}
+
+
+@dataclass(slots=True)
+class _Held:
+    """One task that this node knows. `message` is the last reported one: a failure keeps it, as in Swarm."""
+
+    assignment: Assignment
+    desired: TaskState
+    state: TaskState = TaskState.ASSIGNED
+    message: str = ""
+    pid: int | None = None
+    address: str = ""
+    forget: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Agent:
+    """Runs the tasks of one node on `runtime`, each in an asyncio task of its own, one operation at a time."""
+
+    def __init__(self, node_id: str, runtime: TaskRuntime, clock: Clock, report: ReportSink) -> None:
+        self._node_id = node_id
+        self._runtime = runtime
+        self._clock = clock
+        self._report = report
+        self._held: dict[str, _Held] = {}
+        self._assignments = AssignmentSet({})
+        self._assigned = asyncio.Event()
+
+    def assign(self, assignments: AssignmentSet) -> None:
+        """Take over what the node shall run from now on. Only the newest set counts."""
+        self._assignments = assignments
+        self._assigned.set()
+
+    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+        """Return the last lines of a task's output, oldest first."""
+        return await self._runtime.output(task_id, tail_lines)
+
+    def annotate(self, task_id: str, line: str) -> None:
+        """Add a line of the swarm's own to a task's output."""
+        self._runtime.annotate(task_id, line)
+
+    async def run(self) -> None:
+        """Serve until cancelled; then everything that still runs here is ended."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await self._assigned.wait()
+                    self._assigned.clear()
+                    self._take_over(tasks)
+        finally:
+            await self._runtime.close()
+
+    def _take_over(self, tasks: asyncio.TaskGroup) -> None:
+        wanted, kept = self._assignments.wanted, self._assignments.kept
+        for task_id, assignment in wanted.items():
+            held = self._held.get(task_id)
+            if held is None:
+                held = self._held[task_id] = _Held(assignment, assignment.desired_state)
+                tasks.create_task(self._live(held), name=f"task {task_id}")
+            elif assignment.desired_state > held.desired:
+                held.desired = assignment.desired_state
+                held.changed.set()
+        for task_id, held in self._held.items():
+            if task_id in wanted:
+                continue
+            forget = task_id not in kept
+            if held.desired < TaskState.SHUTDOWN or forget > held.forget:
+                held.desired = max(held.desired, TaskState.SHUTDOWN)
+                held.forget = forget
+                held.changed.set()
+
+    async def _live(self, held: _Held) -> None:
+        """Lead one task from its assignment to its end, then wait until it is to be forgotten."""
+        task_id = held.assignment.task_id
+        try:
+            while not (held.state > TaskState.RUNNING and held.forget):
+                await self._step(held)
+            await self._runtime.forget(task_id)
+        finally:
+            self._held.pop(task_id, None)
+
+    async def _step(self, held: _Held) -> None:
+        held.changed.clear()
+        instruction = next_instruction(held.state, held.desired)
+        try:
+            await self._carry_out(instruction, held)
+        except SwarmctlError as error:
+            await self._end(held, failed_before(held.state), held.message, error.problems[0].what)
+        except Exception as error:  # noqa: BLE001 -- see below
+            # A bug of ours must cost one task, not the node; the task says so, and the log has the story.
+            _log.exception("task %s: %s went wrong", held.assignment.task_id, instruction.value)
+            await self._end(held, failed_before(held.state), held.message, f"internal error ({type(error).__name__})")
+
+    async def _carry_out(self, instruction: Instruction, held: _Held) -> None:
+        if instruction is Instruction.ACCEPT:
+            await self._reach(held, TaskState.ACCEPTED)
+        elif instruction is Instruction.PREPARE:
+            await self._reach(held, TaskState.PREPARING)
+            await self._runtime.prepare(held.assignment)
+            await self._reach(held, TaskState.READY)
+        elif instruction is Instruction.START:
+            await self._reach(held, TaskState.STARTING)
+            started = await self._runtime.start(held.assignment)
+            held.pid, held.address = started.pid, started.address
+            await self._reach(held, TaskState.RUNNING)
+        elif instruction is Instruction.AWAIT_EXIT:
+            await self._await_exit(held)
+        elif instruction is Instruction.STOP:
+            await self._stop(held)
+        else:
+            await held.changed.wait()
+
+    async def _await_exit(self, held: _Held) -> None:
+        """Wait until the task ends by itself, or something else is desired."""
+        exited = asyncio.ensure_future(self._runtime.wait(held.assignment.task_id))
+        changed = asyncio.ensure_future(held.changed.wait())
+        try:
+            await asyncio.wait((exited, changed), return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                result = ending(exited.result())
+                await self._end(held, result.state, result.message, result.err, exited.result())
+        finally:
+            exited.cancel()
+            changed.cancel()
+
+    async def _stop(self, held: _Held) -> None:
+        exit_code = None
+        if held.state >= TaskState.STARTING:
+            policy = StopPolicy(stop_signal(held.assignment), stop_grace_s(held.assignment))
+            await self._runtime.stop(held.assignment.task_id, policy)
+            exit_code = await self._runtime.wait(held.assignment.task_id)
+        await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN], "", exit_code)
+
+    async def _reach(self, held: _Held, state: TaskState) -> None:
+        if state > held.state:
+            held.state, held.message = state, _MESSAGES[state]
+            await self._tell(held)
+
+    async def _end(
+        self, held: _Held, state: TaskState, message: str, err: str = "", exit_code: int | None = None
+    ) -> None:
+        held.state, held.message = state, message
+        await self._tell(held, err, exit_code)
+
+    async def _tell(self, held: _Held, err: str = "", exit_code: int | None = None) -> None:
+        await self._report(
+            TaskReport(
+                task_id=held.assignment.task_id,
+                node_id=self._node_id,
+                state=held.state,
+                message=held.message,
+                at=self._clock.now(),
+                err=err,
+                pid=held.pid,
+                exit_code=exit_code,
+                address=held.address,
+            )
+        )

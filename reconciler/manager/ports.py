@@ -1,0 +1,59 @@
+"""What a manager needs from outside: a clock, ids, agents, an ingress."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from reconciler.model.assignments import AssignmentSet, Route, RouteProblem, TaskReport
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Return this moment, aware UTC."""
+        ...
+
+
+class IdSource(Protocol):
+    def new_id(self) -> str:
+        """Return an id that nobody has: 25 characters of base 36."""
+        ...
+
+    def new_join_token(self) -> str:
+        """Return an unguessable join token."""
+        ...
+
+
+class NodeAgent(Protocol):
+    """The agent of one node, as its manager sees it."""
+
+    async def run(self) -> None:
+        """Serve until cancelled; then no task of this node is left running."""
+        ...
+
+    def assign(self, assignments: AssignmentSet) -> None:
+        """Take over what the node shall run from now on. Returns at once."""
+        ...
+
+    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+        """Return the last lines of a task's output, oldest first."""
+        ...
+
+    def annotate(self, task_id: str, line: str) -> None:
+        """Add a line of the swarm's own to a task's output."""
+        ...
+
+
+ReportSink: TypeAlias = Callable[[TaskReport], Awaitable[None]]
+
+AgentFactory: TypeAlias = Callable[[str, ReportSink], NodeAgent]
+"""Makes the agent of the node with that id, which sends its reports to the sink."""
+
+
+class Ingress(Protocol):
+    """Serves published ports on this host."""
+
+    async def follow(self, routes: tuple[Route, ...]) -> tuple[RouteProblem, ...]:
+        """Serve exactly `routes` from now on; return those whose port can't be had."""
+        ...

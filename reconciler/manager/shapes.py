@@ -1,0 +1,166 @@
+"""Records in the Engine API's JSON. Answers are copies: whoever gets one may change it. (facts, swarmkit.md 7.6)
+
+Not shown in this version: VirtualIPs, network attachments of tasks and TLSInfo, as no process has a network of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.tables import (
+    ClusterRecord,
+    ConfigRecord,
+    NetworkRecord,
+    NodeRecord,
+    SecretRecord,
+    ServiceRecord,
+    Tables,
+    TaskRecord,
+    UpdateStatus,
+)
+from reconciler.model.tasks import ObservedTask
+from reconciler.orchestration.dirty import is_dirty
+
+MANAGER_PORT = 2377
+
+
+def timestamp(at: datetime) -> str:
+    """Return RFC 3339 in UTC, as the API writes times."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _head(record: ClusterRecord | NodeRecord | SecretRecord | ConfigRecord | ServiceRecord | TaskRecord) -> JsonObject:
+    return {
+        "ID": record.id,
+        "Version": {"Index": record.version},
+        "CreatedAt": timestamp(record.created_at),
+        "UpdatedAt": timestamp(record.updated_at),
+    }
+
+
+def _observed(kind: Kind, record_id: str, name: str, version: int, raw: JsonObject) -> ObservedObject:
+    return ObservedObject(kind, record_id, name, version, copy.deepcopy(raw["Spec"]), copy.deepcopy(raw))
+
+
+def swarm_object(cluster: ClusterRecord) -> ObservedObject:
+    """Return the swarm, without its join tokens."""
+    raw = {
+        **_head(cluster),
+        "Spec": cluster.spec,
+        "RootRotationInProgress": False,
+        "DefaultAddrPool": ["10.0.0.0/8"],
+        "SubnetSize": 24,
+        "DataPathPort": 4789,
+    }
+    return _observed(Kind.SWARM, cluster.id, str(cluster.spec.get("Name", "default")), cluster.version, raw)
+
+
+def node_object(node: NodeRecord) -> ObservedObject:
+    status: JsonObject = {"State": str(node.state), "Addr": node.address}
+    if node.message:
+        status["Message"] = node.message
+    raw = {**_head(node), "Spec": node.spec, "Description": node.description, "Status": status}
+    if node.role is NodeRole.MANAGER:
+        manager: JsonObject = {"Reachability": "reachable", "Addr": f"{node.address}:{MANAGER_PORT}"}
+        raw["ManagerStatus"] = {"Leader": True, **manager} if node.is_leader else manager
+    return _observed(Kind.NODE, node.id, node.hostname, node.version, raw)
+
+
+def network_object(network: NetworkRecord) -> ObservedObject:
+    """Return a network; it has no version, and its spec is the answer's own top-level fields."""
+    spec = network.spec
+    raw: JsonObject = copy.deepcopy(
+        {
+            "Name": network.name,
+            "Id": network.id,
+            "Created": timestamp(network.created_at),
+            "Scope": "swarm",
+            "Driver": spec.get("Driver", "overlay"),
+            "EnableIPv4": spec.get("EnableIPv4", True),
+            "EnableIPv6": bool(spec.get("EnableIPv6")),
+            "IPAM": spec.get("IPAM") or {"Driver": "default", "Options": None, "Config": []},
+            "Internal": bool(spec.get("Internal")),
+            "Attachable": bool(spec.get("Attachable")),
+            "Ingress": bool(spec.get("Ingress")),
+            "ConfigFrom": spec.get("ConfigFrom") or {"Network": ""},
+            "ConfigOnly": bool(spec.get("ConfigOnly")),
+            "Containers": None,
+            "Options": spec.get("Options") or {},
+            "Labels": spec.get("Labels") or {},
+        }
+    )
+    return ObservedObject(Kind.NETWORK, network.id, network.name, 0, copy.deepcopy(raw), raw)
+
+
+def secret_object(secret: SecretRecord) -> ObservedObject:
+    """Return a secret without its Data, which nobody gets back."""
+    spec = {key: value for key, value in secret.spec.items() if key != "Data"}
+    return _observed(Kind.SECRET, secret.id, secret.name, secret.version, {**_head(secret), "Spec": spec})
+
+
+def config_object(config: ConfigRecord) -> ObservedObject:
+    return _observed(Kind.CONFIG, config.id, config.name, config.version, {**_head(config), "Spec": config.spec})
+
+
+def _update_status(update: UpdateStatus) -> JsonObject:
+    status = {"State": str(update.state), "StartedAt": timestamp(update.started_at), "Message": update.message}
+    if update.completed_at is not None:
+        status["CompletedAt"] = timestamp(update.completed_at)
+    return status
+
+
+def service_object(service: ServiceRecord) -> ObservedObject:
+    endpoint: JsonObject = {"Spec": service.endpoint_spec}
+    if service.ports:
+        endpoint["Ports"] = list(service.ports)
+    raw = {**_head(service), "Spec": service.spec, "Endpoint": endpoint}
+    if service.previous_spec is not None:
+        raw["PreviousSpec"] = service.previous_spec
+    if service.update is not None:
+        raw["UpdateStatus"] = _update_status(service.update)
+    if service.is_job:
+        raw["JobStatus"] = {"JobIteration": {"Index": service.job_iteration}}
+        if service.last_execution is not None:
+            raw["JobStatus"]["LastExecution"] = timestamp(service.last_execution)
+    return _observed(Kind.SERVICE, service.id, service.name, service.version, raw)
+
+
+def observed_task(tables: Tables, task: TaskRecord) -> ObservedTask:
+    service = tables.services.get(task.service_id)
+    current = service is not None and not is_dirty(tables, service, task)
+    if service is not None and service.is_job:
+        current = current and task.job_iteration == service.job_iteration
+    return ObservedTask.from_api(task_json(tables, task), up_to_date=current)
+
+
+def task_json(tables: Tables, task: TaskRecord) -> JsonObject:
+    """Return what `GET /tasks/{id}` answers."""
+    seen = task.status
+    status: JsonObject = {
+        "Timestamp": timestamp(seen.timestamp),
+        "State": seen.state.api_name,
+        "Message": seen.message,
+    }
+    if seen.err:
+        status["Err"] = seen.err
+    if seen.pid is not None:
+        status["ContainerStatus"] = {"ContainerID": task.id, "PID": seen.pid, "ExitCode": seen.exit_code or 0}
+    status["PortStatus"] = _port_status(task)
+    raw: JsonObject = {**_head(task), "Labels": {}, "Spec": copy.deepcopy(task.spec), "ServiceID": task.service_id}
+    if task.slot:
+        raw["Slot"] = task.slot
+    if task.node_id:
+        raw["NodeID"] = task.node_id
+    raw |= {"Status": status, "DesiredState": task.desired_state.api_name}
+    service = tables.services.get(task.service_id)
+    if service is not None and service.is_job:
+        raw["JobIteration"] = {"Index": task.job_iteration}
+    return raw
+
+
+def _port_status(task: TaskRecord) -> JsonObject:
+    ports = [port for port in task.endpoint_spec.get("Ports") or () if port.get("PublishMode") == "host"]
+    return {"Ports": copy.deepcopy(ports)} if ports and task.running_at else {}

@@ -1,0 +1,48 @@
+"""Jobs: tasks that run to completion, so many in all or one a node, anew at each update of the service."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from reconciler.model.tables import Availability, NodeState, ServiceRecord, TaskRecord
+from reconciler.model.tasks import TaskState
+from reconciler.orchestration.everywhere import by_node, eligible_nodes
+from reconciler.orchestration.replicated import by_slot
+from reconciler.orchestration.restart import restart_ended, start_waiting
+from reconciler.orchestration.turn import Replacement, SlotKey, Turn
+
+
+def reconcile_job(turn: Turn, service: ServiceRecord) -> None:
+    """Bring one job on; tasks of an older iteration are removed."""
+    current: list[TaskRecord] = []
+    for task in turn.tasks_by_service[service.id]:
+        if task.job_iteration == service.job_iteration:
+            current.append(task)
+        elif not task.has_ended:
+            turn.desire(task, TaskState.REMOVE)
+    start_waiting(turn, service, current)
+    slots = by_node(current) if service.is_global else by_slot(current)
+    if restart_ended(turn, service, slots):
+        return
+    if service.is_global:
+        _fill_nodes(turn, service, slots)
+    else:
+        _fill_slots(turn, service, slots)
+
+
+def _fill_nodes(turn: Turn, service: ServiceRecord, nodes: dict[SlotKey, list[TaskRecord]]) -> None:
+    for node in eligible_nodes(turn.tables, service).values():
+        takes_tasks = node.state is NodeState.READY and node.availability is Availability.ACTIVE
+        if takes_tasks and node.id not in nodes:
+            turn.create(service, Replacement(slot=0, node_id=node.id, desired_state=TaskState.COMPLETE))
+
+
+def _fill_slots(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]]) -> None:
+    """Start as many as may run at once. Slots count from 0, sic; one whose attempts are used up is not tried again."""
+    job = service.spec["Mode"]["ReplicatedJob"]
+    total, concurrent = int(job["TotalCompletions"]), int(job["MaxConcurrent"])
+    running = sum(1 for tasks in slots.values() if any(task.is_live and not task.has_ended for task in tasks))
+    new = min(concurrent - running, total - len(slots))
+    free = (number for number in count() if number not in slots)
+    for _ in range(new):
+        turn.create(service, Replacement(slot=next(free), node_id="", desired_state=TaskState.COMPLETE))

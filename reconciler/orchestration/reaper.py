@@ -1,0 +1,59 @@
+"""The task reaper: forgets tasks that are over and no longer worth keeping."""
+
+from __future__ import annotations
+
+from reconciler.model.commands import RemoveTask
+from reconciler.model.json import dig
+from reconciler.model.tables import ServiceRecord, TaskRecord
+from reconciler.model.tasks import TaskState
+from reconciler.orchestration.restart import restart_policy
+from reconciler.orchestration.turn import SlotKey, Turn, in_order, slot_key
+
+DEFAULT_HISTORY_LIMIT = 5
+
+
+def reap(turn: Turn) -> None:
+    """Remove what is to vanish and has ended, and each slot's oldest tasks beyond the history limit."""
+    limit = dig(turn.tables.cluster.spec if turn.tables.cluster else None, "Orchestration", "TaskHistoryRetentionLimit")
+    limit = DEFAULT_HISTORY_LIMIT if limit is None else limit
+    for service_id, tasks in turn.tasks_by_service.items():
+        kept: dict[SlotKey, list[TaskRecord]] = {}
+        service = turn.tables.services.get(service_id)
+        for task in in_order(tasks):
+            if _may_vanish(task, gone=service is None):
+                turn.emit(RemoveTask(at=turn.now, task_id=task.id))
+            elif service is not None:
+                kept.setdefault(slot_key(service, task), []).append(task)
+        if service is not None:
+            _trim_history(turn, service, kept, limit)
+
+
+def _may_vanish(task: TaskRecord, *, gone: bool) -> bool:
+    over = task.state < TaskState.ASSIGNED or task.state >= TaskState.COMPLETE
+    return over and (gone or task.desired_state is TaskState.REMOVE)
+
+
+def _trim_history(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]], limit: int) -> None:
+    attempts = restart_policy(service.task_spec, is_job=service.is_job).max_attempts
+    limit = attempts + 1 if attempts else limit
+    if limit < 0:
+        return
+    for tasks in slots.values():
+        surplus = len(tasks) - max(limit, 1)
+        for task in tasks:
+            if surplus <= 0:
+                break
+            if _is_history(service, task):
+                turn.emit(RemoveTask(at=turn.now, task_id=task.id))
+                surplus -= 1
+
+
+def _is_history(service: ServiceRecord, task: TaskRecord) -> bool:
+    """Return whether a task is over and nothing is still to be read from it."""
+    if not task.has_ended or task.is_live:
+        return False
+    if service.is_job:
+        return task.job_iteration < service.job_iteration
+    # A running update counts its failures from its own tasks.
+    update = service.update
+    return update is None or not update.state.is_active or task.update_epoch != update.epoch

@@ -1,0 +1,127 @@
+"""The restart supervisor: replaces tasks that have ended or lost their node, as their restart policy allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from reconciler.model.json import JsonObject
+from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
+from reconciler.model.tasks import TaskState
+from reconciler.orchestration.turn import OLD_TASK_WAIT, Replacement, Turn, final_state, in_order
+
+DEFAULT_DELAY_NS = 5_000_000_000
+"""swarmkit's default restart delay; it also stands in for a policy that names no delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """`max_attempts` 0 is no limit; `window` zero counts all attempts since the template last changed."""
+
+    condition: str
+    delay: timedelta
+    max_attempts: int
+    window: timedelta
+
+
+def nanoseconds(value: int) -> timedelta:
+    """Return an Engine API duration."""
+    return timedelta(microseconds=value // 1000)
+
+
+def restart_policy(task_spec: JsonObject, *, is_job: bool) -> RestartPolicy:
+    """Return the policy of a task template, defaults filled in. For a job, `any` means on-failure."""
+    policy = task_spec.get("RestartPolicy") or {}
+    condition = policy.get("Condition") or "any"
+    delay_ns = policy.get("Delay")
+    return RestartPolicy(
+        condition="on-failure" if is_job and condition == "any" else condition,
+        delay=nanoseconds(DEFAULT_DELAY_NS if delay_ns is None else delay_ns),
+        max_attempts=policy.get("MaxAttempts") or 0,
+        window=nanoseconds(policy.get("Window") or 0),
+    )
+
+
+def may_restart(service: ServiceRecord, ended: TaskRecord, slot_tasks: list[TaskRecord]) -> bool:
+    """Return whether the policy lets `ended` be replaced. `slot_tasks` is the slot's whole history.
+
+    Attempts are counted from the history itself, which the reaper keeps long enough; they are forgotten when the
+    service's template changes.
+    """
+    policy = restart_policy(service.task_spec, is_job=service.is_job)
+    if policy.condition == "none":
+        return False
+    if policy.condition == "on-failure" and ended.state is TaskState.COMPLETE:
+        return False
+    if policy.max_attempts == 0:
+        return True
+    attempts = [task for task in slot_tasks if task.is_restart and task.spec_version == service.spec_version]
+    if policy.window:
+        ended_at = ended.status.timestamp
+        attempts = [task for task in attempts if ended_at - policy.window < task.created_at <= ended_at]
+    return len(attempts) < policy.max_attempts
+
+
+def needs_restart(turn: Turn, service: ServiceRecord, task: TaskRecord) -> bool:
+    """Return whether a wanted task has ended, or must leave its node. Jobs stay where they are, as in swarmkit."""
+    if service.is_job:
+        return task.has_ended and task.state is not TaskState.COMPLETE
+    return task.has_ended or turn.node_is_lost(task)
+
+
+def restart_ended(turn: Turn, service: ServiceRecord, slots: dict[int | str, list[TaskRecord]]) -> bool:
+    """Replace the wanted tasks that have ended, or say that they are over; return whether there were any.
+
+    The replacement is prepared at once and started after the policy's delay. A replacement that ends within its own
+    delay waits for the rest of it, so that a task which is always refused makes no tight loop.
+    """
+    found = False
+    for tasks in slots.values():
+        for task in in_order(tasks):
+            if not task.is_live or not needs_restart(turn, service, task):
+                continue
+            if task.desired_state is TaskState.READY and task.start_after and not turn.is_due(task.start_after):
+                continue
+            found = True
+            _replace(turn, service, task, tasks)
+    return found
+
+
+def _replace(turn: Turn, service: ServiceRecord, task: TaskRecord, slot_tasks: list[TaskRecord]) -> None:
+    node = turn.tables.nodes.get(task.node_id)
+    if service.is_global and node is not None and node.availability is Availability.PAUSE:
+        turn.desire(task, TaskState.SHUTDOWN)
+        return
+    # Another wanted task of the slot (a start-first update) already takes its place, or is about to be replaced itself.
+    others = [one for one in slot_tasks if one.id != task.id and one.is_live and not one.has_ended]
+    twin = any(one.spec_version == service.spec_version for one in others)
+    if twin or not may_restart(service, task, slot_tasks):
+        turn.desire(task, TaskState.SHUTDOWN)
+        return
+    drained = node is not None and node.availability is Availability.DRAIN
+    delay = timedelta() if drained else restart_policy(service.task_spec, is_job=service.is_job).delay
+    turn.create(
+        service,
+        Replacement(
+            slot=task.slot,
+            node_id=task.node_id if service.is_global else "",
+            desired_state=TaskState.READY,
+            shut_down=(task.id,),
+            replaces=task.id,
+            start_after=turn.now + delay if delay else None,
+            is_restart=True,
+        ),
+    )
+
+
+def start_waiting(turn: Turn, service: ServiceRecord, tasks: list[TaskRecord]) -> None:
+    """Let replacements run whose delay is over and whose predecessor has ended (or is waited for long enough)."""
+    for task in tasks:
+        if task.desired_state is not TaskState.READY or task.has_ended:
+            continue
+        if task.start_after and not turn.is_due(task.start_after):
+            continue
+        old = turn.tables.tasks.get(task.replaces)
+        if not turn.has_stopped(old) and not turn.is_due(task.created_at + OLD_TASK_WAIT):
+            continue
+        turn.desire(task, final_state(service))
