@@ -15,7 +15,7 @@ from reconciler.manifests.quantities import BadQuantity, period_ns
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.manifests.yaml_scalars import go_text
 from reconciler.model.desired import DesiredNode, DesiredObject, DriftMode, Policy, Stack, TokenPolicy
-from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import NodeRole
 from reconciler.model.revision import Revision
@@ -225,7 +225,11 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...]
 
 def _default_stacks(source: _ClusterSource) -> tuple[tuple[Stack, ...], dict[str, Place]]:
     folder = posixpath.join(source.folder, "stacks")
-    paths = [path for path in source.revision.files_under(folder) if path.endswith((".yaml", ".yml"))]
+    try:
+        paths = [path for path in source.revision.files_under(folder) if path.endswith((".yaml", ".yml"))]
+    except SwarmctlError as error:
+        source.problems.add_error(error, Place(source.revision.display(folder)))
+        return (), {}
     stacks = tuple(Stack(stack_name(path), path, (), Place(source.revision.display(path))) for path in paths)
     return stacks, {stack.name: stack.place for stack in stacks}
 

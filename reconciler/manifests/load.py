@@ -32,7 +32,7 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
     # Of two stacks with one name, which is told already, the first is read.
     loaded = [
         stack_objects(revision, StackPath(stack.path, stack.name, manifest.stack_places[stack.name]), inputs, problems)
-        for stack in {each.name: each for each in reversed(manifest.stacks)}.values()
+        for stack in _first_of_each_name(manifest.stacks)
     ]
     objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
     check_objects(objects, problems)
@@ -116,3 +116,8 @@ def _manifest(revision: Revision, path: str, inputs: LoadInputs, problems: Probl
         )
         return ClusterManifest()
     return cluster_manifest(revision, posixpath.dirname(path), document, inputs.schemas.cluster, problems)
+
+
+def _first_of_each_name(stacks: tuple[Stack, ...]) -> tuple[Stack, ...]:
+    seen: dict[str, Stack] = {}
+    return tuple(stack for stack in stacks if seen.setdefault(stack.name, stack) is stack)

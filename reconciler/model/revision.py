@@ -36,7 +36,7 @@ class Revision(Protocol):
         ...
 
     def exists(self, path: str) -> bool:
-        """Return whether `path` is a file in this revision (symlinks followed, inside the repository only)."""
+        """Return whether something that is no folder lies at `path`; reading it may still be refused."""
         ...
 
     def read(self, path: str) -> bytes:
