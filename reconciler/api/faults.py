@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.json import JsonValue
 
 IN_USE = "is in use by"
 """What clients, ours included, recognise a refused removal by."""
@@ -53,9 +55,14 @@ class Refused(Exception):
     message: str
 
 
+def as_json(value: JsonValue, status: int = 200) -> web.Response:
+    """Return a JSON answer. The docker CLI reads an error's message only of a type without a charset."""
+    return web.Response(body=json.dumps(value).encode(), status=status, content_type="application/json")
+
+
 def respond(status: int, message: str) -> web.Response:
     """Return the answer for an error."""
-    return web.json_response({"message": message}, status=status)
+    return as_json({"message": message}, status)
 
 
 def from_error(error: SwarmctlError) -> web.Response:

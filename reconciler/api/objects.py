@@ -11,7 +11,7 @@ from aiohttp import web
 
 from reconciler.api import selection
 from reconciler.api.defaults import with_defaults
-from reconciler.api.faults import STALE, Refused
+from reconciler.api.faults import STALE, Refused, as_json
 from reconciler.api.ports import Cluster
 from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, version_of
 from reconciler.model.actual import ActualState
@@ -57,10 +57,10 @@ class Collection:
         chosen = selection.select(actual.of_kind(self.kind), self.kind, filters)
         if self.kind is Kind.SERVICE and flag(request, "status"):
             statuses = (selection.service_status(service, actual.tasks) for service in chosen)
-            return web.json_response(
+            return as_json(
                 [{**found.raw, "ServiceStatus": status} for found, status in zip(chosen, statuses, strict=True)]
             )
-        return web.json_response([found.raw for found in chosen])
+        return as_json([found.raw for found in chosen])
 
     async def inspect(self, request: web.Request) -> web.Response:
         actual = await self.cluster.observe()
@@ -68,19 +68,19 @@ class Collection:
         predefined = dict(actual.predefined_networks) if self.kind is Kind.NETWORK else {}
         for name, network_id in predefined.items():
             if wanted in (name, network_id):
-                return web.json_response(_predefined(name, network_id))
+                return as_json(_predefined(name, network_id))
         raw = selection.find(actual.of_kind(self.kind), self.kind, wanted).raw
         if self.kind is Kind.SERVICE and flag(request, "insertDefaults"):
             raw = {**raw, "Spec": with_defaults(raw["Spec"])}
-        return web.json_response(raw)
+        return as_json(raw)
 
     async def create(self, request: web.Request) -> web.Response:
         spec = await body_of(request)
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
         created = await whole(self.cluster.create(self.kind, spec, registry_auth=auth))
         if self.kind is Kind.NETWORK:
-            return web.json_response({"Id": created, "Warning": ""}, status=201)
-        return web.json_response({"ID": created}, status=201)
+            return as_json({"Id": created, "Warning": ""}, status=201)
+        return as_json({"ID": created}, status=201)
 
     async def update(self, request: web.Request) -> web.Response:
         version = version_of(request, self.kind)
@@ -90,7 +90,7 @@ class Collection:
             spec = _previous(found)
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
         await whole(self.cluster.update(self.kind, found.id, version, spec, registry_auth=auth))
-        return web.json_response({"Warnings": None}) if self.kind is Kind.SERVICE else web.Response()
+        return as_json({"Warnings": None}) if self.kind is Kind.SERVICE else web.Response()
 
     async def remove(self, request: web.Request) -> web.Response:
         found = await self._found(request)
@@ -112,7 +112,7 @@ class Swarm:
         return [web.get("/swarm", self.inspect), web.post("/swarm/update", self.update)]
 
     async def inspect(self, _: web.Request) -> web.Response:
-        return web.json_response((await self.cluster.observe()).swarm.raw)
+        return as_json((await self.cluster.observe()).swarm.raw)
 
     async def update(self, request: web.Request) -> web.Response:
         version = version_of(request, Kind.SWARM)
@@ -146,11 +146,11 @@ class Tasks:
     async def list(self, request: web.Request) -> web.Response:
         filters = filters_of(request, selection.TASK_KEYS)
         actual: ActualState = await self.cluster.observe()
-        return web.json_response([task.raw for task in selection.select_tasks(actual, filters)])
+        return as_json([task.raw for task in selection.select_tasks(actual, filters)])
 
     async def inspect(self, request: web.Request) -> web.Response:
         actual = await self.cluster.observe()
-        return web.json_response(selection.find_task(actual.tasks, request.match_info["id"]).raw)
+        return as_json(selection.find_task(actual.tasks, request.match_info["id"]).raw)
 
 
 def _previous(service: ObservedObject) -> JsonObject:

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from aiohttp import web
 
-from reconciler.api.faults import ALREADY_IN_A_SWARM, Refused
+from reconciler.api.faults import ALREADY_IN_A_SWARM, Refused, as_json
 from reconciler.api.ports import Cluster
 from reconciler.model.actual import ActualState
 from reconciler.model.json import JsonObject
@@ -15,6 +15,7 @@ from reconciler.model.objects import NodeRole, ObservedObject
 
 API_VERSION = "1.47"
 API_VERSION_MIN = "1.24"
+GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DISTRIBUTION = "swarm-reconciler"
 
 
@@ -59,20 +60,20 @@ class System:
     async def version(self, _: web.Request) -> web.Response:
         node = own_node(await self.cluster.observe())
         platform = (node.dig("Description", "Platform") if node else None) or {}
-        version = product_version()
+        version, machine = product_version(), platform.get("Architecture", "")
         parts = {
             "Version": version,
             "ApiVersion": API_VERSION,
             "MinAPIVersion": API_VERSION_MIN,
             "Os": platform.get("OS", "linux"),
-            "Arch": platform.get("Architecture", ""),
+            "Arch": GO_ARCHITECTURES.get(machine, machine),
         }
         component = {"Name": "Engine", "Version": version, "Details": {**parts, "Experimental": "false"}}
-        return web.json_response({"Platform": {"Name": "swarmctl embedded swarm"}, "Components": [component], **parts})
+        return as_json({"Platform": {"Name": "swarmctl embedded swarm"}, "Components": [component], **parts})
 
     async def info(self, _: web.Request) -> web.Response:
         actual = await self.cluster.observe()
-        return web.json_response(info(actual))
+        return as_json(info(actual))
 
     async def already_in_a_swarm(self, _: web.Request) -> web.Response:
         raise Refused(503, ALREADY_IN_A_SWARM)
@@ -81,7 +82,7 @@ class System:
         raise Refused(409, "swarm is not locked")
 
     async def unlock_key(self, _: web.Request) -> web.Response:
-        return web.json_response({"UnlockKey": ""})
+        return as_json({"UnlockKey": ""})
 
     async def distribution(self, request: web.Request) -> web.Response:
         """Know no image: the CLI then warns that it could not pin a digest, and goes on."""

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.docker import connect
+from reconciler.api import serve
+from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 from reconciler.model.objects import NodeRole
 from reconciler.settings import EndpointSettings
 from tests.contract.subject import Subject, Tokens
 from tests.lab.lab import Lab
 from tests.lab.swept import sweep
 
-BACKENDS = (pytest.param("docker", marks=pytest.mark.engine),)
+BACKENDS = (pytest.param("docker", marks=pytest.mark.engine), "embedded", "embedded-http")
 
 
 @pytest.fixture(params=BACKENDS)
@@ -26,7 +28,31 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 def _opened(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractAsyncContextManager[Subject]:
-    return _docker(request.getfixturevalue("lab"))
+    if request.param == "docker":
+        return _docker(request.getfixturevalue("lab"))
+    return _embedded(tmp_path) if request.param == "embedded" else _embedded_http(tmp_path)
+
+
+@asynccontextmanager
+async def _embedded(folder: Path) -> AsyncIterator[Subject]:
+    async with await start_embedded_swarm(EmbeddedSettings(data_dir=str(folder))) as swarm:
+
+        def tokens() -> Tokens:
+            found = swarm.cluster.join_tokens
+            return {NodeRole.WORKER: found.worker, NodeRole.MANAGER: found.manager}
+
+        yield Subject("embedded", swarm.cluster, tokens)
+
+
+@asynccontextmanager
+async def _embedded_http(folder: Path) -> AsyncIterator[Subject]:
+    """The same swarm as others see it: through the docker adapter, a socket and the API."""
+    async with _embedded(folder) as inner, serve(inner.cluster, f"unix://{folder}/api.sock") as server:
+        cluster = await connect(EndpointSettings(host=server.host))
+        try:
+            yield Subject("embedded-http", cluster, inner.tokens)
+        finally:
+            await cluster.close()
 
 
 @asynccontextmanager

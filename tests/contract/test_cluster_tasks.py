@@ -193,7 +193,8 @@ async def test_secret_and_config_files_are_there_for_the_task(subject: Subject) 
         "Secrets": [{"File": {"Name": "s", **file}, "SecretID": secret_id, "SecretName": "task_secret"}],
         "Configs": [{"File": {"Name": "/tmp/c", **file}, "ConfigID": config_id, "ConfigName": "task_config"}],
     }
-    script = "cat /run/secrets/s /tmp/c; sleep 1000"
+    # Relative: a container starts in its root, a process in the folder that stands for it.
+    script = "cat run/secrets/s tmp/c; sleep 1000"
     service_id = await subject.cluster.create(
         Kind.SERVICE, service("task_files", "sh", "-c", script, container=container)
     )

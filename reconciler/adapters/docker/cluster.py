@@ -44,6 +44,7 @@ class DockerCluster:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._streams: set[EventStream] = set()
 
     @property
     def endpoint(self) -> str:
@@ -126,7 +127,9 @@ class DockerCluster:
         await self._engine.post("swarm", "update", body=swarm["Spec"], query=query)
 
     def events(self) -> AsyncIterator[ClusterEvent]:
-        return aiter(EventStream(self._engine))
+        stream = EventStream(self._engine)
+        self._streams.add(stream)
+        return stream
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         query = {"stdout": "true", "stderr": "true", "tail": str(tail_lines)}
@@ -135,6 +138,8 @@ class DockerCluster:
         return tuple(lines[-tail_lines:] if tail_lines > 0 else ())
 
     async def close(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()
         self._engine.close()
 
 

@@ -149,6 +149,13 @@ def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | Non
         return f"This user may not open {endpoint.path}.", "Join the `docker` group, or run as root."
     if isinstance(found, ConnectionRefusedError):
         return "The connection was refused: nothing listens there.", "Start the engine, or set DOCKER_HOST."
+    if isinstance(found, (ConnectionResetError, BrokenPipeError)):
+        if endpoint.tls is not None:
+            return (
+                "TLS failed: the server hung up, as servers do on a client whose certificate they don't accept.",
+                "Check cert.pem and key.pem in DOCKER_CERT_PATH or the context.",
+            )
+        return "It hung up without an answer.", "If it speaks TLS, set DOCKER_TLS_VERIFY=1."
     if isinstance(found, (socket.gaierror, urllib3.exceptions.NameResolutionError)):
         return f"The name {endpoint.parts.hostname} cannot be resolved.", "Check the host's name and your DNS."
     return None

@@ -22,6 +22,7 @@ EVENTS_WAITING_MAX = 1_000
 """Events kept for a slow reader. More are dropped, which loses nothing: a reader who still has one to read will
 read the whole state after it."""
 STOP_WAIT_S = 5.0
+SYSTEM_ERROR = 3
 FRAME_HEADER = struct.Struct(">BxxxL")
 
 
@@ -41,48 +42,59 @@ def parse_event(message: JsonObject) -> ClusterEvent:
 def demultiplexed(content: bytes) -> bytes:
     """Return stdout and stderr of a multiplexed log, in order; what has no frames (a terminal's log) as it is.
 
-    A frame is one byte 0-2 for the stream, three zero bytes, the length as 32 bits big-endian, and the bytes.
+    A frame is one byte for the stream, three zero bytes, the length as 32 bits big-endian, and the bytes. Stream 3
+    is the engine's own complaint about a log that it cannot get, of a task without a node, say: nobody printed it.
     """
     parts: list[bytes] = []
     at = 0
     while at + FRAME_HEADER.size <= len(content):
         stream, length = FRAME_HEADER.unpack_from(content, at)
-        if stream > 2 or content[at + 1 : at + 4] != b"\0\0\0":
+        if stream > SYSTEM_ERROR or content[at + 1 : at + 4] != b"\0\0\0":
             return content
         at += FRAME_HEADER.size
-        parts.append(content[at : at + length])
+        if stream != SYSTEM_ERROR:
+            parts.append(content[at : at + length])
         at += length
     return b"".join(parts) if at else content
 
 
-class EventStream:
-    """GET /events in a thread of its own, handed to the event loop through a bounded queue."""
+class EventStream(AsyncIterator[ClusterEvent]):
+    """GET /events from now on, read in a thread of its own and handed over through a bounded queue.
+
+    Waiting for the next event may be cancelled and tried again. Whoever is done must call `aclose`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._loop = asyncio.get_running_loop()
-        self._waiting: asyncio.Queue[ClusterEvent | SwarmctlError] = asyncio.Queue(EVENTS_WAITING_MAX)
+        self._waiting: asyncio.Queue[ClusterEvent | SwarmctlError | None] = asyncio.Queue(EVENTS_WAITING_MAX)
         self._closed = threading.Event()
         self._stream: CancellableStream | None = None
         self._thread = threading.Thread(target=self._read, name="docker-events", daemon=True)
-
-    async def __aiter__(self) -> AsyncIterator[ClusterEvent]:
         self._thread.start()
-        try:
-            while True:
-                received = await self._waiting.get()
-                if isinstance(received, SwarmctlError):
-                    raise received
-                yield received
-        finally:
-            self._close()
-            await asyncio.to_thread(self._thread.join, STOP_WAIT_S)
 
-    def _close(self) -> None:
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> ClusterEvent:
+        received = await self._waiting.get()
+        if isinstance(received, ClusterEvent):
+            return received
+        self._offer(received)  # the end stays the end
+        if received is None:
+            raise StopAsyncIteration
+        raise received
+
+    async def aclose(self) -> None:
+        """End the connection and the thread; who still waits is told that there is no more."""
+        if self._closed.is_set():
+            return
         self._closed.set()
+        self._offer(None)
         if self._stream is not None:
             with contextlib.suppress(OSError, AttributeError):  # already closed by the engine
                 self._stream.close()
+        await asyncio.to_thread(self._thread.join, STOP_WAIT_S)
 
     def _read(self) -> None:
         """Run in the thread until the engine or the reader ends the stream; its last word is why it ended."""
@@ -106,7 +118,7 @@ class EventStream:
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it the reader
                 self._loop.call_soon_threadsafe(self._offer, received)
 
-    def _offer(self, received: ClusterEvent | SwarmctlError) -> None:
+    def _offer(self, received: ClusterEvent | SwarmctlError | None) -> None:
         if self._waiting.full():
             if isinstance(received, ClusterEvent):
                 return
