@@ -38,7 +38,7 @@ def normalized_image(image: str) -> str:
         _check_digest(digest)
     path, colon, tag = rest.partition(":")
     if path != path.lower():
-        raise BadImage(f"the repository name {path[:80]} must be lowercase")
+        raise BadImage("a repository name must be lowercase")
     if not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
         raise BadImage("a name has lower-case letters, digits and single . _ - between them")
     if colon and not _TAG.fullmatch(tag):

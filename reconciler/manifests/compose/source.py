@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.inputs import LoadInputs
@@ -19,15 +19,28 @@ from reconciler.model.revision import Revision
 
 _Number = TypeVar("_Number")
 
-SECTIONS = ("networks", "volumes", "secrets", "configs")
+SECTIONS: Final = ("services", "networks", "volumes", "secrets", "configs")
+
+
+def sound_sections(value: JsonObject, broken: frozenset[tuple[str, str]]) -> dict[str, dict[str, JsonObject]]:
+    """Return {section: {key: definition}} with {} in place of null and of definitions that are broken."""
+    sections: dict[str, dict[str, JsonObject]] = {}
+    for section in SECTIONS:
+        found = value.get(section)
+        sections[section] = {
+            key: item if isinstance(item, dict) and (section, key) not in broken else {}
+            for key, item in (found.items() if isinstance(found, dict) else ())
+        }
+    return sections
 
 
 @dataclass(frozen=True, slots=True)
 class StackSource:
-    """A stack file whose variables are filled in and whose shape fits the schema, except at `bad` paths.
+    """A stack file whose variables are filled in and whose shape fits the schema, but for what is `broken`.
 
-    `path` is the file in the repository, `value` the document after substitution. Conversions report what is
-    wrong here and go on, so that one run tells all.
+    `path` is the file in the repository, `value` the document after substitution, `sections` its definitions
+    by section and key. `broken` are the (section, key) pairs with an error inside: their definitions are empty
+    in `sections`. Conversions report what is wrong here and go on, so that one run tells all.
     """
 
     revision: Revision
@@ -37,7 +50,8 @@ class StackSource:
     inputs: LoadInputs
     document: Document
     value: JsonObject = field(repr=False)
-    bad: frozenset[KeyPath]
+    sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
+    broken: frozenset[tuple[str, str]]
     problems: ProblemList
 
     @property
@@ -50,16 +64,13 @@ class StackSource:
         """The same folder as an absolute path of this host."""
         return posixpath.normpath(posixpath.join(self.inputs.base_path, self.folder))
 
-    def section(self, name: str) -> dict[str, JsonObject]:
+    def section(self, name: str) -> Mapping[str, JsonObject]:
         """Return {key: definition} of a top-level section; an empty definition stands for null or a broken one."""
-        found = self.value.get(name)
-        if not isinstance(found, dict):
-            return {}
-        return {key: item if isinstance(item, dict) else {} for key, item in found.items()}
+        return self.sections[name]
 
-    def is_sound(self, *path: str) -> bool:
-        """Return whether no error was found at `path`, above it or below it."""
-        return not any(bad[: len(path)] == path[: len(bad)] for bad in self.bad)
+    def is_sound(self, section: str, key: str) -> bool:
+        """Return whether no error was found in one definition."""
+        return (section, key) not in self.broken
 
     def scoped(self, name: str) -> str:
         """Return the full name of something of this stack: STACK_name."""
@@ -110,10 +121,12 @@ class StackSource:
         A name in a mapping of references stands in its key, one in a list or a `source` in the value.
         """
         noun = section.removesuffix("s")
-        what = f"`{key_path_text(at)}` refers to the {noun} {shown(name)}, which is not defined."
+        by_key = bool(at) and at[-1] == name
+        written = shown(name) if by_key else self.shown(at, name)
+        what = f"`{key_path_text(at)}` refers to the {noun} {written}, which is not defined."
         why = f"The file's top-level `{section}` has no such key."
         hint = did_you_mean(name, known, noun=section)
-        place = self.document.key_place(at) if at and at[-1] == name else self.document.place(at)
+        place = self.document.key_place(at) if by_key else self.document.place(at)
         self.problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, why, hint, place))
 
     def quantity(self, at: KeyPath, text: JsonValue, read: Callable[[str], _Number]) -> _Number | None:

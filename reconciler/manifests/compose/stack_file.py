@@ -15,7 +15,7 @@ from reconciler.manifests.compose.hints import KEY_HINTS
 from reconciler.manifests.compose.interpolation import Interpolation
 from reconciler.manifests.compose.mounts import is_external, object_name
 from reconciler.manifests.compose.services import service_body
-from reconciler.manifests.compose.source import SECTIONS, StackSource
+from reconciler.manifests.compose.source import SECTIONS, StackSource, sound_sections
 from reconciler.manifests.document import Document, read_document
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.problems import ProblemList, key_path_text
@@ -82,6 +82,7 @@ def _source(
         # A variable that could not be filled in has been told; that its template has the wrong type follows.
         if problem.place is None or problem.place.key_path not in told:
             problems.add(problem)
+    broken = frozenset((str(path[0]), str(path[1])) for path in bad | interpolation.failed if len(path) > 1)
     return StackSource(
         revision=revision,
         path=where.path,
@@ -90,7 +91,8 @@ def _source(
         inputs=inputs,
         document=document,
         value=value,
-        bad=bad | interpolation.failed,
+        sections=sound_sections(value, broken),
+        broken=broken,
         problems=problems,
     )
 
@@ -114,12 +116,12 @@ def _minor_version(document: Document, problems: ProblemList) -> int | None:
 
 def _convert(source: StackSource) -> StackObjects:
     # A reference into a section that is no mapping cannot be judged: telling each as undefined would bury the cause.
-    if any(not isinstance(source.value.get(name, {}), dict) for name in ("services", *SECTIONS)):
+    if any(not isinstance(source.value.get(name, {}), dict) for name in SECTIONS):
         return StackObjects()
-    for name in SECTIONS:
+    for name in SECTIONS[1:]:
         _check_externals(source, name)
-    services = source.section("services")
-    used = networks.used_keys(services.values() if source.is_sound("services") else ())
+    services = {key: item for key, item in source.section("services").items() if source.is_sound("services", key)}
+    used = networks.used_keys(services.values())
     objects = [
         _object(source, Kind.NETWORK, ("networks", key), networks.create_body(source, key))
         for key in sorted(used)
@@ -134,8 +136,7 @@ def _convert(source: StackSource) -> StackObjects:
             if body is not None:
                 objects.append(_object(source, kind, (section, key), body))
     for key in sorted(services):
-        if source.is_sound("services", key):
-            objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
+        objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
     return StackObjects(tuple(objects), _externals(source, services))
 
 
@@ -152,8 +153,6 @@ def _externals(source: StackSource, services: dict[str, JsonObject]) -> tuple[Ex
     """Return what services use and somebody else made, each once. The engine's own networks need no look-up."""
     used: dict[tuple[Kind, str], Place] = {}
     for name in sorted(services):
-        if not source.is_sound("services", name):
-            continue
         service = services[name]
         for section, kind, keys in (
             ("networks", Kind.NETWORK, networks.network_keys(service)),
