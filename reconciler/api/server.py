@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import ipaddress
+import logging
 import os
 import socket
 import stat
@@ -25,6 +26,12 @@ BACKLOG = 128
 PROBE_TIMEOUT_S = 2.0
 STOP_WAIT_S = 2.0
 UNIX_PATH_BYTES_MAX = 107
+LINE_BYTES_MAX = 64 * 1024
+"""Of the request's line and of one header: filters may name many ids, and a registry's login is one header."""
+
+# What is no HTTP is answered with 400 and is the client's affair; aiohttp would log a traceback of each.
+_malformed = logging.getLogger(f"{__name__}.malformed")
+_malformed.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,9 @@ async def serve(cluster: Cluster, host: str) -> AsyncIterator[Server]:
         runner = web.AppRunner(
             application(cluster, on_tcp=listening.family != socket.AF_UNIX),
             access_log=None,
+            logger=_malformed,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
             handle_signals=False,
             handler_cancellation=True,
             shutdown_timeout=STOP_WAIT_S,

@@ -24,9 +24,15 @@ RPC_PREFIX = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
 MESSAGE_CHARACTERS_MAX = 1_000
 CHAIN_LENGTH_MAX = 20
 
-MAPPED = (requests.RequestException, urllib3.exceptions.HTTPError, docker.errors.DockerException, OSError, ValueError)
-"""Everything that a request through the SDK can raise. docker.errors' own are all DockerException but
-StreamParseError, which only its typed readers raise; they are not used here."""
+MAPPED = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    docker.errors.DockerException,
+    docker.errors.StreamParseError,
+    OSError,
+    ValueError,
+)
+"""Everything that a request through the SDK can raise."""
 
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _UNAVAILABLE = (

@@ -1,0 +1,118 @@
+"""Every way in which an engine or the SDK can fail has its stable code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import docker.errors
+import pytest
+import requests
+import urllib3
+
+from reconciler.adapters.docker import faults
+from reconciler.adapters.docker.endpoints import Endpoint
+from reconciler.model.errors import ErrorCode
+
+ENDPOINT = Endpoint("unix:///engine.sock", "unix:///engine.sock")
+SDK_ERRORS = [
+    error
+    for _, error in inspect.getmembers(docker.errors, inspect.isclass)
+    if issubclass(error, Exception) and error.__module__ == docker.errors.__name__
+]
+
+
+def instance(error: type[Exception]) -> Exception:
+    """Return an instance, whatever its constructor asks for."""
+    parameters = [
+        parameter
+        for parameter in list(inspect.signature(error.__init__).parameters.values())[1:]
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+    ]
+    arguments: list[Any] = ["x" for _ in parameters]
+    return error(*arguments)
+
+
+def test_the_sdk_has_errors_to_map() -> None:
+    assert len(SDK_ERRORS) > 10
+
+
+@pytest.mark.parametrize("error", [*SDK_ERRORS, requests.ConnectionError, requests.exceptions.InvalidSchema])
+def test_every_error_of_the_sdk_is_mapped(error: type[Exception]) -> None:
+    assert issubclass(error, faults.MAPPED)
+    mapped = faults.from_exception(ENDPOINT, instance(error))
+    assert mapped.code is ErrorCode.ENGINE_UNREACHABLE
+    assert mapped.problems[0].why
+    assert mapped.problems[0].hint
+
+
+NOT_A_MANAGER = "This node is not a swarm manager. "
+ANSWERS = [
+    (503, NOT_A_MANAGER + 'Use "docker swarm init" or "docker swarm join" to ...', ErrorCode.NOT_IN_A_SWARM),
+    (403, NOT_A_MANAGER + 'Use "docker swarm init" or "docker swarm join" to ...', ErrorCode.NOT_IN_A_SWARM),
+    (503, NOT_A_MANAGER + "Worker nodes can't be used to view or modify cluster state.", ErrorCode.NOT_A_MANAGER),
+    (503, NOT_A_MANAGER + "Manager is being prepared or has trouble ...", ErrorCode.SWARM_UNAVAILABLE),
+    (503, "Swarm is encrypted and needs to be unlocked before it can be used.", ErrorCode.SWARM_UNAVAILABLE),
+    (503, "Swarm certificates have expired. To replace them, ...", ErrorCode.SWARM_UNAVAILABLE),
+    (500, "rpc error: code = Unknown desc = The swarm does not have a leader. It's ...", ErrorCode.SWARM_UNAVAILABLE),
+    (500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded", ErrorCode.SWARM_UNAVAILABLE),
+    (503, "rpc error: code = Unavailable desc = connection refused", ErrorCode.SWARM_UNAVAILABLE),
+    (500, "rpc error: code = Unknown desc = update out of sequence", ErrorCode.STALE_VERSION),
+    (404, "service web not found", ErrorCode.OBJECT_NOT_FOUND),
+    (409, "rpc error: code = AlreadyExists desc = name conflicts with an existing object", ErrorCode.NAME_CONFLICT),
+    (
+        400,
+        "rpc error: code = InvalidArgument desc = secret 's' is in use by ...",
+        ErrorCode.OBJECT_IN_USE,
+    ),
+    (400, "rpc error: code = FailedPrecondition desc = network n is in use by task t", ErrorCode.OBJECT_IN_USE),
+    (400, "port '80' is already in use by service 'w' (x) as an ingress port", ErrorCode.REQUEST_REFUSED),
+    (400, "invalid JSON: ...", ErrorCode.REQUEST_REFUSED),
+    (500, "something broke", ErrorCode.REQUEST_REFUSED),
+    (302, "", ErrorCode.REQUEST_REFUSED),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "code"), ANSWERS)
+def test_every_answer_of_an_engine_has_its_code(status: int, message: str, code: ErrorCode) -> None:
+    error = faults.from_response(ENDPOINT, status, json.dumps({"message": message}).encode())
+    assert error.code is code
+    assert error.problems[0].what
+    assert error.problems[0].why
+    assert "rpc error" not in error.problems[0].why
+
+
+def test_the_engines_own_words_are_kept() -> None:
+    body = b'{"message": "rpc error: code = InvalidArgument desc = name must be valid"}'
+    assert faults.from_response(ENDPOINT, 400, body).problems[0].why == "The engine says: name must be valid"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>oops</html>", b"\xff\xfe", b'{"message": 7}', b"[1]"])
+def test_an_answer_without_a_message_is_an_error_too(body: bytes) -> None:
+    assert faults.from_response(ENDPOINT, 500, body).problems[0].why
+
+
+def test_a_long_message_is_cut() -> None:
+    error = faults.from_response(ENDPOINT, 500, b"x" * 100_000)
+    assert len(error.problems[0].why) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (FileNotFoundError(2, "No such file"), "no socket /engine.sock"),
+        (PermissionError(13, "Permission denied"), "may not open"),
+        (ConnectionRefusedError(111, "refused"), "refused"),
+        (ConnectionResetError(104, "reset"), "hung up"),
+        (TimeoutError("timed out"), "in time"),
+    ],
+)
+def test_the_cause_is_found_however_deep_it_is_wrapped(cause: Exception, said: str) -> None:
+    wrapped = requests.ConnectionError(urllib3.exceptions.ProtocolError("Connection aborted.", cause))
+    assert said in faults.from_exception(ENDPOINT, wrapped).problems[0].why
+
+
+def test_a_forbidden_socket_names_the_group_to_join() -> None:
+    wrapped = requests.ConnectionError(urllib3.exceptions.ProtocolError("aborted", PermissionError(13, "denied")))
+    assert "`docker` group" in faults.from_exception(ENDPOINT, wrapped).problems[0].hint
