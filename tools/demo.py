@@ -48,15 +48,24 @@ class Demo:
         """Show and run one command in the repository; it must end with `ends_with`. Return what it printed."""
         print(f"\n$ {command}", flush=True)
         arguments = shlex.split(command)
-        finished = subprocess.run(
-            arguments, cwd=self.repository, env=self.environment, text=True, check=False, stdout=subprocess.PIPE
-        )
-        print(finished.stdout, end="", flush=True)
-        if finished.returncode != ends_with:
-            raise SystemExit(f"demo: `{command}` ended with {finished.returncode}, not with {ends_with}")
+        printed = []
+        with subprocess.Popen(
+            arguments,
+            cwd=self.repository,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                printed.append(line)
+        if process.returncode != ends_with:
+            raise SystemExit(f"demo: `{command}` ended with {process.returncode}, not with {ends_with}")
         if ends_with:
             print(f"(exit code {ends_with})")
-        return finished.stdout
+        return "".join(printed)
 
     def fetch(self) -> str:
         """Show and return an answer of the web service."""

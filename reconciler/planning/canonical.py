@@ -33,6 +33,21 @@ def _is_empty(value: JsonValue) -> bool:
     return value is None or value in ({}, [])
 
 
+def stated(spec: JsonObject) -> JsonObject:
+    """Return what a create request of a service says that means something: no nulls, empties, or plain noughts."""
+    form: JsonObject = without_empties({key: value for key, value in spec.items() if key not in ("Name", "Mode")})
+    template = form.get("TaskTemplate", {})
+    template.pop("ForceUpdate", None)
+    privileges = template.get("ContainerSpec", {}).get("Privileges", {})
+    if privileges == {"NoNewPrivileges": False}:
+        del template["ContainerSpec"]["Privileges"]
+    noughts = (("Order", ""), ("MaxFailureRatio", 0))
+    for block in ("UpdateConfig", "RollbackConfig"):
+        if block in form:
+            form[block] = {key: value for key, value in form[block].items() if (key, value) not in noughts}
+    return {**form, "Mode": _mode(spec.get("Mode") or {"Replicated": {}})}
+
+
 def service(spec: JsonObject, *, networks: IdToName, secrets: IdToName, configs: IdToName) -> JsonObject:
     """Return a service spec in the form for comparing. It works for what we send and for what the daemon stored.
 

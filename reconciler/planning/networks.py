@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem
-from reconciler.model.json import dig
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, TaskEffect
 from reconciler.planning import canonical
@@ -65,10 +65,19 @@ def _create(context: Context, wanted: DesiredObject) -> Action:
         reason="it does not exist",
         effect=TaskEffect.NONE,
         effect_text=TaskEffect.NONE.value,
-        changes=changes_between(ABSENT, canonical.without_empties(canonical.network(wanted.spec))),
+        changes=changes_between(ABSENT, _stated(canonical.network(wanted.spec))),
         spec=context.with_owner(wanted.spec),
         place=wanted.place,
     )
+
+
+def _stated(form: JsonObject) -> JsonObject:
+    """Return a canonical network without what is no more than the default."""
+    said = {key: value for key, value in form.items() if value not in (False, {})}
+    if form["IPAM"] == {"Driver": "default", "Options": {}, "Config": []}:
+        del said["IPAM"]
+    compact: JsonObject = canonical.without_empties(said)
+    return compact
 
 
 def services_on(context: Context, network_id: str, network_name: str) -> list[str]:

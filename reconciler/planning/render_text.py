@@ -36,6 +36,15 @@ SENSITIVE = "(sensitive value)"
 VALUE_CHARACTERS_MAX = 160
 """A longer value is cut in the text; `--format json` has it whole."""
 
+MISSING = "it does not exist"
+"""The one reason for a creation that goes without saying."""
+
+DURATIONS = frozenset(
+    {"Delay", "HeartbeatPeriod", "Interval", "Monitor", "NodeCertExpiry", "StartInterval", "StartPeriod",
+     "StopGracePeriod", "Timeout", "Window"}
+)  # fmt: skip
+"""Fields that hold nanoseconds; shown as 1m30s."""
+
 NO_CHANGES = "No changes."
 
 
@@ -86,7 +95,8 @@ def _legend(plan: Plan) -> Iterator[str]:
 
 def _action_lines(action: Action) -> Iterator[str]:
     place = f"  ({action.place})" if action.place else ""
-    yield f"  # {action.kind}.{action.name} {FUTURE[action.type]}: {action.reason}{place}"
+    reason = "" if action.reason == MISSING else f": {action.reason}"
+    yield f"  # {action.kind}.{action.name} {FUTURE[action.type]}{reason}{place}"
     if action.effect is not TaskEffect.NONE or action.kind is Kind.SERVICE:
         yield f"  # effect: {action.effect_text}"
     symbol = SYMBOLS[action.type]
@@ -119,10 +129,25 @@ def shown(value: JsonValue | Absent, change: Change) -> str:
         return "null"
     if change.sensitive:
         return SENSITIVE
+    if change.path.rsplit(".", 1)[-1] in DURATIONS and isinstance(value, int):
+        return duration(value)
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     if len(text) > VALUE_CHARACTERS_MAX:
         return f"{text[:VALUE_CHARACTERS_MAX]}… ({len(text)} characters)"
     return text
+
+
+def duration(nanoseconds: int) -> str:
+    """Return nanoseconds as stack files write a duration: 1h2m3.5s; what is no whole microsecond stays a number."""
+    if nanoseconds < 0 or nanoseconds % 1000:
+        return str(nanoseconds)
+    seconds, rest = divmod(nanoseconds, 10**9)
+    if not seconds and rest:
+        return f"{rest // 10**6}ms" if rest % 10**6 == 0 else f"{rest // 1000}us"
+    hours, minutes, last = seconds // 3600, seconds // 60 % 60, seconds % 60
+    fraction = f"{last}.{rest:09}".rstrip("0") if rest else str(last)
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
+    return "".join(parts) + (f"{fraction}s" if fraction != "0" or not any(parts) else "")
 
 
 def _is_text_block(change: Change) -> bool:

@@ -131,7 +131,7 @@ def _create(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObj
         reason="it does not exist",
         effect=effect.kind,
         effect_text=effect.text,
-        changes=changes_between(ABSENT, {key: value for key, value in spec.items() if key != "Name"}),
+        changes=changes_between(ABSENT, canonical.stated(spec)),
         after=_after(context, draft, wanted, spec),
         spec=context.with_owner(spec),
         place=wanted.place,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem, Severity
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.planning.context import Context, Draft, action_id
@@ -59,7 +59,7 @@ def _merged(base: JsonObject, over: JsonObject) -> JsonObject:
 def plan_nodes(context: Context, draft: Draft) -> None:
     """Add what changes nodes: promotions first, then demotions as far as quorum allows, one after the other."""
     matched = [(wanted, found) for wanted in context.desired.nodes for found in _match(context, draft, wanted)]
-    actions = [action for wanted, found in matched if (action := _update(wanted, found))]
+    actions = [action for wanted, found in matched if (action := _update(context, wanted, found))]
     others = [action for action in actions if not _demotes(action)]
     draft.actions.extend(others)
     draft.actions.extend(_safe_demotions(context, draft, [action for action in actions if _demotes(action)], others))
@@ -101,7 +101,7 @@ def _match(context: Context, draft: Draft, wanted: DesiredNode) -> Iterator[Obse
     )
 
 
-def _update(wanted: DesiredNode, found: ObservedObject) -> Action | None:
+def _update(context: Context, wanted: DesiredNode, found: ObservedObject) -> Action | None:
     spec = dict(found.spec)
     if wanted.role is not None:
         spec["Role"] = wanted.role.value
@@ -115,7 +115,7 @@ def _update(wanted: DesiredNode, found: ObservedObject) -> Action | None:
     if not changes:
         return None
     drains = spec.get("Availability") == "drain" != found.spec.get("Availability")
-    relabels = any(change.path.startswith("Labels") for change in changes)
+    relabels = any(_is_constrained(context, change.path) for change in changes)
     text = TaskEffect.NONE.value
     if drains:
         text = "its tasks move to other nodes"
@@ -136,6 +136,16 @@ def _update(wanted: DesiredNode, found: ObservedObject) -> Action | None:
         spec=spec,
         read_spec=found.spec,
         place=wanted.place,
+    )
+
+
+def _is_constrained(context: Context, path: str) -> bool:
+    """Return whether a live service's placement looks at the node field `path` (a label, or the role)."""
+    key = "node.role" if path == "Role" else path.replace('Labels["', "node.labels.").removesuffix('"]')
+    return any(
+        constraint.partition("=")[0].rstrip("!").strip().lower() == key.lower()
+        for service in context.actual.services
+        for constraint in dig(service.spec, "TaskTemplate", "Placement", "Constraints") or []
     )
 
 

@@ -22,6 +22,7 @@ ERRORS_PAGE = (ROOT / "docs" / "errors.md").read_text()
 
 def commands() -> dict[str, click.Command]:
     group = typer.main.get_command(app.build(Wiring(settings.read({"HOME": "/nowhere"})), Terminal()))
+    assert isinstance(group, click.Group)
     return dict(group.commands)
 
 

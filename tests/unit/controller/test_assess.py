@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from reconciler.controller.assess import assess, monitor_s
@@ -10,9 +12,11 @@ from reconciler.model.progress import Verdict
 from reconciler.model.tasks import ObservedTask
 from tests.unit.planning.builders import actual, observed, service_spec
 
+NUMBERS = itertools.count(1)
+
 
 def a_task(state: str, *, desired: str = "running", up_to_date: bool = True, error: str = "", **raw) -> ObservedTask:
-    number = a_task.count = getattr(a_task, "count", 0) + 1
+    number = next(NUMBERS)
     status = {"State": state, "Err": error, "Timestamp": f"2026-01-01T00:00:{number % 60:02d}Z"}
     return ObservedTask.from_api(
         {"ID": f"t{number}", "ServiceID": "svc", "Slot": 1, "DesiredState": desired, "Status": status, **raw},

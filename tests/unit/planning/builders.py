@@ -72,8 +72,11 @@ def web_service(**fields: Any) -> DesiredState:
     return desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, service_spec(**fields)))
 
 
-def observed(kind: Kind, spec: JsonObject, *, object_id: str = "", version: int = 10, **raw: Any) -> ObservedObject:
+def observed(
+    kind: Kind, spec: JsonObject | None, *, object_id: str = "", version: int = 10, **raw: Any
+) -> ObservedObject:
     """An object as the daemon shows it after it was created with `spec`."""
+    assert spec is not None
     stored = copy.deepcopy(spec)
     if kind is Kind.SECRET:
         stored.pop("Data", None)

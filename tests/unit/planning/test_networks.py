@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
 from tests.unit.planning.builders import actual, desired, network_spec, observed, paths, planned, running_web, wanted
 
-SUBNET = {"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}
+SUBNET: dict[str, Any] = {"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}
 
 
 def test_a_free_network_that_differs_is_replaced():
@@ -30,7 +32,7 @@ def test_a_given_subnet_is_compared_and_an_allotted_one_is_not():
     )
     assert planned(desired(wanted(Kind.NETWORK, network_spec(**SUBNET))), actual(live)).is_empty
     assert planned(desired(wanted(Kind.NETWORK, network_spec())), actual(live)).is_empty
-    other = {"IPAM": {"Config": [{"Subnet": "10.8.0.0/24"}]}}
+    other: dict[str, Any] = {"IPAM": {"Config": [{"Subnet": "10.8.0.0/24"}]}}
     made = planned(desired(wanted(Kind.NETWORK, network_spec(**other))), actual(live))
     assert paths(made) == {"network.web_default": ["IPAM.Config[0].Subnet"]}
 

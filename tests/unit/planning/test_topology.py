@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reconciler.model.errors import ErrorCode
+from reconciler.model.objects import Kind
 from reconciler.model.plan import TaskEffect
-from tests.unit.planning.builders import a_node, actual, desired, paths, planned, wanted_node
+from tests.unit.planning.builders import a_node, actual, desired, observed, paths, planned, service_spec, wanted_node
 
 
 def test_only_the_settings_that_are_given_are_compared():
@@ -26,7 +27,16 @@ def test_labels_that_are_given_are_the_whole_set():
     node = a_node("n1", Labels={"zone": "a", "by": "hand"})
     made = planned(desired(nodes=(wanted_node("n1", labels={"zone": "b"}),)), actual(node))
     assert paths(made) == {"node.n1": ['Labels["by"]', 'Labels["zone"]']}
-    assert made.actions[0].effect is TaskEffect.MOVE
+    assert made.actions[0].effect is TaskEffect.NONE
+
+
+def test_a_label_that_a_service_is_placed_by_moves_tasks():
+    node = a_node("n1", Labels={"zone": "a"})
+    spec = service_spec()
+    spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone==a"]}
+    state = desired(nodes=(wanted_node("n1", labels={"zone": "b"}),))
+    (action,) = planned(state, actual(node, observed(Kind.SERVICE, spec))).actions
+    assert action.effect is TaskEffect.MOVE
 
 
 def test_a_listed_node_that_is_missing_is_a_note_and_no_change():

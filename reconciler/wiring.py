@@ -1,0 +1,122 @@
+"""Builds the adapters and hands them to the commands."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from reconciler.adapters import docker, embedded_process
+from reconciler.adapters.directory import DirectoryRevision
+from reconciler.adapters.git import GitRevision
+from reconciler.adapters.schema_files import read_schemas
+from reconciler.api.server import serve
+from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Source, Swarm
+from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.assess import assess
+from reconciler.controller.ports import Cluster
+from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stack_file
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.json import JsonObject
+from reconciler.model.plan import Plan
+from reconciler.model.progress import ApplyResult, Assessment, Report
+from reconciler.settings import EndpointSettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedSwarm:
+    """A Cluster with the controller's apply and assess on top: what commands see of it."""
+
+    cluster: Cluster
+
+    async def observe(self) -> ActualState:
+        """Return what the cluster is now."""
+        return await self.cluster.observe()
+
+    async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
+        """Carry out a plan that was made against `actual`."""
+        options = ApplyOptions(limits.parallel, limits.wait, limits.timeout_s)
+        return await apply(plan, actual, self.cluster, options, report)
+
+    def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
+        """Return where each service of `actual` stands, in its order."""
+        return tuple(assess(service, actual) for service in actual.services)
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The real outside world, as `cli.ports.Outside` asks for it."""
+
+    settings: Settings
+
+    def load(self, source: Source) -> DesiredState:
+        """Return what the manifests ask for; a path to one file means a lone stack, unless it is swarm.yaml itself."""
+        revision: DirectoryRevision | GitRevision
+        if source.revision is None:
+            revision = DirectoryRevision.open(source.path)
+        else:
+            revision = GitRevision.open(source.path, source.revision)
+        inputs = LoadInputs(read_schemas(), self.settings.environment, self.settings.home, revision.root)
+        if revision.file is None or posixpath.basename(revision.file) in CLUSTER_FILES:
+            if source.stack_name is not None:
+                raise SwarmctlError(
+                    ErrorCode.USAGE,
+                    "--stack-name names the stack of a lone stack file.",
+                    why=f"{source.path} is a repository, whose swarm.yaml names its stacks.",
+                    hint="Leave it out, or give the path of one stack file.",
+                )
+            return load(revision, inputs)
+        name = source.stack_name or posixpath.splitext(posixpath.basename(revision.file))[0]
+        return load_stack_file(revision, revision.file, name, inputs)
+
+    def schema(self, name: str) -> JsonObject:
+        """Return the JSON Schema "cluster" or "stack"."""
+        schemas = read_schemas()
+        return schemas.cluster if name == "cluster" else schemas.stack
+
+    def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
+        """Return a connection to a cluster, closed at the end of its `async with`."""
+        return _connected(endpoint)
+
+    def embedded_host(self, data_dir: str) -> str:
+        """Return the address on which an embedded swarm with this folder listens."""
+        return f"unix://{embedded_process.socket_of(data_dir)}"
+
+    async def run_embedded(self, options: EmbeddedOptions) -> None:
+        """Run an embedded swarm until SIGTERM or SIGINT, or until it fails."""
+        told_to_end = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told_to_end.set)
+        settings = EmbeddedSettings(options.data_dir, options.nodes, endpoint=options.host)
+        async with await start_embedded_swarm(settings) as swarm, serve(swarm.cluster, options.host):
+            endings = [loop.create_task(told_to_end.wait()), loop.create_task(swarm.wait_failed())]
+            ended, waiting = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+            for task in ended:
+                task.result()
+
+    def start_embedded(self, options: EmbeddedOptions) -> int:
+        """Start an embedded swarm in the background and return its process id once it answers."""
+        arguments = ["up", "--foreground", "--nodes", str(options.nodes), "--data-dir", options.data_dir]
+        return embedded_process.start(options.data_dir, arguments)
+
+    def stop_embedded(self, data_dir: str) -> int:
+        """End the embedded swarm of a folder and return the process id that it had."""
+        return embedded_process.stop(data_dir)
+
+
+@asynccontextmanager
+async def _connected(endpoint: EndpointSettings) -> AsyncIterator[Swarm]:
+    cluster = await docker.connect(endpoint)
+    try:
+        yield ConnectedSwarm(cluster)
+    finally:
+        await cluster.close()
