@@ -13,6 +13,10 @@ from reconciler.orchestration.turn import OLD_TASK_WAIT, Replacement, Turn, fina
 DEFAULT_DELAY_NS = 5_000_000_000
 """swarmkit's default restart delay; it also stands in for a policy that names no delay."""
 
+RESTART_PACE = timedelta(milliseconds=100)
+"""The least time between the starts of a task and of its replacement, for a delay of zero: a container takes about
+that long to start, a plain process does not, and a crash loop must not eat the machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
@@ -100,6 +104,9 @@ def _replace(turn: Turn, service: ServiceRecord, task: TaskRecord, slot_tasks: l
         return
     drained = node is not None and node.availability is Availability.DRAIN
     delay = timedelta() if drained else restart_policy(service.task_spec, is_job=service.is_job).delay
+    start_after = turn.now + delay
+    if task.has_ended:
+        start_after = max(start_after, (task.running_at or task.created_at) + RESTART_PACE)
     turn.create(
         service,
         Replacement(
@@ -108,7 +115,7 @@ def _replace(turn: Turn, service: ServiceRecord, task: TaskRecord, slot_tasks: l
             desired_state=TaskState.READY,
             shut_down=(task.id,),
             replaces=task.id,
-            start_after=turn.now + delay if delay else None,
+            start_after=start_after if start_after > turn.now else None,
             is_restart=True,
         ),
     )

@@ -93,9 +93,7 @@ def remove(tables: Tables, command: RemoveNode) -> Applied:
         text = f"node {node.id} is a cluster manager and is a member of the raft cluster."
         raise invalid(f"{text} It must be demoted to worker before removal", rpc="FailedPrecondition")
     if node.state is not NodeState.DOWN and not command.force:
-        raise Refusal(
-            ErrorCode.OBJECT_IN_USE, f"node {node.id} is not down and can't be removed", rpc="FailedPrecondition"
-        )
+        raise invalid(f"node {node.id} is not down and can't be removed", rpc="FailedPrecondition")
     for task in [task for task in tables.tasks.values() if task.node_id == node.id]:
         service = tables.services.get(task.service_id)
         if service is not None and service.is_global:

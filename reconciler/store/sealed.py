@@ -97,7 +97,7 @@ def _relabelled(tables: Tables, present: dict[str, Sealed], command: Any, kind: 
     same_data = new.get("Data") in (None, "", old.get("Data"))
     same_rest = all((new.get(key) or None) == (old.get(key) or None) for key in ("Name", "Driver", "Templating"))
     if not (same_data and same_rest):
-        raise Refusal(ErrorCode.NOT_UPDATABLE, "only updates to Labels are allowed")
+        raise invalid("only updates to Labels are allowed")
     spec = {**old, "Labels": new.get("Labels") or {}}
     return replace(record, version=tables.index, updated_at=command.at, spec=spec)
 

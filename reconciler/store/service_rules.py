@@ -136,6 +136,6 @@ def _check_endpoint(spec: JsonObject) -> None:
 def check_unchanged(old: JsonObject, new: JsonObject) -> None:
     """Raise Refusal for what an update may not change: name and mode."""
     if old.get("Name") != new.get("Name"):
-        raise Refusal(ErrorCode.NOT_UPDATABLE, "renaming services is not supported", rpc="Unimplemented")
+        raise Refusal(ErrorCode.REQUEST_REFUSED, "renaming services is not supported", rpc="Unimplemented")
     if mode_of(old) != mode_of(new):
-        raise Refusal(ErrorCode.NOT_UPDATABLE, "service mode change is not allowed", rpc="Unimplemented")
+        raise Refusal(ErrorCode.REQUEST_REFUSED, "service mode change is not allowed", rpc="Unimplemented")

@@ -1,0 +1,252 @@
+"""Whatever happens to services, nodes and tasks: some things are never true, and in the end all is as asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.model.commands import Applied, RemoveService, RollBackService
+from reconciler.model.json import JsonObject, dig
+from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
+from reconciler.model.tasks import TaskState
+from reconciler.orchestration.decide import decide
+from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
+
+HOSTNAMES = ("node1", "node2", "node3", "node4")
+SERVICES = ("a", "b", "c")
+
+seconds = st.integers(0, 8).map(lambda value: value * SECOND)
+configs = st.fixed_dictionaries(
+    {
+        "Parallelism": st.integers(0, 3),
+        "Delay": seconds,
+        "Monitor": seconds,
+        "Order": st.sampled_from(["stop-first", "start-first"]),
+        "FailureAction": st.sampled_from(["pause", "continue"]),
+        "MaxFailureRatio": st.sampled_from([0.0, 0.5]),
+    }
+)
+placements = st.fixed_dictionaries(
+    {},
+    optional={
+        "Constraints": st.sampled_from([["node.role==worker"], ["node.labels.disk==ssd"], ["node.hostname!=node2"]]),
+        "MaxReplicas": st.integers(1, 3),
+    },
+)
+policies = st.fixed_dictionaries(
+    {"Delay": seconds, "Condition": st.sampled_from(["any", "on-failure", "none"])},
+    optional={"MaxAttempts": st.integers(0, 2), "Window": seconds},
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn, name: str, *, is_global: bool) -> JsonObject:
+    """Draw a service's spec; its mode is fixed, as Swarm lets nobody change it."""
+    return service_spec(
+        name,
+        replicas=None if is_global else draw(st.integers(0, 5)),
+        image=draw(st.sampled_from(["app:1", "app:2", "bad:1"])),
+        task={"RestartPolicy": draw(policies), "Placement": draw(placements)},
+        UpdateConfig={**draw(configs), "FailureAction": draw(st.sampled_from(["pause", "continue", "rollback"]))},
+        RollbackConfig=draw(configs),
+    )
+
+
+@st.composite
+def events(draw: st.DrawFn) -> tuple[Any, ...]:
+    kind = draw(st.sampled_from(["put", "put", "drop", "node", "lose", "find", "add", "exit", "wait", "rollback"]))
+    name = draw(st.sampled_from(SERVICES))
+    if kind == "put":
+        return kind, name, draw(specs(name, is_global=name == "c"))
+    if kind == "node":
+        fields = {
+            "Availability": draw(st.sampled_from(list(Availability))),
+            "Labels": draw(st.sampled_from([{}, {"disk": "ssd"}])),
+        }
+        return kind, draw(st.sampled_from(HOSTNAMES)), fields
+    if kind in ("lose", "find", "add"):
+        return kind, draw(st.sampled_from(HOSTNAMES))
+    if kind == "exit":
+        return kind, draw(st.integers(0, 20)), draw(st.sampled_from([0, 1, 137]))
+    return (kind, name) if kind in ("drop", "rollback") else (kind, draw(st.integers(0, 30)))
+
+
+def _service_id(swarm: VirtualSwarm, name: str) -> str:
+    return next((service.id for service in swarm.tables.services.values() if service.name == name), "")
+
+
+def _put(swarm: VirtualSwarm, name: str, spec: JsonObject) -> None:
+    if service_id := _service_id(swarm, name):
+        swarm.update(service_id, spec)
+    else:
+        swarm.create(spec)
+
+
+def _drop(swarm: VirtualSwarm, name: str) -> None:
+    if service_id := _service_id(swarm, name):
+        swarm.do(RemoveService(at=swarm.now, id=service_id))
+
+
+def _roll_back(swarm: VirtualSwarm, name: str) -> None:
+    if service_id := _service_id(swarm, name):
+        version = swarm.service(service_id).version
+        swarm.try_(RollBackService(at=swarm.now, id=service_id, version=version, message="", by_hand=True))
+
+
+def _change_node(swarm: VirtualSwarm, hostname: str, fields: JsonObject) -> None:
+    if hostname in swarm.tables.nodes:
+        swarm.set_node(hostname, **fields)
+
+
+def _lose(swarm: VirtualSwarm, hostname: str) -> None:
+    if hostname in swarm.tables.nodes and hostname not in swarm.deaf:
+        swarm.lose_node(hostname)
+
+
+def _find(swarm: VirtualSwarm, hostname: str) -> None:
+    if hostname in swarm.deaf:
+        swarm.find_node(hostname)
+
+
+def _add(swarm: VirtualSwarm, hostname: str) -> None:
+    if hostname not in swarm.tables.nodes:
+        swarm.add_node(hostname)
+
+
+def _exit(swarm: VirtualSwarm, choice: int, exit_code: int) -> None:
+    running = [task for task in swarm.running() if task.node_id not in swarm.deaf]
+    if running:
+        swarm.exit(running[choice % len(running)], exit_code)
+
+
+HAPPENINGS: dict[str, Callable[..., None]] = {
+    "put": _put,
+    "drop": _drop,
+    "rollback": _roll_back,
+    "node": _change_node,
+    "lose": _lose,
+    "find": _find,
+    "add": _add,
+    "exit": _exit,
+    "wait": VirtualSwarm.advance,
+}
+
+
+def play(swarm: VirtualSwarm, event: tuple[Any, ...]) -> None:
+    """Let one thing happen, where it can."""
+    kind, *rest = event
+    HAPPENINGS[kind](swarm, *rest)
+
+
+def slot_of(swarm: VirtualSwarm, task: TaskRecord) -> tuple[str, Any]:
+    service = swarm.tables.services[task.service_id]
+    return service.id, task.node_id if service.is_global else task.slot
+
+
+def starts_first(service: ServiceRecord) -> bool:
+    configs = (service.spec, service.previous_spec or {})
+    return any(
+        dig(spec, key, "Order") == "start-first" for spec in configs for key in ("UpdateConfig", "RollbackConfig")
+    )
+
+
+class Safety:
+    """Checked after every command. A slot may hold two wanted tasks only while start-first is or was in force."""
+
+    def __init__(self) -> None:
+        self.may_double: dict[str, bool] = {}
+        self.states: dict[str, tuple[TaskState, TaskState]] = {}
+
+    def __call__(self, swarm: VirtualSwarm) -> None:
+        for service in swarm.tables.services.values():
+            self.may_double[service.id] = self.may_double.get(service.id, False) or starts_first(service)
+        live = [task for task in swarm.live() if task.service_id in swarm.tables.services]
+        doubled = [slot for slot, count in Counter(slot_of(swarm, task) for task in live).items() if count > 1]
+        assert all(self.may_double[service_id] for service_id, _ in doubled), doubled
+        for task in swarm.tasks():
+            state, desired = self.states.get(task.id, (TaskState.NEW, TaskState.NEW))
+            assert task.state >= state
+            assert task.desired_state >= desired
+            self.states[task.id] = (task.state, task.desired_state)
+
+
+def max_replicas_holds(swarm: VirtualSwarm) -> None:
+    """Placed tasks of a template never exceed that template's own limit per node."""
+    counts = Counter(
+        (task.service_id, task.node_id, task.spec_version)
+        for task in swarm.live()
+        if task.state >= TaskState.ASSIGNED and not task.has_ended
+    )
+    for task in swarm.live():
+        limit = dig(task.spec, "Placement", "MaxReplicas")
+        assert not limit or counts[task.service_id, task.node_id, task.spec_version] <= limit
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=25))
+def test_whatever_happens_no_slot_doubles_no_state_falls_and_no_limit_breaks(story: list[tuple[Any, ...]]) -> None:
+    swarm = VirtualSwarm(nodes=2, check=Safety())
+    swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
+    for event in story:
+        play(swarm, event)
+        swarm.settle()
+        max_replicas_holds(swarm)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=15))
+def test_when_trouble_ends_every_service_gets_what_it_asks_for(story: list[tuple[Any, ...]]) -> None:
+    swarm = VirtualSwarm(nodes=2, check=Safety())
+    swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
+    for event in story:
+        play(swarm, event)
+    for hostname in list(swarm.deaf):
+        swarm.find_node(hostname)
+    swarm.exits = lambda _task: None
+    for hostname in swarm.tables.nodes:
+        swarm.set_node(hostname, Availability="active", Labels={"disk": "ssd"}, Role="manager")
+    swarm.advance(120)
+    for service in list(swarm.tables.services.values()):
+        template = {"ContainerSpec": {"Image": "good:1"}, "RestartPolicy": {"Condition": "any", "Delay": 0}}
+        swarm.update(service.id, {**service.spec, "TaskTemplate": template})
+    swarm.rest()
+
+    for service in swarm.tables.services.values():
+        running = swarm.running(service.id)
+        assert {task.spec["ContainerSpec"]["Image"] for task in running} <= {"good:1"}
+        if service.is_global:
+            assert {task.node_id for task in running} == set(swarm.tables.nodes)
+        else:
+            assert len(running) == service.spec["Mode"]["Replicated"]["Replicas"]
+        assert len(running) == len(swarm.live(service.id))
+    decision = decide(swarm.tables, swarm.now, swarm.new_id)
+    assert (decision.commands, decision.wake_at) == ((), None)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=15))
+def test_the_same_story_ends_in_the_same_tables(story: list[tuple[Any, ...]]) -> None:
+    def told() -> Any:
+        swarm = VirtualSwarm(nodes=3)
+        for event in story:
+            play(swarm, event)
+        swarm.advance(10)
+        return swarm.tables
+
+    assert told() == told()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=15))
+def test_every_command_that_the_brain_gives_is_one_the_store_takes(story: list[tuple[Any, ...]]) -> None:
+    """A command may only be refused because an earlier one of the same pass has made it stale."""
+    swarm = VirtualSwarm(nodes=2)
+    for event in story:
+        play(swarm, event)
+        decision = decide(swarm.tables, swarm.now, swarm.new_id)
+        if decision.commands:
+            assert isinstance(swarm.try_(decision.commands[0]), Applied)
