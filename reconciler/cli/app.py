@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from reconciler import __version__
 from reconciler.cli import deploy, embedded, manifests, status
@@ -21,7 +21,6 @@ def build(outside: Outside, terminal: Terminal) -> typer.Typer:
     app = typer.Typer(
         name="swarmctl",
         help="Docker Swarm mode, declared in Git: check, plan and apply what a repository asks for.",
-        no_args_is_help=True,
         add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -30,11 +29,14 @@ def build(outside: Outside, terminal: Terminal) -> typer.Typer:
 
     @app.callback(invoke_without_command=True)
     def root(
+        context: typer.Context,
         version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
     ) -> None:
         if version:
             terminal.say(f"swarmctl {__version__}")
             raise typer.Exit
+        if context.invoked_subcommand is None:
+            terminal.say(context.get_help())
 
     for part in (manifests, deploy, status, embedded):
         part.register(app, outside, terminal)
@@ -53,13 +55,10 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
         if len(error.problems) > 1:
             terminal.note(f"{len(error.problems)} problems. Nothing was changed.", "bold")
         return ExitCode.ERROR
-    except click.exceptions.NoArgsIsHelpError as error:
-        terminal.say(error.format_message())
-        return ExitCode.OK
-    except click.ClickException as error:
+    except TyperException as error:
         terminal.problems([_usage(error)])
         return ExitCode.ERROR
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         terminal.problems([_interrupted()])
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -71,7 +70,7 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     return int(code or ExitCode.OK)
 
 
-def _usage(error: click.ClickException) -> Problem:
+def _usage(error: TyperException) -> Problem:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "swarmctl"
     return Problem(ErrorCode.USAGE, error.format_message(), hint=f"See `{command} --help`.")
