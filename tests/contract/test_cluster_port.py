@@ -364,7 +364,7 @@ async def test_events_tell_of_a_create(subject: Subject) -> None:
         event = await asyncio.wait_for(waiting, 5)
     finally:
         waiting.cancel()
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
     assert event.action == "create"
     assert created[event.object_id] == event.name
     assert event.at > 1_600_000_000

@@ -71,7 +71,7 @@ class DockerCluster:
             observed_at=observed_at,
             swarm=_observed(Kind.SWARM, swarm),
             nodes=_all(Kind.NODE, nodes),
-            networks=_all(Kind.NETWORK, [network for network in _listed(networks) if network["Scope"] == "swarm"]),
+            networks=_all(Kind.NETWORK, _swarm_networks(_listed(networks), _listed(services))),
             secrets=_all(Kind.SECRET, secrets),
             configs=_all(Kind.CONFIG, configs),
             services=_all(Kind.SERVICE, services),
@@ -154,6 +154,26 @@ def _auth(registry_auth: str | None) -> dict[str, str] | None:
 def _listed(answer: JsonValue) -> list[JsonObject]:
     """Return the list that an engine answers; it writes null for an empty one."""
     return answer or []
+
+
+def _swarm_networks(networks: list[JsonObject], services: list[JsonObject]) -> list[JsonObject]:
+    """Return the networks that the swarm has.
+
+    A manager also lists what is left on its own node of an overlay that the swarm has removed, until the last
+    container there has stopped. Such a remnant is known by its containers and peers: in a list, the swarm's own
+    networks have neither (seen on 20.10). What a service still names is kept whatever it looks like.
+    """
+    named = {
+        attachment.get("Target")
+        for service in services
+        for attachment in (dig(service, "Spec", "TaskTemplate", "Networks") or [])
+    }
+
+    def is_remnant(network: JsonObject) -> bool:
+        looks_local = network.get("Containers") is not None and bool(network.get("Peers"))
+        return looks_local and not network.get("Ingress") and network["Id"] not in named
+
+    return [network for network in networks if network["Scope"] == "swarm" and not is_remnant(network)]
 
 
 def _all(kind: Kind, answer: JsonValue) -> tuple[ObservedObject, ...]:
