@@ -9,17 +9,27 @@ import pytest
 
 from tests.lab.lab import Lab, why_not
 
+WHY_NO_ENGINES = why_not()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs real engines where none can run, or fail it if REQUIRE_ENGINES=1 says that they must.
+
+    Here and not in the fixture, so that all of them are reported on one line.
+    """
+    if WHY_NO_ENGINES is None or item.get_closest_marker("engine") is None:
+        return
+    if os.environ.get("REQUIRE_ENGINES") == "1":
+        pytest.fail(f"REQUIRE_ENGINES=1, but {WHY_NO_ENGINES}", pytrace=False)
+    pytest.skip(WHY_NO_ENGINES)
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Real Docker Engines, one lab for the whole run: a Swarm of three, and one engine outside any swarm.
 
-    Where none can run, tests that ask for it are skipped, or fail if REQUIRE_ENGINES=1 says that they must run.
+    Tests that ask for it are marked `engine`.
     """
-    reason = why_not()
-    if reason and os.environ.get("REQUIRE_ENGINES") == "1":
-        pytest.fail(f"REQUIRE_ENGINES=1, but {reason}")
-    if reason:
-        pytest.skip(reason)
     with Lab() as started:
         yield started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -364,14 +365,14 @@ async def test_events_tell_of_a_create(subject: Subject) -> None:
         event = await asyncio.wait_for(waiting, 5)
     finally:
         waiting.cancel()
-        await stream.aclose()
+        await stream.aclose()  # type: ignore[attr-defined]
     assert event.action == "create"
     assert created[event.object_id] == event.name
     assert event.at > 1_600_000_000
 
 
-async def _first_of(stream: Any, kind: Kind) -> ClusterEvent:
+async def _first_of(stream: AsyncIterator[ClusterEvent], kind: Kind) -> ClusterEvent:
     async for event in stream:
         if event.kind == kind:
-            return event  # type: ignore[no-any-return]
+            return event
     raise AssertionError("The stream ended.")

@@ -34,6 +34,11 @@ def _busybox_tar() -> bytes:
     return packed.getvalue()
 
 
+def control_group(pid: int, name: str) -> str:
+    """Return the control group of an engine's containers; `pid` is the test run's."""
+    return f"swarmctl-lab-{pid}-{name}"
+
+
 @dataclass
 class Engine:
     """A dockerd whose socket is `socket`; other engines reach it at `address`. It pulls nothing: it has no way out."""
@@ -58,7 +63,7 @@ class Engine:
 
     @property
     def control_group(self) -> str:
-        return f"swarmctl-lab-{os.getpid()}-{self.name}"
+        return control_group(os.getpid(), self.name)
 
     def open(self) -> None:
         """Make the namespaces; nothing runs yet."""

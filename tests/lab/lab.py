@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.lab.engine import BUSYBOX, Engine
-from tests.lab.namespaces import Cell, plug, run
+from tests.lab.engine import BUSYBOX, Engine, control_group
+from tests.lab.namespaces import Cell, plug, remove_cgroups, run
 
 PROGRAMS = ("dockerd", "containerd", "runc", "iptables", "ip", "nsenter", "unshare", "mount")
+FOLDER_PREFIX = "swlab-"
 JOIN_WAIT_S = 60.0
 POLL_S = 0.05
 
@@ -30,6 +31,16 @@ def why_not() -> str | None:
     return None
 
 
+def _sweep_dead_labs() -> None:
+    """Remove files and control groups of labs whose test run was killed; their processes died with it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            for engine_folder in folder.iterdir():
+                remove_cgroups(control_group(int(pid), engine_folder.name))
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Lab:
     """node1 is the Swarm's only manager at first, node2 and node3 are workers, and `outsider` is in no swarm.
 
@@ -38,7 +49,8 @@ class Lab:
 
     def __init__(self) -> None:
         # Not under pytest's folder: a unix socket's path may be 107 bytes long at most.
-        self.folder = Path(tempfile.mkdtemp(prefix="swlab-"))
+        _sweep_dead_labs()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
         self.bridge = Cell("bridge", self.folder / "bridge.log")
         names = ("node1", "node2", "node3", "outsider")
         self.engines = tuple(
