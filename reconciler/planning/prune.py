@@ -58,10 +58,13 @@ def _still_referenced(context: Context, draft: Draft, wanted: set[tuple[Kind, st
     An update makes today's spec the one to roll back to, and forgets the one before.
     """
     updated = {action.object_id for action in draft.actions if action.type is ActionType.UPDATE}
+    replaced = {action.object_id for action in draft.actions if action.type is ActionType.REPLACE}
     referenced: set[tuple[Kind, str]] = set()
     for service in context.actual.services:
         if context.owned(service) and (Kind.SERVICE, service.name) not in wanted:
             continue  # it goes as well
+        if service.id in replaced:
+            continue  # the new one has no spec to roll back to
         referenced |= _reference_ids(service.spec)
         if service.id not in updated:
             referenced |= _reference_ids(service.dig("PreviousSpec") or {})
