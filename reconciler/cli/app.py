@@ -67,6 +67,8 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
         terminal.problems([_internal(error)])
         return ExitCode.ERROR
+    if code == ExitCode.INTERRUPTED:  # Typer turns a Ctrl-C into this code by itself
+        terminal.problems([_interrupted()])
     return int(code or ExitCode.OK)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -85,4 +86,4 @@ def _look(name: str, actual: ActualState, stability: dict[str, _Stability], now_
     left_s = monitor_s(service) - (now_s - known.since_s)
     if left_s <= 0 or "Job" in next(iter(service.spec.get("Mode") or {"": None})):
         return look
-    return replace(look, verdict=Verdict.PROGRESSING, message=f"stable for another {left_s:.0f} s?")
+    return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")
