@@ -1,0 +1,82 @@
+"""How commands end: exit codes, and a message instead of a traceback whatever happens."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler import settings
+from reconciler.cli import app
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
+from reconciler.wiring import Wiring
+
+
+def run_with(load, *arguments: str) -> int:
+    """Run a command whose loading of manifests is `load`."""
+    outside = Wiring(settings.read({"HOME": "/root"}))
+    terminal = Terminal(color=False)
+
+    class Loading:
+        def __getattr__(self, name: str):
+            return getattr(outside, name)
+
+        def load(self, source):
+            return load()
+
+    return app.run(app.build(Loading(), terminal), terminal, arguments)
+
+
+def fails_with(error: BaseException):
+    def load():
+        raise error
+
+    return load
+
+
+def test_an_unknown_failure_is_told_without_its_message(capsys: pytest.CaptureFixture[str]):
+    code = run_with(fails_with(ValueError("password=hunter2")), "validate")
+    shown = capsys.readouterr()
+    assert code == ExitCode.ERROR
+    assert "[internal]" in shown.err
+    assert "ValueError" in shown.err
+    assert "hunter2" not in shown.err + shown.out
+    assert "Traceback" not in shown.err
+
+
+def test_an_interruption_ends_with_130_and_says_so(capsys: pytest.CaptureFixture[str]):
+    assert run_with(fails_with(KeyboardInterrupt()), "validate") == ExitCode.INTERRUPTED
+    assert "[interrupted]" in capsys.readouterr().err
+
+
+def test_an_error_shows_code_reason_and_hint(capsys: pytest.CaptureFixture[str]):
+    error = SwarmctlError(ErrorCode.FILE_TOO_LARGE, "It is too large.", why="5 MiB.", hint="Make it smaller.")
+    assert run_with(fails_with(error), "diff") == ExitCode.ERROR
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for part in ("Error: It is too large. [file-too-large]", "why:  5 MiB.", "hint: Make it smaller."):
+        assert part in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("diff", "--no-such-option"),
+        ("diff", "a", "b"),
+        ("apply", "--timeout", "soon"),
+        ("schema", "chart"),
+        ("up", "--nodes", "0"),
+        ("diff", "--host", "unix:///x", "--context", "y"),
+        ("diff", "--backend", "embedded", "--host", "unix:///x"),
+    ],
+)
+def test_wrong_usage_ends_with_1_and_never_with_the_2_of_diff(arguments, capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, *arguments) == ExitCode.ERROR
+    shown = capsys.readouterr()
+    assert "[usage]" in shown.err
+    assert "hint:" in shown.err
+
+
+def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None) == ExitCode.OK
+    assert "Commands:" in capsys.readouterr().out

@@ -1,0 +1,34 @@
+"""The environment is read once, by the docker CLI's names."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler import settings
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+
+def test_the_docker_variables_make_the_endpoint():
+    read = settings.read({"HOME": "/h", "DOCKER_HOST": "tcp://a:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"})
+    assert read.endpoint.host == "tcp://a:1"
+    assert read.endpoint.tls_verify
+    assert read.endpoint.cert_path == "/c"
+    assert read.endpoint.config_dir == "/h/.docker"
+
+
+def test_the_embedded_swarms_folder_follows_xdg():
+    assert settings.read({"HOME": "/h"}).data_dir == "/h/.local/state/swarmctl"
+    assert settings.read({"HOME": "/h", "XDG_STATE_HOME": "/s"}).data_dir == "/s/swarmctl"
+    assert settings.read({"HOME": "/h", "SWARMCTL_DATA_DIR": "/d"}).data_dir == "/d"
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+def test_a_number_that_makes_no_sense_is_refused(text):
+    with pytest.raises(SwarmctlError) as refused:
+        settings.read({"HOME": "/h", "SWARMCTL_REQUEST_TIMEOUT": text})
+    assert refused.value.code is ErrorCode.BAD_SETTING
+    assert "SWARMCTL_REQUEST_TIMEOUT" in str(refused.value)
+
+
+def test_no_setting_shows_the_environment():
+    assert "hunter2" not in repr(settings.read({"HOME": "/h", "PASSWORD": "hunter2"}))
