@@ -49,11 +49,10 @@ class EmbeddedSettings:
 class EmbeddedSwarmHandle:
     """A running embedded swarm. `stop` ends it with all its tasks; nothing of its state remains."""
 
-    def __init__(
-        self, cluster: EmbeddedCluster, serving: asyncio.Task[None], ingress: TcpIngress, lock: TextIO
-    ) -> None:
-        self.cluster = cluster
-        self._serving = serving
+    def __init__(self, swarm: EmbeddedSwarm, endpoint: str, ingress: TcpIngress, lock: TextIO) -> None:
+        self.cluster = EmbeddedCluster(swarm, endpoint)
+        self._swarm = swarm
+        self._serving = asyncio.get_running_loop().create_task(swarm.run(), name="embedded swarm")
         self._ingress = ingress
         self._lock = lock
 
@@ -67,6 +66,7 @@ class EmbeddedSwarmHandle:
             await asyncio.wait((self._serving,))
             await self._ingress.close()
         finally:
+            self._swarm.close()
             self._lock.close()
         if not self._serving.cancelled() and (error := self._serving.exception()) is not None:
             raise _failed(error) from error
@@ -112,9 +112,7 @@ async def start_embedded_swarm(settings: EmbeddedSettings) -> EmbeddedSwarmHandl
     except BaseException:
         lock.close()
         raise
-    serving = asyncio.get_running_loop().create_task(swarm.run(), name="embedded swarm")
-    cluster = EmbeddedCluster(swarm, settings.endpoint or f"embedded://{folder}")
-    return EmbeddedSwarmHandle(cluster, serving, ingress, lock)
+    return EmbeddedSwarmHandle(swarm, settings.endpoint or f"embedded://{folder}", ingress, lock)
 
 
 def _folder(settings: EmbeddedSettings) -> Path:

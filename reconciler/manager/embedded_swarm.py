@@ -106,8 +106,12 @@ class EmbeddedSwarm:
             async with asyncio.TaskGroup() as group:
                 await self._orchestrate(group)
         finally:
-            self._ended = True
-            self.subscribers.close()
+            self.close()
+
+    def close(self) -> None:
+        """Take no more commands and tell the subscribers. For a swarm whose `run` was never begun or has ended."""
+        self._ended = True
+        self.subscribers.close()
 
     async def _orchestrate(self, group: asyncio.TaskGroup) -> None:
         while True:

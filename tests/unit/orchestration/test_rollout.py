@@ -119,7 +119,12 @@ def test_a_forced_update_replaces_every_task() -> None:
 
 
 def failing(action: str, ratio: float = 0.0, replicas: int = 3) -> tuple[VirtualSwarm, str]:
-    config = {"Parallelism": 1, "FailureAction": action, "MaxFailureRatio": ratio, "Monitor": 5 * SECOND}
+    config: dict[str, Any] = {
+        "Parallelism": 1,
+        "FailureAction": action,
+        "MaxFailureRatio": ratio,
+        "Monitor": 5 * SECOND,
+    }
     swarm, web = updating(replicas=replicas, **config)
     swarm.rest()
     swarm.update(web, service_spec(replicas=replicas, image="bad:1", UpdateConfig=config))

@@ -1,0 +1,224 @@
+"""An agent with a runtime of the test's own: which states it reports, in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.agent.ports import StopPolicy
+from reconciler.agent.runner import Agent
+from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.tasks import TaskState as S
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+WAIT_S = 5.0
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+@dataclass(frozen=True)
+class Started:
+    pid: int = 42
+    address: str = "127.64.0.1"
+
+
+class ScriptedRuntime:
+    """Does nothing and remembers all; `errors` are raised by the method of that name."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.exits: dict[str, asyncio.Future[int]] = {}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.errors:
+            raise self.errors[name]
+
+    async def prepare(self, assignment: Assignment) -> None:
+        self._called("prepare")
+
+    async def start(self, assignment: Assignment) -> Started:
+        self._called("start")
+        self.exits[assignment.task_id] = asyncio.get_running_loop().create_future()
+        return Started()
+
+    async def wait(self, task_id: str) -> int:
+        return await asyncio.shield(self.exits[task_id])
+
+    async def stop(self, task_id: str, policy: StopPolicy) -> None:
+        self._called(f"stop {policy.signal} {policy.grace_s}")
+        self.exits[task_id].set_result(143)
+
+    async def forget(self, task_id: str) -> None:
+        self._called("forget")
+
+    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+        return ()
+
+    def annotate(self, task_id: str, line: str) -> None:
+        self._called(f"annotate {line}")
+
+    async def close(self) -> None:
+        self._called("close")
+
+
+class Subject:
+    def __init__(self) -> None:
+        self.runtime = ScriptedRuntime()
+        self.reports: list[TaskReport] = []
+        self._news = asyncio.Event()
+        self.agent = Agent("n1", self.runtime, FixedClock(), self._report)
+        self.assignment = Assignment("t1", "s1", "web", {}, 1, "n1", "node1", S.RUNNING, {"ContainerSpec": {}})
+
+    async def _report(self, report: TaskReport) -> None:
+        self.reports.append(report)
+        self._news.set()
+
+    @property
+    def states(self) -> list[S]:
+        return [report.state for report in self.reports]
+
+    def desire(self, desired: S) -> None:
+        self.agent.assign(AssignmentSet({"t1": replace(self.assignment, desired_state=desired)}))
+
+    async def until(self, state: S) -> TaskReport:
+        async with asyncio.timeout(WAIT_S):
+            while not self.reports or self.reports[-1].state is not state:
+                self._news.clear()
+                await self._news.wait()
+        return self.reports[-1]
+
+
+@pytest.fixture
+async def subject() -> AsyncIterator[Subject]:
+    async with serving() as made:
+        yield made
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Subject]:
+    made = Subject()
+    running = asyncio.create_task(made.agent.run())
+    yield made
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+LIFE = [S.ACCEPTED, S.PREPARING, S.READY, S.STARTING, S.RUNNING]
+
+
+async def test_a_task_goes_through_every_state_and_says_so(subject: Subject) -> None:
+    subject.desire(S.RUNNING)
+    running = await subject.until(S.RUNNING)
+    assert subject.states == LIFE
+    assert (running.pid, running.address, running.message) == (42, "127.64.0.1", "started")
+    subject.runtime.exits["t1"].set_result(0)
+    ended = await subject.until(S.COMPLETE)
+    assert (ended.exit_code, ended.message, ended.err) == (0, "finished", "")
+
+
+async def test_a_task_that_shall_be_ready_waits_there(subject: Subject) -> None:
+    subject.desire(S.READY)
+    await subject.until(S.READY)
+    assert "start" not in subject.runtime.calls
+    subject.desire(S.RUNNING)
+    await subject.until(S.RUNNING)
+    assert subject.states == LIFE
+
+
+async def test_a_failure_keeps_the_last_message_and_adds_its_cause(subject: Subject) -> None:
+    subject.desire(S.RUNNING)
+    await subject.until(S.RUNNING)
+    subject.runtime.exits["t1"].set_result(3)
+    failed = await subject.until(S.FAILED)
+    assert (failed.message, failed.err, failed.exit_code) == ("started", "task: non-zero exit (3)", 3)
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "message"), [("prepare", S.REJECTED, "preparing"), ("start", S.FAILED, "starting")]
+)
+async def test_an_error_of_the_runtime_becomes_the_tasks_error(step: str, state: S, message: str) -> None:
+    async with serving() as subject:
+        subject.runtime.errors[step] = SwarmctlError(ErrorCode.EMBEDDED_FAILED, "no such thing")
+        subject.desire(S.RUNNING)
+        ended = await subject.until(state)
+        assert (ended.message, ended.err) == (message, "no such thing")
+
+
+async def test_a_bug_costs_one_task_and_not_the_node(subject: Subject) -> None:
+    subject.runtime.errors["prepare"] = ZeroDivisionError("secret inside")
+    subject.desire(S.RUNNING)
+    ended = await subject.until(S.REJECTED)
+    assert ended.err == "internal error (ZeroDivisionError)"
+    subject.runtime.errors.clear()
+    other = replace(subject.assignment, task_id="t2")
+    subject.agent.assign(AssignmentSet({"t2": other}, frozenset({"t1"})))
+    await subject.until(S.RUNNING)
+
+
+async def test_a_running_task_is_stopped_with_its_signal_and_grace(subject: Subject) -> None:
+    subject.desire(S.RUNNING)
+    await subject.until(S.RUNNING)
+    subject.desire(S.SHUTDOWN)
+    stopped = await subject.until(S.SHUTDOWN)
+    assert subject.runtime.calls[-1] == "stop SIGTERM 10.0"
+    assert (stopped.exit_code, stopped.message) == (143, "shutdown")
+
+
+async def test_a_task_that_never_started_is_not_stopped(subject: Subject) -> None:
+    subject.desire(S.READY)
+    await subject.until(S.READY)
+    subject.desire(S.SHUTDOWN)
+    await subject.until(S.SHUTDOWN)
+    assert subject.runtime.calls == ["prepare"]
+
+
+async def test_a_lower_desired_state_is_ignored(subject: Subject) -> None:
+    subject.desire(S.RUNNING)
+    await subject.until(S.RUNNING)
+    subject.desire(S.SHUTDOWN)
+    subject.desire(S.RUNNING)
+    subject.desire(S.SHUTDOWN)
+    await subject.until(S.SHUTDOWN)
+    reports = len(subject.reports)
+    subject.desire(S.RUNNING)
+    await settle()
+    assert len(subject.reports) == reports
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_task_that_is_no_longer_assigned_ends_and_is_forgotten_unless_kept(kept: bool) -> None:
+    async with serving() as subject:
+        subject.desire(S.RUNNING)
+        await subject.until(S.RUNNING)
+        subject.agent.assign(AssignmentSet({}, frozenset({"t1"}) if kept else frozenset()))
+        await subject.until(S.SHUTDOWN)
+        await settle()
+        assert ("forget" in subject.runtime.calls) is not kept
+        subject.agent.assign(AssignmentSet({}))
+        await settle()
+        assert subject.runtime.calls[-1] == "forget"
+
+
+async def test_a_cancelled_agent_closes_its_runtime() -> None:
+    async with serving() as subject:
+        subject.desire(S.RUNNING)
+        await subject.until(S.RUNNING)
+    assert subject.runtime.calls[-1] == "close"
+
+
+async def settle() -> Any:
+    """Let every task that can run do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
