@@ -24,10 +24,22 @@ class ProblemList:
     warnings: list[Problem] = field(default_factory=list)
 
     def add(self, problem: Problem) -> None:
-        """Keep one problem, by its severity; beyond PROBLEMS_MAX of a kind it is dropped."""
-        kept = self.warnings if problem.severity is Severity.WARNING else self.errors
-        if len(kept) < PROBLEMS_MAX:
-            kept.append(problem)
+        """Keep one problem, by its severity. Warnings beyond PROBLEMS_MAX are dropped.
+
+        The error that reaches PROBLEMS_MAX ends the whole loading by raising them all: finding near names for
+        hundreds of thousands of wrong ones would take minutes.
+        """
+        if problem.severity is Severity.ERROR:
+            self.errors.append(problem)
+            if len(self.errors) >= PROBLEMS_MAX:
+                self.raise_errors()
+        elif not self.has_enough_warnings:
+            self.warnings.append(problem)
+
+    @property
+    def has_enough_warnings(self) -> bool:
+        """Whether a further warning would be dropped."""
+        return len(self.warnings) >= PROBLEMS_MAX
 
     def add_error(self, error: SwarmctlError, place: Place | None) -> None:
         """Keep an error that a file access raised, at `place` unless it has one of its own."""
@@ -69,20 +81,21 @@ def did_you_mean(word: str, known: Iterable[str], *, noun: str = "") -> str:
 
     `noun` names the known words in plural ("networks").
     """
-    words = sorted(set(known))
+    words = list(known)
     near = difflib.get_close_matches(word[:NAME_CHARS_MAX], words[:NAMES_COMPARED_MAX], n=3, cutoff=0.6)
     if near:
         return f"Did you mean {' or '.join(f'`{name}`' for name in near)}?"
     if not words:
         return f"There are no {noun}." if noun else ""
-    shown = ", ".join(f"`{name}`" for name in words[:NAMES_SHOWN_MAX])
+    first = sorted(words[:NAMES_COMPARED_MAX])[:NAMES_SHOWN_MAX]
+    shown = ", ".join(f"`{name}`" for name in first)
     more = f" and {len(words) - NAMES_SHOWN_MAX} more" if len(words) > NAMES_SHOWN_MAX else ""
     return f"Known {noun or 'keys'}: {shown}{more}."
 
 
 NAME_CHARS_MAX = 100
 """Characters of a name that are compared with others, for a hint."""
-NAMES_COMPARED_MAX = 2000
+NAMES_COMPARED_MAX = 300
 """Names that are searched for near ones, for a hint."""
 NAMES_SHOWN_MAX = 12
 """Names that a hint lists."""

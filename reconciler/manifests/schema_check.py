@@ -112,6 +112,8 @@ class SchemaCheck:
         for error in _Validator(self.schema).iter_errors(value):
             for leaf in _leaves(error):
                 path: KeyPath = tuple(leaf.absolute_path)
+                if problems.has_enough_warnings and _only_warns(leaf):
+                    continue
                 problem = self._problem(document, leaf, path)
                 if problem is None:
                     continue
@@ -159,6 +161,13 @@ class SchemaCheck:
             return Problem(ErrorCode.UNKNOWN_KEY, what, why, did_you_mean(key, known), place, Severity.WARNING)
         hint = self.key_hints.get(key) or did_you_mean(key, known)
         return Problem(ErrorCode.UNKNOWN_KEY, what, "", hint, document.key_place(path))
+
+
+def _only_warns(error: ValidationError) -> bool:
+    lenient = isinstance(error.schema, dict) and error.schema.get("x-lenient")
+    return error.validator in ("x-ignored", "x-deprecated") or (
+        error.validator == "additionalProperties" and bool(lenient)
+    )
 
 
 def _leaves(error: ValidationError) -> Iterator[ValidationError]:

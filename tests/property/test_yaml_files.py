@@ -65,12 +65,15 @@ EXAMPLES = 300
 MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TOKENS = (
-    "&a |*a|*common|<<: |!!binary |!!int |? |- |: |{|}|[|]|'|\"|>-\n|---\n|...\n|\t|\r|#|\n|\n  |\\|\u0085\u2028|\ufeff|"
-    "${|$|${A:-|.inf|-1|1e999|0x|2001-01-01T00:00:00Z|null|~|::|/../|true|1/0|1e99|external: true, |name: x, |source: "
+    "&a |*a|*common|<<: |!!binary |!!int |? |- |: |{|}|[|]|'|\"|>-\n|---\n|...\n|\t|\r|#|\n|\n  |\\|\u0085\u2028|"
+    "\ufeff|${|$|${A:-|.inf|-1|1e999|0x|2001-01-01T00:00:00Z|null|~|::|/../|true|1/0|"
+    "1e99|external: true, |name: x, |source: "
 )
 SNIPPETS = st.sampled_from(
-    [*(token.encode() for token in TOKENS.split("|"))]
-    + [b"|\n", b"%YAML 1.1\n", b"\x00", b"\xff", b"9" * 5000, b"a" * 300]
+    [
+        *(token.encode() for token in TOKENS.split("|")),
+        *(b"|\n", b"%YAML 1.1\n", b"\x00", b"\xff", b"9" * 5000, b"a" * 300),
+    ]
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.manifests.compose.images import normalized_image
-from reconciler.manifests.compose.interpolation import substitute
+from reconciler.manifests.compose.interpolation import BadTemplate, substitute
 from reconciler.manifests.compose.pairs import split_words
 from reconciler.manifests.quantities import duration_ns, nano_cpus, period_ns, size_bytes
 from reconciler.model.json import JsonObject, JsonValue
@@ -75,10 +75,25 @@ def test_image_references_are_sent_normalised(image: str, sent: str) -> None:
         ("${U:-${A}}", "${A}"),
         ("$(H)-${A}", "(H)-va"),
         ("${NO?a-b}", "b"),
+        ("$U-${A}", "${A}"),
+        ("$A:-x", "va"),
+        ("${A:-x", None),
+        ("${A:x}", None),
+        ("$1", None),
+        ("$", None),
     ],
 )
-def test_variables_are_filled_in_by_dockers_rules(text: str, result: str) -> None:
-    assert substitute(text, {"A": "va", "E": ""}) == result
+def test_variables_are_filled_in_by_dockers_rules(text: str, result: str | None) -> None:
+    if result is None:
+        with pytest.raises(BadTemplate):
+            substitute(text, {"A": "va"})
+    else:
+        assert substitute(text, {"A": "va", "E": ""}) == result
+
+
+def test_many_open_braces_take_no_time_by_the_square() -> None:
+    with pytest.raises(BadTemplate):
+        substitute("${A:-" * 500_000, {})
 
 
 def test_filled_in_values_take_the_type_of_their_place() -> None:
