@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,19 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.manager.embedded_cluster import EmbeddedCluster
-from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.manifests.load import LoadInputs, load
 from reconciler.model.actual import ActualState
-from reconciler.model.commands import AddNode, Applied, InitCluster
 from reconciler.model.desired import DesiredState
 from reconciler.model.plan import Plan
 from reconciler.model.progress import ActionStatus
-from reconciler.model.tables import JoinTokens
 from reconciler.planning.plan import plan
+from tests.fakes.quiet_swarm import NODES, a_quiet_swarm
 
 SCHEMAS = read_schemas()
-NODES = ("n1", "n2", "n3")
 PASSES_MAX = 4
 
 names = st.sampled_from(["alpha", "beta", "gamma", "delta"])
@@ -160,27 +155,6 @@ def loaded(folder: Path, files: dict[str, str]) -> DesiredState:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     return load(DirectoryRevision.open(str(folder)), LoadInputs(SCHEMAS, {"B": "from-env"}, "/root", str(folder)))
-
-
-async def a_quiet_swarm() -> EmbeddedCluster:
-    """Three nodes whose manager's loop does not run."""
-
-    def no_agent(node_id: str, report: object) -> Any:
-        raise AssertionError("the loop does not run")
-
-    swarm = EmbeddedSwarm(SwarmParts(SystemClock(), RandomIds(), ingress=None, new_agent=no_agent))  # type: ignore[arg-type]
-    now, ids = datetime.now(UTC), RandomIds()
-    tokens = JoinTokens(worker=ids.new_join_token(), manager=ids.new_join_token())
-    three = (ids.new_id(), ids.new_id(), ids.new_id())
-    commands: list[Any] = [InitCluster(at=now, id=ids.new_id(), spec={}, join_tokens=tokens, network_ids=three)]
-    for number, name in enumerate(NODES):
-        spec = {"Labels": {}, "Role": "worker" if number else "manager", "Availability": "active"}
-        commands.append(
-            AddNode(at=now, id=ids.new_id(), spec=spec, description={"Hostname": name}, address="127.0.0.1")
-        )
-    for command in commands:
-        assert isinstance(await swarm.propose(command), Applied)
-    return EmbeddedCluster(swarm, "quiet")
 
 
 async def carried_out(cluster: EmbeddedCluster, desired: DesiredState) -> tuple[Plan, ActualState]:

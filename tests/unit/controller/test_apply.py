@@ -1,0 +1,137 @@
+"""Carrying a plan out: compare-and-swap, bounded retries, and a failure that holds back only what depends on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.manager.embedded_cluster import EmbeddedCluster
+from reconciler.model.desired import DesiredState, Policy, Stack
+from reconciler.model.errors import ErrorCode
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Plan
+from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.planning.plan import plan
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.unit.planning.builders import HERE, content_spec, desired, network_spec, service_spec, wanted
+
+
+def two_stacks(**web: Any) -> DesiredState:
+    """Stack web on its network, and stack solo, which has nothing to do with it."""
+    solo = service_spec("solo_app", stack="solo")
+    solo["TaskTemplate"].pop("Networks")
+    return desired(
+        wanted(Kind.NETWORK, network_spec()),
+        wanted(Kind.SERVICE, service_spec(**web)),
+        wanted(Kind.SERVICE, solo, stack="solo"),
+        stacks=(Stack("web", "w", (), HERE), Stack("solo", "s", (), HERE)),
+    )
+
+
+async def planned_for(cluster: EmbeddedCluster, state: DesiredState):
+    actual = await cluster.observe()
+    return plan(state, actual), actual
+
+
+async def carry_out(cluster: EmbeddedCluster, made: Plan, actual) -> ApplyResult:
+    return await apply(made, actual, cluster, ApplyOptions(wait=False, parallel=2), lambda step: None)
+
+
+def endings(result: ApplyResult) -> dict[str, str]:
+    return {
+        one.action.id: one.status.value if one.problem is None else f"{one.status.value}: {one.problem.code.value}"
+        for one in result.actions
+    }
+
+
+async def deployed() -> EmbeddedCluster:
+    cluster = await a_quiet_swarm()
+    result = await carry_out(cluster, *await planned_for(cluster, two_stacks()))
+    assert result.count(ActionStatus.DONE) == 3
+    return cluster
+
+
+async def live(cluster: EmbeddedCluster, name: str):
+    return (await cluster.observe()).by_name(Kind.SERVICE)[name]
+
+
+async def test_a_version_that_moved_under_an_equal_spec_is_tried_again():
+    cluster = await deployed()
+    made, actual = await planned_for(cluster, two_stacks(replicas=5))
+    service = await live(cluster, "web_api")
+    await cluster.update(Kind.SERVICE, service.id, service.version, service.spec)
+    assert endings(await carry_out(cluster, made, actual)) == {"service.web_api": "done"}
+    assert (await live(cluster, "web_api")).spec["Mode"]["Replicated"]["Replicas"] == 5
+
+
+async def test_somebody_elses_change_is_never_overwritten():
+    cluster = await deployed()
+    made, actual = await planned_for(cluster, two_stacks(replicas=5))
+    service = await live(cluster, "web_api")
+    theirs = {**service.spec, "Mode": {"Replicated": {"Replicas": 7}}}
+    await cluster.update(Kind.SERVICE, service.id, service.version, theirs)
+    assert endings(await carry_out(cluster, made, actual)) == {"service.web_api": "failed: stale-version"}
+    assert (await live(cluster, "web_api")).spec["Mode"]["Replicated"]["Replicas"] == 7
+
+
+async def test_a_failure_holds_back_only_what_depends_on_it():
+    cluster = await a_quiet_swarm()
+    made, actual = await planned_for(cluster, two_stacks())
+    await cluster.create(Kind.NETWORK, network_spec())
+    assert endings(await carry_out(cluster, made, actual)) == {
+        "network.web_default": "failed: name-conflict",
+        "service.web_api": "skipped: apply-failed",
+        "service.solo_app": "done",
+    }
+
+
+async def test_what_is_gone_already_counts_as_removed():
+    cluster = await deployed()
+    state = two_stacks()
+    solo = [one for one in state.objects if one.stack == "solo"]
+    without_web = desired(*solo, stacks=state.stacks, policy=Policy(prune=True, max_delete_percent=100))
+    made, actual = await planned_for(cluster, without_web)
+    await cluster.remove(Kind.SERVICE, (await live(cluster, "web_api")).id)
+    assert endings(await carry_out(cluster, made, actual)) == {
+        "service.web_api": "done",
+        "network.web_default": "done",
+    }
+    assert (await planned_for(cluster, without_web))[0].is_empty
+
+
+async def test_ids_of_what_the_plan_itself_creates_are_filled_in():
+    cluster = await a_quiet_swarm()
+    spec = service_spec(
+        Secrets=[{"File": {"Name": "key"}, "SecretName": "web_key"}],
+        Configs=[{"File": {"Name": "/app"}, "ConfigName": "web_app"}],
+    )
+    state = desired(
+        wanted(Kind.NETWORK, network_spec()),
+        wanted(Kind.SECRET, content_spec("web_key", "s")),
+        wanted(Kind.CONFIG, content_spec("web_app", "c")),
+        wanted(Kind.SERVICE, spec),
+    )
+    result = await carry_out(cluster, *await planned_for(cluster, state))
+    assert result.count(ActionStatus.DONE) == 4
+    actual = await cluster.observe()
+    container = (await live(cluster, "web_api")).spec["TaskTemplate"]["ContainerSpec"]
+    assert container["Secrets"][0]["SecretID"] == actual.secrets[0].id
+    assert container["Configs"][0]["ConfigID"] == actual.configs[0].id
+
+
+async def test_a_plan_that_does_nothing_writes_nothing():
+    cluster = await deployed()
+    before = {one.id: one.version for one in (await cluster.observe()).services}
+    made, actual = await planned_for(cluster, two_stacks())
+    assert made.is_empty
+    await carry_out(cluster, made, actual)
+    assert {one.id: one.version for one in (await cluster.observe()).services} == before
+
+
+async def test_a_change_that_the_daemon_refuses_is_told_with_its_own_words():
+    cluster = await a_quiet_swarm()
+    state = two_stacks(Mounts=[{"Target": "/d", "Type": "volume"}, {"Target": "/d", "Type": "volume"}])
+    result = await carry_out(cluster, *await planned_for(cluster, state))
+    problem = next(one.problem for one in result.actions if one.action.name == "web_api")
+    assert problem.code is ErrorCode.REQUEST_REFUSED
+    assert "duplicate mount point" in problem.why
