@@ -65,8 +65,20 @@ class Subject:
 
     async def update(self, kind: Kind, object_id: str, **changes: Any) -> None:
         """Put the object's spec with some top-level fields replaced in place of what is there now."""
-        seen = await self.cluster.get(kind, object_id)
+        seen = await self.at_rest(kind, object_id)
         await self.cluster.update(kind, object_id, seen.version, {**seen.spec, **changes})
+
+    async def at_rest(self, kind: Kind, object_id: str) -> ObservedObject:
+        """Return an object once its version moves no more by itself.
+
+        Docker's allocator gives a new service its endpoint in a write of its own, which raises the version.
+        """
+        for _ in range(round(WAIT_S / POLL_S)):
+            seen = await self.cluster.get(kind, object_id)
+            if kind is not Kind.SERVICE or seen.dig("Endpoint", "Spec"):
+                return seen
+            await asyncio.sleep(POLL_S)
+        raise AssertionError(f"The service never gets an endpoint: {seen.raw}")
 
     @asynccontextmanager
     async def refusing(self, *codes: ErrorCode) -> AsyncIterator[None]:
