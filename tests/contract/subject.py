@@ -71,11 +71,12 @@ class Subject:
     async def at_rest(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return an object once its version moves no more by itself.
 
-        Docker's allocator gives a new service its endpoint in a write of its own, which raises the version.
+        Docker's allocator gives a new service the endpoint that it asks for in a write of its own, which raises the
+        version.
         """
         for _ in range(round(WAIT_S / POLL_S)):
             seen = await self.cluster.get(kind, object_id)
-            if kind is not Kind.SERVICE or seen.dig("Endpoint", "Spec"):
+            if not seen.spec.get("EndpointSpec") or seen.dig("Endpoint", "Spec"):
                 return seen
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"The service never gets an endpoint: {seen.raw}")
