@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import pytest
-
 from reconciler.model.actual import ActualState
 from reconciler.model.objects import Kind
 from reconciler.model.tasks import TaskState
@@ -210,13 +208,8 @@ async def test_a_task_without_a_word_has_an_empty_log(subject: Subject) -> None:
     assert await subject.cluster.task_log(task.id, tail_lines=10) == ()
 
 
-async def test_a_network_is_free_while_the_last_tasks_on_it_still_stop(
-    subject: Subject, request: pytest.FixtureRequest
-) -> None:
+async def test_a_network_is_free_while_the_last_tasks_on_it_still_stop(subject: Subject) -> None:
     """`docker stack rm` removes networks right after services; it does not wait for tasks to end."""
-    if subject.backend != "docker":
-        reason = "the store counts tasks that are on their way out as users of their networks"
-        request.applymarker(pytest.mark.xfail(reason=reason))
     network_id = await subject.cluster.create(Kind.NETWORK, overlay("task_net"))
     slow = {"StopGracePeriod": 5 * SECOND, "StopSignal": "SIGTERM"}
     script = "trap '' TERM; while :; do sleep 1; done"
