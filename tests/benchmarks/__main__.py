@@ -1,7 +1,7 @@
 """How long the pure rooms take, beside a peer in the same run: `make bench`.
 
-Each figure is the best of several rounds, and told as a ratio to something everybody knows, so that it means the same on
-a slow machine.
+Each figure is the best of several rounds, and told as a ratio to something everybody knows, so that it means the same
+on a slow machine.
 """
 
 from __future__ import annotations
