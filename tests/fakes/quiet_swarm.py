@@ -29,7 +29,7 @@ async def a_quiet_swarm() -> EmbeddedCluster:
     three = (ids.new_id(), ids.new_id(), ids.new_id())
     commands: list[Any] = [InitCluster(at=now, id=ids.new_id(), spec={}, join_tokens=tokens, network_ids=three)]
     for number, name in enumerate(NODES):
-        spec = {"Labels": {}, "Role": "worker" if number else "manager", "Availability": "active"}
+        spec: dict[str, Any] = {"Labels": {}, "Role": "worker" if number else "manager", "Availability": "active"}
         commands.append(
             AddNode(at=now, id=ids.new_id(), spec=spec, description={"Hostname": name}, address="127.0.0.1")
         )

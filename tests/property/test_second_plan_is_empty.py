@@ -137,7 +137,7 @@ def repositories(draw: st.DrawFn) -> dict[str, str]:
                         {"hostname": st.sampled_from(NODES)},
                         optional={"availability": st.sampled_from(["active", "pause", "drain"]), "labels": label_maps},
                     ),
-                    unique_by=lambda node: node["hostname"],
+                    unique_by=lambda node: str(node["hostname"]),
                 )
             ),
             "networks": draw(some(shared=st.just({"driver": "overlay", "subnet": "10.77.0.0/24"}))),
