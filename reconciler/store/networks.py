@@ -77,7 +77,7 @@ def _user_of(tables: Tables, network: NetworkRecord) -> str:
         if network.name == INGRESS_NETWORK and uses_ingress:
             return f"ingress network cannot be removed because service {service.id} depends on it"
     for task in tables.tasks.values():
-        if not task.has_ended and network.id in network_ids(task.spec):
+        if task.is_live and not task.has_ended and network.id in network_ids(task.spec):
             return f"network {network.id} is in use by task {task.id}"
     return ""
 

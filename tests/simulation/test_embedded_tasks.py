@@ -169,6 +169,14 @@ async def test_who_leaves_its_process_group_is_ended_all_the_same(live: Live) ->
     assert not is_alive(escaped)
 
 
+async def test_what_a_task_left_in_the_background_ends_with_it(live: Live) -> None:
+    never = {"RestartPolicy": {"Condition": "none"}}
+    web = await live.create(script("web", "env -i sleep 1000 & echo $!; exit 0", task=never))
+    task = await live.ended(web, TaskState.COMPLETE)
+    (background,) = _pids(live, task.id)
+    assert not is_alive(background)
+
+
 async def test_no_zombie_and_no_folder_is_left_of_a_forgotten_task(live: Live) -> None:
     web = await live.create(script("web", "mkdir -p a/b; chmod 000 a; ln -s / root; sleep 1000"))
     (task,) = await live.running(web, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model.commands import RollBackService
+from reconciler.model.commands import RollBackService, UpdateCluster
 from reconciler.model.tables import TaskRecord, UpdateState
 from reconciler.model.tasks import TaskState
 from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
@@ -230,3 +230,84 @@ def test_a_global_service_is_updated_node_by_node() -> None:
     swarm.rest()
     assert [image(task) for task in swarm.running(web)] == ["app:2"] * 3
     assert {task.node_id for task in swarm.running(web)} == {"node1", "node2", "node3"}
+
+
+def test_an_old_task_that_dies_while_its_start_first_successor_comes_up_is_not_replaced_twice() -> None:
+    swarm = VirtualSwarm()
+    config = {"Order": "start-first"}
+    web = swarm.create(service_spec(UpdateConfig=config, task={"RestartPolicy": {"Delay": 0}}))
+    swarm.rest()
+    (old,) = swarm.running(web)
+    nowhere = {"Constraints": ["node.labels.moon==full"]}
+    task = {"RestartPolicy": {"Delay": 0}, "Placement": nowhere}
+    swarm.update(web, service_spec(image="app:2", UpdateConfig=config, task=task))
+    swarm.settle()
+    assert len(swarm.live(web)) == 2
+    swarm.exit(old)
+    swarm.settle()
+    (new,) = swarm.live(web)
+    assert image(new) == "app:2"
+
+
+def test_start_first_keeps_the_old_task_while_the_new_one_fails_and_is_tried_again() -> None:
+    swarm, web = updating(replicas=1, Order="start-first", FailureAction="continue")
+    tries: list[str] = []
+
+    def exits(task: TaskRecord) -> int | None:
+        tries.append(task.id)
+        return 1 if len(tries) < 3 else None
+
+    swarm.exits = exits
+    fewest: list[int] = []
+    swarm._check = lambda swarm: fewest.append(len(swarm.running(web)))
+    swarm.rest()
+    assert images(swarm, web) == ["app:2"]
+    assert (len(tries), min(fewest)) == (3, 1)
+
+
+def test_a_task_that_fails_after_its_monitor_period_does_not_count_against_the_update() -> None:
+    swarm, web = updating(replicas=2, Parallelism=1, Delay=20 * SECOND, Monitor=5 * SECOND)
+    swarm.advance(8)
+    swarm.exit(next(task for task in swarm.running(web) if image(task) == "app:2"))
+    swarm.rest()
+    assert images(swarm, web) == ["app:2", "app:2"]
+    assert state_of(swarm, web) is UpdateState.COMPLETED
+
+
+def test_a_short_history_does_not_make_an_update_forget_its_failures() -> None:
+    swarm = VirtualSwarm()
+    cluster = swarm.tables.cluster
+    assert cluster is not None
+    settings = {**cluster.spec, "Orchestration": {"TaskHistoryRetentionLimit": 1}}
+    swarm.do(UpdateCluster(at=swarm.now, version=cluster.version, spec=settings))
+    config = {"Parallelism": 1, "MaxFailureRatio": 0.3, "Monitor": 5 * SECOND, "Delay": 20 * SECOND}
+    web = swarm.create(service_spec(replicas=4, UpdateConfig=config))
+    swarm.rest()
+    swarm.exits = lambda task: 1 if image(task) == "bad:1" else None
+    swarm.update(web, service_spec(replicas=4, image="bad:1", UpdateConfig=config))
+    swarm.advance(300)
+    assert state_of(swarm, web) is UpdateState.PAUSED
+
+
+def test_a_paused_node_is_left_out_of_the_update_of_a_global_service() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    agent = swarm.create(service_spec("agent", replicas=None))
+    swarm.rest()
+    swarm.set_node("node2", Availability="pause")
+    swarm.update(agent, service_spec("agent", replicas=None, image="app:2"))
+    swarm.rest()
+    assert {task.node_id: image(task) for task in swarm.running(agent)} == {"node1": "app:2", "node2": "app:1"}
+
+
+def test_a_rollback_runs_what_had_finished_again() -> None:
+    swarm = VirtualSwarm()
+    task = {"RestartPolicy": {"Condition": "none"}}
+    config = {"Parallelism": 1, "FailureAction": "rollback", "Monitor": 5 * SECOND}
+    web = swarm.create(service_spec(replicas=2, task=task, UpdateConfig=config))
+    swarm.rest()
+    swarm.exit(next(one for one in swarm.running(web) if one.slot == 2), 0)
+    swarm.exits = lambda one: 1 if image(one) == "bad:1" else None
+    swarm.update(web, service_spec(replicas=2, image="bad:1", task=task, UpdateConfig=config))
+    swarm.rest()
+    assert state_of(swarm, web) is UpdateState.ROLLBACK_COMPLETED
+    assert images(swarm, web) == ["app:1", "app:1"]

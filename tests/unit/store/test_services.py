@@ -233,6 +233,16 @@ def test_a_stale_version_is_refused(store: Store) -> None:
         )
 
 
+def test_the_course_of_an_older_template_is_refused(store: Store) -> None:
+    store.do(create(spec()))
+    old = store.tables.services["s1"]
+    store.do(UpdateService(at=NOW, id="s1", version=old.version, spec=spec(container={"Image": "app:2"})))
+    stale = SetUpdateStatus(
+        at=NOW, service_id="s1", spec_version=old.spec_version, state=UpdateState.COMPLETED, message="x"
+    )
+    assert store.refuse(stale)[0] is ErrorCode.STALE_VERSION
+
+
 def test_a_rollback_needs_a_previous_spec(store: Store) -> None:
     store.do(create(spec()))
     version = store.tables.services["s1"].version
