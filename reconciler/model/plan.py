@@ -63,7 +63,6 @@ class Action:
     `object_id`, `version` and `read_spec` are what was observed, for compare-and-swap; None or 0 on creation.
     `spec` is the whole body to send, None on deletion: secrets, configs and networks stand in it by name, and
     whoever carries it out fills in ids, which may only come to exist on the way.
-    `rotate_tokens` are the roles whose join token a swarm action renews.
     """
 
     id: str
@@ -72,8 +71,8 @@ class Action:
     name: str
     stack: str | None
     reason: str
-    effect: TaskEffect
-    effect_text: str
+    effect: TaskEffect = TaskEffect.NONE
+    effect_text: str = TaskEffect.NONE.value
     changes: tuple[Change, ...] = ()
     after: tuple[str, ...] = ()
     object_id: str | None = None

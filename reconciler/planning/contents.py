@@ -18,7 +18,7 @@ from reconciler.model import labels
 from reconciler.model.desired import DesiredObject
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import ABSENT, Action, ActionType, Change, TaskEffect
+from reconciler.model.plan import ABSENT, Action, ActionType, Change
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
@@ -105,8 +105,6 @@ def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current:
             name=current.name,
             stack=wanted.stack,
             reason="its labels differ",
-            effect=TaskEffect.NONE,
-            effect_text=TaskEffect.NONE.value,
             changes=changes,
             object_id=current.id,
             version=current.version,
@@ -134,8 +132,6 @@ def _create(context: Context, wanted: DesiredObject, name: str, previous: Observ
         name=name,
         stack=wanted.stack,
         reason=reason,
-        effect=TaskEffect.NONE,
-        effect_text=TaskEffect.NONE.value,
         changes=changes,
         spec=spec,
         place=wanted.place,

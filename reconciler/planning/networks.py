@@ -6,7 +6,7 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import ABSENT, Action, ActionType, Change, TaskEffect
+from reconciler.model.plan import ABSENT, Action, ActionType, Change
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
@@ -43,8 +43,6 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
             name=wanted.name,
             stack=wanted.stack,
             reason="it differs, and Swarm can't change a network in place",
-            effect=TaskEffect.NONE,
-            effect_text=TaskEffect.NONE.value,
             changes=changes,
             object_id=found.id,
             version=found.version,
@@ -63,8 +61,6 @@ def _create(context: Context, wanted: DesiredObject) -> Action:
         name=wanted.name,
         stack=wanted.stack,
         reason="it does not exist",
-        effect=TaskEffect.NONE,
-        effect_text=TaskEffect.NONE.value,
         changes=changes_between(ABSENT, _stated(canonical.network(wanted.spec))),
         spec=context.with_owner(wanted.spec),
         place=wanted.place,

@@ -36,8 +36,6 @@ def plan_swarm(context: Context, draft: Draft) -> None:
             name=SWARM_NAME,
             stack=None,
             reason="its settings differ",
-            effect=TaskEffect.NONE,
-            effect_text=TaskEffect.NONE.value,
             changes=changes,
             object_id=live.id,
             version=live.version,
