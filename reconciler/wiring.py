@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from reconciler.adapters import docker, embedded_process
-from reconciler.adapters.directory import DirectoryRevision
+from reconciler.adapters.directory import DirectoryRevision, path_below
 from reconciler.adapters.git import GitRevision
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.api.server import serve
@@ -59,21 +59,22 @@ class Wiring:
         """Return what the manifests ask for; a path to one file means a lone stack, unless it is swarm.yaml itself."""
         revision: DirectoryRevision | GitRevision
         if source.revision is None:
-            revision = DirectoryRevision.open(source.path)
+            revision = DirectoryRevision.open(source.path, source.compose_files)
         else:
             revision = GitRevision.open(source.path, source.revision)
         inputs = LoadInputs(read_schemas(), self.settings.environment, self.settings.home, revision.root)
         if revision.file is None or posixpath.basename(revision.file) in CLUSTER_FILES:
-            if source.stack_name is not None:
+            if source.stack_name is not None or source.compose_files:
                 raise SwarmctlError(
                     ErrorCode.USAGE,
-                    "--stack-name names the stack of a lone stack file.",
+                    "--stack-name and --compose-file are for a lone stack.",
                     why=f"{source.path} is a repository, whose swarm.yaml names its stacks.",
                     hint="Leave it out, or give the path of one stack file.",
                 )
             return load(revision, inputs)
         name = source.stack_name or posixpath.splitext(posixpath.basename(revision.file))[0]
-        return load_stack_file(revision, revision.file, name, inputs)
+        overrides = tuple(path_below(revision.root, file) for file in source.compose_files)
+        return load_stack_file(revision, revision.file, name, inputs, overrides)
 
     def schema(self, name: str) -> JsonObject:
         """Return the JSON Schema "cluster" or "stack"."""

@@ -6,6 +6,7 @@ import errno
 import os
 import posixpath
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,11 +47,11 @@ class DirectoryRevision:
     commit: str | None = None
 
     @classmethod
-    def open(cls, path: str) -> DirectoryRevision:
+    def open(cls, path: str, beside: Sequence[str] = ()) -> DirectoryRevision:
         """Return the revision around `path`, a folder or a file.
 
-        The root is the top of the Git work tree around it, else the folder itself. Raises SwarmctlError:
-        path-not-found, file-unreadable.
+        The root is the top of the Git work tree around it, else the folder itself, or the nearest one that holds
+        the files `beside` it as well. Raises SwarmctlError: path-not-found, file-unreadable.
         """
         shown = path.encode("utf-8", "replace").decode()
         if not path or "\0" in path:
@@ -65,7 +66,9 @@ class DirectoryRevision:
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise no_file(shown, _kind(mode))
         start = real if stat.S_ISDIR(mode) else os.path.dirname(real)
-        root = work_tree_top(start) or start
+        root = work_tree_top(start) or os.path.commonpath(
+            [start, *(os.path.dirname(_real_path(one)) for one in beside)]
+        )
         relative = os.path.relpath(real, root)
         if stat.S_ISDIR(mode):
             return cls(root, shown, "" if relative == "." else relative)
@@ -146,6 +149,22 @@ class DirectoryRevision:
         if error.errno == errno.ELOOP:
             return escapes(shown, "Its symlinks go round in a circle.")
         return unreadable(shown, error)
+
+
+def path_below(root: str, path: str) -> str:
+    """Return `path`, relative to the working directory, as one from `root`. Raises SwarmctlError: path-escapes."""
+    shown = path.encode("utf-8", "replace").decode()
+    relative = os.path.relpath(_real_path(path), root)
+    if relative.startswith("..") or os.path.isabs(relative):
+        raise escapes(shown, "It lies outside the repository of the first file.")
+    return relative
+
+
+def _real_path(path: str) -> str:
+    if "\0" in path:
+        raise _no_path(path.replace("\0", "?").encode("utf-8", "replace").decode())
+    # Only the folder is followed: the file itself may exist in another commit only.
+    return os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
 
 
 def work_tree_top(folder: str) -> str | None:

@@ -11,6 +11,7 @@ import typer
 from reconciler.cli import options
 from reconciler.cli.options import (
     BackendOption,
+    ComposeFilesOption,
     ContextOption,
     Format,
     FormatOption,
@@ -51,6 +52,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         path: PathArgument = ".",
         revision: RevisionOption = None,
         stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
@@ -58,7 +60,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     ) -> None:
         """Show what apply would change. Exit code 0: nothing; 2: something; 1: an error. Writes nothing."""
         endpoint = options.endpoint(outside, host, context, backend)
-        desired = outside.load(options.source(path, revision, stack_name))
+        desired = outside.load(options.source(path, revision, stack_name, compose_file))
         _, plan = asyncio.run(_planned(outside, endpoint, desired))
         show_plan(terminal, plan, output)
         raise typer.Exit(ExitCode.OK if plan.is_empty else ExitCode.CHANGES)
@@ -68,6 +70,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         path: PathArgument = ".",
         revision: RevisionOption = None,
         stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
@@ -80,7 +83,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     ) -> None:
         """Show the plan, ask, carry it out, and wait until the services have converged."""
         request = _Request(
-            source=options.source(path, revision, stack_name),
+            source=options.source(path, revision, stack_name, compose_file),
             endpoint=options.endpoint(outside, host, context, backend),
             limits=ApplyLimits(outside.settings.parallel_writes, not no_wait, timeout),
             confirmed=yes,

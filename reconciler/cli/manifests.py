@@ -9,14 +9,22 @@ from typing import Annotated
 import typer
 import yaml
 
-from reconciler.cli.options import Format, FormatOption, PathArgument, RevisionOption, StackNameOption, source
+from reconciler.cli.options import (
+    ComposeFilesOption,
+    Format,
+    FormatOption,
+    PathArgument,
+    RevisionOption,
+    StackNameOption,
+    source,
+)
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
+from reconciler.manifests.requests import SENSITIVE, create_requests, docker_warnings
 from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-
-SENSITIVE = "(sensitive value)"
 
 
 class SchemaName(enum.StrEnum):
@@ -28,9 +36,14 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     """Add the commands to `app`."""
 
     @app.command()
-    def validate(path: PathArgument = ".", revision: RevisionOption = None, stack_name: StackNameOption = None) -> None:
+    def validate(
+        path: PathArgument = ".",
+        revision: RevisionOption = None,
+        stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
+    ) -> None:
         """Check the manifests: every problem at once, each with its place. Needs no cluster."""
-        desired = outside.load(source(path, revision, stack_name))
+        desired = outside.load(source(path, revision, stack_name, compose_file))
         terminal.problems(desired.warnings)
         terminal.say(f"Valid: {_counts(desired)} ({desired.revision}).", "green")
 
@@ -39,10 +52,26 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         path: PathArgument = ".",
         revision: RevisionOption = None,
         stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
         output: FormatOption = Format.TEXT,
+        requests: Annotated[
+            bool, typer.Option("--requests", help="Print the create requests that docker stack deploy sends, as JSON.")
+        ] = False,
+        with_secrets: Annotated[
+            bool, typer.Option("--with-secrets", help="With --requests: print the contents of secrets too.")
+        ] = False,
     ) -> None:
         """Print what the manifests ask for, as Docker Engine API objects (YAML, or JSON). Secrets are left out."""
-        desired = outside.load(source(path, revision, stack_name))
+        if with_secrets and not requests:
+            raise SwarmctlError(
+                ErrorCode.USAGE, "--with-secrets goes with --requests.", hint="Add --requests, or leave it out."
+            )
+        desired = outside.load(source(path, revision, stack_name, compose_file))
+        if requests:
+            for text in docker_warnings(desired.warnings):
+                terminal.note(text)
+            terminal.json(create_requests(desired, with_secrets=with_secrets))
+            return
         terminal.problems(desired.warnings)
         document = rendered(desired)
         if output is Format.JSON:

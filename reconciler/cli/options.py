@@ -35,6 +35,10 @@ RevisionOption = Annotated[
 StackNameOption = Annotated[
     str | None, typer.Option("--stack-name", help="What the stack of a lone stack file is called.", metavar="NAME")
 ]
+ComposeFilesOption = Annotated[
+    list[str] | None,
+    typer.Option("--compose-file", "-C", help="Merge this stack file over PATH; may be repeated.", metavar="FILE"),
+]
 HostOption = Annotated[
     str | None,
     typer.Option("--host", "-H", help="unix://PATH, tcp://HOST:PORT or ssh://USER@HOST.", metavar="URL"),
@@ -48,9 +52,12 @@ FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to pri
 DataDirOption = Annotated[str | None, typer.Option("--data-dir", help="Folder of the embedded swarm.", metavar="DIR")]
 
 
-def source(path: str, revision: str | None, stack_name: str | None) -> Source:
-    """Return which manifests the options mean."""
-    return Source(path, revision, stack_name)
+def source(path: str, revision: str | None, stack_name: str | None, compose_files: list[str] | None = None) -> Source:
+    """Return which manifests the options mean. Without a PATH the first --compose-file takes its place."""
+    files = tuple(compose_files or ())
+    if files and path == ".":
+        path, files = files[0], files[1:]
+    return Source(path, revision, stack_name, files)
 
 
 def endpoint(outside: Outside, host: str | None, context: str | None, backend: Backend | None) -> EndpointSettings:

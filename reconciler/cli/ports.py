@@ -22,6 +22,8 @@ class Source:
     revision: str | None = None
     stack_name: str | None = None
     """What a lone stack file's stack is called; None: the file's name without its ending."""
+    compose_files: tuple[str, ...] = ()
+    """Stack files merged over the lone one at `path`, from left to right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 from reconciler.cli import options
 from reconciler.cli.options import (
     BackendOption,
+    ComposeFilesOption,
     ContextOption,
     Format,
     FormatOption,
@@ -47,6 +48,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         path: OptionalPath = None,
         revision: RevisionOption = None,
         stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
@@ -54,7 +56,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     ) -> None:
         """Show nodes and services; with PATH, also which stacks are as the repository asks for."""
         endpoint = options.endpoint(outside, host, context, backend)
-        desired = outside.load(options.source(path, revision, stack_name)) if path else None
+        named = path or ("." if compose_file else None)
+        desired = outside.load(options.source(named, revision, stack_name, compose_file)) if named else None
         actual, assessments = asyncio.run(_look(outside, endpoint))
         sync = sync_by_stack(desired, make_plan(desired, actual)) if desired else {}
         if output is Format.JSON:

@@ -40,7 +40,8 @@ KEY_HINTS: Final[dict[str, str]] = {
     "secrets": "Declare secrets in a stack file.",
     "configs": "Declare configs in a stack file.",
     "depends_on": "Write `dependsOn`.",
-    "files": "A stack is one file: give its `path`.",
+    "file": "Give the stack's `path`, or several `files`.",
+    "compose_file": "Give the stack's `path`, or several `files`.",
 }
 
 
@@ -210,17 +211,38 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...]
         at: KeyPath = ("spec", "stacks", index)
         if not source.sound(item, at):
             continue
-        path = resolve(source.folder, item["path"])
-        if path is None:
-            what = f"`{key_path_text((*at, 'path'))}` names a file outside the repository."
-            why = f"The path {shown(item['path'])} is absolute or leads out by `..`."
-            source.problem(ErrorCode.PATH_ESCAPES, (*at, "path"), what, why, "Name a file of this repository.")
+        paths = _stack_paths(source, at, item)
+        if not paths:
             continue
-        name = item.get("name") or stack_name(path)
-        place = source.document.place((*at, "name") if item.get("name") else (*at, "path"))
-        stacks.append(Stack(name, path, tuple(item.get("dependsOn") or ()), place))
-        places[name] = source.document.place((*at, "path"))
+        where: KeyPath = (*at, "path") if "path" in item else (*at, "files")
+        name = item.get("name") or stack_name(paths[0])
+        place = source.document.place((*at, "name") if item.get("name") else where)
+        stacks.append(Stack(name, paths[0], tuple(item.get("dependsOn") or ()), place, paths[1:]))
+        places[name] = source.document.place(where)
     return tuple(stacks), places
+
+
+def _stack_paths(source: _ClusterSource, at: KeyPath, item: JsonObject) -> tuple[str, ...]:
+    """Return the paths of a stack's files from the repository's root, or none after telling what is wrong."""
+    if ("path" in item) == ("files" in item):
+        what = f"`{key_path_text(at)}` must have a `path` or `files`, and not both."
+        source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says what the stack is made of.")
+        return ()
+    paths: list[str] = []
+    written = {(*at, "path"): item["path"]} if "path" in item else dict(_indexed((*at, "files"), item["files"]))
+    for spot, text in written.items():
+        path = resolve(source.folder, text)
+        if path is None:
+            what = f"`{key_path_text(spot)}` names a file outside the repository."
+            why = f"The path {shown(text)} is absolute or leads out by `..`."
+            source.problem(ErrorCode.PATH_ESCAPES, spot, what, why, "Name a file of this repository.")
+            return ()
+        paths.append(path)
+    return tuple(paths)
+
+
+def _indexed(at: KeyPath, items: JsonValue) -> list[tuple[KeyPath, str]]:
+    return [((*at, index), item) for index, item in enumerate(items)]
 
 
 def _default_stacks(source: _ClusterSource) -> tuple[tuple[Stack, ...], dict[str, Place]]:

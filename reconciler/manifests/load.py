@@ -31,7 +31,12 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
     check_stacks(manifest.stacks, problems)
     # Of two stacks with one name, which is told already, the first is read.
     loaded = [
-        stack_objects(revision, StackPath(stack.path, stack.name, manifest.stack_places[stack.name]), inputs, problems)
+        stack_objects(
+            revision,
+            StackPath(stack.path, stack.name, manifest.stack_places[stack.name], stack.overrides),
+            inputs,
+            problems,
+        )
         for stack in _first_of_each_name(manifest.stacks)
     ]
     objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
@@ -53,23 +58,26 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
     )
 
 
-def load_stack_file(revision: Revision, path: str, stack_name: str, inputs: LoadInputs) -> DesiredState:
+def load_stack_file(
+    revision: Revision, path: str, stack_name: str, inputs: LoadInputs, overrides: tuple[str, ...] = ()
+) -> DesiredState:
     """Return what one stack file asks for, when it is deployed as `stack_name`: no nodes, no settings.
 
-    `path` is relative to the repository's root. `cluster` is "" in the result. Raises as `load` does.
+    `path` is relative to the repository's root, and so are `overrides`, files that are merged over it from left
+    to right as `docker stack deploy -c a -c b` does. `cluster` is "" in the result. Raises as `load` does.
     """
     problems = ProblemList()
     place = Place(revision.display(path))
     if (bad_name := name_problem(stack_name, place)) is not None:
         problems.add(bad_name)
-    loaded: StackObjects = stack_objects(revision, StackPath(path, stack_name), inputs, problems)
+    loaded: StackObjects = stack_objects(revision, StackPath(path, stack_name, None, overrides), inputs, problems)
     check_objects(loaded.objects, problems)
     problems.raise_errors()
     return DesiredState(
         cluster="",
         revision=revision.label,
         commit=revision.commit,
-        stacks=(Stack(stack_name, path, (), place),),
+        stacks=(Stack(stack_name, path, (), place, overrides),),
         objects=loaded.objects,
         externals=loaded.externals,
         warnings=problems.sorted_warnings(),

@@ -1,7 +1,8 @@
 """A document held against a JSON Schema: every deviation as a Problem with its place and a hint.
 
 The schemas of schemas/ carry annotations of ours; this is where they take effect:
-x-since (first Compose version that knows a key), x-ignored and x-deprecated (a warning, with the reason),
+x-since (first Compose version that knows a key), x-ignored and x-deprecated (a warning, with the reason; x-silent
+where docker has none),
 x-unsupported (an error, with what to write instead), x-lenient (unknown keys only warn), x-names (a pattern
 for a mapping's keys), x-expected (how a message describes the value).
 """
@@ -19,6 +20,7 @@ from jsonschema.validators import extend
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
+from reconciler.manifests.requests import DEPRECATED, UNSUPPORTED
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, JsonValue
 
@@ -129,7 +131,12 @@ class SchemaCheck:
             return self._too_new(document, error, path)
         if keyword in ("x-ignored", "x-deprecated"):
             what, place = f"`{name}` is ignored by Swarm.", document.key_place(path)
-            return Problem(ErrorCode.UNSUPPORTED_KEY, what, error.message, "", place, Severity.WARNING)
+            docker = (
+                f"{UNSUPPORTED}{path[-1]}" if keyword == "x-ignored" else f"{DEPRECATED}{path[-1]}: {error.message}"
+            )
+            if isinstance(error.schema, dict) and error.schema.get("x-silent"):
+                docker = ""
+            return Problem(ErrorCode.UNSUPPORTED_KEY, what, error.message, "", place, Severity.WARNING, docker)
         if keyword == "x-unsupported":
             why = "`docker stack deploy` refuses the key: Swarm has no such option."
             what = f"`{name}` is not supported in a stack."
@@ -214,6 +221,7 @@ _LIMITS: Final[dict[str, Callable[[Any], str]]] = {
     "minimum": lambda number: f"{number} or more",
     "maximum": lambda number: f"{number} or less",
     "minLength": lambda _number: "given, and not empty",
+    "minItems": lambda _number: "given, and not empty",
     "pattern": lambda pattern: f"a text that matches {pattern}",
 }
 

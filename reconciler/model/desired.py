@@ -79,12 +79,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that the repository declares. `path` is its first file; `depends_on` are stack names."""
+    """A stack that the repository declares. `path` is its first file; `depends_on` are stack names.
+
+    `overrides` are its further files, merged over the first from left to right.
+    """
 
     name: str
     path: str
     depends_on: tuple[str, ...]
     place: Place
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ class Problem:
     hint: str = ""
     place: Place | None = None
     severity: Severity = Severity.ERROR
+    docker: str = ""
+    """A warning as `docker stack deploy` words it; "" where it says nothing."""
 
 
 class SwarmctlError(Exception):

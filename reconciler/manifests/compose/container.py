@@ -78,12 +78,8 @@ def _image(source: StackSource, at: KeyPath, service: JsonObject) -> str | None:
 
 def hosts(value: JsonValue) -> list[str]:
     """Return lines for /etc/hosts, "address name": a list in its order, a mapping sorted, [::1] unbracketed."""
-    if isinstance(value, dict):
-        items = sorted(f"{name}:{address}" for name, address in pairs(value).items() if address is not None)
-    else:
-        items = list(value or ())
     lines: list[str] = []
-    for item in items:
+    for item in host_entries(value):
         name, found, address = item.partition("=" if "=" in item else ":")
         if not found:
             continue
@@ -91,6 +87,13 @@ def hosts(value: JsonValue) -> list[str]:
             address = address[1:-1]
         lines.append(f"{address} {name}")
     return lines
+
+
+def host_entries(value: JsonValue) -> list[str]:
+    """Return `extra_hosts` as a list: one that is a list as it is, a mapping as sorted "name:address" texts."""
+    if isinstance(value, dict):
+        return sorted(f"{name}:{address}" for name, address in pairs(value).items() if address is not None)
+    return list(value or ())
 
 
 def healthcheck(source: StackSource, at: KeyPath, given: JsonObject | None) -> JsonObject | None:

@@ -14,6 +14,12 @@ from reconciler.model.json import JsonObject
 
 def environment_list(source: StackSource, at: KeyPath, service: JsonObject) -> list[str]:
     """Return `NAME=value` texts sorted bytewise as wholes; a name without a value anywhere stands alone."""
+    variables = service_variables(source, at, service)
+    return sorted(name if value is None else f"{name}={value}" for name, value in variables.items())
+
+
+def service_variables(source: StackSource, at: KeyPath, service: JsonObject) -> dict[str, str | None]:
+    """Return {name: value} of env_file and environment; the surroundings stand in for what is empty or null."""
     files = service.get("env_file") or ()
     named: dict[str, str | None] = {}
     for index, written in enumerate([files] if isinstance(files, str) else files):
@@ -21,8 +27,7 @@ def environment_list(source: StackSource, at: KeyPath, service: JsonObject) -> l
         named |= _file_variables(source, spot, written)
     named |= pairs(service.get("environment"))
     surroundings = source.inputs.environment
-    filled = {name: value or surroundings.get(name, value) for name, value in named.items()}
-    return sorted(name if value is None else f"{name}={value}" for name, value in filled.items())
+    return {name: value or surroundings.get(name, value) for name, value in named.items()}
 
 
 def _file_variables(source: StackSource, at: KeyPath, written: str) -> dict[str, str | None]:

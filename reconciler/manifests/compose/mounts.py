@@ -41,14 +41,9 @@ def mounts(source: StackSource, at: KeyPath, service: JsonObject) -> list[JsonOb
 
 
 def _mount(source: StackSource, at: KeyPath, item: JsonValue) -> JsonObject | None:
-    if isinstance(item, str):
-        try:
-            item = short_mount(item)
-        except BadMount as error:
-            what = f"`{key_path_text(at)}` is no mount that docker understands."
-            hint = "Write [source:]target[:options], or a mapping with type, source and target."
-            source.invalid(at, what, f"In {source.shown(at, item)} {error}.", hint)
-            return None
+    item = long_mount(source, at, item)
+    if item is None:
+        return None
     kind = item["type"]
     fault = _fault(kind, item)
     if fault:
@@ -63,6 +58,19 @@ def _mount(source: StackSource, at: KeyPath, item: JsonValue) -> JsonObject | No
         }
     )
     return mount | _OF_TYPE[kind](source, at, item)
+
+
+def long_mount(source: StackSource, at: KeyPath, item: JsonValue) -> JsonObject | None:
+    """Return a mount in its long form, or None after telling what is wrong with a short one."""
+    if not isinstance(item, str):
+        return dict(item)
+    try:
+        return short_mount(item)
+    except BadMount as error:
+        what = f"`{key_path_text(at)}` is no mount that docker understands."
+        hint = "Write [source:]target[:options], or a mapping with type, source and target."
+        source.invalid(at, what, f"In {source.shown(at, item)} {error}.", hint)
+        return None
 
 
 def _fault(kind: str, item: JsonObject) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Final
 
-from reconciler.manifests.compose.source import StackSource, without_empty
+from reconciler.manifests.compose.source import StackSource, Warned, without_empty
 from reconciler.manifests.problems import KeyPath, key_path_text
 from reconciler.manifests.yaml_scalars import go_text
 from reconciler.model.json import JsonObject, JsonValue
@@ -14,7 +14,6 @@ from reconciler.model.json import JsonObject, JsonValue
 PORTS_MAX: Final = 20_000
 """Ports of one service: two ranges in one line could stand for thousands of millions."""
 _PORT_MAX: Final = 65_535
-_ALL_ADDRESSES: Final = ("", "0.0.0.0")  # noqa: S104 - what a file may write, not where we listen
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 
 
@@ -40,6 +39,22 @@ def endpoint_spec(source: StackSource, at: KeyPath, service: JsonObject) -> Json
     return without_empty({"Mode": mode, "Ports": ports})
 
 
+_LONG_KEYS: Final = (
+    ("target", "TargetPort"),
+    ("published", "PublishedPort"),
+    ("protocol", "Protocol"),
+    ("mode", "PublishMode"),
+)
+
+
+def long_ports(source: StackSource, at: KeyPath, item: JsonValue) -> list[JsonObject]:
+    """Return the long forms that an item of `ports` stands for, none after telling what is wrong with it."""
+    if isinstance(item, dict):
+        return [item]
+    ports = _port_configs(source, at, item)
+    return [{key: port[field] for key, field in _LONG_KEYS if field in port} for port in ports]
+
+
 def _port_configs(source: StackSource, at: KeyPath, item: JsonValue) -> list[JsonObject]:
     if isinstance(item, dict):
         return [
@@ -59,10 +74,19 @@ def _port_configs(source: StackSource, at: KeyPath, item: JsonValue) -> list[Jso
         hint = 'Write [published:]target[/tcp|udp|sctp], such as "8080:80".'
         source.invalid(at, what, f"In {source.shown(at, go_text(item))} {error}.", hint)
         return []
-    if address not in _ALL_ADDRESSES:
+    if address and not ipaddress.ip_address(address.strip("[]")).is_unspecified:
+        what = f"The address in `{key_path_text(at)}` is ignored by Swarm."
         why = "Swarm publishes on all addresses of a node; the service will listen on 0.0.0.0."
-        source.warn(at, f"The address in `{key_path_text(at)}` is ignored by Swarm.", why, "Remove the address.")
+        source.warn(at, Warned(what, why, "Remove the address.", _address_warning(address, ports)))
     return ports
+
+
+def _address_warning(address: str, ports: list[JsonObject]) -> str:
+    """Return docker's warnings of an address, a line for each port."""
+    host = address.strip("[]")
+    host = f"[{host}]" if ":" in host else host
+    names = [f"{host}:{port.get('PublishedPort', '')}:{port['TargetPort']}/{port['Protocol']}" for port in ports]
+    return "\n".join(f"ignoring IP-address ({name}) service will listen on '0.0.0.0'" for name in names)
 
 
 def short_ports(text: str) -> tuple[str, list[JsonObject]]:

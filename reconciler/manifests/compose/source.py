@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from reconciler.manifests.document import Document
+from reconciler.manifests.compose.layers import Places
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
@@ -35,12 +35,25 @@ def sound_sections(value: JsonObject, broken: frozenset[tuple[str, str]]) -> dic
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """A warning's sentences, and its text as docker words it ("" where docker says nothing)."""
+
+    what: str
+    why: str
+    hint: str = ""
+    docker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StackSource:
     """A stack file whose variables are filled in and whose shape fits the schema, but for what is `broken`.
 
-    `path` is the file in the repository, `value` the document after substitution, `sections` its definitions
-    by section and key. `broken` are the (section, key) pairs with an error inside: their definitions are empty
-    in `sections`. Conversions report what is wrong here and go on, so that one run tells all.
+    Several merged files look like one: `document` then finds each value in the file that gave it.
+
+    `path` is the file in the repository, the first of several; relative paths start from its folder. `value` is
+    the document after substitution, `sections` its definitions by section and key. `broken` are the (section, key)
+    pairs with an error inside: their definitions are empty in `sections`. Conversions report what is wrong here
+    and go on, so that one run tells all.
     """
 
     revision: Revision
@@ -48,7 +61,7 @@ class StackSource:
     stack: str
     minor: int
     inputs: LoadInputs
-    document: Document
+    document: Places
     value: JsonObject = field(repr=False)
     sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
     broken: frozenset[tuple[str, str]]
@@ -110,10 +123,12 @@ class StackSource:
         place = self.document.key_place(at)
         self.problems.add(Problem(ErrorCode.MISSING_KEY, what, "", hint, place))
 
-    def warn(self, at: KeyPath, what: str, why: str, hint: str = "") -> None:
+    def warn(self, at: KeyPath, told: Warned) -> None:
         """Tell something worth knowing about the key at `at`."""
         place = self.document.key_place(at)
-        self.problems.add(Problem(ErrorCode.UNSUPPORTED_KEY, what, why, hint, place, Severity.WARNING))
+        self.problems.add(
+            Problem(ErrorCode.UNSUPPORTED_KEY, told.what, told.why, told.hint, place, Severity.WARNING, told.docker)
+        )
 
     def undefined(self, at: KeyPath, section: str, name: str, known: Iterable[str]) -> None:
         """Tell that the value at `at` names something that its section does not have.

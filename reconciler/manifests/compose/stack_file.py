@@ -1,21 +1,24 @@
-"""One stack file in; the objects that it declares and the ones it refers to, or every problem in it, out.
+"""A stack's files in; the objects that they declare and the ones they refer to, or every problem in them, out.
 
-The order is docker's: read, version, substitute variables, hold against the schema, convert. What is broken is
-left out of later steps, so that one mistake is told once and the rest of the file is still looked at.
+The order is docker's: read, version, substitute variables, hold against the schema, merge, convert. What is broken
+is left out of later steps, so that one mistake is told once and the rest of the file is still looked at.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from reconciler.manifests.compose import file_objects, networks
+from reconciler.manifests.compose.decode import decoded_layer
 from reconciler.manifests.compose.hints import KEY_HINTS
 from reconciler.manifests.compose.interpolation import Interpolation
+from reconciler.manifests.compose.layers import MergedPlaces
+from reconciler.manifests.compose.merge import merged_layers
 from reconciler.manifests.compose.mounts import is_external, object_name
 from reconciler.manifests.compose.services import service_body
-from reconciler.manifests.compose.source import SECTIONS, StackSource, sound_sections
+from reconciler.manifests.compose.source import SECTIONS, StackSource, Warned, sound_sections
 from reconciler.manifests.document import Document, read_document
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.problems import ProblemList, key_path_text
@@ -40,36 +43,88 @@ class StackObjects:
 
 @dataclass(frozen=True, slots=True)
 class StackPath:
-    """Which file is which stack. `place` is where swarm.yaml says so, None for a lone stack file."""
+    """Which files are which stack. `place` is where swarm.yaml says so, None for a lone stack.
+
+    `overrides` are merged over `path` from left to right.
+    """
 
     path: str
     stack: str
     place: Place | None = None
+    overrides: tuple[str, ...] = ()
 
 
 def stack_objects(revision: Revision, where: StackPath, inputs: LoadInputs, problems: ProblemList) -> StackObjects:
-    """Return what the file declares. Once `problems` has an error the result must not be used."""
-    file = revision.display(where.path)
-    try:
-        content = revision.read(where.path)
-    except SwarmctlError as error:
-        problems.add_error(error, where.place or Place(file))
+    """Return what the files declare. Once `problems` has an error the result must not be used."""
+    context = _Context(revision, where, inputs, problems)
+    sources = [_file_source(context, path) for path in (where.path, *where.overrides)]
+    usable = [source for source in sources if source is not None]
+    if len(usable) < len(sources) or not _versions_agree(usable, problems):
         return StackObjects()
+    # A reference into a section that is no mapping cannot be judged: telling each as undefined would bury the cause.
+    if any(not isinstance(source.value.get(name, {}), dict) for source in usable for name in SECTIONS):
+        return StackObjects()
+    for source in usable:
+        for name in SECTIONS[1:]:
+            _check_externals(source, name)
+    return _convert(usable[0] if len(usable) == 1 else _merged(usable))
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    revision: Revision
+    where: StackPath
+    inputs: LoadInputs
+    problems: ProblemList
+
+
+def _file_source(context: _Context, path: str) -> StackSource | None:
+    file = context.revision.display(path)
+    problems = context.problems
+    try:
+        content = context.revision.read(path)
+    except SwarmctlError as error:
+        problems.add_error(error, context.where.place or Place(file))
+        return None
     document = read_document(content, file, problems)
     if document is None:
-        return StackObjects()
+        return None
     if not isinstance(document.value, dict):
         what = f"{file} must be a mapping with `services:`."
         why = "The file is empty." if document.value is None else "Here it is a list or a single value."
         problems.add(Problem(ErrorCode.WRONG_TYPE, what, why, "Write `services:` at the top.", document.place(())))
-        return StackObjects()
-    source = _source(revision, where, inputs, document, problems)
-    return StackObjects() if source is None else _convert(source)
+        return None
+    return _source(context, document)
 
 
-def _source(
-    revision: Revision, where: StackPath, inputs: LoadInputs, document: Document, problems: ProblemList
-) -> StackSource | None:
+def _versions_agree(sources: list[StackSource], problems: ProblemList) -> bool:
+    first = sources[0]
+    for source in sources[1:]:
+        if source.minor != first.minor:
+            versions = f"3.{first.minor} and 3.{source.minor}"
+            what = f"The files of the stack {first.stack} have different versions: {versions}."
+            why = f"{first.document.file} says one, {source.document.file} the other; none means 3.{MINOR_NEWEST}."
+            hint = "Write the same `version` in all of them."
+            place = source.document.place(("version",))
+            problems.add(Problem(ErrorCode.UNSUPPORTED_VERSION, what, why, hint, place))
+            return False
+    return True
+
+
+def _merged(sources: list[StackSource]) -> StackSource:
+    layer = merged_layers([decoded_layer(source) for source in sources])
+    first = sources[0]
+    return replace(
+        first,
+        document=MergedPlaces(first.document.file, layer),
+        value=dict(layer.value),
+        sections=layer.value,
+        broken=frozenset().union(*(source.broken for source in sources)),
+    )
+
+
+def _source(context: _Context, document: Document) -> StackSource | None:
+    inputs, problems = context.inputs, context.problems
     minor = _minor_version(document, problems)
     if minor is None:
         return None
@@ -84,9 +139,9 @@ def _source(
             problems.add(problem)
     broken = frozenset((str(path[0]), str(path[1])) for path in bad | interpolation.failed if len(path) > 1)
     return StackSource(
-        revision=revision,
-        path=where.path,
-        stack=where.stack,
+        revision=context.revision,
+        path=context.where.path,
+        stack=context.where.stack,
         minor=minor,
         inputs=inputs,
         document=document,
@@ -115,11 +170,6 @@ def _minor_version(document: Document, problems: ProblemList) -> int | None:
 
 
 def _convert(source: StackSource) -> StackObjects:
-    # A reference into a section that is no mapping cannot be judged: telling each as undefined would bury the cause.
-    if any(not isinstance(source.value.get(name, {}), dict) for name in SECTIONS):
-        return StackObjects()
-    for name in SECTIONS[1:]:
-        _check_externals(source, name)
     services = {key: item for key, item in source.section("services").items() if source.is_sound("services", key)}
     used = networks.used_keys(services.values())
     objects = [
@@ -196,7 +246,8 @@ def _check_externals(source: StackSource, section: str) -> None:
             else:
                 why = "The form is deprecated."
                 hint = "Write `external: true` and `name` beside it."
-                source.warn((*at, "external"), f"`{section}.{key}.external.name` is an old form.", why, hint)
+                what = f"`{section}.{key}.external.name` is an old form."
+                source.warn((*at, "external"), Warned(what, why, hint, _old_form(source, section, key)))
         for other in definition:
             if other in ("external", "name") or other.startswith("x-"):
                 continue
@@ -205,4 +256,12 @@ def _check_externals(source: StackSource, section: str) -> None:
             if section == "volumes":
                 source.invalid((*at, other), what, why, "Remove one of the two.")
             else:
-                source.warn((*at, other), what, why, "Remove one of the two.")
+                source.warn((*at, other), Warned(what, why, "Remove one of the two."))
+
+
+def _old_form(source: StackSource, section: str, key: str) -> str:
+    """Return docker's warning of `external: {name: X}`; versions without a `name` beside it have no better form."""
+    if source.minor < (4 if section == "volumes" else 5):
+        return ""
+    noun = section.removesuffix("s")
+    return f"{noun} {key}: {noun}.external.name is deprecated in favor of {noun}.name"
