@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.adapters import docker, embedded_process
 from reconciler.adapters.directory import DirectoryRevision, path_below
 from reconciler.adapters.git import GitRevision
+from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.api.server import serve
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
@@ -95,7 +96,12 @@ class Wiring:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, told_to_end.set)
-        settings = EmbeddedSettings(options.data_dir, options.nodes, endpoint=options.host)
+        settings = EmbeddedSettings(
+            options.data_dir,
+            options.nodes,
+            search_path=self.settings.environment.get("PATH") or DEFAULT_SEARCH_PATH,
+            endpoint=options.host,
+        )
         async with await start_embedded_swarm(settings) as swarm, serve(swarm.cluster, options.host):
             endings = [loop.create_task(told_to_end.wait()), loop.create_task(swarm.wait_failed())]
             ended, waiting = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
