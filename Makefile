@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench golden lock clean
+.PHONY: help demo test check bench parity golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ check: $(VENV)/.dev ## Lint, types and the import contracts
 
 bench: $(VENV)/.dev ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.benchmarks
+
+parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference
+	@$(BIN)/python -m tests.parity --corpus "$(CORPUS)" --cases "$(CASES)"
 
 golden: $(VENV)/.dev ## Rewrite the golden plans; read the difference before you commit it
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

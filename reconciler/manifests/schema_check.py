@@ -1,10 +1,10 @@
 """A document held against a JSON Schema: every deviation as a Problem with its place and a hint.
 
 The schemas of schemas/ carry annotations of ours; this is where they take effect:
-x-since (first Compose version that knows a key), x-ignored and x-deprecated (a warning, with the reason; x-silent
-where docker has none),
-x-unsupported (an error, with what to write instead), x-lenient (unknown keys only warn), x-names (a pattern
-for a mapping's keys), x-expected (how a message describes the value).
+x-since and x-object-since (first Compose version that knows a key, or a mapping there), x-ignored and x-deprecated
+(a warning, with the reason; x-silent where docker has none), x-unsupported (an error, with what to write instead),
+x-lenient (unknown keys only warn), x-names (a pattern for a mapping's keys), x-expected (how a message describes
+the value).
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ def _names(_validator: Any, value: str, instance: JsonValue, _schema: JsonObject
                 yield ValidationError(key, path=(key,))
 
 
+def _object_since(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
+    if isinstance(instance, dict):
+        yield ValidationError(str(value))
+
+
 def _annotation(_validator: Any, value: JsonValue, _instance: JsonValue, _schema: JsonObject) -> _Errors:
     yield ValidationError(str(value))
 
@@ -89,6 +94,7 @@ _Validator: Final = extend(  # type: ignore[no-untyped-call]
         "uniqueItems": _unique,
         "x-names": _names,
         "x-since": _annotation,
+        "x-object-since": _object_since,
         "x-ignored": _annotation,
         "x-deprecated": _annotation,
         "x-unsupported": _annotation,
@@ -127,7 +133,7 @@ class SchemaCheck:
     def _problem(self, document: Document, error: ValidationError, path: KeyPath) -> Problem | None:
         name = key_path_text(path) or "The file"
         keyword = str(error.validator)
-        if keyword == "x-since":
+        if keyword in ("x-since", "x-object-since"):
             return self._too_new(document, error, path)
         if keyword in ("x-ignored", "x-deprecated"):
             what, place = f"`{name}` is ignored by Swarm.", document.key_place(path)
@@ -153,7 +159,13 @@ class SchemaCheck:
         since = error.message
         if self.minor is None or int(since.split(".")[1]) <= self.minor:
             return None
-        what = f"`{key_path_text(path)}` needs version {since} of the file format."
+        name = key_path_text(path)
+        what = f"`{name}` needs version {since} of the file format."
+        if error.validator == "x-object-since":
+            what = f"`{name}` is a mapping, which needs version {since} of the file format."
+            hint = f'Write one text in place of it, or `version: "{since}"` or newer.'
+            code, place = ErrorCode.WRONG_TYPE, document.key_place(path)
+            return Problem(code, what, f"The file says version 3.{self.minor}.", hint, place)
         why = f"The file says version 3.{self.minor}."
         hint = f'Write `version: "{since}"` or newer, or remove `version`.'
         return Problem(ErrorCode.UNKNOWN_KEY, what, why, hint, document.key_place(path))

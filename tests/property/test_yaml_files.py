@@ -134,6 +134,22 @@ def test_a_mutated_stack_file_never_breaks(content: bytes) -> None:
 
 
 @MANY
+@given(mutated(STACK), mutated(STACK))
+def test_two_mutated_stack_files_never_break_the_merge(first: bytes, second: bytes) -> None:
+    files = {**OTHERS, "web.yaml": first, "stacks/more.yaml": second}
+    try:
+        state = load_stack_file(revision(files), "web.yaml", "s", inputs(TAG="2"), ("stacks/more.yaml",))
+    except SwarmctlError as error:
+        check_places(error.problems, files)
+        return
+    check_places(state.warnings, files)
+
+
+def test_a_file_merged_with_itself_is_sound() -> None:
+    load_stack_file(revision({**OTHERS, "web.yaml": STACK}), "web.yaml", "s", inputs(TAG="2"), ("web.yaml",))
+
+
+@MANY
 @given(mutated(CLUSTER_FILE))
 def test_a_mutated_swarm_yaml_never_breaks(content: bytes) -> None:
     files = {**OTHERS, "swarm.yaml": content}

@@ -15,6 +15,8 @@ from reconciler.model.json import JsonObject, JsonValue
 
 def container_spec(source: StackSource, at: KeyPath, service: JsonObject) -> JsonObject:
     """Return TaskTemplate.ContainerSpec; only what a container needs, so that nothing of ours restarts one."""
+    if "{{" in (service.get("hostname") or ""):
+        source.check_template((*at, "hostname"), service["hostname"])
     added, dropped = capabilities(service.get("cap_add") or (), service.get("cap_drop") or ())
     privileges, credential_configs = _privileges(source, at, service)
     spec = without_empty(

@@ -15,7 +15,19 @@ from reconciler.model.json import JsonObject
 def environment_list(source: StackSource, at: KeyPath, service: JsonObject) -> list[str]:
     """Return `NAME=value` texts sorted bytewise as wholes; a name without a value anywhere stands alone."""
     variables = service_variables(source, at, service)
+    for name, value in variables.items():
+        if value and "{{" in value:
+            source.check_template(_variable_path(at, service, name), value)
     return sorted(name if value is None else f"{name}={value}" for name, value in variables.items())
+
+
+def _variable_path(at: KeyPath, service: JsonObject, name: str) -> KeyPath:
+    """Return where a variable is written: in `environment`, or by a file that `env_file` names."""
+    written = service.get("environment") or ()
+    if isinstance(written, dict):
+        return (*at, "environment", name) if name in written else (*at, "env_file")
+    found = [index for index, item in enumerate(written) if item.partition("=")[0] == name]
+    return (*at, "environment", found[-1]) if found else (*at, "env_file")
 
 
 def service_variables(source: StackSource, at: KeyPath, service: JsonObject) -> dict[str, str | None]:

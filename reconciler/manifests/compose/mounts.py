@@ -36,8 +36,19 @@ def mounts(source: StackSource, at: KeyPath, service: JsonObject) -> list[JsonOb
             what = f"`{key_path_text(spot)}` mounts at {source.shown(spot, target)[:80]} once more."
             source.invalid(spot, what, "Each path in a container takes one mount.", "Remove one of the mounts.")
         targets.add(target)
+        for text in _expanded_texts(mount):
+            if "{{" in text:
+                source.check_template(spot, text)
         result.append(mount)
     return result
+
+
+def _expanded_texts(mount: JsonObject) -> list[str]:
+    """Return the texts of a mount in which Swarm expands templates."""
+    options = mount.get("VolumeOptions") or {}
+    driver = options.get("DriverConfig") or {}
+    inner = [*(options.get("Labels") or {}).values(), *(driver.get("Options") or {}).values()]
+    return [mount.get("Source", ""), mount.get("Target", ""), *inner]
 
 
 def _mount(source: StackSource, at: KeyPath, item: JsonValue) -> JsonObject | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from reconciler.manifests.compose.layers import Places
+from reconciler.manifests.compose.templates import BadGoTemplate, check_template
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
@@ -129,6 +130,16 @@ class StackSource:
         self.problems.add(
             Problem(ErrorCode.UNSUPPORTED_KEY, told.what, told.why, told.hint, place, Severity.WARNING, told.docker)
         )
+
+    def check_template(self, at: KeyPath, text: str) -> None:
+        """Tell when Swarm could not expand the Go template in `text`, which may hold a secret."""
+        try:
+            check_template(text)
+        except BadGoTemplate as error:
+            why = f"Swarm expands templates there, and {error}."
+            hint = "Fields are .Service.ID, .Service.Name, .Service.Labels, .Node.Hostname, .Task.Slot and the like; "
+            hint += 'write {{"{{"}} for plain braces.'
+            self.invalid(at, f"`{key_path_text(at)}` holds a template that cannot be expanded.", why, hint)
 
     def undefined(self, at: KeyPath, section: str, name: str, known: Iterable[str]) -> None:
         """Tell that the value at `at` names something that its section does not have.

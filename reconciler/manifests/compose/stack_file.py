@@ -127,6 +127,7 @@ def _source(context: _Context, document: Document) -> StackSource | None:
     inputs, problems = context.inputs, context.problems
     minor = _minor_version(document, problems)
     if minor is None:
+        _tell_forbidden(inputs, document, problems)
         return None
     interpolation = Interpolation(document, inputs.environment, problems)
     value: JsonObject = interpolation.apply(document.value)
@@ -150,6 +151,15 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         broken=broken,
         problems=problems,
     )
+
+
+def _tell_forbidden(inputs: LoadInputs, document: Document, problems: ProblemList) -> None:
+    """Of a file in another version's format, tell at least the keys that no version of a stack may have."""
+    found = ProblemList()
+    SchemaCheck(inputs.schemas.stack, KEY_HINTS, MINOR_NEWEST).run(document, document.value, found)
+    for problem in found.errors:
+        if problem.code is ErrorCode.UNSUPPORTED_KEY:
+            problems.add(problem)
 
 
 def _minor_version(document: Document, problems: ProblemList) -> int | None:
@@ -187,7 +197,19 @@ def _convert(source: StackSource) -> StackObjects:
                 objects.append(_object(source, kind, (section, key), body))
     for key in sorted(services):
         objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
-    return StackObjects(tuple(objects), _externals(source, services))
+    return StackObjects(_without_repeats(objects), _externals(source, services))
+
+
+def _without_repeats(objects: list[DesiredObject]) -> tuple[DesiredObject, ...]:
+    """Leave out what repeats another object under a second key, as two networks with one `name` do."""
+    kept: list[DesiredObject] = []
+    known: dict[tuple[Kind, str], JsonObject] = {}
+    for wanted in objects:
+        if known.setdefault((wanted.kind, wanted.name), wanted.spec) is wanted.spec or (
+            known[wanted.kind, wanted.name] != wanted.spec
+        ):
+            kept.append(wanted)
+    return tuple(kept)
 
 
 def _is_made(source: StackSource, key: str) -> bool:
