@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.lab.lab import Lab, why_not
+from tests.parity import on_engine
 from tests.parity.entries import Entry, case_entries, corpus_entries
 from tests.parity.measure import Result, measure
 
@@ -42,6 +44,15 @@ def _list(title: str, results: list[Result]) -> None:
             print(f"      {line}")
 
 
+def _on_engine(corpus: Path) -> bool:
+    """Deploy every accepted entry on a real engine, where one can run."""
+    if reason := why_not():
+        print(f"on a real engine: not run, {reason}")
+        return True
+    with Lab() as lab:
+        return on_engine.report(corpus, lab.manager.host)
+
+
 def main() -> int:
     """Run both measures on what exists; return 1 when something that Docker accepts is not equal."""
     parser = argparse.ArgumentParser(prog="make parity", description=__doc__)
@@ -53,6 +64,7 @@ def main() -> int:
     equal = []
     if corpus.is_dir():
         equal.append(report(f"corpus {corpus}", corpus_entries(corpus)))
+        equal.append(_on_engine(corpus))
     if cases.is_file():
         equal.append(report(f"cases {cases}", case_entries(cases)))
     if not equal:
