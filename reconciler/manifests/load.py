@@ -10,7 +10,7 @@ from reconciler.manifests.compose.stack_file import StackObjects, StackPath, sta
 from reconciler.manifests.document import read_document
 from reconciler.manifests.inputs import LoadInputs, Schemas
 from reconciler.manifests.problems import ProblemList
-from reconciler.manifests.stack_graph import check_objects, check_stacks, name_problem
+from reconciler.manifests.stack_graph import check_objects, check_stacks, check_standalone, name_problem
 from reconciler.model.desired import DesiredState, Stack
 from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
 from reconciler.model.revision import Revision
@@ -41,12 +41,15 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
     ]
     objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
     check_objects(objects, problems)
+    listed = zip(_first_of_each_name(manifest.stacks), loaded, strict=True)
+    standalone = frozenset(stack.name for stack, found in listed if found.standalone)
+    check_standalone(manifest.stacks, standalone, problems)
     problems.raise_errors()
     return DesiredState(
         cluster=manifest.name,
         revision=revision.label,
         commit=revision.commit,
-        stacks=manifest.stacks,
+        stacks=tuple(stack for stack in manifest.stacks if stack.name not in standalone),
         objects=objects,
         externals=tuple(reference for each in loaded for reference in each.externals),
         nodes=manifest.nodes,
@@ -77,7 +80,7 @@ def load_stack_file(
         cluster="",
         revision=revision.label,
         commit=revision.commit,
-        stacks=(Stack(stack_name, path, (), place, overrides),),
+        stacks=() if loaded.standalone else (Stack(stack_name, path, (), place, overrides),),
         objects=loaded.objects,
         externals=loaded.externals,
         warnings=problems.sorted_warnings(),

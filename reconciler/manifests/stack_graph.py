@@ -48,6 +48,18 @@ def check_stacks(stacks: tuple[Stack, ...], problems: ProblemList) -> None:
         problems.add(Problem(ErrorCode.DEPENDENCY_CYCLE, what, why, "Remove one `dependsOn` of the circle.", place))
 
 
+def check_standalone(stacks: tuple[Stack, ...], standalone: frozenset[str], problems: ProblemList) -> None:
+    """Tell of dependencies on and of files that are no stacks, named in `standalone`: waiting goes by stacks."""
+    for stack in stacks:
+        for name in (stack.name, *stack.depends_on) if stack.depends_on else ():
+            if name in standalone:
+                what = f"The stack {shown(stack.name)} depends on {shown(name)}, and one of them is no stack."
+                why = f"The file of {shown(name)} says `x-swarmctl: {{stack: false}}`: only stacks wait for each other."
+                hint = "Remove `dependsOn`, or make it a stack."
+                problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, stack.place))
+                break
+
+
 def _cycles(stacks: dict[str, Stack]) -> list[list[str]]:
     """Return a path a, b, ..., a for each group of stacks that wait for each other; depth-first, by a list."""
     cycles: list[list[str]] = []
@@ -85,4 +97,4 @@ def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> No
 
 
 def _owner(wanted: DesiredObject) -> str:
-    return f"The stack {wanted.stack}" if wanted.stack is not None else "swarm.yaml"
+    return f"The stack {wanted.stack}" if wanted.stack is not None else wanted.place.file

@@ -23,7 +23,7 @@ class DriftMode(enum.StrEnum):
 class DesiredObject:
     """A network, secret, config or service that must exist, as the body of its create request.
 
-    `name` is the full name in the cluster (`web_api`); `stack` is None for what swarm.yaml itself declares.
+    `name` is the full name in the cluster (`web_api`); `stack` is None for what belongs to none.
     `spec` refers to other objects by name: `Networks[].Target` is a network name, `Secrets[]` and `Configs[]`
     have no ids yet, as a `docker stack deploy` has it before it looks them up. A secret's or config's `Data`
     is base64, and is left out of every repr.
@@ -38,11 +38,14 @@ class DesiredObject:
 
 @dataclass(frozen=True, slots=True)
 class ExternalReference:
-    """An object that a stack uses and does not declare; it must exist before the stack is applied."""
+    """An object that a stack uses and does not declare; it must exist before the stack is applied.
+
+    `stack` is None for what services outside stacks use.
+    """
 
     kind: Kind
     name: str
-    stack: str
+    stack: str | None
     place: Place
 
 

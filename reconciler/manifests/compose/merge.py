@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from reconciler.manifests.compose.extension import composed
 from reconciler.manifests.compose.layers import Layer
+from reconciler.manifests.compose.source import EXTENSION
 from reconciler.manifests.problems import KeyPath
 from reconciler.manifests.quantities import BadQuantity, duration_ns, size_bytes
 from reconciler.model.json import JsonObject, JsonValue
@@ -115,6 +117,11 @@ def _is_zero(at: KeyPath, value: JsonValue) -> bool:
         return False
 
 
+def _extension(_merge: _Merge, _at: KeyPath, base: JsonValue, override: JsonValue) -> JsonValue:
+    """Docker knows nothing of it, so nulls and noughts mean what they say."""
+    return composed(base, override)
+
+
 def _number(merge: _Merge, at: KeyPath, _base: JsonValue, override: JsonValue) -> JsonValue:
     """A pointer to a number: 0 overrides too."""
     return merge.take(at, override)
@@ -194,6 +201,7 @@ def _sort_key(name: JsonValue) -> tuple[float, bytes]:
 
 _KEYED: Final = ("ports", "volumes", "secrets", "configs")
 _RULES: Final[Mapping[tuple[str, ...], _Rule]] = {
+    (EXTENSION,): _extension,
     ("command",): _filled,
     ("entrypoint",): _filled,
     ("ports",): partial(_keyed, "published", 0),

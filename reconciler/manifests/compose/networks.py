@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from reconciler.manifests.compose.extension import extended
 from reconciler.manifests.compose.mounts import object_name
 from reconciler.manifests.compose.pairs import texts
-from reconciler.manifests.compose.source import StackSource, without_empty
+from reconciler.manifests.compose.source import EXTENSION, StackSource, without_empty
 from reconciler.manifests.networks import ipam_body, network_body, subnet_fault
 from reconciler.manifests.problems import KeyPath
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 
 DEFAULT: Final = "default"
 _PREDEFINED: Final = frozenset({"host", "bridge", "none", "default"})
@@ -21,9 +22,15 @@ def is_predefined(name: str) -> bool:
     return name in _PREDEFINED or name.startswith("container:")
 
 
-def network_keys(service: JsonObject) -> list[str]:
-    """Return the keys of the networks that a service attaches to; `default` when it names none."""
-    return list(service.get("networks") or ()) or [DEFAULT]
+def network_keys(source: StackSource, service: JsonObject) -> list[str]:
+    """Return the keys of the networks that a service attaches to.
+
+    That is `default` when it names none, unless it is in no stack or its extension says which networks it has.
+    """
+    named = list(service.get("networks") or ())
+    if named or source.standalone or "Networks" in (dig(service, EXTENSION, "spec", "TaskTemplate") or {}):
+        return named
+    return [DEFAULT]
 
 
 def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject) -> list[JsonObject]:
@@ -31,7 +38,7 @@ def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject
     given = service.get("networks")
     known = source.section("networks")
     result: list[JsonObject] = []
-    for index, key in enumerate(network_keys(service)):
+    for index, key in enumerate(network_keys(source, service)):
         if key not in known and key != DEFAULT:
             spot = (*at, "networks", key if isinstance(given, dict) else index)
             source.undefined(spot, "networks", key, known)
@@ -43,16 +50,16 @@ def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject
         options = (given.get(key) if isinstance(given, dict) else None) or {}
         target = object_name(source, "networks", key)
         aliases = list(options.get("aliases") or ())
-        if not is_predefined(target):
+        if not is_predefined(target) and not source.standalone:
             aliases.append(name)
         driver_options = texts(options.get("driver_opts"))
         result.append(without_empty({"Target": target, "Aliases": aliases, "DriverOpts": driver_options}))
     return sorted(result, key=lambda attachment: str(attachment["Target"]).encode())
 
 
-def used_keys(services: Iterable[JsonObject]) -> frozenset[str]:
+def used_keys(source: StackSource, services: Iterable[JsonObject]) -> frozenset[str]:
     """Return the keys of the networks that some service attaches to: only those are made."""
-    return frozenset(key for service in services for key in network_keys(service))
+    return frozenset(key for service in services for key in network_keys(source, service))
 
 
 def create_body(source: StackSource, key: str) -> JsonObject:
@@ -71,7 +78,7 @@ def create_body(source: StackSource, key: str) -> JsonObject:
     options = definition.get("driver_opts")
     body["Options"] = None if options is None else texts(options)
     body["IPAM"] = ipam_body(ipam.get("driver") or "", None, pools)
-    return body
+    return extended(source, at, definition, body)
 
 
 def ipam_subnet(source: StackSource, at: KeyPath, pool: JsonObject) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from reconciler.manifests.compose import deploy as deployment
 from reconciler.manifests.compose.container import container_spec
+from reconciler.manifests.compose.extension import extended
 from reconciler.manifests.compose.networks import attachments
 from reconciler.manifests.compose.pairs import texts
 from reconciler.manifests.compose.ports import endpoint_spec
@@ -29,7 +30,6 @@ def service_body(source: StackSource, name: str, service: JsonObject) -> JsonObj
     at: KeyPath = ("services", name)
     deploy = service.get("deploy") or {}
     spot: KeyPath = (*at, "deploy")
-    _check_name(source, at, source.scoped(name))
     mode = deployment.mode(source, spot, deploy)
     task = without_null(
         {
@@ -41,9 +41,10 @@ def service_body(source: StackSource, name: str, service: JsonObject) -> JsonObj
             "LogDriver": _log_driver(service.get("logging")),
         }
     )
+    image_label = {} if source.standalone else {labels.STACK_IMAGE: service.get("image") or ""}
     body = {
         "Name": source.scoped(name),
-        "Labels": source.stack_labels(texts(deploy.get("labels"))) | {labels.STACK_IMAGE: service.get("image") or ""},
+        "Labels": source.stack_labels(texts(deploy.get("labels"))) | image_label,
         "TaskTemplate": task | {"ForceUpdate": 0},
         "Mode": mode,
         "UpdateConfig": deployment.rollout(source, (*spot, "update_config"), deploy.get("update_config")),
@@ -54,7 +55,9 @@ def service_body(source: StackSource, name: str, service: JsonObject) -> JsonObj
         where = (*spot, "update_config")
         hint = "Remove it: a job is started anew instead of updated."
         source.invalid(where, f"`{key_path_text(where)}` does not fit a job.", "Swarm refuses it.", hint)
-    return without_null(body)
+    body = extended(source, at, service, without_null(body))
+    _check_name(source, at, str(body["Name"]))
+    return body
 
 
 def _log_driver(given: JsonObject | None) -> JsonObject | None:

@@ -20,6 +20,8 @@ from reconciler.model.revision import Revision
 
 _Number = TypeVar("_Number")
 
+EXTENSION: Final = "x-swarmctl"
+"""The key of what only swarmctl understands."""
 SECTIONS: Final = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -54,7 +56,8 @@ class StackSource:
     `path` is the file in the repository, the first of several; relative paths start from its folder. `value` is
     the document after substitution, `sections` its definitions by section and key. `broken` are the (section, key)
     pairs with an error inside: their definitions are empty in `sections`. Conversions report what is wrong here
-    and go on, so that one run tells all.
+    and go on, so that one run tells all. `standalone` is set by `x-swarmctl: {stack: false}` at the top: nothing in
+    the file belongs to a stack, and services get what `docker service create` would give them.
     """
 
     revision: Revision
@@ -67,6 +70,12 @@ class StackSource:
     sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
     broken: frozenset[tuple[str, str]]
     problems: ProblemList
+    standalone: bool = False
+
+    @property
+    def owner(self) -> str | None:
+        """The stack that the file's objects belong to, None when they belong to no stack."""
+        return None if self.standalone else self.stack
 
     @property
     def folder(self) -> str:
@@ -87,12 +96,12 @@ class StackSource:
         return (section, key) not in self.broken
 
     def scoped(self, name: str) -> str:
-        """Return the full name of something of this stack: STACK_name."""
-        return f"{self.stack}_{name}"
+        """Return the full name of something of this stack: STACK_name; outside stacks the name itself."""
+        return name if self.standalone else f"{self.stack}_{name}"
 
     def stack_labels(self, given: JsonValue) -> dict[str, str]:
         """Return labels with that of the stack among them; the stack's wins over a given one."""
-        return {**given, labels.STACK_NAMESPACE: self.stack}
+        return dict(given) if self.standalone else {**given, labels.STACK_NAMESPACE: self.stack}
 
     def read(self, written: str, at: KeyPath) -> bytes | None:
         """Return the content of a file that the stack names, or None after telling why not."""

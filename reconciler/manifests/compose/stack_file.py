@@ -12,20 +12,21 @@ from typing import Final
 
 from reconciler.manifests.compose import file_objects, networks
 from reconciler.manifests.compose.decode import decoded_layer
+from reconciler.manifests.compose.extension import named_references
 from reconciler.manifests.compose.hints import KEY_HINTS
 from reconciler.manifests.compose.interpolation import Interpolation
 from reconciler.manifests.compose.layers import MergedPlaces
 from reconciler.manifests.compose.merge import merged_layers
 from reconciler.manifests.compose.mounts import is_external, object_name
 from reconciler.manifests.compose.services import service_body
-from reconciler.manifests.compose.source import SECTIONS, StackSource, Warned, sound_sections
+from reconciler.manifests.compose.source import EXTENSION, SECTIONS, StackSource, Warned, sound_sections
 from reconciler.manifests.document import Document, read_document
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.problems import ProblemList, key_path_text
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.desired import DesiredObject, ExternalReference
 from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
-from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind
 from reconciler.model.revision import Revision
 
@@ -39,6 +40,8 @@ class StackObjects:
 
     objects: tuple[DesiredObject, ...] = ()
     externals: tuple[ExternalReference, ...] = ()
+    standalone: bool = False
+    """Whether the file says that it is no stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         sections=sound_sections(value, broken),
         broken=broken,
         problems=problems,
+        standalone=dig(value, EXTENSION, "stack") is False,
     )
 
 
@@ -181,7 +185,7 @@ def _minor_version(document: Document, problems: ProblemList) -> int | None:
 
 def _convert(source: StackSource) -> StackObjects:
     services = {key: item for key, item in source.section("services").items() if source.is_sound("services", key)}
-    used = networks.used_keys(services.values())
+    used = networks.used_keys(source, services.values())
     objects = [
         _object(source, Kind.NETWORK, ("networks", key), networks.create_body(source, key))
         for key in sorted(used)
@@ -197,7 +201,7 @@ def _convert(source: StackSource) -> StackObjects:
                 objects.append(_object(source, kind, (section, key), body))
     for key in sorted(services):
         objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
-    return StackObjects(_without_repeats(objects), _externals(source, services))
+    return StackObjects(_without_repeats(objects), _externals(source, services, objects), source.standalone)
 
 
 def _without_repeats(objects: list[DesiredObject]) -> tuple[DesiredObject, ...]:
@@ -218,16 +222,19 @@ def _is_made(source: StackSource, key: str) -> bool:
 
 
 def _object(source: StackSource, kind: Kind, at: tuple[str, str], body: JsonObject) -> DesiredObject:
-    return DesiredObject(kind, str(body["Name"]), source.stack, body, source.document.key_place(at))
+    return DesiredObject(kind, str(body["Name"]), source.owner, body, source.document.key_place(at))
 
 
-def _externals(source: StackSource, services: dict[str, JsonObject]) -> tuple[ExternalReference, ...]:
+def _externals(
+    source: StackSource, services: dict[str, JsonObject], objects: list[DesiredObject]
+) -> tuple[ExternalReference, ...]:
     """Return what services use and somebody else made, each once. The engine's own networks need no look-up."""
     used: dict[tuple[Kind, str], Place] = {}
+    declared = {(wanted.kind, wanted.name) for wanted in objects}
     for name in sorted(services):
         service = services[name]
         for section, kind, keys in (
-            ("networks", Kind.NETWORK, networks.network_keys(service)),
+            ("networks", Kind.NETWORK, networks.network_keys(source, service)),
             ("secrets", Kind.SECRET, _reference_keys(service.get("secrets"))),
             ("configs", Kind.CONFIG, [*_reference_keys(service.get("configs")), *_credential_config(service)]),
         ):
@@ -237,9 +244,13 @@ def _externals(source: StackSource, services: dict[str, JsonObject]) -> tuple[Ex
                 predefined = kind is Kind.NETWORK and networks.is_predefined(full_name)
                 if definition is not None and is_external(definition) and not predefined:
                     used.setdefault((kind, full_name), source.document.key_place((section, key)))
+        for kind, full_name in named_references(service):
+            predefined = kind is Kind.NETWORK and networks.is_predefined(full_name)
+            if (kind, full_name) not in declared and not predefined:
+                used.setdefault((kind, full_name), source.document.key_place(("services", name, EXTENSION)))
     order = {kind: index for index, kind in enumerate(Kind)}
     return tuple(
-        ExternalReference(kind, name, source.stack, used[kind, name])
+        ExternalReference(kind, name, source.owner, used[kind, name])
         for kind, name in sorted(used, key=lambda each: (order[each[0]], each[1]))
     )
 

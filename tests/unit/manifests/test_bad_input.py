@@ -452,6 +452,6 @@ def test_what_docker_ignores_is_a_warning_with_a_place() -> None:
 
 
 def test_extension_sections_are_accepted() -> None:
-    text = "x-swarmctl: {anything: [1]}\nservices: {a: {image: i, x-swarmctl: {b: 1}}}\n"
+    text = "x-team: {anything: [1]}\nservices: {a: {image: i, x-team: {b: 1}}}\n"
     assert not stack(text).warnings
     assert loaded({"swarm.yaml": CLUSTER + "x-note: hello\n"}).cluster == "test"
