@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
 from reconciler.manifests.yaml_scalars import STANDARD_TAG, Scalar, UnreadableScalar, plain_scalar, tagged_scalar
 from reconciler.manifests.yaml_tree import Node, NodeKind, YamlProblem, parse
+from reconciler.manifests.yaml_values import MARKED_DEPTH, plain_values
 from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonValue
 from reconciler.model.revision import FILE_BYTES_MAX
@@ -20,14 +22,18 @@ _Entries: TypeAlias = dict[str, tuple[Node, Node]]
 class Document:
     """The first document of a YAML file. `file` is how messages name it; `value` is JSON-shaped, keys are texts.
 
-    Values reached by aliases are shared: read them, never change them.
+    Values reached by aliases are shared: read them, never change them. The tree that knows the places is built
+    when a place is first asked for that `_marks`, (line, column) of the outermost keys, does not have.
     """
 
     file: str
     value: JsonValue = None
+    _text: str = field(default="", repr=False)
     _root: Node | None = None
     _entries: dict[int, _Entries] = field(default_factory=dict)
-    _lines: int = 1
+    _marks: Mapping[tuple[str, ...], tuple[int, int]] = field(default_factory=dict)
+    _is_read: bool = False
+    _lines: int = 0
 
     def place(self, path: KeyPath) -> Place:
         """Return where the value at `path` is written, or the nearest value around it that is."""
@@ -36,8 +42,22 @@ class Document:
 
     def key_place(self, path: KeyPath) -> Place:
         """Return where the key of the value at `path` is written; for a list item, where the item is."""
+        mark = self._key_mark(path)
+        if mark is not None:
+            return Place(self.file, *mark, key_path_text(path))
         key, value = self._walk(path)
         return self._place(key or value, path)
+
+    def _key_mark(self, path: KeyPath) -> tuple[int, int] | None:
+        """Return where the key at `path` stands, or the nearest around it that exists, as far as marks can tell."""
+        if not self._marks:
+            return None
+        length = len(path)
+        while path[:length] not in self._marks:
+            length -= 1
+        if length < len(path) and (length >= MARKED_DEPTH or isinstance(path[length], int)):
+            return None
+        return self._marks[path[:length]]  # type: ignore[index]
 
     def source(self, path: KeyPath) -> str | None:
         """Return the scalar at `path` as the file writes it, without quotes; None where there is no scalar."""
@@ -45,13 +65,20 @@ class Document:
         inner = node.resolved() if node else None
         return inner.text if inner is not None and inner.kind is NodeKind.SCALAR else None
 
+    def may_hold(self, text: str) -> bool:
+        """Return whether `text` may be in some value: for a character that needs no escape sequence."""
+        return text in self._text or "\\" in self._text
+
     def _place(self, node: Node | None, path: KeyPath) -> Place:
         line, column = (node.line, node.column) if node else (1, 1)
+        # An empty value at the end of the text has its place after the last line.
+        self._lines = self._lines or _line_count(self._text)
         if line > self._lines:
             line, column = self._lines, 1
         return Place(self.file, line, column, key_path_text(path))
 
     def _walk(self, path: KeyPath) -> tuple[Node | None, Node | None]:
+        self._build_tree()
         key: Node | None = None
         node = self._root
         for step in path:
@@ -68,6 +95,13 @@ class Document:
                     break
                 key, node = found
         return key, node
+
+    def _build_tree(self) -> None:
+        if not self._is_read:
+            self._is_read = True
+            self._root = parse(self._text)
+            if self._root is not None:
+                _Reader(self, ProblemList()).value(self._root, ())
 
 
 def read_document(content: bytes, file: str, problems: ProblemList) -> Document | None:
@@ -89,13 +123,16 @@ def read_document(content: bytes, file: str, problems: ProblemList) -> Document 
         hint = "Save the file as UTF-8."
         problems.add(Problem(ErrorCode.NOT_UTF8, f"{file} is not UTF-8 text.", why, hint, place))
         return None
+    plain = plain_values(text)
+    if plain is not None:
+        return Document(file, plain.value, text, _marks=plain.key_marks)
     try:
         root = parse(text)
     except YamlProblem as error:
         place = Place(file, min(error.line, _line_count(text)), error.column)
         problems.add(Problem(error.code, error.what, error.why, _yaml_hint(error.code), place))
         return None
-    document = Document(file, _root=root, _lines=_line_count(text))
+    document = Document(file, _text=text, _root=root, _is_read=True)
     if root is not None:
         document.value = _Reader(document, problems).value(root, ())
     return document

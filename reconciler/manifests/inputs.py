@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.manifests.schema_fast import Check, fast_check
 from reconciler.model.json import JsonObject
 
 
@@ -14,6 +15,13 @@ class Schemas:
 
     cluster: JsonObject = field(repr=False)
     stack: JsonObject = field(repr=False)
+    _stack_checks: dict[int, Check] = field(default_factory=dict, repr=False, compare=False)
+
+    def stack_check(self, minor: int) -> Check:
+        """Return the quick check of stack files of one version, made when it is first asked for."""
+        if minor not in self._stack_checks:
+            self._stack_checks[minor] = fast_check(self.stack, minor)
+        return self._stack_checks[minor]
 
 
 @dataclass(frozen=True, slots=True)

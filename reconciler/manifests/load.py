@@ -6,6 +6,7 @@ import posixpath
 from typing import Final
 
 from reconciler.manifests.cluster import ClusterManifest, cluster_manifest
+from reconciler.manifests.compilation import Compilation, StackCompiler
 from reconciler.manifests.compose.stack_file import StackObjects, StackPath, stack_objects
 from reconciler.manifests.document import read_document
 from reconciler.manifests.inputs import LoadInputs, Schemas
@@ -15,7 +16,7 @@ from reconciler.model.desired import DesiredState, Stack
 from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
 from reconciler.model.revision import Revision
 
-__all__ = ["CLUSTER_FILES", "LoadInputs", "Schemas", "load", "load_stack_file"]
+__all__ = ["CLUSTER_FILES", "LoadInputs", "Schemas", "load", "load_again", "load_stack_file"]
 
 CLUSTER_FILES: Final = ("swarm.yaml", "swarm.yml")
 
@@ -25,18 +26,22 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
 
     Raises one SwarmctlError with the problems of all files, by file and line. Warnings are in the result.
     """
+    return load_again(revision, inputs, None).state
+
+
+def load_again(revision: Revision, inputs: LoadInputs, before: Compilation | None) -> Compilation:
+    """Return the same as `load`, with what the next load can use: only stacks whose inputs changed are compiled.
+
+    `before` is what the last load returned, None for the first. An error leaves it as good as it was.
+    """
     problems = ProblemList()
     path = _cluster_file(revision)
     manifest = _manifest(revision, path, inputs, problems)
     check_stacks(manifest.stacks, problems)
+    compiler = StackCompiler(revision, inputs, problems, before.stacks if before else {})
     # Of two stacks with one name, which is told already, the first is read.
     loaded = [
-        stack_objects(
-            revision,
-            StackPath(stack.path, stack.name, manifest.stack_places[stack.name], stack.overrides),
-            inputs,
-            problems,
-        )
+        compiler.objects(StackPath(stack.path, stack.name, manifest.stack_places[stack.name], stack.overrides))
         for stack in _first_of_each_name(manifest.stacks)
     ]
     objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
@@ -45,7 +50,7 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
     standalone = frozenset(stack.name for stack, found in listed if found.standalone)
     check_standalone(manifest.stacks, standalone, problems)
     problems.raise_errors()
-    return DesiredState(
+    state = DesiredState(
         cluster=manifest.name,
         revision=revision.label,
         commit=revision.commit,
@@ -59,6 +64,7 @@ def load(revision: Revision, inputs: LoadInputs) -> DesiredState:
         policy=manifest.policy,
         warnings=problems.sorted_warnings(),
     )
+    return Compilation(state, compiler.compiled, tuple(compiler.fresh))
 
 
 def load_stack_file(

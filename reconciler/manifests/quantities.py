@@ -5,6 +5,7 @@ Every function raises BadQuantity for a text that it cannot read.
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
 from fractions import Fraction
@@ -26,13 +27,21 @@ _INT64_MAX: Final = 2**63 - 1
 _TEXT_CHARS_MAX: Final = 100
 """Longer texts are no quantity; arithmetic on them would only cost time."""
 
+_TEXTS_KEPT: Final = 1024
+"""Texts whose meaning is remembered: a repository writes `10s` and `256M` over and over."""
+
 
 class BadQuantity(ValueError):
     """The text is no duration, size or number. The message says what one looks like."""
 
 
-def duration_ns(text: str, units: dict[str, int] = NANOSECONDS) -> int:
+@functools.lru_cache(_TEXTS_KEPT)
+def duration_ns(text: str) -> int:
     """Return the nanoseconds of a duration in Go's notation: `1h2m3.5s`, `300ms`, `-5s`, `0`."""
+    return _duration_ns(text, NANOSECONDS)
+
+
+def _duration_ns(text: str, units: dict[str, int]) -> int:
     sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
     if rest == "0":
         return 0
@@ -53,9 +62,10 @@ def duration_ns(text: str, units: dict[str, int] = NANOSECONDS) -> int:
 
 def period_ns(text: str) -> int:
     """Return the nanoseconds of a duration as swarm.yaml writes it: Go's notation, with `d` and `w` besides."""
-    return duration_ns(text, _LONG)
+    return _duration_ns(text, _LONG)
 
 
+@functools.lru_cache(_TEXTS_KEPT)
 def size_bytes(text: str) -> int:
     """Return the bytes of a memory size: `512M`, `1.5g`, `64 KiB`. Units count by 1024, whatever their letters."""
     found = re.fullmatch(
@@ -70,6 +80,7 @@ def size_bytes(text: str) -> int:
     return int(size)
 
 
+@functools.lru_cache(_TEXTS_KEPT)
 def nano_cpus(text: str) -> int:
     """Return billionths of a processor: `0.5`, `1/2`, `1e-1`. Exact; finer than a billionth is refused."""
     found = re.fullmatch(r"[-+]?(?:[0-9]+/[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?)", text)

@@ -18,7 +18,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 STANDARD_TAG: Final = "tag:yaml.org,2002:"
 
-_NAMED: Final[Mapping[str, Scalar]] = (
+NAMED: Final[Mapping[str, Scalar]] = (
     {word: True for word in ("true", "True", "TRUE")}
     | {word: False for word in ("false", "False", "FALSE")}
     | {word: None for word in ("", "~", "null", "Null", "NULL")}
@@ -50,8 +50,8 @@ def plain_scalar(text: str) -> Scalar:
     A timestamp becomes the text that Go prints for it (`2001-01-01 00:00:00 +0000 UTC`), since that is what
     docker puts in the place of one. Infinities and NaN are returned as such; JSON has no word for them.
     """
-    if text in _NAMED:
-        return _NAMED[text]
+    if text in NAMED:
+        return NAMED[text]
     first = text[0]
     if first not in "+-.0123456789":
         return text

@@ -22,7 +22,7 @@ from reconciler.manifests.compose.services import service_body
 from reconciler.manifests.compose.source import EXTENSION, SECTIONS, StackSource, Warned, sound_sections
 from reconciler.manifests.document import Document, read_document
 from reconciler.manifests.inputs import LoadInputs
-from reconciler.manifests.problems import ProblemList, key_path_text
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.desired import DesiredObject, ExternalReference
 from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
@@ -133,9 +133,11 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         _tell_forbidden(inputs, document, problems)
         return None
     interpolation = Interpolation(document, inputs.environment, problems)
-    value: JsonObject = interpolation.apply(document.value)
+    value: JsonObject = interpolation.apply(document.value) if document.may_hold("$") else document.value
     found = ProblemList()
-    bad = SchemaCheck(inputs.schemas.stack, KEY_HINTS, minor).run(document, value, found)
+    bad: frozenset[KeyPath] = frozenset()
+    if interpolation.failed or not inputs.schemas.stack_check(minor)(value):
+        bad = SchemaCheck(inputs.schemas.stack, KEY_HINTS, minor).run(document, value, found)
     told = {key_path_text(path) for path in interpolation.failed}
     for problem in found.errors + found.warnings:
         # A variable that could not be filled in has been told; that its template has the wrong type follows.

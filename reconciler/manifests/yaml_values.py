@@ -1,0 +1,131 @@
+"""Plain YAML straight to values, for the many files that hold nothing unusual: the quick way into a Document.
+
+No tree is built, which is most of the time. Whatever needs one (aliases, tags, merge keys, keys that are no plain
+texts, duplicate keys, limits, any error at all) makes this give up, and the slow way says what is to be said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import yaml
+from yaml.events import (
+    DocumentEndEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamStartEvent,
+)
+
+from reconciler.manifests.yaml_scalars import NAMED, plain_scalar
+from reconciler.manifests.yaml_tree import DEPTH_MAX, NODES_MAX
+from reconciler.model.json import JsonValue
+
+MARKED_DEPTH: Final = 2
+"""How deep the places of keys are kept: `services.web` has one, what is below it needs the tree."""
+
+_NUMERIC: Final = frozenset("+-.0123456789")
+_NO_KEY: Final = object()
+_Mark: TypeAlias = tuple[int, int]
+_CParser: Final[Any] = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libyaml__ else None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainValues:
+    """The first document of a text. `key_marks` has (line, column), counted from 1, of keys up to MARKED_DEPTH.
+
+    The root collection's own is under (); a document that is a single scalar has none.
+    """
+
+    value: JsonValue
+    key_marks: dict[tuple[str, ...], _Mark]
+
+
+class _Unusual(Exception):
+    """The text has something that only the tree can deal with."""
+
+
+def plain_values(text: str) -> PlainValues | None:
+    """Return the values of `text`, or None when it is not plain, or no good YAML."""
+    if _CParser is None:
+        return None
+    try:
+        return _read(_CParser(text).get_event)
+    except (_Unusual, yaml.YAMLError):
+        return None
+
+
+def _mark(event: Any) -> _Mark:
+    mark = event.start_mark
+    return mark.line + 1, mark.column + 1
+
+
+def _plain(text: str, is_key: bool) -> JsonValue:
+    if text in NAMED:
+        value = NAMED[text]
+        if is_key or type(value) is float:  # infinities and NaN, which JSON has no word for
+            raise _Unusual
+        return value
+    if is_key:
+        if text == "<<" or text[0] in _NUMERIC:
+            raise _Unusual
+        return text
+    return plain_scalar(text) if text[0] in _NUMERIC else text
+
+
+def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop: each call saved counts
+    marks: dict[tuple[str, ...], _Mark] = {}
+    outer: list[tuple[Any, Any]] = []
+    container: Any = None
+    key: Any = _NO_KEY
+    nodes = 0
+    while True:
+        event = next_event()
+        kind = type(event)
+        if kind is ScalarEvent:
+            if event.anchor is not None or event.tag is not None:
+                raise _Unusual
+            nodes += 1
+            value = event.value
+            if not event.style:
+                value = _plain(value, key is _NO_KEY and type(container) is dict)
+        elif kind is MappingStartEvent or kind is SequenceStartEvent:
+            if event.anchor is not None or event.tag is not None:
+                raise _Unusual
+            nodes += 1
+            if len(outer) >= DEPTH_MAX or nodes > NODES_MAX or (key is _NO_KEY and type(container) is dict):
+                raise _Unusual
+            if not outer:
+                marks[()] = _mark(event)
+            outer.append((container, key))
+            container, key = ({} if kind is MappingStartEvent else []), _NO_KEY
+            continue
+        elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            value = container
+            container, key = outer.pop()
+        elif kind is DocumentEndEvent:
+            raise _Unusual  # an empty document, which has no event of its own
+        elif kind is StreamStartEvent or kind is DocumentStartEvent:
+            continue
+        else:
+            raise _Unusual
+        if type(container) is dict:
+            if key is _NO_KEY:
+                if value in container:
+                    raise _Unusual
+                key = value
+                if len(outer) <= MARKED_DEPTH:
+                    marks[(*(str(step) for _, step in outer[1:]), key)] = _mark(event)
+            else:
+                container[key] = value
+                key = _NO_KEY
+        elif container is None:
+            if nodes > NODES_MAX or type(next_event()) is not DocumentEndEvent:
+                raise _Unusual
+            return PlainValues(value, marks)
+        else:
+            container.append(value)

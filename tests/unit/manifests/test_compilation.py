@@ -1,0 +1,89 @@
+"""A reload compiles only stacks whose inputs changed, and gives what a first load gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from reconciler.manifests.compilation import Compilation
+from reconciler.manifests.load import load, load_again
+from reconciler.model.errors import SwarmctlError
+from tests.unit.manifests.builders import CLUSTER, inputs, revision
+
+FILES = {
+    "swarm.yaml": CLUSTER,
+    "stacks/a.yaml": "services: {a: {image: 'i:${TAG:-1}', env_file: a.env, restart: always}}\n",
+    "stacks/a.env": "X=1\nNAME\n",
+    "stacks/b.yaml": "services: {b: {image: i, environment: [E]}}\nsecrets: {s: {file: s.txt}}\n",
+    "stacks/s.txt": "old",
+}
+
+
+def loaded_again(before: Compilation, files: Mapping[str, str], **environment: str) -> tuple[str, ...]:
+    """Load once more and return the stacks that were compiled, after making sure that the state is that of a load."""
+    given = {**FILES, **files}
+    after = load_again(revision(given), inputs(**environment), before)
+    assert after.state == load(revision(given), inputs(**environment))
+    return after.fresh
+
+
+@pytest.fixture(name="before")
+def _before() -> Compilation:
+    return load_again(revision(FILES), inputs(), None)
+
+
+def test_the_first_load_compiles_all(before: Compilation) -> None:
+    assert before.fresh == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("files", "environment", "fresh"),
+    [
+        ({}, {}, ()),
+        ({"other.txt": "x"}, {"OTHER": "x"}, ()),
+        ({"swarm.yaml": CLUSTER + "spec: {policy: {prune: true}}\n"}, {}, ()),
+        ({"stacks/a.yaml": FILES["stacks/a.yaml"] + "# more\n"}, {}, ("a",)),
+        ({"stacks/a.env": "X=2\n"}, {}, ("a",)),
+        ({"stacks/s.txt": "new"}, {}, ("b",)),
+        ({}, {"TAG": "2"}, ("a",)),
+        ({}, {"NAME": "2"}, ("a",)),
+        ({}, {"E": "2"}, ("b",)),
+        ({"stacks/c.yaml": "services: {c: {image: i}}\n"}, {}, ("c",)),
+    ],
+)
+def test_only_what_changed_is_compiled(
+    before: Compilation, files: dict[str, str], environment: dict[str, str], fresh: tuple[str, ...]
+) -> None:
+    assert loaded_again(before, files, **environment) == fresh
+
+
+def test_a_variable_that_is_gone_counts_as_changed() -> None:
+    before = load_again(revision(FILES), inputs(TAG="2"), None)
+    assert loaded_again(before, {}) == ("a",)
+
+
+def test_warnings_of_a_stack_that_is_not_compiled_are_told_again(before: Compilation) -> None:
+    after = load_again(revision(FILES), inputs(), before)
+    assert [warning.place.key_path for warning in after.state.warnings if warning.place] == ["services.a.restart"]
+
+
+def test_a_broken_stack_is_compiled_each_time(before: Compilation) -> None:
+    broken = {**FILES, "stacks/a.yaml": "services: {a: {image: I}}\n"}
+    for _ in range(2):
+        with pytest.raises(SwarmctlError):
+            load_again(revision(broken), inputs(), before)
+
+
+def test_a_file_that_is_gone_is_told(before: Compilation) -> None:
+    files = {path: text for path, text in FILES.items() if path != "stacks/s.txt"}
+    with pytest.raises(SwarmctlError) as caught:
+        load_again(revision(files), inputs(), before)
+    assert [str(problem.place) for problem in caught.value.problems] == ["stacks/b.yaml:2:21"]
+
+
+def test_another_schema_compiles_all_anew(before: Compilation) -> None:
+    other = inputs()
+    schemas = replace(other.schemas, stack={**other.schemas.stack, "title": "Another"})
+    assert load_again(revision(FILES), replace(other, schemas=schemas), before).fresh == ("a", "b")
