@@ -6,6 +6,7 @@ texts, duplicate keys, limits, any error at all) makes this give up, and the slo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -64,17 +65,25 @@ def _mark(event: Any) -> _Mark:
     return mark.line + 1, mark.column + 1
 
 
-def _plain(text: str, is_key: bool) -> JsonValue:
-    if text in NAMED:
-        value = NAMED[text]
-        if is_key or type(value) is float:  # infinities and NaN, which JSON has no word for
+class _PlainScalars(dict[str, JsonValue]):
+    """What the unquoted scalars of one text mean; each is worked out once."""
+
+    def __missing__(self, text: str) -> JsonValue:
+        value = plain_scalar(text)
+        if value != value or value in (math.inf, -math.inf):  # noqa: PLR0124 - NaN; JSON has no word for these
             raise _Unusual
+        self[text] = value
         return value
-    if is_key:
-        if text == "<<" or text[0] in _NUMERIC:
+
+
+class _PlainKeys(dict[str, str]):
+    """The unquoted keys of one text that are nothing but text."""
+
+    def __missing__(self, text: str) -> str:
+        if text == "<<" or text in NAMED or text[0] in _NUMERIC:
             raise _Unusual
+        self[text] = text
         return text
-    return plain_scalar(text) if text[0] in _NUMERIC else text
 
 
 def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop: each call saved counts
@@ -83,6 +92,7 @@ def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop
     container: Any = None
     key: Any = _NO_KEY
     nodes = 0
+    keys, scalars = _PlainKeys(), _PlainScalars()
     while True:
         event = next_event()
         kind = type(event)
@@ -92,7 +102,7 @@ def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop
             nodes += 1
             value = event.value
             if not event.style:
-                value = _plain(value, key is _NO_KEY and type(container) is dict)
+                value = keys[value] if key is _NO_KEY and type(container) is dict else scalars[value]
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             if event.anchor is not None or event.tag is not None:
                 raise _Unusual
@@ -107,11 +117,9 @@ def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop
         elif kind is MappingEndEvent or kind is SequenceEndEvent:
             value = container
             container, key = outer.pop()
-        elif kind is DocumentEndEvent:
-            raise _Unusual  # an empty document, which has no event of its own
         elif kind is StreamStartEvent or kind is DocumentStartEvent:
             continue
-        else:
+        else:  # an alias, or the end of an empty document
             raise _Unusual
         if type(container) is dict:
             if key is _NO_KEY:

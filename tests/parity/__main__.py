@@ -25,14 +25,15 @@ def report(title: str, entries: Iterable[Entry]) -> bool:
     rejected = [one for one in results if not one.entry.accepted and not one.cluster_only]
     print(f"{title}: {len(results)} entries")
     print(f"  requests equal    {sum(bool(one.requests_equal) for one in compared)} / {len(compared)} accepted", end="")
-    print(f" ({len(accepted) - len(compared)} more were only loaded)" if len(accepted) > len(compared) else "")
+    loaded = [one for one in accepted if one.value_equal is not None]
+    print(f"; value equal {sum(bool(one.value_equal) for one in loaded)} / {len(loaded)} only loaded" if loaded else "")
     print(f"  refusals matched  {sum(bool(one.refused) for one in rejected)} / {len(rejected)} rejected")
     print(f"  same fault named  {sum(bool(one.same_fault) for one in rejected)} / {len(rejected)} rejected")
     told = [one for one in results if one.warnings_equal is not None]
     print(f"  warnings equal    {sum(bool(one.warnings_equal) for one in told)} / {len(told)} that we accept")
     _list("misses", [one for one in results if one.misses and not one.cluster_only])
     _list("refused by the cluster only, left to planning and the engine", [one for one in results if one.cluster_only])
-    return all(one.requests_equal is not False for one in accepted)
+    return all(one.requests_equal is not False and one.value_equal is not False for one in accepted)
 
 
 def _list(title: str, results: list[Result]) -> None:

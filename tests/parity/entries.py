@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.model.json import JsonObject
 from reconciler.model.labels import STACK_NAMESPACE
@@ -32,6 +34,8 @@ class Entry:
     accepted: bool
     said: str
     requests: list[JsonObject] | None = field(repr=False)
+    hostname: str | None = None
+    """Of a case that was only loaded: the hostname of its service `a`, which is what such cases are about."""
 
 
 def corpus_entries(folder: Path) -> Iterator[Entry]:
@@ -74,7 +78,12 @@ def case_entries(file: Path) -> Iterator[Entry]:
             accepted=not (case["deploy_rc"] if deployed else case["config_rc"]),
             said=(case["deploy_err"] if deployed else case["config_err"]) or "",
             requests=case["requests"] if deployed else None,
+            hostname=None if deployed or case["config_rc"] else _hostname(case["config_out"]),
         )
+
+
+def _hostname(loaded: str) -> str:
+    return yaml.safe_load(loaded)["services"]["a"].get("hostname", "")
 
 
 def _stack_of(requests: list[JsonObject]) -> str:

@@ -9,6 +9,7 @@ from reconciler.adapters.schema_files import read_schemas
 from reconciler.manifests.load import LoadInputs, load_stack_file
 from reconciler.manifests.requests import create_requests, docker_warnings
 from reconciler.model.errors import Problem, SwarmctlError
+from reconciler.model.objects import Kind
 from tests.parity.compare import differences, plain
 from tests.parity.entries import HOME, Entry
 from tests.parity.faults import only_the_cluster_knows, same_fault
@@ -26,6 +27,7 @@ class Result:
 
     entry: Entry
     requests_equal: bool | None = None
+    value_equal: bool | None = None
     refused: bool | None = None
     same_fault: bool | None = None
     cluster_only: bool = False
@@ -44,17 +46,20 @@ def measure(entry: Entry) -> Result:
         return result
     told = docker_warnings(desired.warnings)
     theirs = warnings_said(entry.said)
-    ours = sorted(line for text in told for line in text.splitlines() if line)
-    result.warnings_equal = ours == theirs
+    lines = sorted(line for text in told for line in text.splitlines() if line)
+    result.warnings_equal = lines == theirs
     if not result.warnings_equal:
-        result.misses += [f"warnings: ours {ours}, docker's {theirs}"]
+        result.misses += [f"warnings: ours {lines}, docker's {theirs}"]
     if not entry.accepted:
         result.cluster_only = only_the_cluster_knows(entry.said)
         result.refused = result.same_fault = False
         result.misses += [f"docker refuses: {_fault_said(entry.said)}"]
         return result
     if entry.requests is None:
-        result.requests_equal = None
+        ours = desired.of_kind(Kind.SERVICE)[0].spec["TaskTemplate"]["ContainerSpec"].get("Hostname", "")
+        result.value_equal = ours == entry.hostname
+        if not result.value_equal:
+            result.misses += [f"hostname: ours {ours!r}, docker's {entry.hostname!r}"]
         return result
     lines = list(differences(plain(create_requests(desired, with_secrets=True)), plain(entry.requests)))
     result.requests_equal = not lines

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reconciler.manifests.compose.container import host_entries
 from reconciler.manifests.compose.environment import service_variables
-from reconciler.manifests.compose.layers import Layer, Origin, keyed_origins
+from reconciler.manifests.compose.layers import Layer, Origins
 from reconciler.manifests.compose.mounts import long_mount
 from reconciler.manifests.compose.pairs import command_words, texts
 from reconciler.manifests.compose.ports import long_ports
@@ -31,7 +31,7 @@ _READ_ALREADY = ("env_file", "tmpfs", "depends_on")
 
 def decoded_layer(source: StackSource) -> Layer:
     """Return the file's sections with short forms written out; broken definitions are empty."""
-    layer = Layer({name: dict(source.section(name)) for name in SECTIONS}, {(): (source.document, ())})
+    layer = Layer({name: dict(source.section(name)) for name in SECTIONS}, Origins((source.document, ())))
     for name, service in source.section("services").items():
         if source.is_sound("services", name):
             decoder = _Decoder(source, ("services", name), layer.origins)
@@ -43,7 +43,7 @@ def decoded_layer(source: StackSource) -> Layer:
 class _Decoder:
     source: StackSource
     at: KeyPath
-    origins: dict[KeyPath, Origin]
+    origins: Origins
 
     def service(self, given: JsonObject) -> JsonObject:
         result = {key: item for key, item in given.items() if key not in _READ_ALREADY and item is not None}
@@ -79,8 +79,12 @@ class _Decoder:
 
     def _listed_names(self, at: KeyPath, value: JsonValue) -> None:
         if isinstance(value, list):
-            names = {item.partition("=")[0]: index for index, item in enumerate(value)}
-            self.origins.update(keyed_origins(at, names, self.source.document))
+            for index, item in enumerate(value):
+                self._came_from((*at, item.partition("=")[0]), (*at, index))
+
+    def _came_from(self, path: KeyPath, written: KeyPath) -> None:
+        """Note that the value at `path` is written at another path of the file."""
+        self.origins.put(path, Origins((self.source.document, written)))
 
     def _environment(self, given: JsonObject) -> JsonObject:
         variables = service_variables(self.source, self.at, given)
@@ -89,7 +93,7 @@ class _Decoder:
         known = written if isinstance(written, dict) else {item.partition("=")[0] for item in written}
         for name in variables:
             if name not in known:
-                self.origins[(*at, name)] = (self.source.document, (*self.at, "env_file"))
+                self._came_from((*at, name), (*self.at, "env_file"))
         self._listed_names(at, written)
         return dict(variables)
 
@@ -98,7 +102,7 @@ class _Decoder:
         if isinstance(value, dict):
             at = (*self.at, "extra_hosts")
             for index, entry in enumerate(entries):
-                self.origins[(*at, index)] = (self.source.document, (*at, entry.partition(":")[0]))
+                self._came_from((*at, index), (*at, entry.partition(":")[0]))
         return entries
 
     def _lists(self, result: JsonObject) -> None:
@@ -111,9 +115,9 @@ class _Decoder:
             if key in result:
                 result[key] = [{"source": item} if isinstance(item, str) else item for item in result[key]]
         if isinstance(result.get("networks"), list):
-            names = {name: index for index, name in enumerate(result["networks"])}
-            result["networks"] = dict.fromkeys(names)
-            self.origins.update(keyed_origins((*self.at, "networks"), names, self.source.document))
+            for index, name in enumerate(result["networks"]):
+                self._came_from((*self.at, "networks", name), (*self.at, "networks", index))
+            result["networks"] = dict.fromkeys(result["networks"])
 
     def _items(self, result: JsonObject) -> list[tuple[KeyPath, JsonValue]]:
         return [((*self.at, "ports", index), item) for index, item in enumerate(result["ports"])]
@@ -123,7 +127,7 @@ class _Decoder:
         items: list[JsonObject] = []
         for index, group in enumerate(groups):
             for item in group:
-                self.origins[(*self.at, key, len(items))] = (self.source.document, (*self.at, key, index))
+                self._came_from((*self.at, key, len(items)), (*self.at, key, index))
                 items.append(item)
         return items
 
@@ -132,7 +136,8 @@ class _Decoder:
         if isinstance(test, str):
             result["healthcheck"] = result["healthcheck"] | {"test": ["CMD-SHELL", test]}
             at = (*self.at, "healthcheck", "test")
-            self.origins[at] = (self.source.document, at)
+            for index in range(2):
+                self._came_from((*at, index), at)
 
     def _check_memory(self, given: JsonObject) -> None:
         """Tell of memory sizes that docker could not read, even where another file has a better one."""

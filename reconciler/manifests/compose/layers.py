@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -37,41 +36,53 @@ Origin: TypeAlias = tuple[Places, KeyPath]
 
 
 @dataclass(slots=True)
+class Origins:
+    """Where the values of a layer came from, as a tree by path: most values have their parent's origin.
+
+    A tree, since a merge of large files replaces many parts, each with all that is below it.
+    """
+
+    own: Origin | None = None
+    """The origin of the value itself; None: the parent's says it."""
+    below: dict[str | int, Origins] = field(default_factory=dict)
+
+    def of(self, path: KeyPath) -> Origin:
+        """Return the origin of the value at `path`. The root's own must be set."""
+        spot: Origins | None = self
+        found, length = self.own, 0
+        for depth, step in enumerate(path, start=1):
+            spot = spot.below.get(step) if spot is not None else None
+            if spot is None:
+                break
+            if spot.own is not None:
+                found, length = spot.own, depth
+        assert found is not None
+        return found[0], found[1] + path[length:]
+
+    def at(self, path: KeyPath) -> Origins:
+        """Return the origin of the value at `path` with those of all below it, to be put elsewhere."""
+        spot: Origins | None = self
+        for step in path:
+            spot = spot.below.get(step) if spot is not None else None
+        return Origins(self.of(path), spot.below if spot is not None else {})
+
+    def put(self, path: KeyPath, origins: Origins) -> None:
+        """Set the origins of the value at `path`, which must not be the root, and of all below it."""
+        spot = self
+        for step in path[:-1]:
+            spot = spot.below.setdefault(step, Origins())
+        spot.below[path[-1]] = origins
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """Sections of a stack, {section: {key: definition}}, and where their values came from.
 
-    `origins` is sparse: a value below a path that it names came from below the same origin. It always has the
-    root's. `value` may share parts with what it was made from: replace them, never change them.
+    `value` may share parts with what it was made from: replace them, never change them.
     """
 
     value: dict[str, dict[str, JsonObject]]
-    origins: dict[KeyPath, Origin] = field(default_factory=dict)
-
-    def origin(self, path: KeyPath) -> Origin:
-        """Return the origin of the value at `path`."""
-        for length in range(len(path), -1, -1):
-            found = self.origins.get(path[:length])
-            if found is not None:
-                return found[0], found[1] + path[length:]
-        raise KeyError(path)
-
-    def taken(self, path: KeyPath, other: Layer, other_path: KeyPath) -> None:
-        """Note that the value at `path` is now the one that `other` has at `other_path`."""
-        for known in [known for known in self.origins if known[: len(path)] == path and known]:
-            del self.origins[known]
-        self.origins[path] = other.origin(other_path)
-        for known, origin in list(other.origins.items()):
-            if known[: len(other_path)] == other_path:
-                self.origins[path + known[len(other_path) :]] = origin
-
-    def listed(self, path: KeyPath, items: Iterable[tuple[Layer, KeyPath]]) -> None:
-        """Note where each item of the list at `path` came from, in order."""
-        collected = Layer({}, {})
-        for index, (layer, at) in enumerate(items):
-            collected.taken((*path, index), layer, at)
-        for known in [known for known in self.origins if len(known) > len(path) and known[: len(path)] == path]:
-            del self.origins[known]
-        self.origins.update(collected.origins)
+    origins: Origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +90,19 @@ class MergedPlaces:
     """Places of merged files: each value's is in the file that gave the winning value."""
 
     file: str
-    origins: Layer
+    origins: Origins
 
     def place(self, path: KeyPath) -> Place:
         """Return where the value at `path` is written, in the file that gave it."""
-        places, at = self.origins.origin(path)
+        places, at = self.origins.of(path)
         return places.place(at)
 
     def key_place(self, path: KeyPath) -> Place:
         """Return where the key of the value at `path` is written, in the file that gave it."""
-        places, at = self.origins.origin(path)
+        places, at = self.origins.of(path)
         return places.key_place(at)
 
     def source(self, path: KeyPath) -> str | None:
         """Return the scalar at `path` as its file writes it; None where there is no scalar."""
-        places, at = self.origins.origin(path)
+        places, at = self.origins.of(path)
         return places.source(at)
-
-
-def keyed_origins(at: KeyPath, names: Mapping[str, int], places: Places) -> dict[KeyPath, Origin]:
-    """Return the origins of a mapping's values at `at` that were items of a list there: {name: index}."""
-    return {(*at, name): (places, (*at, index)) for name, index in names.items()}

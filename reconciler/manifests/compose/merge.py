@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from reconciler.manifests.compose.extension import composed
-from reconciler.manifests.compose.layers import Layer
+from reconciler.manifests.compose.layers import Layer, Origins
 from reconciler.manifests.compose.source import EXTENSION
 from reconciler.manifests.problems import KeyPath
 from reconciler.manifests.quantities import BadQuantity, duration_ns, size_bytes
@@ -28,7 +28,7 @@ class _Merge:
 
     def take(self, at: KeyPath, value: JsonValue) -> JsonValue:
         """Note that the override's value at `at` wins, and return it."""
-        self.result.taken(at, self.override, at)
+        self.result.origins.put(at, self.override.origins.at(at))
         return value
 
 
@@ -37,10 +37,10 @@ _Rule: TypeAlias = Callable[[_Merge, KeyPath, JsonValue, JsonValue], JsonValue]
 
 
 def merged_layers(layers: list[Layer]) -> Layer:
-    """Return decoded files merged from left to right. The layers themselves stay as they are."""
+    """Return decoded files merged from left to right. The layers' origins are of no use afterwards."""
     result = layers[0]
     for override in layers[1:]:
-        merge = _Merge(Layer(dict(result.value), dict(result.origins)), override)
+        merge = _Merge(Layer(dict(result.value), result.origins), override)
         for section, definitions in override.value.items():
             merge.result.value[section] = _section(merge, section, definitions)
         result = merge.result
@@ -135,7 +135,7 @@ def _filled(merge: _Merge, at: KeyPath, base: JsonValue, override: JsonValue) ->
 def _append(merge: _Merge, at: KeyPath, base: JsonValue, override: JsonValue) -> JsonValue:
     """Put one list after the other, equal items included. Docker does so with healthcheck.test as well."""
     for index in range(len(override)):
-        merge.result.taken((*at, len(base) + index), merge.override, (*at, index))
+        merge.result.origins.put((*at, len(base) + index), merge.override.origins.at((*at, index)))
     return [*base, *override]
 
 
@@ -185,14 +185,14 @@ def _keyed(key: str, missing: JsonValue, merge: _Merge, at: KeyPath, base: JsonV
     Ports have their published number for a key, so that all that are not published collapse into one, and so
     do tcp and udp of one number. That is docker's bug, and its users' files mean what it makes of them.
     """
-    chosen: dict[JsonValue, tuple[JsonObject, Layer, int]] = {}
-    before = Layer({}, dict(merge.result.origins))
-    for layer, items in ((before, base), (merge.override, override)):
+    chosen: dict[JsonValue, tuple[JsonObject, Origins]] = {}
+    for layer, items in ((merge.result, base), (merge.override, override)):
         for index, item in enumerate(items):
-            chosen[item.get(key) or missing] = (item, layer, index)
+            chosen[item.get(key) or missing] = (item, layer.origins.at((*at, index)))
     ordered = [chosen[name] for name in sorted(chosen, key=_sort_key)]
-    merge.result.listed(at, [(layer, (*at, index)) for _, layer, index in ordered])
-    return [item for item, _, _ in ordered]
+    origins = Origins(merge.result.origins.of(at), {index: spot for index, (_, spot) in enumerate(ordered)})
+    merge.result.origins.put(at, origins)
+    return [item for item, _ in ordered]
 
 
 def _sort_key(name: JsonValue) -> tuple[float, bytes]:

@@ -178,7 +178,7 @@ class StackSource:
 
 def without_empty(value: JsonObject) -> JsonObject:
     """Return `value` without the fields that Go omits: null, "", 0, false, [] and {}."""
-    return {key: item for key, item in value.items() if item not in (None, "", 0, False) and item not in ([], {})}
+    return {key: item for key, item in value.items() if item}
 
 
 def without_null(value: JsonObject) -> JsonObject:

@@ -119,7 +119,7 @@ def _merged(sources: list[StackSource]) -> StackSource:
     first = sources[0]
     return replace(
         first,
-        document=MergedPlaces(first.document.file, layer),
+        document=MergedPlaces(first.document.file, layer.origins),
         value=dict(layer.value),
         sections=layer.value,
         broken=frozenset().union(*(source.broken for source in sources)),

@@ -19,6 +19,8 @@ _FUNCTIONS: Final = _COMPARISONS | frozenset(
 )
 _OPENING: Final = frozenset({"if", "range", "with", "define", "block"})
 _KEYWORDS: Final = _OPENING | {"else", "end", "template", "break", "continue", "nil", "true", "false"}
+ACTIONS_MAX: Final = 1_000
+"""Actions of one text that are checked: a hostile file could hold hundreds of thousands."""
 _WORD_CHARS_MAX: Final = 40
 """Characters of a word that a message repeats."""
 
@@ -107,10 +109,16 @@ def _tokens(text: str) -> Iterable[tuple[str, str]]:
 
 
 def check_template(text: str) -> None:
-    """Do nothing for a text that Swarm can expand. Raises BadGoTemplate."""
+    """Do nothing for a text that Swarm can expand. Raises BadGoTemplate.
+
+    After ACTIONS_MAX actions the rest is let through.
+    """
     check: _Check | None = None
     position = 0
-    while (start := text.find("{{", position)) >= 0:
+    for _ in range(ACTIONS_MAX):
+        start = text.find("{{", position)
+        if start < 0:
+            break
         check = check or _Check()
         if re.compile(r"\{\{(?:- )?/\*").match(text, start):
             position = _after_comment(text, start)
@@ -118,7 +126,7 @@ def check_template(text: str) -> None:
         end = _action_end(text, start + 2)
         check.action(_trimmed(text[start + 2 : end]))
         position = end + 2
-    if check is not None and check.open:
+    if check is not None and check.open and "{{" not in text[position:]:
         raise BadGoTemplate(f"the block `{{{{{check.open[-1]} …}}}}` has no `{{{{end}}}}`")
 
 
@@ -135,7 +143,7 @@ def _after_comment(text: str, start: int) -> int:
     return found.end()
 
 
-_TO_END: Final = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)+'|(?!\}\})[^"`'])*""")
+_TO_END: Final = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)+'|(?!\}\})[^"`'])*+""")
 
 
 def _action_end(text: str, start: int) -> int:
