@@ -46,20 +46,28 @@ class EmbeddedSettings:
     endpoint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """What a swarm has of the file system: its nodes' folder, and the lock that makes it its own."""
+
+    nodes_folder: Path
+    lock: TextIO
+
+
 class EmbeddedSwarmHandle:
     """A running embedded swarm. `stop` ends it with all its tasks; nothing of its state remains."""
 
-    def __init__(self, swarm: EmbeddedSwarm, endpoint: str, ingress: TcpIngress, lock: TextIO) -> None:
+    def __init__(self, swarm: EmbeddedSwarm, endpoint: str, ingress: TcpIngress, holding: _Holding) -> None:
         self.cluster = EmbeddedCluster(swarm, endpoint)
         self._swarm = swarm
         self._serving = asyncio.get_running_loop().create_task(swarm.run(), name="embedded swarm")
         self._ingress = ingress
-        self._lock = lock
+        self._holding = holding
 
     async def stop(self) -> None:
         """End all tasks and let go of the folder. A second call does nothing. Raises embedded-failed if the swarm
         had ended by an error of its own before."""
-        if self._lock.closed:
+        if self._holding.lock.closed:
             return
         self._serving.cancel()
         try:
@@ -67,7 +75,8 @@ class EmbeddedSwarmHandle:
             await self._ingress.close()
         finally:
             self._swarm.close()
-            self._lock.close()
+            await asyncio.to_thread(_clear, self._holding.nodes_folder)
+            self._holding.lock.close()
         if not self._serving.cancelled() and (error := self._serving.exception()) is not None:
             raise _failed(error) from error
 
@@ -112,7 +121,9 @@ async def start_embedded_swarm(settings: EmbeddedSettings) -> EmbeddedSwarmHandl
     except BaseException:
         lock.close()
         raise
-    return EmbeddedSwarmHandle(swarm, settings.endpoint or f"embedded://{folder}", ingress, lock)
+    return EmbeddedSwarmHandle(
+        swarm, settings.endpoint or f"embedded://{folder}", ingress, _Holding(nodes_folder, lock)
+    )
 
 
 def _folder(settings: EmbeddedSettings) -> Path:
@@ -144,7 +155,7 @@ def _lock(folder: Path) -> TextIO:
 
 
 def _clear(nodes_folder: Path) -> None:
-    """End and remove what a predecessor left, of which nothing can be used again."""
+    """End and remove what tasks have left; without the swarm's state nothing of it can be used again."""
     sweep(nodes_folder)
     if nodes_folder.exists():
         shutil.rmtree(nodes_folder, ignore_errors=True)

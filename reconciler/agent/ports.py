@@ -55,8 +55,12 @@ class TaskRuntime(Protocol):
         """Ask a started task to end, and after the grace period make it; returns when it has ended."""
         ...
 
+    async def abandon(self, task_id: str) -> None:
+        """End at once what runs of a task and let go of what it holds, its output excepted; it need not be there."""
+        ...
+
     async def forget(self, task_id: str) -> None:
-        """Remove what is left of a task that runs no more, its output too."""
+        """Abandon a task, and remove what is left of it, its output too. Never raises for what can't be removed."""
         ...
 
     async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:

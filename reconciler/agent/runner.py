@@ -117,11 +117,16 @@ class Agent:
         try:
             await self._carry_out(instruction, held)
         except SwarmctlError as error:
-            await self._end(held, failed_before(held.state), held.message, error.problems[0].what)
+            await self._fail(held, error.problems[0].what)
         except Exception as error:  # noqa: BLE001 -- see below
             # A bug of ours must cost one task, not the node; the task says so, and the log has the story.
             _log.exception("task %s: %s went wrong", held.assignment.task_id, instruction.value)
-            await self._end(held, failed_before(held.state), held.message, f"internal error ({type(error).__name__})")
+            await self._fail(held, f"internal error ({type(error).__name__})")
+
+    async def _fail(self, held: _Held, err: str) -> None:
+        """End a task that can't go on; whatever of it runs already must not run on unseen."""
+        await self._runtime.abandon(held.assignment.task_id)
+        await self._end(held, failed_before(held.state), held.message, err)
 
     async def _carry_out(self, instruction: Instruction, held: _Held) -> None:
         if instruction is Instruction.ACCEPT:
@@ -161,6 +166,8 @@ class Agent:
             policy = StopPolicy(stop_signal(held.assignment), stop_grace_s(held.assignment))
             await self._runtime.stop(held.assignment.task_id, policy)
             exit_code = await self._runtime.wait(held.assignment.task_id)
+        else:
+            await self._runtime.abandon(held.assignment.task_id)
         await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN], "", exit_code)
 
     async def _reach(self, held: _Held, state: TaskState) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from reconciler.model.tables import ServiceRecord, TaskRecord
+from reconciler.model.tables import ServiceRecord, TaskRecord, UpdateState
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.restart import may_restart, restart_ended, start_waiting
 from reconciler.orchestration.rollout import roll
@@ -27,13 +27,22 @@ def reconcile_replicated(turn: Turn, service: ServiceRecord) -> None:
     wanted = replicas_of(service)
     if len(occupied) > wanted:
         for slot in surplus_slots(occupied, wanted):
-            for task in occupied[slot]:
-                turn.desire(task, TaskState.REMOVE)
+            _vacate(turn, slots[slot])
         return
     roll(turn, service, occupied)
     free = (number for number in count(1) if number not in occupied)
-    for _ in range(wanted - len(occupied)):
-        turn.create(service, Replacement(slot=next(free), node_id="", desired_state=TaskState.RUNNING))
+    added = [next(free) for _ in range(wanted - len(occupied))]
+    for number in added:
+        turn.create(service, Replacement(slot=number, node_id="", desired_state=TaskState.RUNNING))
+    for slot, dead in slots.items():
+        if slot not in occupied and slot not in added:
+            _vacate(turn, dead)
+
+
+def _vacate(turn: Turn, tasks: list[TaskRecord]) -> None:
+    """Give up a slot with its history: what ran in it is nobody's business any more."""
+    for task in tasks:
+        turn.desire(task, TaskState.REMOVE)
 
 
 def by_slot(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
@@ -48,16 +57,17 @@ def by_slot(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
 def fillers(service: ServiceRecord, tasks: list[TaskRecord]) -> list[TaskRecord]:
     """Return the tasks that fill a slot: the wanted ones, else a last one that must not be restarted; else none.
 
-    In a rollback a finished task fills nothing, so that the rollback can put another in its place.
+    In a rollback a task that had finished before it began fills nothing, so that another is put in its place.
     """
     live = [task for task in tasks if task.is_live]
     if live or not tasks:
         return live
-    rolling_back = service.update is not None and service.update.state.is_rollback and service.update.state.is_active
     newest = tasks[-1]
-    if rolling_back or may_restart(service, newest, tasks):
+    update = service.update
+    rolling_back = update is not None and update.state is UpdateState.ROLLBACK_STARTED
+    if rolling_back and update is not None and newest.created_index < update.epoch:
         return []
-    return [newest]
+    return [] if may_restart(service, newest, tasks) else [newest]
 
 
 def surplus_slots(occupied: dict[SlotKey, list[TaskRecord]], wanted: int) -> list[SlotKey]:

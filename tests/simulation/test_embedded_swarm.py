@@ -169,6 +169,7 @@ async def test_a_stopped_swarm_leaves_no_process_and_its_folder_can_be_used_agai
         service_id = await first.create(script("web", "trap '' TERM; sleep 1000", replicas=4))
         pids = [pid_of(task) for task in await first.running(service_id, 4)]
     assert not any(is_alive(pid) for pid in pids)
+    assert sorted(os.listdir(tmp_path)) == ["swarm.lock"]
     async with live_swarm(tmp_path) as second:
         assert (await second.cluster.observe()).services == ()
 

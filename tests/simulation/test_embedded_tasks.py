@@ -21,6 +21,10 @@ def all_files(folder: Path) -> list[Path]:
     return list(folder.rglob("*"))
 
 
+def secret_files(folder: Path) -> list[Path]:
+    return list(folder.glob("nodes/*/tasks/*/run/secrets/*"))
+
+
 def exists(path: str) -> bool:
     return Path(path).exists()
 
@@ -95,6 +99,42 @@ async def test_secrets_and_configs_are_files_and_secrets_vanish_at_the_end(live:
     await live.ended(web, TaskState.FAILED)
     assert not any(path.exists() for path in secrets)
     assert (folder / "etc/conf").exists()
+
+
+@pytest.mark.parametrize("end", ["reject", "drop"])
+async def test_a_task_that_never_runs_leaves_no_secret_behind(live: Live, end: str) -> None:
+    secret_id = await live.cluster.create(Kind.SECRET, {"Name": "key", "Data": b64(b"hush")})
+    file = {"Name": "key", "Mode": 0o444}
+    container = {"Secrets": [{"SecretID": secret_id, "SecretName": "key", "File": file}]}
+    never = {"RestartPolicy": {"Condition": "none"}}
+    if end == "reject":
+        web = await live.create(spec("web", "no-such-program", container=container, task=never))
+        await live.ended(web, TaskState.REJECTED)
+    else:
+        web = await live.create(
+            script("web", "exit 1", container=container, task={"RestartPolicy": {"Delay": 60 * SECOND}})
+        )
+        await live.until(
+            "a replacement is ready",
+            lambda actual: any(task.state is TaskState.READY for task in actual.tasks_of(web)),
+        )
+        assert len(secret_files(live.folder)) == 1
+        await live.update(web, script("web", "exit 1", replicas=0))
+        await live.until("the replacement is gone", lambda actual: not list(actual.tasks_of(web)))
+    assert secret_files(live.folder) == []
+
+
+async def test_a_task_that_bends_its_folder_ends_like_any_other(live: Live, tmp_path: Path) -> None:
+    secret_id = await live.cluster.create(Kind.SECRET, {"Name": "key", "Data": b64(b"hush")})
+    file = {"Name": "key", "Mode": 0o444}
+    container = {"Secrets": [{"SecretID": secret_id, "SecretName": "key", "File": file}]}
+    never = {"RestartPolicy": {"Condition": "none"}}
+    outside = tmp_path / "key"
+    outside.write_text("mine")
+    for name, bend in (("loop", "ln -s secrets run/secrets"), ("away", f"ln -s {tmp_path} run/secrets")):
+        web = await live.create(script(name, f"rm -rf run/secrets; {bend}", container=container, task=never))
+        assert (await live.ended(web, TaskState.COMPLETE)).error == ""
+    assert outside.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

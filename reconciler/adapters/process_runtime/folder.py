@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from reconciler.model.assignments import MountedFile
 SECRETS_FOLDER = "run/secrets"
 SECRET_MODE = 0o400
 PRIVATE = 0o700
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +67,38 @@ def write_private(path: Path, content: bytes, mode: int) -> None:
 
 def remove_file_inside(folder: Path, path: Path) -> None:
     """Remove one file of a task that has ended, unless the task has bent the way to it out of its folder."""
-    if path.parent.resolve().is_relative_to(folder.resolve()):
-        path.unlink(missing_ok=True)
+    try:
+        if path.parent.resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symlinks
+        _log.warning("%s can't be removed: %s", path, error)
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a task's folder, also where the task took permissions away from itself. Follows no symlink."""
+    """Remove a task's folder, also where the task took permissions away from itself. Follows no symlink.
+
+    What can't be removed stays, and is logged: it must not cost the node.
+    """
     if folder.is_symlink():
         folder.unlink()
         return
 
     def retry(_function: Callable[..., Any], path: str, _error: object) -> None:
-        target = Path(path)
-        for step in (target.parent, target):
-            if not step.is_symlink() and step.is_dir():
-                step.chmod(PRIVATE)
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target, ignore_errors=True)
-        else:
-            target.unlink(missing_ok=True)
+        try:
+            _force(Path(path))
+        except OSError as error:
+            _log.warning("%s can't be removed: %s", path, error.strerror)
 
     if folder.exists():
         shutil.rmtree(folder, onerror=retry)
+
+
+def _force(target: Path) -> None:
+    """Remove what resisted, once its owner's permissions are back."""
+    for step in (target.parent, target):
+        if not step.is_symlink() and step.is_dir():
+            step.chmod(PRIVATE)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target, ignore_errors=True)
+    else:
+        target.unlink(missing_ok=True)

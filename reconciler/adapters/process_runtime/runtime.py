@@ -105,8 +105,11 @@ class ProcessRuntime:
                 write_private(inside(folder, config.target), _content(config, assignment), config.mode)
             _check_program(argv[0], workdir, variables["PATH"])
             output = OutputLog(self._node.output(assignment.task_id))
-        except OSError as error:
-            raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
+        except BaseException as error:
+            remove_tree(folder)  # a refused task leaves no secret behind
+            if isinstance(error, OSError):
+                raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
+            raise
         return _Prepared(folder, argv, variables, workdir, address, secrets, output)
 
     async def start(self, assignment: Assignment) -> StartedProcess:
@@ -117,9 +120,9 @@ class ProcessRuntime:
             prepared.child = Child(Program(prepared.argv, prepared.workdir, prepared.environment, writing))
         finally:
             os.close(writing)
-        write_record(self._node.record(assignment.task_id), prepared.child.pid)
         ending = self._see_to_the_end(assignment.task_id, prepared, prepared.child)
         prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {assignment.task_id}")
+        write_record(self._node.record(assignment.task_id), prepared.child.pid)
         return StartedProcess(prepared.child.pid, prepared.address)
 
     async def _see_to_the_end(self, task_id: str, prepared: _Prepared, child: Child) -> int:
@@ -153,23 +156,25 @@ class ProcessRuntime:
         prepared.child.signal(signal.SIGKILL)
         await asyncio.shield(prepared.ended)
 
-    async def forget(self, task_id: str) -> None:
-        """Remove the task's folder and output; what of it might still run is killed first."""
+    async def abandon(self, task_id: str) -> None:
+        """Kill what runs of the task, and let go of its secrets and its address; its output stays."""
         prepared = self._tasks.pop(task_id, None)
-        if prepared is not None:
-            await self._end_now(task_id, prepared)
-        await asyncio.to_thread(self._remove, task_id)
-
-    def _remove(self, task_id: str) -> None:
-        remove_tree(self._node.task(task_id))
-        remove_output(self._node.output(task_id))
-
-    async def _end_now(self, task_id: str, prepared: _Prepared) -> None:
+        if prepared is None:
+            return
         if prepared.child is None or prepared.ended is None:
             self._clear(task_id, prepared)
             return
         prepared.child.signal(signal.SIGKILL)
         await asyncio.shield(prepared.ended)
+
+    async def forget(self, task_id: str) -> None:
+        """Remove the task's folder and output; what of it might still run is killed first."""
+        await self.abandon(task_id)
+        await asyncio.to_thread(self._remove, task_id)
+
+    def _remove(self, task_id: str) -> None:
+        remove_tree(self._node.task(task_id))
+        remove_output(self._node.output(task_id))
 
     async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that the task printed, oldest first."""
@@ -188,9 +193,8 @@ class ProcessRuntime:
             _signal(one, signal.SIGTERM)
         if endings:
             await asyncio.wait(endings, timeout=CLOSE_GRACE_S)
-        for task_id, prepared in list(self._tasks.items()):
-            await self._end_now(task_id, prepared)
-        self._tasks.clear()
+        for task_id in list(self._tasks):
+            await self.abandon(task_id)
 
 
 def _signal(prepared: _Prepared, number: int) -> None:

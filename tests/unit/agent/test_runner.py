@@ -60,6 +60,9 @@ class ScriptedRuntime:
         self._called(f"stop {policy.signal} {policy.grace_s}")
         self.exits[task_id].set_result(143)
 
+    async def abandon(self, task_id: str) -> None:
+        self._called("abandon")
+
     async def forget(self, task_id: str) -> None:
         self._called("forget")
 
@@ -154,6 +157,7 @@ async def test_an_error_of_the_runtime_becomes_the_tasks_error(step: str, state:
         subject.desire(S.RUNNING)
         ended = await subject.until(state)
         assert (ended.message, ended.err) == (message, "no such thing")
+        assert subject.runtime.calls[-2:] == [step, "abandon"]
 
 
 async def test_a_bug_costs_one_task_and_not_the_node(subject: Subject) -> None:
@@ -181,7 +185,7 @@ async def test_a_task_that_never_started_is_not_stopped(subject: Subject) -> Non
     await subject.until(S.READY)
     subject.desire(S.SHUTDOWN)
     await subject.until(S.SHUTDOWN)
-    assert subject.runtime.calls == ["prepare"]
+    assert subject.runtime.calls == ["prepare", "abandon"]
 
 
 async def test_a_lower_desired_state_is_ignored(subject: Subject) -> None:

@@ -83,6 +83,21 @@ def test_scaling_to_zero_and_back_starts_afresh() -> None:
     assert slots(swarm, web) == [1, 2]
 
 
+def test_a_slot_that_is_given_up_takes_its_history_along() -> None:
+    swarm = VirtualSwarm()
+    web = swarm.create(service_spec(replicas=2))
+    swarm.settle()
+    for _ in range(2):
+        for task in swarm.running(web):
+            swarm.exit(task)
+        swarm.advance(10)
+    assert len(swarm.tasks(web)) == 6
+    swarm.update(web, service_spec(replicas=1))
+    swarm.rest()
+    assert {task.slot for task in swarm.tasks(web)} == {1}
+    assert len(swarm.tasks(web)) == 3
+
+
 def test_tasks_of_a_removed_service_are_ended_then_forgotten() -> None:
     swarm = VirtualSwarm()
     web = swarm.create(service_spec(replicas=2))

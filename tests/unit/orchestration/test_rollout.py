@@ -280,13 +280,14 @@ def test_a_short_history_does_not_make_an_update_forget_its_failures() -> None:
     assert cluster is not None
     settings = {**cluster.spec, "Orchestration": {"TaskHistoryRetentionLimit": 1}}
     swarm.do(UpdateCluster(at=swarm.now, version=cluster.version, spec=settings))
-    config = {"Parallelism": 1, "MaxFailureRatio": 0.3, "Monitor": 5 * SECOND, "Delay": 20 * SECOND}
+    config = {"Parallelism": 1, "MaxFailureRatio": 0.45, "Monitor": 5 * SECOND, "Delay": 20 * SECOND}
     web = swarm.create(service_spec(replicas=4, UpdateConfig=config))
     swarm.rest()
     swarm.exits = lambda task: 1 if image(task) == "bad:1" else None
     swarm.update(web, service_spec(replicas=4, image="bad:1", UpdateConfig=config))
     swarm.advance(300)
     assert state_of(swarm, web) is UpdateState.PAUSED
+    assert images(swarm, web) == ["app:1", "app:1"]
 
 
 def test_a_paused_node_is_left_out_of_the_update_of_a_global_service() -> None:
@@ -311,3 +312,18 @@ def test_a_rollback_runs_what_had_finished_again() -> None:
     swarm.rest()
     assert state_of(swarm, web) is UpdateState.ROLLBACK_COMPLETED
     assert images(swarm, web) == ["app:1", "app:1"]
+
+
+def test_a_rollback_to_tasks_that_end_at_once_makes_no_tight_loop() -> None:
+    swarm = VirtualSwarm(nodes=1)
+    swarm.exits = lambda task: 1 if image(task) == "bad:1" else None
+    task = {"RestartPolicy": {"Condition": "none"}}
+    web = swarm.create(service_spec(image="bad:1", task=task, RollbackConfig={"Monitor": 0}))
+    swarm.rest()
+    swarm.update(web, service_spec(task=task))
+    swarm.rest()
+    version = swarm.service(web).version
+    swarm.do(RollBackService(at=swarm.now, id=web, version=version, message="", by_hand=True))
+    swarm.rest()
+    assert state_of(swarm, web) is UpdateState.ROLLBACK_COMPLETED
+    assert [image(one) for one in swarm.tasks(web)] == ["bad:1", "app:1", "bad:1"]
