@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -11,9 +12,14 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ExitCode, SwarmctlError
 from reconciler.wiring import Wiring
 
+GC_THRESHOLD = 50_000
+"""New objects between two garbage collections, 700 by default. A load makes millions that stay: visiting them over
+and over took a seventh of its time."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one swarmctl command and return its exit code. `arguments` None means those of the process."""
+    gc.set_threshold(GC_THRESHOLD)
     try:
         chosen = settings.read()
     except SwarmctlError as error:
