@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import posixpath
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from reconciler.adapters import docker, embedded_process
 from reconciler.adapters.directory import DirectoryRevision, path_below
 from reconciler.adapters.git import GitRevision
+from reconciler.adapters.output_folder import write_files
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.api.server import serve
@@ -81,6 +82,10 @@ class Wiring:
         """Return the JSON Schema "cluster" or "stack"."""
         schemas = read_schemas()
         return schemas.cluster if name == "cluster" else schemas.stack
+
+    def write_files(self, folder: str, files: Mapping[str, bytes], private: Collection[str], *, force: bool) -> None:
+        """Write files by paths relative to `folder`, which must be empty unless `force`; `private` ones for us only."""
+        write_files(folder, files, private, force=force)
 
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, closed at the end of its `async with`."""

@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import deploy, embedded, manifests, status
+from reconciler.cli import deploy, embedded, importing, manifests, status
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
@@ -38,7 +38,7 @@ def build(outside: Outside, terminal: Terminal) -> typer.Typer:
         if context.invoked_subcommand is None:
             terminal.say(context.get_help())
 
-    for part in (manifests, deploy, status, embedded):
+    for part in (manifests, deploy, status, importing, embedded):
         part.register(app, outside, terminal)
     return app
 

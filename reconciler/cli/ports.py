@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,10 @@ class Outside(Protocol):
 
     def schema(self, name: str) -> JsonObject:
         """Return the JSON Schema "cluster" or "stack"."""
+        ...
+
+    def write_files(self, folder: str, files: Mapping[str, bytes], private: Collection[str], *, force: bool) -> None:
+        """Write files by paths relative to `folder`, which must be empty unless `force`; `private` ones for us only."""
         ...
 
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:

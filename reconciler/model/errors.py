@@ -65,6 +65,11 @@ class ErrorCode(enum.StrEnum):
     APPLY_FAILED = "apply-failed"
     NOT_CONFIRMED = "not-confirmed"
     NOT_CONVERGED = "not-converged"
+    # writing a swarm down
+    OUTPUT_NOT_EMPTY = "output-not-empty"
+    OUTPUT_FAILED = "output-failed"
+    IMPORT_DIFFERS = "import-differs"
+    IMPORT_SENSITIVE = "import-sensitive"
     # the embedded swarm
     EMBEDDED_NOT_RUNNING = "embedded-not-running"
     EMBEDDED_ALREADY_RUNNING = "embedded-already-running"

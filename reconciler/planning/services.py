@@ -104,7 +104,8 @@ def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:
         yield Kind.CONFIG, config.get("ConfigName", "")
 
 
-def _comparable(context: Context, spec: JsonObject) -> JsonObject:
+def comparable(context: Context, spec: JsonObject) -> JsonObject:
+    """Return a wanted or live service spec in the form for comparing, by the names that the cluster has now."""
     names = context.id_names
     return canonical.service(spec, networks=names[Kind.NETWORK], secrets=names[Kind.SECRET], configs=names[Kind.CONFIG])
 
@@ -141,7 +142,7 @@ def _create(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObj
 def _update(
     context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObject, found: ObservedObject
 ) -> Action | None:
-    old, new = _comparable(context, found.spec), _comparable(context, spec)
+    old, new = comparable(context, found.spec), comparable(context, spec)
     canonical.adopt_pinned_image(new, old)
     changes = changes_between(old, new)
     if not changes:

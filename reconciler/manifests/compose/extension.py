@@ -4,7 +4,7 @@
 over what the compose keys stand for: objects merge, null removes, everything else replaces. At the top of a file,
 `{stack: false}` says that what it declares belongs to no stack.
 
-Source: docs/decisions/0007-extension-blocks.md.
+Source: docs/decisions/0008-extension-blocks.md.
 """
 
 from __future__ import annotations
