@@ -161,10 +161,11 @@ def _policy(source: _ClusterSource, given: JsonValue) -> Policy:
 
 def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
     nodes: list[DesiredNode] = []
-    seen: dict[tuple[bool, str], Place] = {}
+    seen: dict[tuple[str, str], Place] = {}
     for index, item in enumerate(given if isinstance(given, list) else ()):
         at: KeyPath = ("spec", "nodes", index)
-        if not source.sound(item, at):
+        repeated = _is_repeated(source, at, item, seen)
+        if repeated or not source.sound(item, at):
             continue
         if ("hostname" in item) == ("id" in item):
             what = f"`{key_path_text(at)}` must have a `hostname` or an `id`, and not both."
@@ -172,12 +173,6 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
             continue
         by_id = "id" in item
         selector = item["id"] if by_id else item["hostname"]
-        place = source.document.place(at)
-        first = seen.setdefault((by_id, selector), place)
-        if first is not place:
-            what = f"The node {shown(selector)} is listed twice: on line {first.line} and on line {place.line}."
-            source.problem(ErrorCode.DUPLICATE_OBJECT, at, what, "", "Put all that is asked of it into one entry.")
-            continue
         role, labels = item.get("role"), item.get("labels")
         nodes.append(
             DesiredNode(
@@ -186,10 +181,23 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
                 role=NodeRole(role) if role else None,
                 availability=item.get("availability"),
                 labels=None if labels is None else {name: go_text(value) for name, value in labels.items()},
-                place=place,
+                place=source.document.place(at),
             )
         )
     return tuple(nodes)
+
+
+def _is_repeated(source: _ClusterSource, at: KeyPath, item: JsonValue, seen: dict[tuple[str, str], Place]) -> bool:
+    """Tell when a node was listed before, whatever else is wrong with the entry; remember it otherwise."""
+    names = [key for key in ("id", "hostname") if isinstance(item, dict) and isinstance(item.get(key), str)]
+    place = source.document.place(at)
+    for key in names:
+        first = seen.setdefault((key, item[key]), place)
+        if first is not place:
+            what = f"The node {shown(item[key])} is listed twice: on line {first.line} and on line {place.line}."
+            source.problem(ErrorCode.DUPLICATE_OBJECT, at, what, "", "Put all that is asked of it into one entry.")
+            return True
+    return False
 
 
 def _networks(source: _ClusterSource, given: JsonValue) -> tuple[DesiredObject, ...]:
@@ -217,7 +225,9 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...]
         where: KeyPath = (*at, "path") if "path" in item else (*at, "files")
         name = item.get("name") or stack_name(paths[0])
         place = source.document.place((*at, "name") if item.get("name") else where)
-        stacks.append(Stack(name, paths[0], tuple(item.get("dependsOn") or ()), place, paths[1:]))
+        needs = tuple(item.get("dependsOn") or ())
+        spots = tuple(source.document.place((*at, "dependsOn", number)) for number in range(len(needs)))
+        stacks.append(Stack(name, paths[0], needs, place, paths[1:], spots))
         places[name] = source.document.place(where)
     return tuple(stacks), places
 

@@ -40,11 +40,12 @@ def check_stacks(stacks: tuple[Stack, ...], problems: ProblemList) -> None:
             if name not in first:
                 what = f"The stack {shown(stack.name)} depends on {shown(name)}, which is not listed."
                 hint = did_you_mean(name, [known for known in first if known != stack.name], noun="stacks")
-                problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, "No stack has that name.", hint, stack.place))
+                place = stack.place_of_need(name)
+                problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, "No stack has that name.", hint, place))
     for cycle in _cycles(first):
         what = f"Stacks depend on each other in a circle: {' -> '.join(cycle)}."
         why = "Each would wait for the next one, for ever."
-        place = first[cycle[0]].place
+        place = first[cycle[0]].place_of_need(cycle[1])
         problems.add(Problem(ErrorCode.DEPENDENCY_CYCLE, what, why, "Remove one `dependsOn` of the circle.", place))
 
 

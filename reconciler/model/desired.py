@@ -84,7 +84,8 @@ class Policy:
 class Stack:
     """A stack that the repository declares. `path` is its first file; `depends_on` are stack names.
 
-    `overrides` are its further files, merged over the first from left to right.
+    `overrides` are its further files, merged over the first from left to right. `depends_on_places` says where
+    each of `depends_on` is written, as far as known.
     """
 
     name: str
@@ -92,6 +93,11 @@ class Stack:
     depends_on: tuple[str, ...]
     place: Place
     overrides: tuple[str, ...] = ()
+    depends_on_places: tuple[Place, ...] = ()
+
+    def place_of_need(self, name: str) -> Place:
+        """Return where the stack says that it depends on `name`, or where the stack itself is declared."""
+        return dict(zip(self.depends_on, self.depends_on_places, strict=False)).get(name, self.place)
 
 
 @dataclass(frozen=True, slots=True)

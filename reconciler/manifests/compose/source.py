@@ -70,6 +70,8 @@ class StackSource:
     sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
     broken: frozenset[tuple[str, str]]
     problems: ProblemList
+    flaws: frozenset[tuple[str, ...]] = frozenset()
+    """The paths of errors in the file, cut after the key of the definition that they are in."""
     standalone: bool = False
 
     @property

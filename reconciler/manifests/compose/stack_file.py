@@ -31,6 +31,8 @@ from reconciler.model.objects import Kind
 from reconciler.model.revision import Revision
 
 MINOR_NEWEST: Final = 13
+PLACEHOLDER_IMAGE: Final = "unknown"
+"""Stands in for an image that is wrong, while the rest of its service is looked at."""
 _VERSION: Final = re.compile(r"3\.(0|[1-9][0-9]?)")
 
 
@@ -123,6 +125,7 @@ def _merged(sources: list[StackSource]) -> StackSource:
         value=dict(layer.value),
         sections=layer.value,
         broken=frozenset().union(*(source.broken for source in sources)),
+        flaws=frozenset(),
     )
 
 
@@ -143,7 +146,8 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         # A variable that could not be filled in has been told; that its template has the wrong type follows.
         if problem.place is None or problem.place.key_path not in told:
             problems.add(problem)
-    broken = frozenset((str(path[0]), str(path[1])) for path in bad | interpolation.failed if len(path) > 1)
+    paths = bad | interpolation.failed
+    broken = frozenset((str(path[0]), str(path[1])) for path in paths if len(path) > 1)
     return StackSource(
         revision=context.revision,
         path=context.where.path,
@@ -154,6 +158,7 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         value=value,
         sections=sound_sections(value, broken),
         broken=broken,
+        flaws=frozenset(tuple(map(str, path[:3])) for path in paths),
         problems=problems,
         standalone=dig(value, EXTENSION, "stack") is False,
     )
@@ -203,7 +208,18 @@ def _convert(source: StackSource) -> StackObjects:
                 objects.append(_object(source, kind, (section, key), body))
     for key in sorted(services):
         objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
+    _check_the_rest(source)
     return StackObjects(_without_repeats(objects), _externals(source, services, objects), source.standalone)
+
+
+def _check_the_rest(source: StackSource) -> None:
+    """Tell what else is wrong with broken services: each is converted without the keys that have an error inside."""
+    for section, key in sorted(source.broken) if source.flaws else ():
+        service = dig(source.value, section, key)
+        if section != "services" or not isinstance(service, dict) or (section, key) in source.flaws:
+            continue
+        rest = {name: item for name, item in service.items() if (section, key, name) not in source.flaws}
+        service_body(source, key, {"image": PLACEHOLDER_IMAGE} | rest)
 
 
 def _without_repeats(objects: list[DesiredObject]) -> tuple[DesiredObject, ...]:

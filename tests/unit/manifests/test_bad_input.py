@@ -455,3 +455,26 @@ def test_extension_sections_are_accepted() -> None:
     text = "x-team: {anything: [1]}\nservices: {a: {image: i, x-team: {b: 1}}}\n"
     assert not stack(text).warnings
     assert loaded({"swarm.yaml": CLUSTER + "x-note: hello\n"}).cluster == "test"
+
+
+def test_a_broken_key_hides_no_other_problem_of_its_service() -> None:
+    text = """\
+services:
+  api:
+    image: NGINX
+    replica: 3
+    networks: [frnt]
+    deploy: {replicas: "three"}
+    secrets: [nope]
+    volumes: ["data:/x"]
+networks: {front: {}}
+"""
+    codes = [(one.code, one.place.line if one.place else 0) for one in stack_problems(text)]
+    assert codes == [
+        (ErrorCode.INVALID_VALUE, 3),
+        (ErrorCode.UNKNOWN_KEY, 4),
+        (ErrorCode.UNDEFINED_REFERENCE, 5),
+        (ErrorCode.WRONG_TYPE, 6),
+        (ErrorCode.UNDEFINED_REFERENCE, 7),
+        (ErrorCode.UNDEFINED_REFERENCE, 8),
+    ]
