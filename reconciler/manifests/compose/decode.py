@@ -3,7 +3,7 @@
 What the conversions make of a file is the same before and after. Merging needs it: `ports` of two files are
 compared by published port, environments by name, and so on. What cannot be read is told here and left out.
 
-Source: shared facts on stack files, sections 4.1 and 4.12.
+Source: measured on docker CLI 28.2 (docs/decisions/0006).
 """
 
 from __future__ import annotations

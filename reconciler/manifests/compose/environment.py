@@ -1,6 +1,6 @@
 """A service's environment: env_file and environment, and what the surroundings add.
 
-Source: shared facts on stack files, section 4.5.
+Source: measured on docker CLI 28.2 (docs/decisions/0006).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Secrets and configs: the objects, and how services refer to them.
 
-Source: shared facts on stack files, section 4.9.
+Source: measured on docker CLI 28.2 (docs/decisions/0006).
 """
 
 from __future__ import annotations

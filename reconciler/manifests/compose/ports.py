@@ -1,4 +1,4 @@
-"""Published ports. Source: shared facts on stack files, section 4.11."""
+"""Published ports. Source: measured on docker CLI 28.2 (docs/decisions/0006)."""
 
 from __future__ import annotations
 
