@@ -179,8 +179,8 @@ def raw_services(draw: st.DrawFn) -> dict[str, Any]:
     container["Image"] = draw(
         st.sampled_from(["nginx:1", "docker.io/library/nginx", "a/b:1@sha256:" + "a" * 64, "a/b@sha256:" + "b" * 64])
     )
-    mode = draw(modes)
-    spec = {
+    mode: dict[str, Any] = draw(modes)
+    spec: dict[str, Any] = {
         "Labels": draw(maps),
         "TaskTemplate": {"ContainerSpec": container}
         | draw(
