@@ -92,7 +92,7 @@ maps = st.dictionaries(
 )
 variables = st.lists(st.sampled_from(["A=1", "EMPTY=", "BARE", "X=$X", "A=2", "B=x y", "Z==", "N=a\nb"]), max_size=4)
 nanoseconds = st.sampled_from([0, 1_000_000, 90_000_000_000, 1_500_000_001])
-modes = st.sampled_from(
+modes: st.SearchStrategy[Any] = st.sampled_from(
     [
         {"Replicated": {"Replicas": 0}},
         {"Replicated": {"Replicas": 1}},
@@ -179,7 +179,7 @@ def raw_services(draw: st.DrawFn) -> dict[str, Any]:
     container["Image"] = draw(
         st.sampled_from(["nginx:1", "docker.io/library/nginx", "a/b:1@sha256:" + "a" * 64, "a/b@sha256:" + "b" * 64])
     )
-    mode: dict[str, Any] = draw(modes)
+    mode = draw(modes)
     spec: dict[str, Any] = {
         "Labels": draw(maps),
         "TaskTemplate": {"ContainerSpec": container}
