@@ -14,7 +14,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.tables import ServiceRecord, TaskRecord, UpdateState
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.dirty import is_dirty
-from reconciler.orchestration.restart import nanoseconds
+from reconciler.orchestration.restart import RESTART_PACE, nanoseconds, restart_policy
 from reconciler.orchestration.turn import Replacement, SlotKey, Turn, in_order, slot_key
 
 DEFAULT_MONITOR_NS = 5_000_000_000
@@ -96,7 +96,7 @@ class _Rollout:
         if self._stopped_by_failures(mine):
             return
         in_progress = [key for key, task in mine.items() if self._is_in_progress(task)]
-        waiting = [key for key in self.dirty if key not in in_progress]
+        waiting = [key for key in self.dirty if key not in in_progress and self._may_take(mine.get(key))]
         for key in self.dirty:
             self._retire_old(self.slots[key])
         if not self.dirty:
@@ -119,6 +119,14 @@ class _Rollout:
         if reached is None:
             return task.is_live
         return not self.turn.is_due(reached + self.policy.delay)
+
+    def _may_take(self, tried: TaskRecord | None) -> bool:
+        """Return whether a slot may be given a new task; after one that has ended (start-first leaves the old task
+        running) only once the restart delay is over, so that a task which ends at once makes no tight loop."""
+        if tried is None or not tried.has_ended:
+            return True
+        delay = restart_policy(self.service.task_spec, is_job=False).delay
+        return self.turn.is_due(tried.status.timestamp + max(delay, RESTART_PACE))
 
     def _retire_old(self, tasks: list[TaskRecord]) -> None:
         """Once a new task of a slot runs, end the others."""

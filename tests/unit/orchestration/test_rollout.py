@@ -327,3 +327,16 @@ def test_a_rollback_to_tasks_that_end_at_once_makes_no_tight_loop() -> None:
     swarm.rest()
     assert state_of(swarm, web) is UpdateState.ROLLBACK_COMPLETED
     assert [image(one) for one in swarm.tasks(web)] == ["bad:1", "app:1", "bad:1"]
+
+
+def test_a_start_first_successor_that_ends_at_once_is_tried_again_at_the_pace_of_the_restart_delay() -> None:
+    swarm = VirtualSwarm(nodes=1)
+    swarm.exits = lambda task: 1 if image(task) == "bad:1" else None
+    config = {"Order": "start-first", "FailureAction": "continue"}
+    task = {"RestartPolicy": {"Condition": "none", "Delay": 10 * SECOND}}
+    web = swarm.create(service_spec(task=task, UpdateConfig=config))
+    swarm.rest()
+    swarm.update(web, service_spec(image="bad:1", task=task, UpdateConfig=config))
+    swarm.advance(25)
+    assert images(swarm, web) == ["app:1"]
+    assert [image(one) for one in swarm.tasks(web)] == ["app:1", "bad:1", "bad:1", "bad:1"]
