@@ -13,12 +13,16 @@ from reconciler.model.json import JsonObject
 
 
 def environment_list(source: StackSource, at: KeyPath, service: JsonObject) -> list[str]:
-    """Return `NAME=value` texts sorted bytewise as wholes; a name without a value anywhere stands alone."""
+    """Return `NAME=value` texts sorted bytewise as wholes; a name without a value anywhere stands alone.
+
+    Outside stacks they stay in their order, as `docker service create` has them.
+    """
     variables = service_variables(source, at, service)
     for name, value in variables.items():
         if value and "{{" in value:
             source.check_template(_variable_path(at, service, name), value)
-    return sorted(name if value is None else f"{name}={value}" for name, value in variables.items())
+    entries = [name if value is None else f"{name}={value}" for name, value in variables.items()]
+    return entries if source.standalone else sorted(entries)
 
 
 def _variable_path(at: KeyPath, service: JsonObject, name: str) -> KeyPath:
@@ -31,13 +35,18 @@ def _variable_path(at: KeyPath, service: JsonObject, name: str) -> KeyPath:
 
 
 def service_variables(source: StackSource, at: KeyPath, service: JsonObject) -> dict[str, str | None]:
-    """Return {name: value} of env_file and environment; the surroundings stand in for what is empty or null."""
+    """Return {name: value} of env_file and environment; the surroundings stand in for what is empty or null.
+
+    Not so outside stacks: an empty variable is empty there.
+    """
     files = service.get("env_file") or ()
     named: dict[str, str | None] = {}
     for index, written in enumerate([files] if isinstance(files, str) else files):
         spot = (*at, "env_file") if isinstance(files, str) else (*at, "env_file", index)
         named |= _file_variables(source, spot, written)
     named |= pairs(service.get("environment"))
+    if source.standalone:
+        return named
     surroundings = source.inputs.environment
     return {name: value or surroundings.get(name, value) for name, value in named.items()}
 

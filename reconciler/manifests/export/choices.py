@@ -27,7 +27,6 @@ _REPLACED: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("TaskTemplate", "Resources", "Reservations", "GenericResources"), "deploy.resources"),
     (("TaskTemplate", "Placement", "Constraints"), "deploy.placement"),
     (("TaskTemplate", "Placement", "Preferences"), "deploy.placement"),
-    (("Mode",), "deploy.mode"),
     (("EndpointSpec", "Ports"), "ports"),
 )
 """Fields that a patch replaces as a whole, and the key of compose that would then be written for nothing."""

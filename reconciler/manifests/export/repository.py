@@ -68,12 +68,12 @@ def exported(
     """
     inputs = LoadInputs(schemas, _AnyEnvironment(), "/", "/")
     choices = Choices()
-    for _ in range(PASSES_MAX):
+    for number in range(1, PASSES_MAX + 1):
         rendered = _rendered(actual, name, choices)
         try:
             desired = load(WrittenFiles(rendered.files), inputs)
         except SwarmctlError as error:
-            if not choices.leave_out_faulty(error.problems, rendered.services):
+            if number == PASSES_MAX or not choices.leave_out_faulty(error.problems, rendered.services):
                 raise
             continue
         patches = dict(residuals(desired, actual))

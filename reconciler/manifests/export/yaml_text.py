@@ -32,7 +32,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: _Dumper, text: str) -> yaml.Node:
     plain = text != "" and plain_scalar(text) == text and timestamp(text) is None
-    style = "|" if "\n" in text else None if plain else '"'
+    # Readers take more than \n for the end of a line (U+0085, U+2028): what is not printable is escaped.
+    simple = all(char.isprintable() or char in "\n\t" for char in text)
+    style = '"' if not simple else "|" if "\n" in text else None if plain else '"'
     return dumper.represent_scalar(_STRING, text, style=style)
 
 

@@ -145,6 +145,12 @@ def test_services_outside_stacks_get_no_network_and_alias_that_nobody_asked_for(
     assert specs["api"]["ContainerSpec"]["Mounts"][0]["Source"] == "data"
 
 
+def test_environments_outside_stacks_keep_their_order_and_their_empty_variables() -> None:
+    text = "x-swarmctl: {stack: false}\nservices: {a: {image: i, environment: {Z: '1', A: '', B: null}}}"
+    [found] = stack(text, A="x", B="x").objects
+    assert found.spec["TaskTemplate"]["ContainerSpec"]["Env"] == ["Z=1", "A=", "B"]
+
+
 def test_nothing_waits_for_a_file_that_is_no_stack() -> None:
     cluster = "apiVersion: swarmctl/v1\nkind: Cluster\nmetadata: {name: test}\nspec:\n  stacks:\n"
     listed = "    - {path: some.yaml}\n    - {path: web.yaml, dependsOn: [some]}\n"
