@@ -110,9 +110,9 @@ def _apply(outside: Outside, terminal: Terminal, request: _Request) -> ExitCode:
     desired = outside.load(request.source)
     actual, plan = asyncio.run(_planned(outside, request.endpoint, desired))
     show_plan(terminal, plan, Format.TEXT)
-    if request.dry_run or not plan.actions:
+    if request.dry_run or (plan.blocked and not plan.actions):
         return ExitCode.ERROR if plan.blocked else ExitCode.OK
-    if not request.confirmed:
+    if plan.actions and not request.confirmed:
         _confirm(terminal)
     result = asyncio.run(_carry_out(outside, terminal, request, plan, actual))
     return conclude(terminal, result)
@@ -157,11 +157,12 @@ def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
     if result.lost is not None:
         problems.append(result.lost)
     terminal.problems(problems)
-    terminal.say(_summary(result), "red" if problems else "green")
+    if result.actions or result.services:
+        terminal.say(_summary(result, problems), "red" if problems else "green")
     return ExitCode.ERROR if problems else ExitCode.OK
 
 
-def _summary(result: ApplyResult) -> str:
+def _summary(result: ApplyResult, problems: list[Problem]) -> str:
     done = [one.action.type for one in result.actions if one.status is ActionStatus.DONE]
     counts = {kind: done.count(kind) for kind in ActionType}
     added = counts[ActionType.CREATE] + counts[ActionType.REPLACE]
@@ -173,7 +174,7 @@ def _summary(result: ApplyResult) -> str:
         text += f" {converged} of {len(result.services)} services converged."
     if failed or skipped:
         return f"Apply failed: {text} {failed} failed, {skipped} skipped."
-    return f"Apply complete: {text}" if converged == len(result.services) and not result.lost else f"Applied: {text}"
+    return f"Applied in part: {text}" if problems else f"Apply complete: {text}"
 
 
 def _not_converged(one: Assessment, timed_out: bool) -> Problem:
@@ -183,5 +184,5 @@ def _not_converged(one: Assessment, timed_out: bool) -> Problem:
         ErrorCode.NOT_CONVERGED,
         what,
         why=one.message,
-        hint=f"`docker service ps {one.service}` lists its tasks; apply again once the cause is gone.",
+        hint=f"`docker service ps {one.service}` lists its tasks. Remove the cause, then apply again.",
     )

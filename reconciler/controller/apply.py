@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from reconciler.controller.assess import assess
 from reconciler.controller.convergence import await_convergence
 from reconciler.controller.ports import Cluster
 from reconciler.controller.write import Ids, carry_out
@@ -12,7 +13,7 @@ from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
-from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Report
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Report, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ async def apply(
     if not options.wait:
         return ApplyResult(plan, results)
     awaited = services_to_await(plan, actual, results)
+    updated = frozenset(one.action.name for one in results if starts_tasks(one.action))
     try:
-        outcome = await await_convergence(cluster, awaited, options.timeout_s, report)
+        outcome = await await_convergence(cluster, awaited, options.timeout_s, report, updated)
     except SwarmctlError as error:
         return ApplyResult(plan, results, lost=error.problems[0])
     return ApplyResult(plan, results, outcome.assessments, outcome.timed_out)
@@ -83,7 +85,9 @@ class _Run:
         if not (self.options.wait and action.id in self.needed and starts_tasks(action)):
             return ActionStatus.DONE, None
         try:
-            outcome = await await_convergence(self.cluster, (action.name,), self.options.timeout_s, self.report)
+            outcome = await await_convergence(
+                self.cluster, (action.name,), self.options.timeout_s, self.report, frozenset((action.name,))
+            )
         except SwarmctlError as error:
             return ActionStatus.FAILED, error.problems[0]
         if outcome.converged:
@@ -109,7 +113,17 @@ def starts_tasks(action: Action) -> bool:
 
 
 def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProgress, ...]) -> tuple[str, ...]:
-    """Return the names of services whose tasks the plan's finished actions move."""
+    """Return the names of services whose tasks the plan's finished actions move.
+
+    A plan without actions awaits what an earlier apply left unfinished: equal specs alone are no convergence.
+    """
+    if not plan.actions:
+        waiting = (Verdict.PROGRESSING, Verdict.PAUSED)
+        return tuple(
+            service.name
+            for service in actual.services
+            if service.name in plan.services and assess(service, actual).verdict in waiting
+        )
     done = [one.action for one in results if one.status is ActionStatus.DONE]
     names = [action.name for action in done if starts_tasks(action)]
     if any(action.kind is Kind.NODE and action.effect is TaskEffect.MOVE for action in done):

@@ -41,11 +41,18 @@ class _Stability:
     since_s: float
 
 
-async def await_convergence(cluster: Cluster, services: Collection[str], timeout_s: float, report: Report) -> Outcome:
+async def await_convergence(
+    cluster: Cluster,
+    services: Collection[str],
+    timeout_s: float,
+    report: Report,
+    updated: Collection[str] = frozenset(),
+) -> Outcome:
     """Return once every named service has ended: converged and stable, paused, rolled back or missing; or on time-out.
 
     Stable means that the same tasks ran for the service's monitor period: a task that crashes at once is running
-    for a moment, too. A completed update was already watched for that long by the swarm itself.
+    for a moment, too. A completed update was already watched for that long by the swarm itself. Of services that
+    are not in `updated`, a rollback is an old story, and counts as whatever the tasks say.
     """
     loop = asyncio.get_running_loop()
     started_s = loop.time()
@@ -63,13 +70,22 @@ async def await_convergence(cluster: Cluster, services: Collection[str], timeout
             await asyncio.sleep(POLL_S * failures)
             continue
         waited_s = loop.time() - started_s
-        looks = tuple(_look(name, actual, stability, loop.time()) for name in services)
+        looks = tuple(
+            _settled_story(_look(name, actual, stability, loop.time()), updated=name in updated) for name in services
+        )
         report(ServicesProgress(looks, waited_s))
         if all(look.verdict is not Verdict.PROGRESSING for look in looks):
             return Outcome(looks, timed_out=False)
         if waited_s >= timeout_s:
             return Outcome(looks, timed_out=True)
         await asyncio.sleep(POLL_S)
+
+
+def _settled_story(look: Assessment, *, updated: bool) -> Assessment:
+    if updated or look.verdict is not Verdict.ROLLED_BACK:
+        return look
+    good = look.running == look.wanted
+    return replace(look, verdict=Verdict.CONVERGED if good else Verdict.PROGRESSING)
 
 
 def _look(name: str, actual: ActualState, stability: dict[str, _Stability], now_s: float) -> Assessment:

@@ -107,6 +107,8 @@ class Plan:
     actions: tuple[Action, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     notes: tuple[Problem, ...] = ()
+    services: tuple[str, ...] = ()
+    """Every service that the revision asks for, whether an action touches it or not."""
 
     @property
     def is_empty(self) -> bool:

@@ -51,12 +51,14 @@ class Context:
         return {**spec, "Labels": {**(spec.get("Labels") or {}), labels.OWNER: self.desired.cluster}}
 
     def live_tasks(self, service_id: str) -> int:
-        """Return how many tasks of a service run or are about to."""
+        """Return in how many slots (or, for a global service, on how many nodes) a task runs or is about to."""
         wanted_on = (TaskState.RUNNING, TaskState.READY)
-        return sum(
-            1
-            for task in self.actual.tasks_of(service_id)
-            if task.desired_state in wanted_on and task.state <= TaskState.RUNNING
+        return len(
+            {
+                (task.slot, task.node_id if task.slot == 0 else "")
+                for task in self.actual.tasks_of(service_id)
+                if task.desired_state in wanted_on and task.state <= TaskState.RUNNING
+            }
         )
 
 

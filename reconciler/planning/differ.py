@@ -14,6 +14,7 @@ KEYED_LISTS = {
     "Secrets": ("File.Name",),
     "Configs": ("File.Name",),
     "Ulimits": ("Name",),
+    "Ports": ("TargetPort", "Protocol"),
 }
 """Lists whose items have an identity, so that one item more shifts no other: field name to what identifies."""
 
@@ -65,7 +66,8 @@ def _walk_objects(old: JsonObject, new: JsonObject, path: str) -> Iterator[Chang
 def _walk_environment(old: list[str], new: list[str], path: str) -> Iterator[Change]:
     before, after = _variables(old), _variables(new)
     if before == after and old != new:
-        yield Change(path, old, new)  # the same variables in another order, or one twice: tasks see a difference
+        # The same variables in another order, or one twice: tasks see a difference. Values may be secret.
+        yield Change(f"{path} (order)", [one.partition("=")[0] for one in old], [one.partition("=")[0] for one in new])
         return
     for name in sorted(before.keys() | after.keys()):
         if before.get(name, ABSENT) != after.get(name, ABSENT):
@@ -88,14 +90,18 @@ def _walk_keyed(old: list[JsonValue], new: list[JsonValue], path: str, identity:
         yield from _walk_positions(old, new, path)  # two items with one identity: only their places tell them apart
         return
     if before == after and list(before) != list(after):
-        yield Change(path, old, new)
+        yield Change(f"{path} (order)", list(before), list(after))
         return
+    gone, come = [key for key in before if key not in after], [key for key in after if key not in before]
+    if len(gone) == len(come) == 1:  # one item that changed what identifies it
+        yield from _walk(before[gone[0]], after[come[0]], f"{path}[{come[0]}]")
+        before.pop(gone[0]), after.pop(come[0])
     for key in sorted(before.keys() | after.keys()):
         yield from _walk(before.get(key, ABSENT), after.get(key, ABSENT), f"{path}[{key}]")
 
 
 def _by_identity(items: list[JsonValue], identity: tuple[str, ...]) -> dict[str, JsonValue]:
-    return {":".join(str(_at(item, dotted)) for dotted in identity): item for item in items}
+    return {"/".join(str(_at(item, dotted)) for dotted in identity): item for item in items}
 
 
 def _at(item: JsonValue, dotted: str) -> JsonValue:

@@ -52,6 +52,8 @@ def of_update(spec: JsonObject, changes: tuple[Change, ...], running: int) -> Ef
         return Effect(TaskEffect.ROLLING, f"{_scale(scaling)}; {text}" if scaling else text)
     if scaling:
         return Effect(TaskEffect.SCALE, _scale(scaling))
+    if not changes:
+        return Effect(TaskEffect.ROLLING, "the tasks that the update did not reach yet are replaced")
     return Effect(TaskEffect.NONE, TaskEffect.NONE.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
+from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
@@ -36,4 +37,5 @@ def plan(desired: DesiredState, actual: ActualState) -> Plan:
         actions=tuple(draft.actions),
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),
+        services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),
     )

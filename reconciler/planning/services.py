@@ -15,6 +15,9 @@ from reconciler.planning.contents import RealNames, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
 
+PAUSED = ("paused", "rollback_paused")
+"""States in which an update stands still until the service is written again (swarmkit's updater)."""
+
 
 def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None:
     """Add what creates, updates and replaces services; stacks come after those that they depend on."""
@@ -145,12 +148,13 @@ def _update(
     old, new = comparable(context, found.spec), comparable(context, spec)
     canonical.adopt_pinned_image(new, old)
     changes = changes_between(old, new)
-    if not changes:
+    paused = found.dig("UpdateStatus", "State") in PAUSED
+    if not changes and not paused:
         return None
     mode_changes = old["Mode"].keys() != new["Mode"].keys()
     running = context.live_tasks(found.id)
     effect = effects.of_delete(running) if mode_changes else effects.of_update(new, changes, running)
-    reason = "its mode differs, which Swarm can't change in place" if mode_changes else _reason(changes)
+    reason = "its mode differs, which Swarm can't change in place" if mode_changes else _reason(changes, paused=paused)
     return Action(
         id=action_id(Kind.SERVICE, wanted.name),
         type=ActionType.REPLACE if mode_changes else ActionType.UPDATE,
@@ -170,7 +174,9 @@ def _update(
     )
 
 
-def _reason(changes: tuple[Change, ...]) -> str:
+def _reason(changes: tuple[Change, ...], *, paused: bool) -> str:
+    if paused and not changes:
+        return "its update was paused after failures, and goes on"
     return "1 field differs" if len(changes) == 1 else f"{len(changes)} fields differ"
 
 

@@ -25,8 +25,8 @@ from reconciler.planning.differ import changes_between
             Change("Env[B]", "2", "3"),
             Change("Env[C]", ABSENT, None),
         ]),
-        ({"Env": ["A=1", "B=2"]}, {"Env": ["B=2", "A=1"]}, [Change("Env", ["A=1", "B=2"], ["B=2", "A=1"])]),
-        ({"Ports": [{"TargetPort": 80}]}, {"Ports": [{"TargetPort": 81}]}, [Change("Ports[0].TargetPort", 80, 81)]),
+        ({"Env": ["A=1", "B=2"]}, {"Env": ["B=2", "A=1"]}, [Change("Env (order)", ["A", "B"], ["B", "A"])]),
+        ({"Ports": [{"TargetPort": 80}]}, {"Ports": [{"TargetPort": 81}]}, [Change("Ports[81/None].TargetPort", 80, 81)]),
         ({"Args": ["a"]}, {"Args": ["a", "b"]}, [Change("Args", ["a"], ["a", "b"])]),
     ],
 )  # fmt: skip
@@ -38,6 +38,21 @@ def test_a_mount_more_does_not_shift_the_others():
     data, logs = {"Target": "/data", "Source": "d"}, {"Target": "/logs", "Source": "l"}
     found = changes_between({"Mounts": [logs]}, {"Mounts": [data, logs]})
     assert [change.path for change in found] == ["Mounts[/data].Source", "Mounts[/data].Target"]
+
+
+def test_mounts_in_another_order_are_told_as_that():
+    one, two = {"Target": "/a", "Source": "x"}, {"Target": "/b", "Source": "y"}
+    changes = changes_between({"Mounts": [one, two]}, {"Mounts": [two, one]})
+    assert changes == (Change("Mounts (order)", ["/a", "/b"], ["/b", "/a"]),)
+
+
+def test_a_port_more_does_not_shift_the_others():
+    web = {"TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"}
+    extra = {"TargetPort": 81, "PublishedPort": 7000, "Protocol": "tcp"}
+    paths = [change.path for change in changes_between({"Ports": [extra, web]}, {"Ports": [web]})]
+    assert paths == ["Ports[81/tcp].Protocol", "Ports[81/tcp].PublishedPort", "Ports[81/tcp].TargetPort"]
+    moved = changes_between({"Ports": [{**web, "PublishedPort": 9}]}, {"Ports": [web]})
+    assert moved == (Change("Ports[80/tcp].PublishedPort", 9, 8080),)
 
 
 def test_two_mounts_on_one_target_are_told_by_position():

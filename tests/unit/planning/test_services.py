@@ -79,7 +79,7 @@ def with_update_config(spec):
     [
         (with_image, "TaskTemplate.ContainerSpec.Image", TaskEffect.ROLLING),
         (with_variable, "TaskTemplate.ContainerSpec.Env[A]", TaskEffect.ROLLING),
-        (with_port, "EndpointSpec.Ports[0].TargetPort", TaskEffect.ROLLING),
+        (with_port, "EndpointSpec.Ports[80/tcp].TargetPort", TaskEffect.ROLLING),
         (with_constraint, "TaskTemplate.Placement.Constraints", TaskEffect.MOVE),
         (with_five_replicas, "Mode.Replicated.Replicas", TaskEffect.SCALE),
         (with_label, 'Labels["team"]', TaskEffect.NONE),
@@ -188,3 +188,12 @@ def test_a_reference_to_a_deleted_secret_is_a_difference():
     assert "service.web_api" in paths(made)
     live["TaskTemplate"]["ContainerSpec"]["Secrets"][0]["SecretID"] = "new"
     assert planned(state, actual(secret, observed(Kind.SERVICE, live))).is_empty
+
+
+def test_a_paused_update_goes_on_with_the_next_apply():
+    network, service = running_web()
+    service.raw["UpdateStatus"] = {"State": "paused", "Message": "update paused due to failure"}
+    (action,) = planned(web_service(), actual(network, service)).actions
+    assert (action.type, action.changes) == (ActionType.UPDATE, ())
+    assert action.effect is TaskEffect.ROLLING
+    assert "goes on" in action.reason
