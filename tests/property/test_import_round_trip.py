@@ -21,7 +21,7 @@ from reconciler.planning.residual import residuals
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.property.repositories import SCHEMAS, carried_out, loaded, repositories, some
 
-READERS_ENVIRONMENT = {"B": "another", "EMPTY": "filled", "BARE": "filled", "X": "filled", "A": "filled"}
+READERS_ENVIRONMENT = dict.fromkeys(("A", "B", "X", "EMPTY", "BARE", "team", "tier", "a.b"), "the reader's own")
 STACK = "com.docker.stack.namespace"
 
 
