@@ -120,7 +120,7 @@ class DirectoryRevision:
         real = self._real(folder, shown)
         try:
             with os.scandir(real) as entries:
-                names = [entry.name for entry in entries if not entry.is_dir()]
+                names = [entry.name for entry in entries if not _is_folder(entry)]
         except OSError as error:
             if error.errno in _GONE:
                 return ()
@@ -149,6 +149,14 @@ class DirectoryRevision:
         if error.errno == errno.ELOOP:
             return escapes(shown, "Its symlinks go round in a circle.")
         return unreadable(shown, error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether it is a folder; a symlink that leads in a circle or through a closed folder is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # so that it is listed, and reading it tells what is wrong with that one file
 
 
 def path_below(root: str, path: str) -> str:

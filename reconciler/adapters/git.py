@@ -95,8 +95,8 @@ class GitRevision:
         """Return whether something that is no folder lies at `path`, be it a symlink to nowhere."""
         try:
             return self._entry(path, path).mode != _FOLDER
-        except SwarmctlError as error:
-            return error.code is ErrorCode.PATH_ESCAPES and self._is_link(path)
+        except SwarmctlError:
+            return self._is_link(path)
 
     def read(self, path: str) -> bytes:
         """Return a file's content; a large one is refused by the size that the object store tells."""

@@ -113,6 +113,13 @@ def test_a_loop_of_symlinks_is_refused(repository: Path) -> None:
     assert code_of(DirectoryRevision.open(str(repository)), "a") is ErrorCode.PATH_ESCAPES
 
 
+def test_a_loop_of_symlinks_hides_none_of_the_files_beside_it(repository: Path) -> None:
+    (repository / "stacks" / "loop.yaml").symlink_to("loop.yaml")
+    (repository / "stacks" / "nowhere.yaml").symlink_to("missing.yaml")
+    files = DirectoryRevision.open(str(repository)).files_under("stacks")
+    assert files == ("stacks/loop.yaml", "stacks/nowhere.yaml", "stacks/web.yaml")
+
+
 def test_a_symlink_inside_is_followed(repository: Path) -> None:
     (repository / "link.yaml").symlink_to("stacks/web.yaml")
     assert DirectoryRevision.open(str(repository)).read("link.yaml") == b"services: {}\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.directory import DirectoryRevision
 from reconciler.adapters.git import GitRevision
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
@@ -88,6 +89,16 @@ def test_the_work_tree_and_index_play_no_part(repository: Path) -> None:
     assert (revision.folder, revision.files_under("stacks")) == ("stacks", ("stacks/web.yaml",))
     assert not revision.exists("new.yaml")
     assert git(repository, "status", "--porcelain") == before
+
+
+def test_symlinks_in_a_circle_or_to_nowhere_are_listed_as_in_the_folder(repository: Path) -> None:
+    (repository / "stacks" / "loop.yaml").symlink_to("loop.yaml")
+    (repository / "stacks" / "nowhere.yaml").symlink_to("missing.yaml")
+    (repository / "stacks" / "folder.yaml").symlink_to(".")
+    commit_all(repository)
+    files = GitRevision.open(str(repository), "main").files_under("stacks")
+    assert files == DirectoryRevision.open(str(repository)).files_under("stacks")
+    assert files == ("stacks/loop.yaml", "stacks/nowhere.yaml", "stacks/web.yaml")
 
 
 def test_a_file_may_be_named(repository: Path) -> None:
