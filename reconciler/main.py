@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+# Until a command runs there is nothing to put back: a Ctrl-C during the half second of imports just ends the process,
+# as it ends any other program, instead of showing where in the imports it struck.
+_interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import gc
 import sys
 from collections.abc import Sequence
@@ -26,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Terminal().problems(error.problems)
         return ExitCode.ERROR
     terminal = Terminal(chosen.color)
-    return app.run(app.build(Wiring(chosen), terminal), terminal, arguments)
+    application = app.build(Wiring(chosen), terminal)
+    signal.signal(signal.SIGINT, _interrupt_handler)
+    return app.run(application, terminal, arguments)
 
 
 if __name__ == "__main__":

@@ -107,13 +107,15 @@ class Wiring:
             search_path=self.settings.environment.get("PATH") or DEFAULT_SEARCH_PATH,
             endpoint=options.host,
         )
-        async with await start_embedded_swarm(settings) as swarm, serve(swarm.cluster, options.host):
-            endings = [loop.create_task(told_to_end.wait()), loop.create_task(swarm.wait_failed())]
-            ended, waiting = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-            for task in ended:
-                task.result()
+        async with await start_embedded_swarm(settings) as swarm:
+            with embedded_process.recorded(options.data_dir):
+                async with serve(swarm.cluster, options.host):
+                    endings = [loop.create_task(told_to_end.wait()), loop.create_task(swarm.wait_failed())]
+                    ended, waiting = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        for task in ended:
+            task.result()
 
     def start_embedded(self, options: EmbeddedOptions) -> int:
         """Start an embedded swarm in the background and return its process id once it answers."""

@@ -183,6 +183,15 @@ def drift(demo: Demo) -> None:
     demo.run("swarmctl diff --backend embedded --revision main")
 
 
+def clean_up(demo: Demo, data_dir: Path) -> None:
+    """End the swarm, also when the demo was interrupted: a second Ctrl-C must not leave its processes behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    if (data_dir / "swarm.pid").exists():
+        heading("Clean up")
+        subprocess.run(["swarmctl", "down"], env=demo.environment, check=False, start_new_session=True)
+
+
 def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="swarmctl-demo-") as folder:
@@ -193,9 +202,7 @@ def main() -> None:
             kill_a_task(demo)
             drift(demo)
         finally:
-            if (Path(folder) / "swarm").exists():
-                heading("Clean up")
-                subprocess.run(["swarmctl", "down"], env=demo.environment, check=False)
+            clean_up(demo, Path(folder) / "swarm")
     heading(f"Done in {time.monotonic() - started:.0f} seconds")
 
 

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -19,6 +21,7 @@ STOP_WAIT_S = 30.0
 
 POLL_S = 0.02
 LOG_LINES_SHOWN = 3
+PID_FILE = "swarm.pid"
 SOCKET_PATH_BYTES_MAX = 107
 """What Linux takes for the path of a unix socket (sun_path, less the final zero)."""
 
@@ -53,7 +56,7 @@ def start(data_dir: str, arguments: list[str]) -> int:
             why=f"{error.strerror}.",
             hint="Choose another with --data-dir or SWARMCTL_DATA_DIR.",
         ) from error
-    with log:
+    with log, _ended_unless_answering() as started:
         process = subprocess.Popen(
             # -P: a folder named reconciler in the working directory is none of ours
             [sys.executable, "-P", "-m", "reconciler.main", *arguments],
@@ -62,9 +65,37 @@ def start(data_dir: str, arguments: list[str]) -> int:
             stderr=log,
             start_new_session=True,
         )
-    _await_answer(process, path, folder)
-    (folder / "swarm.pid").write_text(f"{process.pid}\n")
+        started.append(process)
+        _await_answer(process, path, folder)
     return process.pid
+
+
+@contextmanager
+def _ended_unless_answering() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """End the started process when the start is given up, by a Ctrl-C for example: nobody would know of it."""
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        yield started
+    except BaseException:
+        for process in started:
+            process.terminate()
+            try:
+                process.wait(STOP_WAIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        raise
+
+
+@contextmanager
+def recorded(data_dir: str) -> Iterator[None]:
+    """Tell `stop` by a file which process serves the folder, for as long as it does."""
+    record = Path(data_dir) / PID_FILE
+    record.write_text(f"{os.getpid()}\n")
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
 
 
 def _check_path(path: str) -> None:
@@ -83,9 +114,6 @@ def _await_answer(process: subprocess.Popen[bytes], path: str, folder: Path) -> 
     while not answers(path):
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline:
-            if not ended:
-                process.kill()
-                process.wait()
             raise SwarmctlError(
                 ErrorCode.EMBEDDED_FAILED,
                 "The embedded swarm did not start.",
@@ -132,13 +160,13 @@ def stop(data_dir: str) -> int:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
         time.sleep(POLL_S)
-    (folder / "swarm.pid").unlink(missing_ok=True)
+    (folder / PID_FILE).unlink(missing_ok=True)
     return pid
 
 
 def _running_pid(folder: Path) -> int | None:
     try:
-        pid = int((folder / "swarm.pid").read_text())
+        pid = int((folder / PID_FILE).read_text())
     except (OSError, ValueError):
         return None
     return pid if _is_ours(pid) else None
@@ -151,4 +179,4 @@ def _is_ours(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return state != "Z" and b"reconciler.main" in command and b"up" in command
+    return state != "Z" and b"up" in command
