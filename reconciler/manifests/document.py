@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
 from reconciler.manifests.yaml_scalars import STANDARD_TAG, Scalar, UnreadableScalar, plain_scalar, tagged_scalar
 from reconciler.manifests.yaml_tree import Node, NodeKind, YamlProblem, parse
 from reconciler.manifests.yaml_values import MARKED_DEPTH, plain_values
-from reconciler.model.errors import ErrorCode, Place, Problem
+from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.json import JsonValue
 from reconciler.model.revision import FILE_BYTES_MAX
 
@@ -23,11 +23,13 @@ class Document:
     """The first document of a YAML file. `file` is how messages name it; `value` is JSON-shaped, keys are texts.
 
     Values reached by aliases are shared: read them, never change them. The tree that knows the places is built
-    when a place is first asked for that `_marks`, (line, column) of the outermost keys, does not have.
+    when a place is first asked for that `_marks`, (line, column) of the outermost keys, does not have. `next_place`
+    is where a further document starts, which nobody reads.
     """
 
     file: str
     value: JsonValue = None
+    next_place: Place | None = None
     _text: str = field(default="", repr=False)
     _root: Node | None = None
     _entries: dict[int, _Entries] = field(default_factory=dict)
@@ -99,7 +101,7 @@ class Document:
     def _build_tree(self) -> None:
         if not self._is_read:
             self._is_read = True
-            self._root = parse(self._text)
+            self._root = parse(self._text).root
             if self._root is not None:
                 _Reader(self, ProblemList()).value(self._root, ())
 
@@ -125,17 +127,34 @@ def read_document(content: bytes, file: str, problems: ProblemList) -> Document 
         return None
     plain = plain_values(text)
     if plain is not None:
-        return Document(file, plain.value, text, _marks=plain.key_marks)
+        return Document(file, plain.value, _next_place(file, plain.next_mark), text, _marks=plain.key_marks)
     try:
-        root = parse(text)
+        tree = parse(text)
     except YamlProblem as error:
         place = Place(file, min(error.line, _line_count(text)), error.column)
         problems.add(Problem(error.code, error.what, error.why, _yaml_hint(error.code), place))
         return None
-    document = Document(file, _text=text, _root=root, _is_read=True)
-    if root is not None:
-        document.value = _Reader(document, problems).value(root, ())
+    next_place = _next_place(file, tree.next_mark)
+    if next_place is not None:  # broken YAML may be told of after the last line
+        next_place = replace(next_place, line=min(next_place.line, _line_count(text)))
+    document = Document(file, None, next_place, text, tree.root, _is_read=True)
+    if tree.root is not None:
+        document.value = _Reader(document, problems).value(tree.root, ())
     return document
+
+
+def _next_place(file: str, mark: tuple[int, int] | None) -> Place | None:
+    return None if mark is None else Place(file, *mark)
+
+
+def further_document(document: Document, severity: Severity) -> Problem | None:
+    """Return what to tell of a file with more than one document, or None: only the first one is read."""
+    if document.next_place is None:
+        return None
+    what = f"{document.file} holds more than one YAML document."
+    why = "Only the first is read: what starts here has no effect."
+    hint = "Remove the line `---` or `...` between them to join them, or move the rest into a file of its own."
+    return Problem(ErrorCode.INVALID_VALUE, what, why, hint, document.next_place, severity)
 
 
 def _line_count(text: str) -> int:

@@ -8,12 +8,12 @@ from typing import Final
 from reconciler.manifests.cluster import ClusterManifest, cluster_manifest
 from reconciler.manifests.compilation import Compilation, StackCompiler
 from reconciler.manifests.compose.stack_file import StackObjects, StackPath, stack_objects
-from reconciler.manifests.document import read_document
+from reconciler.manifests.document import further_document, read_document
 from reconciler.manifests.inputs import LoadInputs, Schemas
 from reconciler.manifests.problems import ProblemList
 from reconciler.manifests.stack_graph import check_objects, check_stacks, check_standalone, name_problem
 from reconciler.model.desired import DesiredState, Stack
-from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
+from reconciler.model.errors import ErrorCode, Place, Problem, Severity, SwarmctlError
 from reconciler.model.revision import Revision
 
 __all__ = ["CLUSTER_FILES", "LoadInputs", "Schemas", "load", "load_again", "load_stack_file"]
@@ -126,6 +126,8 @@ def _manifest(revision: Revision, path: str, inputs: LoadInputs, problems: Probl
     document = read_document(content, file, problems)
     if document is None:
         return ClusterManifest()
+    if (further := further_document(document, Severity.ERROR)) is not None:
+        problems.add(further)
     if document.value is None:
         hint = "Start with `apiVersion: swarmctl/v1` and `kind: Cluster`."
         problems.add(

@@ -7,7 +7,7 @@ come one at a time; the stack here is a list, and its limits have names.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ DEPTH_MAX: Final = 100
 """How deep collections may nest, aliases followed. Stack files reach 10."""
 NODES_MAX: Final = 200_000
 """How many nodes a document may have, each alias counted as all that it stands for (the "billion laughs")."""
+EMPTY_DOCUMENTS_MAX: Final = 100
+"""Empty documents that are passed over in search of one that is not; that many are a mistake themselves."""
 
 _Loader: Final = getattr(yaml, "CLoader", yaml.Loader)
 
@@ -137,13 +139,22 @@ def _too_deep(node: Node) -> YamlProblem:
     return YamlProblem(ErrorCode.YAML_TOO_COMPLEX, "The file nests too deeply.", why, node.line, node.column)
 
 
-def parse(text: str) -> Node | None:
-    """Return the tree of the first document of `text`, or None when there is no document.
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The first document of a text. `root` is None when there is none; `next_mark` is that of `next_document`."""
+
+    root: Node | None
+    next_mark: tuple[int, int] | None
+
+
+def parse(text: str) -> Tree:
+    """Return the tree of the first document of `text`.
 
     Later documents are not read, as with docker. Raises YamlProblem: yaml-syntax, yaml-too-complex.
     """
     builder = _Builder()
-    for event in _events(text):
+    events = _events(text)
+    for event in events:
         if isinstance(event, yaml.DocumentEndEvent):
             break
         if isinstance(event, yaml.ScalarEvent):
@@ -156,7 +167,27 @@ def parse(text: str) -> Node | None:
             builder.collection(NodeKind.MAPPING, event)
         elif isinstance(event, yaml.CollectionEndEvent):
             builder.end()
-    return builder.root
+    try:
+        return Tree(builder.root, next_document(lambda: next(events, None)))
+    except YamlProblem as error:
+        return Tree(builder.root, (error.line, error.column))
+
+
+def next_document(next_event: Callable[[], Any]) -> tuple[int, int] | None:
+    """Return where the next document that is not empty starts, (line, column) from 1, or None.
+
+    `next_event` gives the events after the end of a document. It may raise the parser's errors: what comes after
+    the first document need not be YAML.
+    """
+    for _ in range(EMPTY_DOCUMENTS_MAX):
+        start = next_event()
+        if not isinstance(start, yaml.DocumentStartEvent):
+            return None
+        content = next_event()
+        if not isinstance(content, yaml.ScalarEvent) or content.value or content.style:
+            break
+        next_event()
+    return start.start_mark.line + 1, start.start_mark.column + 1
 
 
 def _events(text: str) -> Iterator[Any]:

@@ -23,7 +23,7 @@ from yaml.events import (
 )
 
 from reconciler.manifests.yaml_scalars import NAMED, plain_scalar
-from reconciler.manifests.yaml_tree import DEPTH_MAX, NODES_MAX
+from reconciler.manifests.yaml_tree import DEPTH_MAX, NODES_MAX, next_document
 from reconciler.model.json import JsonValue
 
 MARKED_DEPTH: Final = 2
@@ -39,11 +39,13 @@ _CParser: Final[Any] = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libya
 class PlainValues:
     """The first document of a text. `key_marks` has (line, column), counted from 1, of keys up to MARKED_DEPTH.
 
-    The root collection's own is under (); a document that is a single scalar has none.
+    The root collection's own is under (); a document that is a single scalar has none. `next_mark` is that of
+    `next_document`.
     """
 
     value: JsonValue
     key_marks: dict[tuple[str, ...], _Mark]
+    next_mark: _Mark | None
 
 
 class _Unusual(Exception):
@@ -134,6 +136,6 @@ def _read(next_event: Any) -> PlainValues:  # noqa: C901, PLR0912 - the hot loop
         elif container is None:
             if nodes > NODES_MAX or type(next_event()) is not DocumentEndEvent:
                 raise _Unusual
-            return PlainValues(value, marks)
+            return PlainValues(value, marks, next_document(next_event))
         else:
             container.append(value)

@@ -20,12 +20,12 @@ from reconciler.manifests.compose.merge import merged_layers
 from reconciler.manifests.compose.mounts import is_external, object_name
 from reconciler.manifests.compose.services import service_body
 from reconciler.manifests.compose.source import EXTENSION, SECTIONS, StackSource, Warned, sound_sections
-from reconciler.manifests.document import Document, read_document
+from reconciler.manifests.document import Document, further_document, read_document
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.desired import DesiredObject, ExternalReference
-from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
+from reconciler.model.errors import ErrorCode, Place, Problem, Severity, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind
 from reconciler.model.revision import Revision
@@ -94,6 +94,8 @@ def _file_source(context: _Context, path: str) -> StackSource | None:
     document = read_document(content, file, problems)
     if document is None:
         return None
+    if (further := further_document(document, Severity.WARNING)) is not None:
+        problems.add(further)
     if not isinstance(document.value, dict):
         what = f"{file} must be a mapping with `services:`."
         why = "The file is empty." if document.value is None else "Here it is a list or a single value."

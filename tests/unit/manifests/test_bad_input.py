@@ -105,6 +105,35 @@ def test_swarm_yaml_must_be_a_mapping(text: str) -> None:
     assert problem.code in (ErrorCode.WRONG_TYPE, ErrorCode.YAML_SYNTAX)
 
 
+FURTHER = [("---\nb: 1\n", 1), ("...\nb: 1\n", 2), ("---\n---\n[oops\n", 2), ("--- &x {a: *x}\n", 1)]
+
+
+@pytest.mark.parametrize("first", ["{}", "{x-a: &a 1, x-b: *a}"])
+@pytest.mark.parametrize(("rest", "line"), FURTHER)
+def test_a_second_document_in_swarm_yaml_is_an_error_where_it_starts(first: str, rest: str, line: int) -> None:
+    text = CLUSTER + f"spec: {first}\n"
+    [problem] = problems({"swarm.yaml": text + rest})
+    assert problem.code is ErrorCode.INVALID_VALUE
+    assert problem.place is not None
+    assert problem.place.line == text.count("\n") + line
+
+
+@pytest.mark.parametrize("first", ["image: i", "image: &i i, hostname: *i"])
+@pytest.mark.parametrize(("rest", "line"), FURTHER)
+def test_a_second_document_in_a_stack_file_is_a_warning_of_ours(first: str, rest: str, line: int) -> None:
+    state = stack(f"services: {{a: {{{first}}}}}\n" + rest)
+    [warning] = state.warnings
+    assert warning.severity is Severity.WARNING
+    assert warning.docker == ""
+    assert warning.place is not None
+    assert warning.place.line == 1 + line
+
+
+@pytest.mark.parametrize("rest", ["---\n", "...\n", "---\n---\n", "--- # nothing\n"])
+def test_an_empty_further_document_is_not_worth_a_word(rest: str) -> None:
+    assert not stack("---\nservices: {a: {image: i}}\n" + rest).warnings
+
+
 def test_a_duplicate_key_names_both_lines() -> None:
     problem = the_problem("services:\n  a: {image: i}\n  b: {image: i}\n  a: {image: j}\n")
     assert problem.code is ErrorCode.YAML_DUPLICATE_KEY

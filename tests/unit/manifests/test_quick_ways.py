@@ -45,7 +45,7 @@ secrets:
 
 
 def the_slow_way(text: str) -> Document:
-    document = Document("f.yaml", None, text, parse(text), _is_read=True)
+    document = Document("f.yaml", None, None, text, parse(text).root, _is_read=True)
     assert document._root is not None
     problems = ProblemList()
     document.value = _Reader(document, problems).value(document._root, ())
