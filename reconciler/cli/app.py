@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,6 +50,11 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     Wrong usage ends with 1, not with the 2 that is usual for it: `diff` says "there are changes" with 2.
     """
     try:
+        Path.cwd()
+    except OSError as error:
+        terminal.problems([_no_folder(error)])
+        return ExitCode.ERROR
+    try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except SwarmctlError as error:
         terminal.problems(error.problems)
@@ -70,6 +76,15 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     if code == ExitCode.INTERRUPTED:  # Typer turns a Ctrl-C into this code by itself
         terminal.problems([_interrupted()])
     return int(code or ExitCode.OK)
+
+
+def _no_folder(error: OSError) -> Problem:
+    return Problem(
+        ErrorCode.PATH_NOT_FOUND,
+        "The working directory does not exist any more.",
+        why=f"{error.strerror}.",
+        hint="Change to another one, `cd` for example, and run the command again.",
+    )
 
 
 def _usage(error: TyperException) -> Problem:

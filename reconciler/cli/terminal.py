@@ -24,13 +24,18 @@ VERDICT_STYLES = {
 }
 
 
+PIPED_WIDTH = 400
+"""Columns of a table that goes into a file or a pipe: whoever reads it there can wrap it, and can't unwrap it."""
+
+
 class Terminal:
     """Both output streams, with colour where wanted. `color` None asks each stream whether it is a terminal."""
 
     def __init__(self, color: bool | None = None) -> None:
         forced = {"force_terminal": True} if color else {}
         no_color = True if color is False else None
-        self.out = Console(highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
+        width = None if sys.stdout.isatty() else PIPED_WIDTH
+        self.out = Console(width=width, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
         self.err = Console(stderr=True, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
 
     @property

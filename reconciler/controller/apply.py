@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reconciler.controller.assess import assess
 from reconciler.controller.convergence import await_convergence
 from reconciler.controller.ports import Cluster
+from reconciler.controller.roles import await_role, changes_role
 from reconciler.controller.write import Ids, carry_out
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -81,7 +82,10 @@ class _Run:
         return self._end(action, *await self._settled(action))
 
     async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
-        """Wait for a service's tasks where another action depends on them; nobody else has to."""
+        """Wait for a node's new role; and for a service's tasks where another action depends on them."""
+        if self.options.wait and changes_role(action):
+            problem = await await_role(self.cluster, action, self.options.timeout_s)
+            return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
         if not (self.options.wait and action.id in self.needed and starts_tasks(action)):
             return ActionStatus.DONE, None
         try:

@@ -6,13 +6,16 @@ from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import Action, ActionType, TaskEffect
+from reconciler.model.plan import Action, ActionType, Blocked, TaskEffect
 from reconciler.planning import effects
 from reconciler.planning.contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
 
 PRUNED_KINDS = (Kind.SERVICE, Kind.CONFIG, Kind.SECRET, Kind.NETWORK)
 """In the order of removal: users before what they use."""
+
+LISTED_MAX = 8
+"""Objects that a message names."""
 
 
 def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
@@ -28,8 +31,7 @@ def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     if undeclared and not context.desired.policy.prune:
         draft.notes.append(_not_pruned(undeclared))
     elif undeclared and (problem := _too_many(context, undeclared, owned)):
-        for found in undeclared:
-            draft.block(found.kind, found.name, problem)
+        draft.blocked.append(Blocked("prune", problem))
     else:
         removed.extend(undeclared)
     # What a service uses may go only once its last user was moved off it.
@@ -85,25 +87,25 @@ def _too_many(context: Context, undeclared: list[ObservedObject], owned: list[Ob
     emptied = not context.desired.objects
     if not emptied and percent <= limit:
         return None
-    why = (
-        "The revision declares no object at all."
-        if emptied
-        else f"That is {percent:.0f} %, and the limit is {limit} %."
-    )
-    return Problem(
-        ErrorCode.PLAN_BLOCKED,
-        f"{len(undeclared)} of {len(owned)} owned objects would be removed.",
-        why=why,
-        hint="If that is meant, raise spec.policy.maxDeletePercent in swarm.yaml for this one change.",
-    )
+    if emptied:
+        why = "The revision declares no object at all, which looks like a mistake."
+        hint = "Take it back; or, if that is meant, remove the stacks with `docker stack rm`."
+    else:
+        why = f"That is {percent:.0f} %, and spec.policy.maxDeletePercent is {limit}."
+        hint = "If that is meant, raise spec.policy.maxDeletePercent in swarm.yaml for this one change."
+    what = f"{len(undeclared)} of {len(owned)} owned objects would be removed, and stay: {_listed(undeclared)}."
+    return Problem(ErrorCode.PLAN_BLOCKED, what, why=why, hint=hint)
+
+
+def _listed(objects: list[ObservedObject]) -> str:
+    shown = ", ".join(f"{found.kind} {found.name}" for found in objects[:LISTED_MAX])
+    return f"{shown} and {len(objects) - LISTED_MAX} more" if len(objects) > LISTED_MAX else shown
 
 
 def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
-    shown = ", ".join(f"{found.kind} {found.name}" for found in undeclared[:5])
-    more = f" and {len(undeclared) - 5} more" if len(undeclared) > 5 else ""
     return Problem(
         ErrorCode.PLAN_BLOCKED,
-        f"No longer declared, and kept: {shown}{more}.",
+        f"No longer declared, and kept: {_listed(undeclared)}.",
         why="spec.policy.prune is false.",
         hint="Set spec.policy.prune to true to remove what this repository created and no longer declares.",
         severity=Severity.WARNING,

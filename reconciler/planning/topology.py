@@ -58,9 +58,22 @@ def plan_nodes(context: Context, draft: Draft) -> None:
     """Add what changes nodes: promotions first, then demotions as far as quorum allows, one after the other."""
     matched = [(wanted, found) for wanted in context.desired.nodes for found in _match(context, draft, wanted)]
     actions = [action for wanted, found in matched if (action := _update(context, wanted, found))]
-    others = [action for action in actions if not _demotes(action)]
+    others = _one_by_one([action for action in actions if not _demotes(action)])
     draft.actions.extend(others)
     draft.actions.extend(_safe_demotions(context, draft, [action for action in actions if _demotes(action)], others))
+
+
+def _one_by_one(actions: list[Action]) -> list[Action]:
+    """Return the actions with each promotion after the one before: Swarm takes one manager at a time."""
+    ordered: list[Action] = []
+    promoted: tuple[str, ...] = ()
+    for action in actions:
+        if (action.spec or {}).get("Role") != _old_role(action):
+            ordered.append(replace(action, after=promoted))
+            promoted = (action.id,)
+        else:
+            ordered.append(action)
+    return ordered
 
 
 def _match(context: Context, draft: Draft, wanted: DesiredNode) -> Iterator[ObservedObject]:

@@ -59,7 +59,8 @@ def test_an_empty_repository_deletes_nothing_whatever_the_limit():
 def test_more_than_the_limit_is_blocked_whole():
     made = planned(desired(some_service(), policy=Policy(prune=True)), actual(*running_web()))
     assert made.count(ActionType.DELETE) == 0
-    assert len(made.blocked) == 2
+    assert [blocked.id for blocked in made.blocked] == ["prune"]
+    assert "service web_api, network web_default" in made.blocked[0].problem.what
     assert "100 %" in made.blocked[0].problem.why
 
 

@@ -78,6 +78,13 @@ def test_demotions_come_one_by_one_after_promotions():
     assert [blocked.id for blocked in made.blocked] == ["node.m2"], "w1 may fail to join"
 
 
+def test_promotions_come_one_by_one():
+    nodes = (a_node("m1", role="manager"), a_node("w1"), a_node("w2"))
+    asked = (wanted_node("w1", role="manager"), wanted_node("w2", role="manager"))
+    first, second = planned(desired(nodes=asked), actual(*nodes)).actions
+    assert (first.after, second.after) == ((), (first.id,))
+
+
 def test_a_swap_of_the_only_manager_promotes_first_and_demotes_in_a_later_plan():
     asked = (wanted_node("m1", role="worker"), wanted_node("w1", role="manager"))
     first = planned(desired(nodes=asked), actual(a_node("m1", role="manager"), a_node("w1")))
