@@ -65,6 +65,8 @@ class DirectoryRevision:
             raise unreadable(shown, error) from error
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise no_file(shown, _kind(mode))
+        if stat.S_ISDIR(mode) and not os.access(real, os.X_OK):
+            raise unreadable(f"The folder `{shown}`", PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         start = real if stat.S_ISDIR(mode) else os.path.dirname(real)
         root = work_tree_top(start) or os.path.commonpath(
             [start, *(os.path.dirname(_real_path(one)) for one in beside)]
@@ -192,6 +194,6 @@ def _kind(mode: int) -> str:
 
 
 def _no_path(shown: str) -> SwarmctlError:
-    what = f"{shown} does not exist." if shown else "The path is empty."
+    what = f"`{shown}` does not exist." if shown else "The path is empty."
     hint = "Name a folder with a swarm.yaml, or one stack file."
     return SwarmctlError(ErrorCode.PATH_NOT_FOUND, what, why="There is no such file or folder.", hint=hint)

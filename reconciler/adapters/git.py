@@ -81,7 +81,7 @@ class GitRevision:
                 raise
             why = f"The commit {commit.hexsha[:12]} has no such file or folder."
             hint = "Name a folder or stack file that the commit has."
-            raise SwarmctlError(ErrorCode.PATH_NOT_FOUND, f"{shown} does not exist.", why=why, hint=hint) from error
+            raise SwarmctlError(ErrorCode.PATH_NOT_FOUND, f"`{shown}` does not exist.", why=why, hint=hint) from error
         is_folder = entry.mode == _FOLDER
         folder = parts if is_folder else posixpath.dirname(parts)
         named = None if is_folder else parts
@@ -215,7 +215,7 @@ def _repository_around(path: str, shown: str) -> tuple[str, str]:
 def _no_repository(shown: str) -> SwarmctlError:
     return SwarmctlError(
         ErrorCode.NOT_A_GIT_REPOSITORY,
-        f"{shown} is not in a Git repository.",
+        f"The path `{shown}` is not in a Git repository.",
         why="Neither it nor a folder above it is one that can be read.",
         hint="Name a folder of a repository, or leave --revision out to take the files as they lie there.",
     )
@@ -256,7 +256,7 @@ def _repository(root: str, shown: str) -> Any:
     if (hashes, references) != ("sha1", "files"):
         why = f"It uses the object format {hashes[:20]} and the reference format {references[:20]}."
         hint = "Use a repository of Git's default formats (sha1, files)."
-        raise SwarmctlError(ErrorCode.GIT_FAILED, f"The repository of {shown} cannot be read.", why=why, hint=hint)
+        raise SwarmctlError(ErrorCode.GIT_FAILED, f"The repository of `{shown}` cannot be read.", why=why, hint=hint)
     return repository
 
 
@@ -294,6 +294,6 @@ def _missing_why(repository: Any) -> str:
 def _no_revision(repository: Any, revision: str, shown: str, why: str) -> SwarmctlError:
     names = [reference.name for reference in repository.references]
     text = "".join(char if char.isprintable() else "?" for char in revision[:80])
-    what = f"The revision {text!r} does not exist in {shown}."
+    what = f"The revision {text!r} does not exist in the repository of `{shown}`."
     hint = did_you_mean(text, names, noun="branches and tags") or "Commit something, or fetch the branch."
     return SwarmctlError(ErrorCode.REVISION_NOT_FOUND, what, why=why, hint=hint)

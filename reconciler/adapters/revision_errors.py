@@ -15,7 +15,7 @@ def shown_path(path: str, folder: str) -> str:
 
 
 def not_found(shown: str, label: str) -> SwarmctlError:
-    why = f"{label} has no such file."
+    why = f"There is no such file in `{label}`."
     return SwarmctlError(
         ErrorCode.FILE_NOT_FOUND, f"{shown} does not exist.", why=why, hint="Check the path's spelling."
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
+from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
 from reconciler.manifests.yaml_scalars import STANDARD_TAG, Scalar, UnreadableScalar, plain_scalar, tagged_scalar
 from reconciler.manifests.yaml_tree import Node, NodeKind, YamlProblem, parse
 from reconciler.manifests.yaml_values import MARKED_DEPTH, plain_values
@@ -66,6 +66,14 @@ class Document:
         node = self._walk(path)[1]
         inner = node.resolved() if node else None
         return inner.text if inner is not None and inner.kind is NodeKind.SCALAR else None
+
+    def tag(self, path: KeyPath) -> str:
+        """Return the tag that makes a text of the scalar at `path`, as YAML writes it; "" where none does."""
+        node = self._walk(path)[1]
+        inner = node.resolved() if node else None
+        if inner is None or inner.kind is not NodeKind.SCALAR or inner.tag in ("", "!"):
+            return ""
+        return shown(inner.tag.replace(STANDARD_TAG, "!!"))[1:-1]
 
     def may_hold(self, text: str) -> bool:
         """Return whether `text` may be in some value: for a character that needs no escape sequence."""
@@ -262,7 +270,7 @@ class _Reader:
     def _duplicate(self, first: Node, second: Node, name: str, path: KeyPath) -> None:
         what = f"The key `{name[:60]}` is written twice: on line {first.line} and on line {second.line}."
         hint = "Keep one of them." if name != "<<" else "Merge several mappings by one list: `<<: [*a, *b]`."
-        why = "Docker refuses such a file, since only one of the values could count."
+        why = "Only one of the values could count."
         self._problem(ErrorCode.YAML_DUPLICATE_KEY, what, why, hint, (second, (*path, name)))
 
     def _problem(self, code: ErrorCode, what: str, why: str, hint: str, spot: tuple[Node, KeyPath]) -> None:

@@ -94,12 +94,14 @@ def load_stack_file(
 
 
 def _cluster_file(revision: Revision) -> str:
+    # A path such as `.` would look like the end of the sentence.
+    folder = f"the folder `{revision.label}`"
     candidates = [posixpath.join(revision.folder, name) for name in CLUSTER_FILES]
     found = [path for path in candidates if revision.exists(path)]
     if len(found) == 1:
         return found[0]
     if found:
-        what = f"{revision.label} has both {CLUSTER_FILES[0]} and {CLUSTER_FILES[1]}."
+        what = f"There are both {CLUSTER_FILES[0]} and {CLUSTER_FILES[1]} in {folder}."
         raise SwarmctlError(
             ErrorCode.DUPLICATE_OBJECT,
             what,
@@ -109,7 +111,7 @@ def _cluster_file(revision: Revision) -> str:
         )
     raise SwarmctlError(
         ErrorCode.FILE_NOT_FOUND,
-        f"There is no {CLUSTER_FILES[0]} in {revision.label}.",
+        f"There is no {CLUSTER_FILES[0]} in {folder}.",
         why="A cluster's folder is recognised by that file.",
         hint="Name the folder that has it, or one stack file.",
         place=Place(revision.display(candidates[0])),

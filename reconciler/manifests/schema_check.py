@@ -21,6 +21,7 @@ from jsonschema.validators import extend
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
 from reconciler.manifests.requests import DEPRECATED, UNSUPPORTED
+from reconciler.manifests.value_hints import example_hint, type_hint
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, JsonValue
 
@@ -179,7 +180,8 @@ class SchemaCheck:
             place, why = document.key_place(path), "Docker ignores it."
             return Problem(ErrorCode.UNKNOWN_KEY, what, why, did_you_mean(key, known), place, Severity.WARNING)
         hint = self.key_hints.get(key) or did_you_mean(key, known)
-        return Problem(ErrorCode.UNKNOWN_KEY, what, "", hint, document.key_place(path))
+        why = "The format has no such key here."
+        return Problem(ErrorCode.UNKNOWN_KEY, what, why, hint, document.key_place(path))
 
 
 def _only_warns(error: ValidationError) -> bool:
@@ -209,10 +211,13 @@ def _value_problem(document: Document, error: ValidationError, path: KeyPath) ->
     keyword = str(error.validator)
     schema = error.schema if isinstance(error.schema, dict) else {}
     expected = schema.get("x-expected")
-    here = _written(document, path, error.instance)
+    tag = document.tag(path) if keyword == "type" and isinstance(error.instance, str) else ""
+    here = _written(document, path, error.instance) + (f", which the tag `{tag}` makes of it" if tag else "")
     if keyword == "type":
         wanted = expected or _type_names(error.validator_value)
-        hint = _type_hint(document, error, path, schema)
+        written = document.source(path) or shown(error.instance)
+        wrong: Any = error.validator_value
+        hint = f"Remove the tag `{tag}`." if tag else type_hint(wrong, schema, error.instance, written)
         return Problem(ErrorCode.WRONG_TYPE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
     if keyword == "uniqueItems":
         what = f"{subject} repeats item {error.message} of the list."
@@ -224,7 +229,10 @@ def _value_problem(document: Document, error: ValidationError, path: KeyPath) ->
     describe = _LIMITS.get(keyword)
     limit: Any = error.validator_value
     wanted = expected or (describe(limit) if describe else "as the schema describes it")
-    hint = did_you_mean(str(error.instance), limit, noun="values") if keyword == "enum" else ""
+    if keyword == "enum":
+        hint = did_you_mean(str(error.instance), limit, noun="values")
+    else:
+        hint = example_hint(expected) if expected else _LIMIT_HINTS.get(keyword, "").format(limit)
     return Problem(ErrorCode.INVALID_VALUE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
 
 
@@ -235,6 +243,12 @@ _LIMITS: Final[dict[str, Callable[[Any], str]]] = {
     "minLength": lambda _number: "given, and not empty",
     "minItems": lambda _number: "given, and not empty",
     "pattern": lambda pattern: f"a text that matches {pattern}",
+}
+_LIMIT_HINTS: Final = {
+    "minimum": "Raise it to {} or more.",
+    "maximum": "Lower it to {} or less.",
+    "minLength": "Give it a value, or remove the key.",
+    "minItems": "Give it a value, or remove the key.",
 }
 
 _TYPES: Final = {
@@ -263,20 +277,3 @@ def _written(document: Document, path: KeyPath, value: JsonValue) -> str:
     if isinstance(value, float | int) and not isinstance(value, bool):
         return f"the number {shown(value)}"
     return shown(value)
-
-
-def _type_hint(document: Document, error: ValidationError, path: KeyPath, schema: JsonObject) -> str:
-    wanted: Any = error.validator_value
-    types = [wanted] if isinstance(wanted, str) else list(wanted)
-    value = error.instance
-    if value is None:
-        return "Give it a value, or remove the key."
-    if isinstance(value, bool | int | float) and "string" in types:
-        return f'Put it in quotes: "{document.source(path) or shown(value)}".'
-    if types == ["boolean"] and isinstance(value, str):
-        return "Write true or false without quotes; words such as yes and on are strings to docker."
-    if isinstance(value, str) and set(types) & {"integer", "number"}:
-        return "Remove the quotes."
-    if isinstance(value, dict) and "array" in types and not schema.get("properties"):
-        return "Write a list: each line starts with `- `."
-    return ""

@@ -90,7 +90,7 @@ def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> No
         if other is wanted:
             continue
         what = f"The {wanted.kind} {shown(wanted.name)} is declared twice: at {other.place} and at {wanted.place}."
-        why = f"{_owner(other)} and {_owner(wanted)} would each make it their own."
+        why = f"Both {_owner(other)} and {_owner(wanted)} would make it their own."
         hint = "Declare it once, and use it elsewhere with `external: true`."
         if wanted.kind is Kind.SERVICE:
             hint = "Rename one of them: a service's full name is STACK_SERVICE."
@@ -98,4 +98,4 @@ def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> No
 
 
 def _owner(wanted: DesiredObject) -> str:
-    return f"The stack {wanted.stack}" if wanted.stack is not None else wanted.place.file
+    return f"the stack {wanted.stack}" if wanted.stack is not None else wanted.place.file

@@ -13,6 +13,7 @@ from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
 from reconciler.manifests.quantities import BadQuantity
+from reconciler.manifests.value_hints import example_hint
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
@@ -159,10 +160,13 @@ class StackSource:
         """
         noun = section.removesuffix("s")
         by_key = bool(at) and at[-1] == name
-        written = shown(name) if by_key else self.shown(at, name)
+        # A short form such as data:/path holds more than the name; a name that a variable gave stays untold.
+        is_told = by_key or name in (self.document.source(at) or "")
+        written = shown(name) if is_told else self.shown(at, name)
         what = f"`{key_path_text(at)}` refers to the {noun} {written}, which is not defined."
         why = f"The file's top-level `{section}` has no such key."
-        hint = did_you_mean(name, known, noun=section)
+        names = list(known)
+        hint = did_you_mean(name, names, noun=section) if names else f"Declare it under a top-level `{section}:`."
         place = self.document.key_place(at) if by_key else self.document.place(at)
         self.problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, why, hint, place))
 
@@ -174,7 +178,7 @@ class StackSource:
             return read(text)
         except BadQuantity as error:
             what = f"`{key_path_text(at)}` must be {error}."
-            self.invalid(at, what, f"Here it is {self.shown(at, text)}.")
+            self.invalid(at, what, f"Here it is {self.shown(at, text)}.", example_hint(str(error)))
             return None
 
 

@@ -158,12 +158,11 @@ READ_AS_NOBODY = """
 import os, sys
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.model.errors import SwarmctlError
-revision = DirectoryRevision.open(sys.argv[1])
 if os.getuid() == 0:
     os.setgid(65534); os.setuid(65534)
 for path in sys.argv[2:]:
     try:
-        revision.read(path)
+        DirectoryRevision.open(sys.argv[1]).read(path) if not path.startswith("/") else DirectoryRevision.open(path)
         print("read")
     except SwarmctlError as error:
         print(error.code)
@@ -178,14 +177,15 @@ def test_a_file_or_folder_without_permission_is_told(repository: Path) -> None:
     for folder in (*repository.parents[:3], repository):
         folder.chmod(0o755)
     (repository / "closed").chmod(0)
+    closed = str(repository / "closed")
     done = subprocess.run(
-        [sys.executable, "-c", READ_AS_NOBODY, str(repository), "secret.txt", "closed/x", "swarm.yaml"],
+        [sys.executable, "-c", READ_AS_NOBODY, str(repository), "secret.txt", "closed/x", "swarm.yaml", closed],
         check=True,
         capture_output=True,
         text=True,
     )
     (repository / "closed").chmod(0o755)
-    assert done.stdout.split() == ["file-unreadable", "file-unreadable", "read"]
+    assert done.stdout.split() == ["file-unreadable", "file-unreadable", "read", "file-unreadable"]
 
 
 def test_a_name_that_is_no_utf8_can_be_shown(repository: Path) -> None:

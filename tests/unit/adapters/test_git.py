@@ -125,6 +125,15 @@ def test_a_near_name_is_suggested(repository: Path) -> None:
     assert "`main`" in caught.value.problems[0].hint
 
 
+def test_the_folder_here_is_told_apart_from_the_end_of_a_sentence(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    with pytest.raises(SwarmctlError) as caught:
+        GitRevision.open(".", "nope")
+    assert str(caught.value) == "The revision 'nope' does not exist in the repository of `.`."
+
+
 def test_an_empty_repository_has_no_revision(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     with pytest.raises(SwarmctlError) as caught:

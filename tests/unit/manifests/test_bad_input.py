@@ -41,6 +41,7 @@ def test_a_folder_without_swarm_yaml_is_told() -> None:
     with pytest.raises(SwarmctlError) as caught:
         load(revision({"stacks/a.yaml": "services: {}"}), inputs())
     assert caught.value.code is ErrorCode.FILE_NOT_FOUND
+    assert str(caught.value) == "There is no swarm.yaml in the folder `memory`."
 
 
 def test_both_spellings_of_swarm_yaml_are_one_too_many() -> None:
@@ -175,6 +176,41 @@ def test_text_that_is_no_yaml_is_refused(text: str) -> None:
 def test_a_key_that_is_no_text_is_refused(key: str) -> None:
     found = stack_problems(f"services:\n  a: {{image: i}}\nx-a:\n  ? {key}\n  : 1\n")
     assert [problem.code for problem in found] == [ErrorCode.WRONG_TYPE]
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ("deploy: {replicas: many}", "Write a whole number in digits, such as 3."),
+        ('deploy: {replicas: "1.5"}', "Write a whole number in digits, such as 3."),
+        ("deploy: {replicas: 1.5}", "Write a whole number in digits, such as 3."),
+        ('deploy: {replicas: "0x10"}', "Remove the quotes."),
+        ("deploy: {replicas: -1}", "Raise it to 0 or more."),
+        ("deploy: {replicas: !foo 3}", "Remove the tag `!foo`."),
+        ("read_only: !!str true", "Remove the tag `!!str`."),
+        ("stop_grace_period: 5", "Write it with a unit: 5s."),
+        ("stop_grace_period: soon", "Write numbers with units, such as 30s or 1m30s."),
+        ("deploy: {resources: {limits: {memory: lots}}}", "Write a number and a unit, such as 512M."),
+        ("deploy: {resources: {limits: {memory: 512}}}", "Write a number and a unit, such as 512M."),
+        ("logging: []", "Write lines of `key: value` below it, with keys such as `driver`, `options`."),
+        ("volumes: [data:/data]", "Declare it under a top-level `volumes:`."),
+    ],
+)
+def test_a_wrong_value_has_a_reason_and_a_hint_that_fits_it(keys: str, hint: str) -> None:
+    problem = service_problem(keys)
+    assert problem.hint == hint
+    assert problem.why
+
+
+def test_a_tag_that_makes_a_text_is_the_reason_of_a_wrong_type() -> None:
+    problem = service_problem("deploy: {replicas: !count 3}")
+    assert problem.why == 'Here it is the string "3", which the tag `!count` makes of it.'
+
+
+def test_a_short_mount_of_an_undefined_volume_names_the_volume_only() -> None:
+    assert '"data",' in service_problem("volumes: [data:/data:ro]").what
+    hidden = service_problem('volumes: ["${NAME}:/data"]', NAME="hunter2")
+    assert "hunter2" not in f"{hidden}"
 
 
 def test_an_unknown_key_suggests_the_near_one() -> None:
@@ -384,6 +420,7 @@ def test_two_services_whose_full_names_meet_are_told() -> None:
     )
     assert problem.code is ErrorCode.DUPLICATE_OBJECT
     assert "a_b_c" in problem.what
+    assert problem.why == "Both the stack a and the stack a_b would make it their own."
 
 
 def test_two_stacks_of_one_name_are_told() -> None:
