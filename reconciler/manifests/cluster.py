@@ -20,7 +20,6 @@ from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import NodeRole
 from reconciler.model.revision import Revision
 
-_CERT_EXPIRY_MIN_NS: Final = 3_600_000_000_000
 _SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "taskHistoryLimit": ("Orchestration", "TaskHistoryRetentionLimit"),
     "heartbeatPeriod": ("Dispatcher", "HeartbeatPeriod"),
@@ -32,7 +31,13 @@ _SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "heartbeatTick": ("Raft", "HeartbeatTick"),
     "autolock": ("EncryptionConfig", "AutoLockManagers"),
 }
-_PERIODS: Final = ("heartbeatPeriod", "certExpiry")
+_PERIODS: Final[dict[str, tuple[int, str, str]]] = {
+    "heartbeatPeriod": (1, "Engines read 0 as not given, and keep the period they have.", "Write one such as 5s."),
+    "certExpiry": (3_600_000_000_000, "Swarm takes an hour or more.", "Raise it to 1h or more; 2160h is usual."),
+}
+"""The shortest period that Swarm takes, in nanoseconds, with the reason and a hint."""
+_ONE_SELECTOR: Final = "Write `hostname`, or `id` where hostnames are not unique."
+_ONE_SOURCE: Final = "Write `path` for one file, or `files` for several that are merged."
 KEY_HINTS: Final[dict[str, str]] = {
     "services": "Services belong into a stack file; list it under spec.stacks.",
     "version": "Write `apiVersion: swarmctl/v1`.",
@@ -81,7 +86,8 @@ class _ClusterSource:
             return period_ns(text)
         except BadQuantity:
             what = f"`{key_path_text(at)}` must be a duration such as 30d, 12h or 1h30m."
-            self.problem(ErrorCode.INVALID_VALUE, at, what, f"Here it is {shown(text)}.")
+            hint = "Write numbers with units (w, d, h, m, s, ms), and less than 292 years."
+            self.problem(ErrorCode.INVALID_VALUE, at, what, f"Here it is {shown(text)}.", hint)
             return None
 
 
@@ -125,9 +131,10 @@ def _settings(source: _ClusterSource, given: JsonValue) -> tuple[JsonObject, dic
             continue
         if key in _PERIODS:
             value = source.period_ns((*at, key), value)
-            if key == "certExpiry" and value is not None and value < _CERT_EXPIRY_MIN_NS:
-                why = "Swarm takes an hour or more."
-                source.problem(ErrorCode.INVALID_VALUE, (*at, key), f"`{key_path_text((*at, key))}` is too short.", why)
+            least, why, hint = _PERIODS[key]
+            if value is not None and value < least:
+                what = f"`{key_path_text((*at, key))}` is too short."
+                source.problem(ErrorCode.INVALID_VALUE, (*at, key), what, why, hint)
         elif not isinstance(value, bool):
             value = int(value)
         settings.setdefault(group, {})[name] = value
@@ -143,7 +150,8 @@ def _join_tokens(source: _ClusterSource, given: JsonValue) -> TokenPolicy:
         period = source.period_ns((*at, role, "rotateEvery"), text) if text else None
         if period is not None and period <= 0:
             what = f"`{key_path_text((*at, role, 'rotateEvery'))}` must be longer than nothing."
-            source.problem(ErrorCode.INVALID_VALUE, (*at, role, "rotateEvery"), what)
+            why, hint = f"Here it is {shown(text)}.", "Write a period such as 30d, or remove the key."
+            source.problem(ErrorCode.INVALID_VALUE, (*at, role, "rotateEvery"), what, why, hint)
         seconds[role] = period / 1e9 if period else None
     return TokenPolicy(seconds["worker"], seconds["manager"])
 
@@ -169,7 +177,7 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
             continue
         if ("hostname" in item) == ("id" in item):
             what = f"`{key_path_text(at)}` must have a `hostname` or an `id`, and not both."
-            source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says which node is meant.")
+            source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says which node is meant.", _ONE_SELECTOR)
             continue
         by_id = "id" in item
         selector = item["id"] if by_id else item["hostname"]
@@ -195,7 +203,8 @@ def _is_repeated(source: _ClusterSource, at: KeyPath, item: JsonValue, seen: dic
         first = seen.setdefault((key, item[key]), place)
         if first is not place:
             what = f"The node {shown(item[key])} is listed twice: on line {first.line} and on line {place.line}."
-            source.problem(ErrorCode.DUPLICATE_OBJECT, at, what, "", "Put all that is asked of it into one entry.")
+            why = "One entry says all that is asked of a node."
+            source.problem(ErrorCode.DUPLICATE_OBJECT, at, what, why, "Put all that is asked of it into one entry.")
             return True
     return False
 
@@ -236,7 +245,7 @@ def _stack_paths(source: _ClusterSource, at: KeyPath, item: JsonObject) -> tuple
     """Return the paths of a stack's files from the repository's root, or none after telling what is wrong."""
     if ("path" in item) == ("files" in item):
         what = f"`{key_path_text(at)}` must have a `path` or `files`, and not both."
-        source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says what the stack is made of.")
+        source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says what the stack is made of.", _ONE_SOURCE)
         return ()
     paths: list[str] = []
     written = {(*at, "path"): item["path"]} if "path" in item else dict(_indexed((*at, "files"), item["files"]))

@@ -122,7 +122,8 @@ def read_document(content: bytes, file: str, problems: ProblemList) -> Document 
     """
     if len(content) > FILE_BYTES_MAX:
         why = f"It has {len(content)} bytes; the limit is {FILE_BYTES_MAX}."
-        problems.add(Problem(ErrorCode.FILE_TOO_LARGE, f"{file} is too large.", why, place=Place(file)))
+        hint = "Split the file."
+        problems.add(Problem(ErrorCode.FILE_TOO_LARGE, f"{file} is too large.", why, hint, Place(file)))
         return None
     try:
         text = content.decode("utf-8-sig")
@@ -207,9 +208,9 @@ class _Reader:
             )
             return None
         if isinstance(value, float) and not math.isfinite(value):
-            hint = "Put it in quotes if it is a text."
+            why, hint = "YAML reads it as an infinity or as no number.", "Put it in quotes if it is a text."
             self._problem(
-                ErrorCode.INVALID_VALUE, f"{node.text} is no number that docker takes.", "", hint, (node, path)
+                ErrorCode.INVALID_VALUE, f"{node.text} is no number that docker takes.", why, hint, (node, path)
             )
             return None
         return value
@@ -247,7 +248,8 @@ class _Reader:
             source = part.resolved()
             if source.kind is not NodeKind.MAPPING:
                 what = "`<<` takes a mapping, or a list of mappings."
-                self._problem(ErrorCode.WRONG_TYPE, what, "", "Name an anchor of a mapping: `<<: *name`.", (key, path))
+                why = f"Here it is {'a list' if source.kind is NodeKind.SEQUENCE else 'a single value'}."
+                self._problem(ErrorCode.WRONG_TYPE, what, why, "Name an anchor of a mapping: `<<: *name`.", (key, path))
                 continue
             for name, entry in self._mapping(source, path).items():
                 entries.setdefault(name, entry)

@@ -123,9 +123,8 @@ def healthcheck(source: StackSource, at: KeyPath, given: JsonObject | None) -> J
         duration = _duration(source, (*at, key), given.get(key))
         if duration and duration < 1_000_000:
             spot = (*at, key)
-            source.invalid(
-                spot, f"`{key_path_text(spot)}` is too short.", "Swarm takes 1ms or more, or 0 for its default."
-            )
+            why = "Swarm takes 1ms or more, or 0 for its default."
+            source.invalid(spot, f"`{key_path_text(spot)}` is too short.", why, "Raise it to 1ms or more, such as 30s.")
         spec[field] = duration
     return without_empty(spec)
 

@@ -6,10 +6,11 @@ import re
 from typing import Final
 
 from reconciler.manifests.compose.source import StackSource, without_empty, without_null
-from reconciler.manifests.problems import KeyPath, key_path_text
+from reconciler.manifests.problems import KeyPath, did_you_mean, key_path_text
 from reconciler.manifests.quantities import duration_ns, nano_cpus, single_precision, size_bytes
 from reconciler.model.json import JsonObject
 
+_NO_SIGN: Final = "Remove the minus sign."
 _FAILURE_ACTIONS: Final = ("pause", "continue", "rollback")
 _MEMORY_MIN: Final = 4 * 1024 * 1024
 _NANO_CPUS_MIN: Final = 1_000_000
@@ -59,10 +60,15 @@ def _amounts(source: StackSource, at: KeyPath, given: JsonObject) -> JsonObject:
     cpus = source.quantity((*at, "cpus"), given.get("cpus"), nano_cpus)
     memory = source.quantity((*at, "memory"), given.get("memory"), size_bytes)
     if cpus and cpus < _NANO_CPUS_MIN:
-        source.invalid((*at, "cpus"), f"`{key_path_text((*at, 'cpus'))}` is too small.", "Swarm takes 0.001 or more.")
+        what = f"`{key_path_text((*at, 'cpus'))}` is too small."
+        source.invalid((*at, "cpus"), what, "Swarm takes 0.001 or more.", 'Raise it to "0.001" or more.')
     if memory and memory < _MEMORY_MIN:
+        what = f"`{key_path_text((*at, 'memory'))}` is too small."
         source.invalid(
-            (*at, "memory"), f"`{key_path_text((*at, 'memory'))}` is too small.", "Swarm takes 4 MiB or more."
+            (*at, "memory"),
+            what,
+            "Swarm takes 4 MiB or more.",
+            "Raise it to 4M or more; bare numbers are bytes.",
         )
     return {"NanoCPUs": cpus, "MemoryBytes": memory}
 
@@ -97,7 +103,7 @@ def restart_policy(source: StackSource, at: KeyPath, service: JsonObject) -> Jso
         source.invalid(where, f"`{key_path_text(where)}` is no condition that Swarm knows.", "", hint)
     delay = source.quantity((*spot, "delay"), given.get("delay"), duration_ns)
     if delay is not None and delay < 0:
-        source.invalid((*spot, "delay"), f"`{key_path_text((*spot, 'delay'))}` must not be negative.")
+        source.invalid((*spot, "delay"), f"`{key_path_text((*spot, 'delay'))}` must not be negative.", "", _NO_SIGN)
     return without_null(
         {
             "Condition": condition or None,
@@ -151,13 +157,14 @@ def rollout(source: StackSource, at: KeyPath, given: JsonObject | None) -> JsonO
     if action and action not in _FAILURE_ACTIONS:
         spot = (*at, "failure_action")
         what = f"`{key_path_text(spot)}` must be {' or '.join(_FAILURE_ACTIONS)}."
-        source.invalid(spot, what, f"Here it is {source.shown(spot, action)}.")
+        hint = did_you_mean(action, _FAILURE_ACTIONS, noun="actions")
+        source.invalid(spot, what, f"Here it is {source.shown(spot, action)}.", hint)
     if not 0 <= ratio <= 1:
         spot = (*at, "max_failure_ratio")
-        source.invalid(spot, f"`{key_path_text(spot)}` must lie between 0 and 1.")
+        source.invalid(spot, f"`{key_path_text(spot)}` must lie between 0 and 1.", "", "Write a share, such as 0.25.")
     delay = source.quantity((*at, "delay"), given.get("delay"), duration_ns)
     if delay is not None and delay < 0:
-        source.invalid((*at, "delay"), f"`{key_path_text((*at, 'delay'))}` must not be negative.")
+        source.invalid((*at, "delay"), f"`{key_path_text((*at, 'delay'))}` must not be negative.", "", _NO_SIGN)
     optional = {
         "Delay": delay,
         "Monitor": source.quantity((*at, "monitor"), given.get("monitor"), duration_ns),

@@ -43,12 +43,13 @@ def create_body(source: StackSource, kind: FileObjectKind, key: str) -> JsonObje
     if not _NAME.fullmatch(name):
         spot = (*at, "name") if definition.get("name") else at
         why = "Names have 1 to 64 letters, digits, dots, dashes and underscores, and end in letters or digits."
-        source.invalid(spot, f"The {kind.noun} {source.shown(spot, name)} has no valid name.", why)
+        what = f"The {kind.noun} {source.shown(spot, name)} has no valid name."
+        source.invalid(spot, what, why, "Give it such a `name`.")
     body: JsonObject = {"Name": name, "Labels": source.stack_labels(texts(definition.get("labels")))}
     if driver := definition.get("driver"):
         if definition.get("file"):
-            hint = "Keep `driver`, or `file`."
-            source.invalid((*at, "file"), f"`{key_path_text(at)}` has both `driver` and `file`.", "", hint)
+            what, why = f"`{key_path_text(at)}` has both `driver` and `file`.", "Only one gives its content."
+            source.invalid((*at, "file"), what, why, "Keep `driver`, or `file`.")
         options = texts(definition.get("driver_opts"))
         body["Driver"] = without_empty({"Name": driver, "Options": options})
     else:
@@ -74,7 +75,7 @@ def _content(source: StackSource, kind: FileObjectKind, at: KeyPath, definition:
     if not 0 < len(content) <= kind.bytes_max:
         what = f"The file of the {kind.noun} `{at[-1]}` " + ("is too large." if content else "is empty.")
         why = f"Swarm takes 1 to {kind.bytes_max} bytes; it has {len(content)}."
-        source.invalid(spot, what, why)
+        source.invalid(spot, what, why, "Name a file of that size.")
         return None
     return base64.b64encode(content).decode()
 

@@ -15,6 +15,7 @@ _PROPAGATIONS: Final = ("rprivate", "private", "rshared", "shared", "rslave", "s
 _TYPES: Final = ("volume", "bind", "tmpfs", "npipe", "cluster")
 _OPTION_BLOCKS: Final = ("bind", "volume", "tmpfs")
 _BLOCK_OF_TYPE: Final = {"volume": "volume", "bind": "bind", "npipe": "bind", "tmpfs": "tmpfs"}
+_MOUNT_HINT: Final = "Write {type: volume, source: NAME, target: PATH}, or type bind with a source, or tmpfs without."
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:")
 
 
@@ -58,7 +59,7 @@ def _mount(source: StackSource, at: KeyPath, item: JsonValue) -> JsonObject | No
     kind = item["type"]
     fault = _fault(kind, item)
     if fault:
-        source.invalid(at, f"`{key_path_text(at)}` is no mount that Swarm takes.", f"{fault}.")
+        source.invalid(at, f"`{key_path_text(at)}` is no mount that Swarm takes.", f"{fault}.", _MOUNT_HINT)
         return None
     mount = without_empty(
         {

@@ -45,7 +45,8 @@ def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject
             continue
         if object_name(source, "networks", key) == "ingress":
             where: KeyPath = ("networks", key) if key in known else (*at, "networks")
-            source.invalid(where, "A service cannot attach to the network `ingress`.", "Swarm keeps it for itself.")
+            what, why = "A service cannot attach to the network `ingress`.", "Swarm keeps it for itself."
+            source.invalid(where, what, why, "Use another network; `ports` need none for ingress.")
             continue
         options = (given.get(key) if isinstance(given, dict) else None) or {}
         target = object_name(source, "networks", key)

@@ -149,9 +149,7 @@ def _check_endpoint(source: StackSource, at: KeyPath, mode: str, ports: list[Jso
     """Tell what Swarm would refuse; see swarmkit's validateEndpointSpec."""
     if mode not in ("", "vip", "dnsrr"):
         spot = (*at, "deploy", "endpoint_mode")
-        source.invalid(
-            spot, f"`{key_path_text(spot)}` must be vip or dnsrr.", f"Here it is {source.shown(spot, mode)}."
-        )
+        source.invalid(spot, f"`{key_path_text(spot)}` must be vip or dnsrr.", "", "Write vip, or remove the key.")
     seen: set[tuple[int, str]] = set()
     for port in ports:
         published, protocol = port.get("PublishedPort", 0), port.get("Protocol", "tcp").lower()

@@ -128,13 +128,15 @@ class StackSource:
         return shown(value if source is None else source)
 
     def invalid(self, at: KeyPath, what: str, why: str = "", hint: str = "") -> None:
-        """Tell that the value at `at` makes no sense."""
+        """Tell that the value at `at` makes no sense; without a `why` the reason is what is written there."""
+        source = None if why else self.document.source(at)
+        why = why if source is None else f"Here it is {shown(source)}."
         self.problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, self.document.place(at)))
 
     def missing(self, at: KeyPath, what: str, hint: str) -> None:
         """Tell that something required is not in the mapping at `at`."""
         place = self.document.key_place(at)
-        self.problems.add(Problem(ErrorCode.MISSING_KEY, what, "", hint, place))
+        self.problems.add(Problem(ErrorCode.MISSING_KEY, what, "It cannot be made without.", hint, place))
 
     def warn(self, at: KeyPath, told: Warned) -> None:
         """Tell something worth knowing about the key at `at`."""

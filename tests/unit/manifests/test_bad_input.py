@@ -193,6 +193,13 @@ def test_a_key_that_is_no_text_is_refused(key: str) -> None:
         ("deploy: {resources: {limits: {memory: lots}}}", "Write a number and a unit, such as 512M."),
         ("deploy: {resources: {limits: {memory: 512}}}", "Write a number and a unit, such as 512M."),
         ("logging: []", "Write lines of `key: value` below it, with keys such as `driver`, `options`."),
+        ("deploy: {mode: x}", "Write replicated, global, replicated-job or global-job."),
+        ("deploy: {restart_policy: {delay: -1s}}", "Remove the minus sign."),
+        ("deploy: {update_config: {failure_action: roll}}", "Did you mean `rollback`?"),
+        (
+            "deploy: {resources: {limits: {memory: 4K}}}",
+            "Raise it to 4M or more; bare numbers are bytes.",
+        ),
         ("volumes: [data:/data]", "Declare it under a top-level `volumes:`."),
     ],
 )
@@ -216,6 +223,7 @@ def test_a_short_mount_of_an_undefined_volume_names_the_volume_only() -> None:
 def test_an_unknown_key_suggests_the_near_one() -> None:
     problem = service_problem("enviroment: {A: b}")
     assert problem.code is ErrorCode.UNKNOWN_KEY
+    assert problem.why == "The format has no such key here."
     assert "`environment`" in problem.hint
     assert problem.place is not None
     assert (problem.place.line, problem.place.column) == (4, 5)
@@ -492,6 +500,8 @@ def test_swarm_yaml_is_checked_by_value(spec: str) -> None:
     assert len(found) == 1
     assert found[0].place is not None
     assert found[0].place.line == 5
+    assert found[0].why
+    assert found[0].hint
 
 
 def test_an_empty_or_oversized_secret_is_refused_without_its_content() -> None:
