@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final, TypeAlias
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.networks import ipam_body, network_body, subnet_fault
@@ -12,6 +13,9 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
+
+_POOL_FIELDS: Final = (("subnet", "Subnet"), ("ipRange", "IPRange"), ("gateway", "Gateway"))
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def cluster_network(document: Document, at: KeyPath, given: JsonObject, problems: ProblemList) -> DesiredObject:
@@ -47,7 +51,8 @@ def _texts(given: JsonObject) -> dict[str, str]:
 
 def _pool(document: Document, at: KeyPath, given: JsonObject, problems: ProblemList) -> JsonObject:
     pool: JsonObject = {}
-    for key, field in (("subnet", "Subnet"), ("ipRange", "IPRange"), ("gateway", "Gateway")):
+    known = len(problems.errors)
+    for key, field in _POOL_FIELDS:
         text = given.get(key)
         if not text:
             continue
@@ -59,7 +64,37 @@ def _pool(document: Document, at: KeyPath, given: JsonObject, problems: ProblemL
             place = document.place((*at, key))
             problems.add(Problem(ErrorCode.INVALID_VALUE, what, fault, f"Write one such as {example}.", place))
         pool[field] = text
+    if len(problems.errors) == known:
+        _check_range(document, at, pool, problems)
     return pool
+
+
+def _check_range(document: Document, at: KeyPath, pool: JsonObject, problems: ProblemList) -> None:
+    """Tell of what an engine refuses in a pool of sound addresses. Source: moby's ValidateIPAM."""
+
+    def tell(key: str, what: str, why: str, hint: str) -> None:
+        what = f"`{key_path_text((*at, key))}`, {shown(given[key])}, {what}."
+        problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, document.place((*at, key))))
+
+    given = {key: pool[field] for key, field in _POOL_FIELDS if field in pool}
+    networks = {key: ipaddress.ip_network(given[key], strict=False) for key in ("subnet", "ipRange") if key in given}
+    for key, network in networks.items():
+        if ipaddress.ip_interface(given[key]).ip != network.network_address:
+            why = f"Bits after the /{network.prefixlen} are set: the {key} that holds it starts lower."
+            tell(key, "is an address inside a subnet", why, f"Write {network}.")
+    subnet, part = networks.get("subnet"), networks.get("ipRange")
+    if subnet is None:
+        return
+    why = f"Docker refuses what its subnet, {subnet}, does not hold."
+    hint = f"Use addresses of {subnet}, or leave it out."
+    if part is not None and not (part.version == subnet.version and _holds(subnet, part)):
+        tell("ipRange", "lies outside its subnet", why, hint)
+    if "gateway" in given and ipaddress.ip_address(given["gateway"]) not in subnet:
+        tell("gateway", "lies outside its subnet", why, hint)
+
+
+def _holds(subnet: _Network, part: _Network) -> bool:
+    return part.network_address in subnet and part.prefixlen >= subnet.prefixlen
 
 
 def _address_fault(text: str) -> str:

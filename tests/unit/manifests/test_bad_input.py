@@ -482,11 +482,21 @@ def test_a_service_name_that_is_too_long_is_refused() -> None:
     [
         "settings: {heartbeatPeriod: soon}",
         "settings: {heartbeatPeriod: 5}",
+        "settings: {heartbeatPeriod: 0s}",
         "settings: {certExpiry: 5m}",
         "settings: {taskHistoryLimit: -2}",
         "joinTokens: {worker: {rotateEvery: 0s}}",
         "networks: {n: {subnet: 10.0.0.0}}",
         "networks: {n: {gateway: x}}",
+        "networks: {n: {subnet: 10.0.9.5/24}}",
+        "networks: {n: {subnet: fd00::1/64}}",
+        "networks: {n: {subnet: 10.0.9.0/24, gateway: 10.0.8.1}}",
+        "networks: {n: {subnet: 10.0.9.0/24, gateway: fd00::1}}",
+        "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.9.5/25}}",
+        "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.8.0/25}}",
+        "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.0.0/16}}",
+        "networks: {n: {subnet: 10.0.9.0/24, ipRange: fd00::/64}}",
+        "networks: {n: {ipam: {config: [{subnet: 10.0.8.0/24}, {subnet: 10.0.9.0/24, gateway: 10.0.8.1}]}}}",
         "policy: {drift: maybe}",
         "policy: {maxDeletePercent: 101}",
         "nodes: [{role: worker}]",
@@ -502,6 +512,17 @@ def test_swarm_yaml_is_checked_by_value(spec: str) -> None:
     assert found[0].place.line == 5
     assert found[0].why
     assert found[0].hint
+
+
+def test_sound_pools_of_addresses_are_taken() -> None:
+    pools = "{subnet: 10.0.9.0/24, gateway: 10.0.9.254, ipRange: 10.0.9.128/25}, {subnet: fd00::/64, gateway: fd00::1}"
+    spec = f"spec: {{networks: {{n: {{ipam: {{config: [{pools}]}}}}, m: {{gateway: 10.0.8.1}}}}}}\n"
+    assert len(loaded({"swarm.yaml": CLUSTER + spec}).objects) == 2
+
+
+def test_an_address_in_place_of_a_subnet_is_answered_with_the_subnet() -> None:
+    [problem] = problems({"swarm.yaml": CLUSTER + "spec: {networks: {n: {subnet: 10.0.9.5/24}}}\n"})
+    assert problem.hint == "Write 10.0.9.0/24."
 
 
 def test_an_empty_or_oversized_secret_is_refused_without_its_content() -> None:
