@@ -32,7 +32,7 @@ _SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "autolock": ("EncryptionConfig", "AutoLockManagers"),
 }
 _PERIODS: Final[dict[str, tuple[int, str, str]]] = {
-    "heartbeatPeriod": (1, "Engines read 0 as not given, and keep the period they have.", "Write one such as 5s."),
+    "heartbeatPeriod": (1, "It leaves nodes no time to report.", "Write one such as 5s."),
     "certExpiry": (3_600_000_000_000, "Swarm takes an hour or more.", "Raise it to 1h or more; 2160h is usual."),
 }
 """The shortest period that Swarm takes, in nanoseconds, with the reason and a hint."""

@@ -70,7 +70,7 @@ def _pool(document: Document, at: KeyPath, given: JsonObject, problems: ProblemL
 
 
 def _check_range(document: Document, at: KeyPath, pool: JsonObject, problems: ProblemList) -> None:
-    """Tell of what an engine refuses in a pool of sound addresses. Source: moby's ValidateIPAM."""
+    """Tell of what engines refuse in a pool of sound addresses. Measured on 20.10; host bits: newer ones."""
 
     def tell(key: str, what: str, why: str, hint: str) -> None:
         what = f"`{key_path_text((*at, key))}`, {shown(given[key])}, {what}."
@@ -78,13 +78,14 @@ def _check_range(document: Document, at: KeyPath, pool: JsonObject, problems: Pr
 
     given = {key: pool[field] for key, field in _POOL_FIELDS if field in pool}
     networks = {key: ipaddress.ip_network(given[key], strict=False) for key in ("subnet", "ipRange") if key in given}
-    for key, network in networks.items():
-        if ipaddress.ip_interface(given[key]).ip != network.network_address:
-            why = f"Bits after the /{network.prefixlen} are set: the {key} that holds it starts lower."
-            tell(key, "is an address inside a subnet", why, f"Write {network}.")
     subnet, part = networks.get("subnet"), networks.get("ipRange")
     if subnet is None:
+        for key in given:
+            tell(key, "has no subnet beside it", "Docker takes it as a part of a subnet only.", "Add a `subnet`.")
         return
+    if ipaddress.ip_interface(given["subnet"]).ip != subnet.network_address:
+        why = f"Bits after the /{subnet.prefixlen} are set, which newer engines refuse."
+        tell("subnet", "is an address inside a subnet", why, f"Write {subnet}.")
     why = f"Docker refuses what its subnet, {subnet}, does not hold."
     hint = f"Use addresses of {subnet}, or leave it out."
     if part is not None and not (part.version == subnet.version and _holds(subnet, part)):

@@ -492,7 +492,8 @@ def test_a_service_name_that_is_too_long_is_refused() -> None:
         "networks: {n: {subnet: fd00::1/64}}",
         "networks: {n: {subnet: 10.0.9.0/24, gateway: 10.0.8.1}}",
         "networks: {n: {subnet: 10.0.9.0/24, gateway: fd00::1}}",
-        "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.9.5/25}}",
+        "networks: {n: {gateway: 10.0.8.1}}",
+        "networks: {n: {ipRange: 10.0.8.0/25}}",
         "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.8.0/25}}",
         "networks: {n: {subnet: 10.0.9.0/24, ipRange: 10.0.0.0/16}}",
         "networks: {n: {subnet: 10.0.9.0/24, ipRange: fd00::/64}}",
@@ -516,8 +517,8 @@ def test_swarm_yaml_is_checked_by_value(spec: str) -> None:
 
 def test_sound_pools_of_addresses_are_taken() -> None:
     pools = "{subnet: 10.0.9.0/24, gateway: 10.0.9.254, ipRange: 10.0.9.128/25}, {subnet: fd00::/64, gateway: fd00::1}"
-    spec = f"spec: {{networks: {{n: {{ipam: {{config: [{pools}]}}}}, m: {{gateway: 10.0.8.1}}}}}}\n"
-    assert len(loaded({"swarm.yaml": CLUSTER + spec}).objects) == 2
+    spec = f"spec: {{networks: {{n: {{ipam: {{config: [{pools}]}}}}}}}}\n"
+    assert len(loaded({"swarm.yaml": CLUSTER + spec}).objects) == 1
 
 
 def test_an_address_in_place_of_a_subnet_is_answered_with_the_subnet() -> None:
