@@ -226,3 +226,32 @@ def test_a_lone_stack_file_is_deployed_by_itself(backend: Backend, repository: R
     swarmctl.ok("apply", "--yes", "stacks/base.yaml", "--stack-name", "solo")
     assert len(backend.running("solo_pulse")) == 1
     assert "No changes." in swarmctl.ok("diff", "stacks/base.yaml", "--stack-name", "solo")
+
+
+def test_a_paused_update_is_no_convergence_until_its_cause_is_gone(backend: Backend, repository: Repository):
+    swarmctl = backend.swarmctl
+    paused = WEB.replace("update_config: {monitor: 500ms}", "update_config: {monitor: 500ms, failure_action: pause}")
+    repository.commit({"stacks/web.yaml": paused})
+    swarmctl.ok("apply", "--yes")
+    repository.commit({"stacks/web.yaml": paused.replace("exec sleep 3600", "exit 3")})
+    first = swarmctl("apply", "--yes")
+    assert (first.code, "update paused" in first.err) == (1, True), first.text
+    assert "its update was paused" in swarmctl.ok("diff", code=2)
+    again = swarmctl("apply", "--yes", "--timeout", "10")
+    assert (again.code, "not-converged" in again.err) == (1, True), again.text
+    repository.commit({"stacks/web.yaml": paused})
+    swarmctl.ok("apply", "--yes")
+    assert len(backend.running("web_api")) == 2
+    assert "No changes." in swarmctl.ok("diff")
+
+
+def test_an_apply_without_changes_still_awaits_what_an_earlier_one_left_unfinished(
+    backend: Backend, repository: Repository
+):
+    stuck = WEB.replace("replicas: 2", "placement: {constraints: [node.labels.x == y]}")
+    repository.commit({"stacks/web.yaml": stuck})
+    assert backend.swarmctl("apply", "--yes", "--no-wait").code == 0
+    waiting = backend.swarmctl("apply", "--yes", "--timeout", "1")
+    assert waiting.code == 1
+    assert "No changes." in waiting.out
+    assert "no suitable node" in waiting.err
