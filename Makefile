@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench parity golden lock clean
+.PHONY: help demo test check bench fuzz parity golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ check: $(VENV)/.dev ## Lint, types and the import contracts
 
 bench: $(VENV)/.dev ## Measure, as ratios within one run
 	@$(BIN)/python -m tests.benchmarks
+
+FILES ?= 100000
+fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more seeds); fails on any surprise
+	@$(BIN)/python -m tests.fuzz --files "$(FILES)" --corpus "$(CORPUS)"
 
 parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference
 	@$(BIN)/python -m tests.parity --corpus "$(CORPUS)" --cases "$(CASES)"
