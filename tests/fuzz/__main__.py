@@ -23,11 +23,12 @@ from tests.unit.manifests.builders import MemoryRevision
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_MAX = 1.0
 MEMORY_MAX_MIB = 256
-EDITS_MAX = 6
+EDITS_MAX = 3
 SEED_BYTES_MAX = 60_000
 CRUMBS = (
     *"&*!|>%@`{}[],:#?-~\"'$\0\t\n\r\\",
-    "<<: *a", "&a ", "*a", "${", "${A:-", "$$", "{{.Task.Slot}}", "{{", "!!python/object/apply:os.system [x]", "---", "...",
+    "<<: *a", "&a ", "*a", "${", "${A:-", "$$", "{{.Task.Slot}}", "{{", "!!python/object/apply:os.system [x]", "---",
+    "...",
     "null", "~", "true", "-1", "0x", "1e999", "9" * 40, ".inf", "2001-01-01", "\ufeff", "\u2028", "é", "\ud800",
     "  ", "\n  - ", "services:", "image: ", "deploy: {replicas: ", "version: '3.8'\n", "x-swarmctl: {spec: {}}",
 )  # fmt: skip

@@ -34,6 +34,8 @@ from reconciler.settings import EndpointSettings
 SCHEMAS = read_schemas()
 FREE_WAIT_S = 20.0
 POLL_S = 0.02
+STALE_TRIES = 5
+"""The swarm itself writes to a new service or node for a moment, and the docker CLI does not try again."""
 SHOWN_MAX = 6
 NEVER_MADE = ("host", "bridge", "none", "default")
 
@@ -66,9 +68,17 @@ class SharedEngine:
         self.client = docker.APIClient(base_url=host, version="1.41", timeout=60)
 
     def set_availability(self, availability: str) -> None:
-        for node in self.client.nodes():
-            spec = {**node["Spec"], "Availability": availability}
-            self.client.update_node(node["ID"], node["Version"]["Index"], spec)
+        for listed in self.client.nodes():
+            for tries_left in reversed(range(STALE_TRIES)):
+                node = self.client.inspect_node(listed["ID"])
+                spec = {**node["Spec"], "Availability": availability}
+                try:
+                    self.client.update_node(node["ID"], node["Version"]["Index"], spec)
+                except docker.errors.APIError as error:
+                    if not tries_left or "out of sequence" not in str(error):
+                        raise
+                else:
+                    break
 
     def make_externals(self, deployment: Deployment) -> None:
         for name in deployment.externals.get("network", ()):
@@ -82,6 +92,16 @@ class SharedEngine:
 
     def docker_deploy(self, deployment: Deployment) -> None:
         """Run the real `docker stack deploy`; raise with what it said when it fails."""
+        said = ""
+        for _ in range(STALE_TRIES):
+            said = self._docker_deploy(deployment)
+            if "out of sequence" not in said:
+                break
+        if said:
+            raise RuntimeError(f"docker stack deploy: {said}")
+
+    def _docker_deploy(self, deployment: Deployment) -> str:
+        """Deploy once; return why it failed, "" when it did not."""
         files = [part for file in deployment.files for part in ("-c", file)]
         finished = subprocess.run(
             ["docker", "-H", self.host, "stack", "deploy", *files, "--resolve-image", "never", deployment.stack],
@@ -91,8 +111,7 @@ class SharedEngine:
             text=True,
             check=False,
         )
-        if finished.returncode:
-            raise RuntimeError(f"docker stack deploy: {finished.stderr.strip().splitlines()[-1]}")
+        return finished.stderr.strip().splitlines()[-1] if finished.returncode else ""
 
     def plan(self, deployment: Deployment) -> Plan:
         """What swarmctl would do about the deployment now."""
