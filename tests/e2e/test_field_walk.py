@@ -293,3 +293,44 @@ def test_a_field_that_the_file_leaves_out_is_named_when_somebody_adds_it(walk: W
     finally:
         walk.put("w_bare", original)
     assert walk.plan().is_empty
+
+
+@pytest.mark.parametrize("kind", ["config", "secret"])
+def test_a_changed_label_of_a_config_or_secret_is_named(walk: Walk, kind: str):
+    name = {"config": "w_app", "secret": "w_key"}[kind]
+    listed = getattr(walk.client, f"{kind}s")(filters={"name": name})
+
+    def put(labels: dict[str, str]) -> None:
+        found = next(one for one in getattr(walk.client, f"{kind}s")() if one["ID"] == listed[0]["ID"])
+        url = walk.client._url(f"/{kind}s/{{0}}/update", found["ID"])
+        body = {**found["Spec"], "Labels": labels}
+        walk.client._raise_for_status(
+            walk.client._post_json(url, data=body, params={"version": found["Version"]["Index"]})
+        )
+
+    original = listed[0]["Spec"]["Labels"]
+    put({**original, "by": "hand"})
+    try:
+        changes = [change for action in walk.plan().actions for change in action.changes]
+        assert [(change.path, change.old, change.new) for change in changes] == [('Labels["by"]', "hand", ABSENT)]
+    finally:
+        put(original)
+    assert walk.plan().is_empty
+
+
+def test_a_network_made_anew_with_other_fields_is_named(walk: Walk, lab: Lab):
+    original = walk.client.inspect_network("w_back")
+    specs = {name: walk.spec(name) for name in ("w_full", "w_bare")}
+    for name, spec in specs.items():
+        away = copy.deepcopy(spec)
+        away["TaskTemplate"].pop("Networks")
+        walk.put(name, away)
+    walk.client.remove_network(original["Id"])
+    walk.client.create_network("w_back", driver="overlay", attachable=True, labels={**original["Labels"], "by": "hand"})
+    made = walk.plan()
+    network = next(action for action in made.actions if action.kind.value == "network")
+    assert {change.path: (change.old, change.new) for change in network.changes} == {
+        "Attachable": (True, False),
+        'Labels["by"]': ("hand", ABSENT),
+    }
+    assert {"service.w_full", "service.w_bare"} <= {action.id for action in made.actions}
