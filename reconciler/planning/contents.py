@@ -42,7 +42,7 @@ def plan_contents(context: Context, draft: Draft) -> RealNames:
     for kind in (Kind.SECRET, Kind.CONFIG):
         versions = _versions(context.actual.of_kind(kind))
         taken = {found.name for found in context.actual.of_kind(kind)}
-        for wanted in context.desired.of_kind(kind):
+        for wanted in context.wanted(kind):
             real_names[kind, wanted.name] = _plan_one(context, draft, wanted, versions.get(wanted.name, []), taken)
     return real_names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from reconciler.model import labels
@@ -33,12 +34,18 @@ class Context:
     desired: DesiredState
     actual: ActualState
     id_names: dict[Kind, dict[str, str]]
+    held: frozenset[str] = frozenset()
+    """Stacks that this plan leaves alone (planning/held.py)."""
 
     @classmethod
     def of(cls, desired: DesiredState, actual: ActualState) -> Context:
         names = {kind: {found.id: found.name for found in actual.of_kind(kind)} for kind in Kind}
         names[Kind.NETWORK] |= {network_id: name for name, network_id in actual.predefined_networks}
         return cls(desired, actual, names)
+
+    def wanted(self, kind: Kind) -> Iterator[DesiredObject]:
+        """Yield the objects of one kind that this plan is about: those of held stacks are left out."""
+        return (one for one in self.desired.of_kind(kind) if one.stack not in self.held)
 
     def owned(self, found: ObservedObject) -> bool:
         """Return whether this repository created the object or was the last to write it."""

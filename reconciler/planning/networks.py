@@ -15,7 +15,7 @@ from reconciler.planning.differ import changes_between
 def plan_networks(context: Context, draft: Draft) -> None:
     """Add what creates and replaces networks."""
     live = context.actual.by_name(Kind.NETWORK)
-    for wanted in context.desired.of_kind(Kind.NETWORK):
+    for wanted in context.wanted(Kind.NETWORK):
         found = live.get(wanted.name)
         if found is None:
             draft.actions.append(_create(context, wanted))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
+from reconciler.planning.held import hold_stacks
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.services import plan_services
@@ -24,6 +27,7 @@ def plan(desired: DesiredState, actual: ActualState) -> Plan:
     """
     context = Context.of(desired, actual)
     draft = Draft()
+    context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
     plan_nodes(context, draft)
     plan_networks(context, draft)

@@ -21,7 +21,12 @@ LISTED_MAX = 8
 def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     """Add what removes owned objects that nothing declares any more, or say why not."""
     wanted = {(item.kind, real_names.get((item.kind, item.name), item.name)) for item in context.desired.objects}
-    owned = [found for kind in PRUNED_KINDS for found in context.actual.of_kind(kind) if context.owned(found)]
+    owned = [
+        found
+        for kind in PRUNED_KINDS
+        for found in context.actual.of_kind(kind)
+        if context.owned(found) and found.stack not in context.held
+    ]
     in_use = _still_referenced(context, draft, wanted)
     surplus = [
         found for found in owned if (found.kind, found.name) not in wanted and (found.kind, found.id) not in in_use

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-from reconciler.model.desired import DesiredObject, ExternalReference, Stack
+from reconciler.model.desired import DesiredObject, Stack
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
@@ -14,6 +14,7 @@ from reconciler.planning import canonical, effects
 from reconciler.planning.contents import RealNames, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
+from reconciler.planning.held import missing, missing_externals
 
 PAUSED = ("paused", "rollback_paused")
 """States in which an update stands still until the service is written again (swarmkit's updater)."""
@@ -23,7 +24,7 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
     """Add what creates, updates and replaces services; stacks come after those that they depend on."""
     live = context.actual.by_name(Kind.SERVICE)
     waves = stack_waves(context.desired.stacks)
-    for wanted in sorted(context.desired.of_kind(Kind.SERVICE), key=lambda one: waves.get(one.stack or "", 0)):
+    for wanted in sorted(context.wanted(Kind.SERVICE), key=lambda one: waves.get(one.stack or "", 0)):
         spec = renamed_references(wanted.spec, real_names)
         found = live.get(wanted.name)
         problems = [*_missing_externals(context, wanted), *_blocked_needs(draft, wanted)]
@@ -74,27 +75,14 @@ def _blocked_needs(draft: Draft, wanted: DesiredObject) -> Iterator[Problem]:
 
 
 def _missing_externals(context: Context, wanted: DesiredObject) -> Iterator[Problem]:
-    """Yield one problem for each external object that the service uses and the cluster lacks."""
+    """Yield one problem for each external object that a service outside stacks uses and the cluster lacks.
+
+    A stack that lacks one is held as a whole, and never gets here.
+    """
     used = set(references(wanted.spec))
-    for reference in context.desired.externals:
-        concerns = reference.stack == wanted.stack and (reference.kind, reference.name) in used
-        if concerns and not _exists(context, reference):
-            yield Problem(
-                ErrorCode.UNDEFINED_REFERENCE,
-                f"Service {wanted.name} uses the external {reference.kind} {reference.name}, which does not exist.",
-                why=f"{reference.place.key_path or reference.name} is declared external, so no plan creates it.",
-                hint=f"Create it first, or declare it without `external` ({reference.place}).",
-                place=reference.place,
-            )
-
-
-def _exists(context: Context, reference: ExternalReference) -> bool:
-    if reference.name in context.actual.by_name(reference.kind):
-        return True
-    declared = any(
-        wanted.kind is reference.kind and wanted.name == reference.name for wanted in context.desired.objects
-    )
-    return declared or any(name == reference.name for name, _ in context.actual.predefined_networks)
+    for reference in missing_externals(context):
+        if reference.stack is None is wanted.stack and (reference.kind, reference.name) in used:
+            yield missing(reference)
 
 
 def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:

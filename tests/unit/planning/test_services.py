@@ -146,19 +146,29 @@ def test_a_namesake_outside_the_stack_blocks():
     assert made.actions == ()
 
 
-def test_a_missing_external_network_blocks_only_the_services_that_use_it():
+def test_a_missing_external_network_holds_its_stack_and_those_that_depend_on_it():
     outside = ExternalReference(Kind.NETWORK, "edge", "web", HERE)
     user = service_spec("web_edge")
     user["TaskTemplate"]["Networks"].append({"Target": "edge"})
+    others = [service_spec(f"{stack}_app", stack=stack) for stack in ("shop", "solo")]
+    for spec in others:
+        spec["TaskTemplate"].pop("Networks")
     state = desired(
         wanted(Kind.NETWORK, network_spec()),
         wanted(Kind.SERVICE, service_spec()),
         wanted(Kind.SERVICE, user),
+        *[wanted(Kind.SERVICE, spec, stack=spec["Name"].partition("_")[0]) for spec in others],
         externals=(outside,),
+        stacks=(Stack("shop", "s", ("web",), HERE), Stack("web", "w", (), HERE), Stack("solo", "o", (), HERE)),
     )
     made = planned(state, actual())
-    assert [(one.id, one.code) for one in made.blocked] == [("service.web_edge", ErrorCode.UNDEFINED_REFERENCE)]
-    assert "service.web_api" in paths(made)
+    assert [(one.id, one.code) for one in made.blocked] == [
+        ("network.edge", ErrorCode.UNDEFINED_REFERENCE),
+        ("stack.shop", ErrorCode.PLAN_BLOCKED),
+    ]
+    assert list(paths(made)) == ["service.solo_app"]
+    there = planned(state, actual(observed(Kind.NETWORK, network_spec("edge", stack=None))))
+    assert there.blocked == ()
 
 
 def test_stacks_come_after_the_stacks_they_depend_on_whatever_the_order_of_the_file():
