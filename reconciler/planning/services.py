@@ -79,9 +79,11 @@ def _missing_externals(context: Context, wanted: DesiredObject) -> Iterator[Prob
 
     A stack that lacks one is held as a whole, and never gets here.
     """
+    if wanted.stack is not None:
+        return
     used = set(references(wanted.spec))
     for reference in missing_externals(context):
-        if reference.stack is None is wanted.stack and (reference.kind, reference.name) in used:
+        if reference.stack is None and (reference.kind, reference.name) in used:
             yield missing(reference)
 
 
