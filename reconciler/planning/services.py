@@ -108,9 +108,9 @@ def _after(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObje
     planned = {action.id for action in draft.actions}
     needed = [action_id(kind, name) for kind, name in references(spec)]
     stack = next((one for one in context.desired.stacks if one.name == wanted.stack), None)
-    for other in context.desired.of_kind(Kind.SERVICE):
-        if stack and other.stack in stack.depends_on:
-            needed.append(action_id(Kind.SERVICE, other.name))
+    if stack and stack.depends_on:  # most need none: no look at every service for each of them
+        others = (other for other in context.desired.of_kind(Kind.SERVICE) if other.stack in stack.depends_on)
+        needed += [action_id(Kind.SERVICE, other.name) for other in others]
     return tuple(dict.fromkeys(name for name in needed if name in planned))
 
 

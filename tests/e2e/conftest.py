@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,7 @@ import docker
 import pytest
 
 from tests.e2e.program import Program
-
-NETWORK_WAIT_S = 30.0
+from tests.lab.swept import sweep
 
 
 @dataclass
@@ -52,16 +49,6 @@ class Backend:
         return sorted(node["Description"]["Hostname"] for node in self.engine.nodes())
 
 
-def _clear(engine: docker.APIClient) -> None:
-    for service in engine.services():
-        engine.remove_service(service["ID"])
-    _remove_networks(engine)
-    for config in engine.configs():
-        engine.remove_config(config["ID"])
-    for secret in engine.secrets():
-        engine.remove_secret(secret["ID"])
-
-
 @pytest.fixture(params=["embedded", pytest.param("docker", marks=pytest.mark.engine)])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """Each backend in turn, with nothing deployed."""
@@ -77,29 +64,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         yield Backend(request.param, host, engine, swarmctl)
     finally:
         if request.param == "docker":
-            _clear(engine)
-            _restore(engine)
+            sweep(lab)
         engine.close()
         if request.param == "embedded":
             swarmctl.ok("down")
-
-
-def _remove_networks(engine: docker.APIClient) -> None:
-    """Remove overlay networks as soon as the last task has let go of them."""
-    deadline = time.monotonic() + NETWORK_WAIT_S
-    while made := [one for one in engine.networks(filters={"driver": "overlay"}) if not one["Ingress"]]:
-        for network in made:
-            with contextlib.suppress(docker.errors.APIError):
-                engine.remove_network(network["Id"])
-        assert time.monotonic() < deadline, f"networks that stay in use: {[one['Name'] for one in made]}"
-        time.sleep(0.1)
-
-
-def _restore(engine: docker.APIClient) -> None:
-    """Give the swarm and its nodes back what a fresh swarm has."""
-    swarm = engine.inspect_swarm()
-    swarm["Spec"]["Orchestration"] = {"TaskHistoryRetentionLimit": 5}
-    engine.update_swarm(swarm["Version"]["Index"], swarm_spec=swarm["Spec"])
-    for node in engine.nodes():
-        role = "manager" if node.get("ManagerStatus", {}).get("Leader") else "worker"
-        engine.update_node(node["ID"], node["Version"]["Index"], {"Role": role, "Availability": "active", "Labels": {}})
