@@ -11,6 +11,8 @@ from tests.lab.lab import Lab
 
 SWEEP_WAIT_S = 60.0
 POLL_S = 0.05
+ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "orphaned", "remove"})
+"""An engine of 20.10 may keep the dead tasks of a removed job for good."""
 
 
 def sweep(lab: Lab) -> None:
@@ -27,12 +29,12 @@ def sweep(lab: Lab) -> None:
         deadline = time.monotonic() + SWEEP_WAIT_S
         while not _is_swept(lab, client):
             if time.monotonic() > deadline:
-                raise RuntimeError("The lab's swarm did not come back to what it was.")
+                raise RuntimeError(f"The lab's swarm did not come back to what it was: {_left(lab, client)}")
             time.sleep(POLL_S)
 
 
 def _is_swept(lab: Lab, client: docker.APIClient) -> bool:
-    if client.tasks():
+    if any(task["Status"]["State"] not in ENDED for task in client.tasks()):
         return False
     for network in client.networks(filters={"scope": "swarm"}):
         if not network["Ingress"]:
@@ -55,3 +57,13 @@ def _restore_settings(lab: Lab, client: docker.APIClient) -> None:
     swarm = client.inspect_swarm()
     if swarm["Spec"] != lab.settings:
         client.update_swarm(swarm["Version"]["Index"], swarm_spec=lab.settings)
+
+
+def _left(lab: Lab, client: docker.APIClient) -> str:
+    """Return what is still there, for a developer to read."""
+    tasks = [
+        f"task {task['ID']} on {task.get('NodeID')}: {task['Status']} -> {task['DesiredState']}"
+        for task in client.tasks()
+    ]
+    nodes = [f"{node['Description']['Hostname']}: {node['Status']}, {node['Spec']}" for node in client.nodes()]
+    return "\n".join([*tasks, *nodes, *(f"{engine.name}:\n{engine.cell.tail()}" for engine in lab.engines[:3])])
