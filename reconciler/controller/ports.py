@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
 from reconciler.model.actual import ActualState
 from reconciler.model.events import ClusterEvent
+from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 
@@ -40,11 +41,19 @@ class Cluster(Protocol):
         ...
 
     async def update(
-        self, kind: Kind, object_id: str, version: int, spec: JsonObject, *, registry_auth: str | None = None
+        self,
+        kind: Kind,
+        object_id: str,
+        version: int,
+        spec: JsonObject,
+        *,
+        registry_auth: str | None = None,
+        rotate: Collection[NodeRole] = (),
     ) -> None:
         """Put `spec` in place of what has `version`; stale-version when the object has moved since.
 
-        Serves the swarm, nodes, services and labels of secrets and configs; a network is not-updatable.
+        Serves the swarm, nodes, services and labels of secrets and configs; a network is not-updatable. With an
+        update of the swarm, `rotate` makes the join tokens of these roles anew in the same step.
         """
         ...
 
@@ -58,6 +67,17 @@ class Cluster(Protocol):
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield changes from now on, until closed by the reader or lost by the endpoint (engine-unreachable)."""
+        ...
+
+    async def resolve_image(self, image: str, *, registry_auth: str | None = None) -> ResolvedImage | None:
+        """Return what the image's registry has it as now; None from a backend that runs no images.
+
+        Raises image-unresolved when the registry is down, limits its rate, or does not know the image.
+        """
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume of the node that answers here; object-not-found, object-in-use."""
         ...
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from reconciler.manager import shapes
@@ -146,12 +146,15 @@ class EmbeddedCluster:
         spec: JsonObject,
         *,
         registry_auth: str | None = None,  # noqa: ARG002
+        rotate: Collection[NodeRole] = (),
     ) -> None:
-        """Put `spec` in place of what has `version`."""
+        """Put `spec` in place of what has `version`; `rotate` makes join tokens anew."""
         wanted = copy.deepcopy(spec)
         if kind is Kind.SWARM:
             what = "The swarm's settings can't be updated."
             await self._propose(commands.UpdateCluster(at=self._now(), version=version, spec=wanted), what)
+            for role in rotate:
+                await self.rotate_join_token(role)
             return
         command = _UPDATE.get(kind)
         if command is None:
@@ -186,6 +189,14 @@ class EmbeddedCluster:
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Return the changes from this call on."""
         return self._swarm.subscribers.subscribe()
+
+    async def resolve_image(self, image: str, *, registry_auth: str | None = None) -> None:
+        """Return None: processes run without images."""
+
+    async def remove_volume(self, name: str) -> None:
+        """Refuse: processes have no volumes."""
+        why = f"get {name}: no such volume"
+        raise SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, f"There is no volume {name}.", why=why)
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that a task printed, oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.errors import Place, Problem
@@ -26,7 +26,9 @@ class DesiredObject:
     `name` is the full name in the cluster (`web_api`); `stack` is None for what belongs to none.
     `spec` refers to other objects by name: `Networks[].Target` is a network name, `Secrets[]` and `Configs[]`
     have no ids yet, as a `docker stack deploy` has it before it looks them up. A secret's or config's `Data`
-    is base64, and is left out of every repr.
+    is base64, and is left out of every repr. `needs` are full names of services of the same stack that must have
+    converged before this one is touched (`depends_on`). `prune` False keeps it when nothing declares it any more.
+    `where` finds the line of one field by its path in `spec`, None for a field that no line asks for.
     """
 
     kind: Kind
@@ -34,6 +36,14 @@ class DesiredObject:
     stack: str | None
     spec: JsonObject = field(repr=False)
     place: Place
+    needs: tuple[str, ...] = ()
+    prune: bool = True
+    where: Callable[[str], Place | None] | None = field(default=None, repr=False, compare=False)
+
+    def place_of(self, path: str) -> Place:
+        """Return the line that asks for the field at `path` (as Change.path has it), or the object's own place."""
+        found = self.where(path) if self.where is not None else None
+        return found or self.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,10 @@ class ExternalReference:
 
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
-    """A node that swarm.yaml lists. `selector` is a hostname, or an id when `by_id`. None means: not ours to say."""
+    """A node that swarm.yaml lists. `selector` is a hostname, or an id when `by_id`. None means: not ours to say.
+
+    `absent` asks for its removal from the swarm (`state: absent`); then nothing else is said of it.
+    """
 
     selector: str
     by_id: bool
@@ -59,6 +72,7 @@ class DesiredNode:
     availability: str | None
     labels: Mapping[str, str] | None
     place: Place
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,8 @@ class Policy:
     """Remove what this repository created and no longer declares. Off unless asked for: a deletion is no default."""
     max_delete_percent: int = 50
     """Of the owned objects, how many one plan may remove. More than that is blocked as a likely mistake."""
+    keep_versions: int = 2
+    """Former versions of a secret or config that stay though nothing refers to them any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,8 @@ class Stack:
     place: Place
     overrides: tuple[str, ...] = ()
     depends_on_places: tuple[Place, ...] = ()
+    atomic: bool = False
+    """`rollback: stack`: when one of its services fails, all go back to what they were."""
 
     def place_of_need(self, name: str) -> Place:
         """Return where the stack says that it depends on `name`, or where the stack itself is declared."""

@@ -12,6 +12,11 @@ class ExitCode(enum.IntEnum):
     OK = 0
     ERROR = 1
     CHANGES = 2  # `diff` only: it worked, and there is something to apply
+    TIMED_OUT = 3  # everything was written; services were still on their way when the time was over
+    PAUSED = 4  # the swarm paused an update after failures
+    ROLLED_BACK = 5  # the swarm, or `rollback: stack`, put something back to what it was
+    TASKS_FAILING = 6  # tasks are rejected, or fail again and again
+    UNSCHEDULABLE = 7  # no node can run some task
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -65,6 +70,18 @@ class ErrorCode(enum.StrEnum):
     APPLY_FAILED = "apply-failed"
     NOT_CONFIRMED = "not-confirmed"
     NOT_CONVERGED = "not-converged"
+    TIMED_OUT = "timed-out"
+    UPDATE_PAUSED = "update-paused"
+    ROLLED_BACK = "rolled-back"
+    TASKS_FAILING = "tasks-failing"
+    UNSCHEDULABLE = "unschedulable"
+    STALE_PLAN = "stale-plan"
+    PLAN_FILE_INVALID = "plan-file-invalid"
+    IMAGE_UNRESOLVED = "image-unresolved"
+    VOLUME_KEPT = "volume-kept"
+    # pull requests
+    FORGE_UNREACHABLE = "forge-unreachable"
+    FORGE_REFUSED = "forge-refused"
     # writing a swarm down
     OUTPUT_NOT_EMPTY = "output-not-empty"
     OUTPUT_FAILED = "output-failed"

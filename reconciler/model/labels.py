@@ -21,5 +21,20 @@ LOGICAL_NAME = "io.swarmctl.name"
 CONTENT = "io.swarmctl.content"
 """On a secret: a short, slow, salted hash of its content, which Swarm never gives back."""
 
-OURS = frozenset({OWNER, LOGICAL_NAME, CONTENT})
+APPLIED = "io.swarmctl.applied"
+"""On a service or network: what we last asked it to be, packed (planning/inventory.py)."""
+
+COMMIT = "io.swarmctl.commit"
+"""The commit that the object was last written for."""
+
+PRUNE = "io.swarmctl.prune"
+""""false" on what must stay when nothing declares it any more (`x-swarmctl: {prune: false}`)."""
+
+INVENTORY = "io.swarmctl.inventory"
+"""On the swarm itself, followed by a dot and the owner's name: which objects that repository has created, packed."""
+
+TOKEN_ROTATED = "io.swarmctl.token-rotated"
+"""On the swarm itself, followed by a dot and the role: when we last renewed that join token, in RFC 3339."""
+
+OURS = frozenset({OWNER, LOGICAL_NAME, CONTENT, APPLIED, COMMIT, PRUNE})
 """Labels that a comparison ignores: a `docker stack deploy` of the same file drops them, which is no drift."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.objects import Kind
+from reconciler.model.objects import Kind, NodeRole
 
 
 class Absent:
@@ -42,17 +42,34 @@ class TaskEffect(enum.StrEnum):
     RERUN = "the job runs again"
 
 
+class Origin(enum.StrEnum):
+    """Who moved: what a difference is blamed on, from what was last applied (planning/inventory.py)."""
+
+    INTENT = "intent"
+    """Git asks for something else than what was last applied."""
+    DRIFT = "drift"
+    """The cluster is something else than what was last applied, and no commit asked for that."""
+    BOTH = "both"
+    """Git and the cluster both moved away from what was last applied, and not to the same."""
+    UNKNOWN = "unknown"
+    """Nothing is recorded of what was last applied: the object was made by somebody else, and is adopted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One field that differs. `path` is dotted, from the spec's root (`TaskTemplate.ContainerSpec.Image`).
 
-    `sensitive` values must not be shown; `old` and `new` then hold a short hash at most.
+    `sensitive` values must not be shown; `old` and `new` then hold a short hash at most. `applied` is the value that
+    was last applied, ABSENT also when none is known. `place` is the line that asks for `new`, or the object's own.
     """
 
     path: str
     old: JsonValue | Absent
     new: JsonValue | Absent
     sensitive: bool = False
+    origin: Origin = Origin.INTENT
+    applied: JsonValue | Absent = ABSENT
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,9 @@ class Action:
     `id` is unique in its plan (`service.web_api`); `after` are ids of actions that must have succeeded before.
     `object_id`, `version` and `read_spec` are what was observed, for compare-and-swap; None or 0 on creation.
     `spec` is the whole body to send, None on deletion: secrets, configs and networks stand in it by name, and
-    whoever carries it out fills in ids, which may only come to exist on the way.
+    whoever carries it out fills in ids, which may only come to exist on the way. `origin` is that of its changes
+    taken together; of a creation, DRIFT means that the object was there and somebody removed it. `force` removes a
+    node that still runs; `rotates` are the roles whose join tokens an update of the swarm makes anew.
     """
 
     id: str
@@ -80,6 +99,9 @@ class Action:
     spec: JsonObject | None = field(default=None, repr=False)
     read_spec: JsonObject | None = field(default=None, repr=False)
     place: Place | None = None
+    origin: Origin = Origin.INTENT
+    force: bool = False
+    rotates: tuple[NodeRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +131,12 @@ class Plan:
     notes: tuple[Problem, ...] = ()
     services: tuple[str, ...] = ()
     """Every service that the revision asks for, whether an action touches it or not."""
+    unplaceable: tuple[Problem, ...] = ()
+    """What the placement pre-flight found: tasks that no node could run, each with the reason. Warnings."""
+    atomic_stacks: tuple[str, ...] = ()
+    """Stacks whose services all go back to what they were when one of them fails (`rollback: stack`)."""
+    inventory: JsonObject | None = field(default=None, repr=False)
+    """What the swarm's own record of owned objects is to hold once the actions are done; None: leave it alone."""
 
     @property
     def is_empty(self) -> bool:

@@ -11,12 +11,15 @@ from reconciler.model.plan import Action, Plan
 
 
 class Verdict(enum.StrEnum):
-    """Where a service stands. All but PROGRESSING are ends: waiting longer changes nothing."""
+    """Where a service stands. All but PROGRESSING are ends: waiting longer changes nothing, or was given up."""
 
     CONVERGED = "converged"
     PROGRESSING = "progressing"
+    TIMED_OUT = "timed out"
     PAUSED = "update paused"
     ROLLED_BACK = "rolled back"
+    FAILING = "failing"
+    UNSCHEDULABLE = "unschedulable"
     MISSING = "missing"
 
 
@@ -34,6 +37,8 @@ class Assessment:
     wanted: int
     message: str = ""
     task_ids: frozenset[str] = frozenset()
+    log: tuple[str, ...] = ()
+    """The last lines that a failing task printed, oldest first."""
 
 
 class ActionStatus(enum.StrEnum):
@@ -69,6 +74,16 @@ Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class UndoneStack:
+    """A stack that was put back: why, by which actions, and where its services stand after that."""
+
+    stack: str
+    cause: Problem
+    actions: tuple[ActionProgress, ...] = ()
+    services: tuple[Assessment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyResult:
     """How an apply ended: one entry for each action of `plan`, and the last look at each awaited service.
 
@@ -81,6 +96,8 @@ class ApplyResult:
     timed_out: bool = False
     lost: Problem | None = None
     """Why waiting had to end without an answer: the endpoint went away."""
+    undone: tuple[UndoneStack, ...] = ()
+    """Stacks that were put back to what they were, because one of their services failed."""
 
     def count(self, status: ActionStatus) -> int:
         """Return how many actions ended in `status`."""

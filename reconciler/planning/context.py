@@ -13,6 +13,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, Blocked
 from reconciler.model.tasks import TaskState
+from reconciler.planning.options import NO_OPTIONS, PlanOptions
 
 
 @dataclass(slots=True)
@@ -36,12 +37,13 @@ class Context:
     id_names: dict[Kind, dict[str, str]]
     held: frozenset[str] = frozenset()
     """Stacks that this plan leaves alone (planning/held.py)."""
+    options: PlanOptions = NO_OPTIONS
 
     @classmethod
-    def of(cls, desired: DesiredState, actual: ActualState) -> Context:
+    def of(cls, desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Context:
         names = {kind: {found.id: found.name for found in actual.of_kind(kind)} for kind in Kind}
         names[Kind.NETWORK] |= {network_id: name for name, network_id in actual.predefined_networks}
-        return cls(desired, actual, names)
+        return cls(desired, actual, names, options=options)
 
     def wanted(self, kind: Kind) -> Iterator[DesiredObject]:
         """Yield the objects of one kind that this plan is about: those of held stacks are left out."""

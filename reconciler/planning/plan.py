@@ -12,12 +12,14 @@ from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.held import hold_stacks
 from reconciler.planning.networks import plan_networks
+from reconciler.planning.options import NO_OPTIONS, PlanOptions
+from reconciler.planning.preflight import preflight
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.services import plan_services
 from reconciler.planning.topology import plan_nodes, plan_swarm
 
 
-def plan(desired: DesiredState, actual: ActualState) -> Plan:
+def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Plan:
     """Return the writes that bring `actual` to what `desired` asks for; change nothing.
 
     Actions come in an order in which they may be carried out one by one; `Action.after` says which really have
@@ -25,7 +27,7 @@ def plan(desired: DesiredState, actual: ActualState) -> Plan:
     reason. `Plan.notes` holds what a user should know and no plan can change. No action and nothing blocked means
     that the cluster is what the repository asks for; a plan made after this one converged is such a plan.
     """
-    context = Context.of(desired, actual)
+    context = Context.of(desired, actual, options)
     draft = Draft()
     context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
@@ -42,4 +44,6 @@ def plan(desired: DesiredState, actual: ActualState) -> Plan:
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),
         services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),
+        unplaceable=preflight(context, draft),
+        atomic_stacks=tuple(stack.name for stack in desired.stacks if stack.atomic),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 
 from reconciler.adapters.docker import endpoints
@@ -13,6 +13,7 @@ from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
+from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tasks import ObservedTask
@@ -103,12 +104,20 @@ class DockerCluster:
         return created
 
     async def update(
-        self, kind: Kind, object_id: str, version: int, spec: JsonObject, *, registry_auth: str | None = None
+        self,
+        kind: Kind,
+        object_id: str,
+        version: int,
+        spec: JsonObject,
+        *,
+        registry_auth: str | None = None,
+        rotate: Collection[NodeRole] = (),
     ) -> None:
         if kind is Kind.NETWORK:
             raise _impossible(kind, "updated")
         query = {"version": str(version)}
         if kind is Kind.SWARM:
+            query |= {f"rotate{role.capitalize()}Token": "true" for role in rotate}
             await self._engine.post("swarm", "update", body=spec, query=query)
             return
         steps = (f"{kind}s", _given(kind, object_id), "update")
@@ -131,6 +140,17 @@ class DockerCluster:
         self._streams.add(stream)
         return stream
 
+    async def resolve_image(self, image: str, *, registry_auth: str | None = None) -> ResolvedImage | None:
+        try:
+            answer = await self._engine.get("distribution", *image.split("/"), "json", headers=_auth(registry_auth))
+        except SwarmctlError as error:
+            raise _unresolved(image, error) from error
+        digest = dig(answer, "Descriptor", "digest")
+        return ResolvedImage(digest, tuple(answer.get("Platforms") or ())) if digest else None
+
+    async def remove_volume(self, name: str) -> None:
+        await self._engine.delete("volumes", _given(Kind.SERVICE, name))
+
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         query = {"stdout": "true", "stderr": "true", "tail": str(tail_lines)}
         content = await self._engine.get_bytes("tasks", task_id, "logs", query=query)
@@ -145,6 +165,15 @@ class DockerCluster:
 
 def _filters(**values: str) -> dict[str, str]:
     return {"filters": json.dumps({name: [value] for name, value in values.items()})}
+
+
+def _unresolved(image: str, error: SwarmctlError) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.IMAGE_UNRESOLVED,
+        f"Image {image} could not be looked up in its registry.",
+        why=error.problems[0].why,
+        hint="Each node will look for it by itself; see whether the registry answers, and whether you are logged in.",
+    )
 
 
 def _auth(registry_auth: str | None) -> dict[str, str] | None:

@@ -72,9 +72,9 @@ class Engine:
             )
         return min(offered, API_MAX)
 
-    async def get(self, *steps: str, query: Query | None = None) -> JsonValue:
+    async def get(self, *steps: str, query: Query | None = None, headers: Mapping[str, str] | None = None) -> JsonValue:
         """Return the JSON at a path, whose steps are escaped here."""
-        return await self._in_thread(lambda: self._json("GET", steps, query))
+        return await self._in_thread(lambda: self._json("GET", steps, query, None, headers))
 
     async def get_bytes(self, *steps: str, query: Query | None = None) -> bytes:
         """Return the content at a path."""

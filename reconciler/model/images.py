@@ -1,0 +1,30 @@
+"""Image references, and what a registry says that they stand for now."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.model.errors import Problem
+from reconciler.model.json import JsonObject
+
+
+class ResolveMode(enum.StrEnum):
+    """When an image's tag is looked up in its registry, as `docker stack deploy --resolve-image` has it."""
+
+    ALWAYS = "always"
+    CHANGED = "changed"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedImage:
+    """What a registry answered: `digest` (sha256:…), and the platforms it has the image for, as the API has them."""
+
+    digest: str
+    platforms: tuple[JsonObject, ...] = ()
+
+
+ImageAnswers = Mapping[str, ResolvedImage | Problem | None]
+"""{image as the manifest writes it: the answer, or why there is none}. None: this backend runs no images."""

@@ -1,0 +1,26 @@
+"""What a plan is made with, beside what is wanted and what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import Problem
+from reconciler.model.images import ResolvedImage
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """`images` are the registries' answers, {image as the manifest writes it: answer}; others are not looked up.
+
+    `baseline` is another Revision that counts as what was last applied, instead of what the cluster has recorded: for
+    showing what a pull request changes. `stacks` limits the plan to these stacks; None means everything.
+    """
+
+    images: Mapping[str, ResolvedImage | Problem | None] = field(default_factory=dict)
+    baseline: DesiredState | None = None
+    stacks: frozenset[str] | None = None
+
+
+NO_OPTIONS = PlanOptions()
