@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
+from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import Plan
 from reconciler.model.progress import ApplyResult, Assessment, Report
@@ -34,6 +36,8 @@ class ApplyLimits:
     parallel: int
     wait: bool
     timeout_s: float
+    with_registry_auth: bool = False
+    """Hand the credentials of images' registries to the swarm's nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,42 @@ class EmbeddedOptions:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
+
+    `baseline` is another revision that counts as what was last applied.
+    """
+
+    desired: DesiredState
+    resolve: ResolveMode = ResolveMode.CHANGED
+    stacks: frozenset[str] | None = None
+    baseline: DesiredState | None = None
+    images: ImageAnswers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, what it was made against, and the registries' answers that went into it."""
+
+    plan: Plan
+    actual: ActualState
+    images: ImageAnswers
+
+
 class Swarm(Protocol):
     """A cluster that commands look at and change."""
 
     async def observe(self) -> ActualState:
         """Return what the cluster is now."""
+        ...
+
+    async def plan(self, request: PlanRequest) -> Planned:
+        """Look at the cluster and at registries, and plan. Nothing is written."""
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume of the node that answers; object-not-found, object-in-use."""
         ...
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
@@ -75,6 +110,18 @@ class Outside(Protocol):
 
     def schema(self, name: str) -> JsonObject:
         """Return the JSON Schema "cluster" or "stack"."""
+        ...
+
+    def read_text(self, path: str) -> str:
+        """Return a file's text; file-not-found, file-unreadable, file-too-large."""
+        ...
+
+    def write_text(self, path: str, text: str) -> None:
+        """Put a file in place at once, whole, for this user only; output-failed."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
         ...
 
     def write_files(self, folder: str, files: Mapping[str, bytes], private: Collection[str], *, force: bool) -> None:

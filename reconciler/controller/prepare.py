@@ -1,0 +1,91 @@
+"""From manifests to a plan: observe, ask registries what images stand for now, then plan. Nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from reconciler.controller.ports import Cluster
+from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.images import ImageAnswers, ResolvedImage, ResolveMode
+from reconciler.model.plan import Plan
+from reconciler.planning.images import images_to_resolve
+from reconciler.planning.options import PlanOptions
+from reconciler.planning.plan import plan
+
+LOOKUPS_AT_ONCE = 8
+"""Registry look-ups in flight; a registry that limits its rate counts them."""
+
+LOOKUP_WAIT_S = 30.0
+"""Seconds for all look-ups of one image: an engine tries several endpoints of a registry that is down."""
+
+RegistryAuth = Callable[[str], str | None]
+"""The X-Registry-Auth header for an image's registry, or None where nobody has logged in."""
+
+
+def no_registry_auth(_image: str) -> str | None:
+    """Return no credentials, whatever the image."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareOptions:
+    """How to come to a plan. `images` are answers of an earlier look-up: then no registry is asked again."""
+
+    resolve: ResolveMode = ResolveMode.CHANGED
+    stacks: frozenset[str] | None = None
+    baseline: DesiredState | None = None
+    images: ImageAnswers | None = None
+    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, what it was made against, and the registries' answers that went into it."""
+
+    plan: Plan
+    actual: ActualState
+    images: ImageAnswers
+
+
+async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptions) -> Prepared:
+    """Return the plan that brings `cluster` to `desired`. Raises SwarmctlError when the cluster can't be read.
+
+    A registry that does not answer is no error: what it would have said goes into the plan as a warning.
+    """
+    actual = await cluster.observe()
+    images = options.images
+    if images is None:
+        wanted = images_to_resolve(desired, actual, options.resolve, options.stacks)
+        images = await _resolved(cluster, wanted, options.registry_auth)
+    made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks))
+    return Prepared(made, actual, images)
+
+
+async def _resolved(cluster: Cluster, images: tuple[str, ...], auth: RegistryAuth) -> ImageAnswers:
+    slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+
+    async def ask(image: str) -> ResolvedImage | Problem | None:
+        async with slots:
+            try:
+                return await asyncio.wait_for(cluster.resolve_image(image, registry_auth=auth(image)), LOOKUP_WAIT_S)
+            except TimeoutError:
+                return _unanswered(image)
+            except SwarmctlError as error:
+                return replace(error.problems[0], severity=Severity.WARNING)
+
+    answers = await asyncio.gather(*(ask(image) for image in images))
+    return dict(zip(images, answers, strict=True))
+
+
+def _unanswered(image: str) -> Problem:
+    return Problem(
+        ErrorCode.IMAGE_UNRESOLVED,
+        f"Image {image} could not be looked up in its registry.",
+        why=f"No answer came within {LOOKUP_WAIT_S:.0f} s.",
+        hint="Each node will look for it by itself; see whether the registry answers.",
+        severity=Severity.WARNING,
+    )
