@@ -61,7 +61,7 @@ async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptio
     if images is None:
         wanted = images_to_resolve(desired, actual, options.resolve, options.stacks)
         images = await _resolved(cluster, wanted, options.registry_auth)
-    made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks))
+    made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks, options.resolve))
     return Prepared(made, actual, images)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterator
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.errors import Problem
 from reconciler.model.images import ResolvedImage, ResolveMode
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, ObservedObject
+from reconciler.planning.options import PlanOptions
 
 ARM = "arm"
 
@@ -46,6 +48,16 @@ def is_looked_up(wanted: DesiredObject, live: ObservedObject | None, mode: Resol
     if mode is ResolveMode.NEVER or not image or "@" in image:
         return False
     return mode is ResolveMode.ALWAYS or live is None or live.labels.get(labels.STACK_IMAGE) != _as_written(wanted)
+
+
+def answer_for(
+    wanted: DesiredObject, live: ObservedObject | None, options: PlanOptions
+) -> ResolvedImage | Problem | None:
+    """Return what a registry said for this service; None when it was not asked, or has no say.
+
+    A Problem means that the service stays with the digest that it runs, and that the plan tells why.
+    """
+    return options.images.get(image_of(wanted.spec)) if is_looked_up(wanted, live, options.resolve) else None
 
 
 def image_of(spec: JsonObject) -> str:

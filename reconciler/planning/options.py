@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import Problem
-from reconciler.model.images import ResolvedImage
+from reconciler.model.images import ResolvedImage, ResolveMode
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """`images` are the registries' answers, {image as the manifest writes it: answer}; others are not looked up.
 
+    `resolve` says which services they count for (planning/images.py): with `changed` a service whose image text
+    stays keeps the digest that it runs, though a new one with the same image was looked up.
     `baseline` is another Revision that counts as what was last applied, instead of what the cluster has recorded: for
     showing what a pull request changes. `stacks` limits the plan to these stacks; None means everything.
     """
@@ -21,6 +23,7 @@ class PlanOptions:
     images: Mapping[str, ResolvedImage | Problem | None] = field(default_factory=dict)
     baseline: DesiredState | None = None
     stacks: frozenset[str] | None = None
+    resolve: ResolveMode = ResolveMode.ALWAYS
 
 
 NO_OPTIONS = PlanOptions()
