@@ -8,8 +8,10 @@ import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
-from reconciler.adapters import docker, embedded_process
+from reconciler.adapters import docker, embedded_process, single_file
+from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.directory import DirectoryRevision, path_below
 from reconciler.adapters.git import GitRevision
 from reconciler.adapters.output_folder import write_files
@@ -17,10 +19,11 @@ from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.api.server import serve
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Planned, PlanRequest, Source, Swarm
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.assess import assess
 from reconciler.controller.ports import Cluster
+from reconciler.controller.prepare import PrepareOptions, RegistryAuth, no_registry_auth, prepare
 from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stack_file
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
@@ -36,15 +39,26 @@ class ConnectedSwarm:
     """A Cluster with the controller's apply and assess on top: what commands see of it."""
 
     cluster: Cluster
+    registry_auth: RegistryAuth = no_registry_auth
 
     async def observe(self) -> ActualState:
         """Return what the cluster is now."""
         return await self.cluster.observe()
 
+    async def plan(self, request: PlanRequest) -> Planned:
+        """Look at the cluster and at registries, and plan."""
+        options = PrepareOptions(request.resolve, request.stacks, request.baseline, request.images, self.registry_auth)
+        prepared = await prepare(request.desired, self.cluster, options)
+        return Planned(prepared.plan, prepared.actual, prepared.images)
+
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
         """Carry out a plan that was made against `actual`."""
         options = ApplyOptions(limits.parallel, limits.wait, limits.timeout_s)
         return await apply(plan, actual, self.cluster, options, report)
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume of the node that answers."""
+        await self.cluster.remove_volume(name)
 
     def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
         """Return where each service of `actual` stands, in its order."""
@@ -82,6 +96,18 @@ class Wiring:
         """Return the JSON Schema "cluster" or "stack"."""
         schemas = read_schemas()
         return schemas.cluster if name == "cluster" else schemas.stack
+
+    def read_text(self, path: str) -> str:
+        """Return a file's text."""
+        return single_file.read_text(path)
+
+    def write_text(self, path: str, text: str) -> None:
+        """Put a file in place at once, whole, for this user only."""
+        single_file.write_text(path, text)
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        return SystemClock().now()
 
     def write_files(self, folder: str, files: Mapping[str, bytes], private: Collection[str], *, force: bool) -> None:
         """Write files by paths relative to `folder`, which must be empty unless `force`; `private` ones for us only."""

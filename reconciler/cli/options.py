@@ -11,6 +11,7 @@ import typer
 
 from reconciler.cli.ports import Outside, Source
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.images import ResolveMode
 from reconciler.settings import EndpointSettings
 
 
@@ -22,6 +23,12 @@ class Backend(enum.StrEnum):
 class Format(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
+
+
+class PlanFormat(enum.StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 PathArgument = Annotated[str, typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, or one stack file.")]
@@ -49,6 +56,20 @@ BackendOption = Annotated[
     typer.Option("--backend", "-b", help="A Docker Swarm (the default), or the embedded swarm of `swarmctl up`."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print.")]
+PlanFormatOption = Annotated[
+    PlanFormat, typer.Option("--format", "-f", help="How to print; markdown is for a pull request comment.")
+]
+StacksOption = Annotated[
+    list[str] | None,
+    typer.Option("--stack", "-s", help="Plan for this stack only; may be repeated.", metavar="NAME"),
+]
+ResolveOption = Annotated[
+    ResolveMode,
+    typer.Option("--resolve-image", help="When to ask registries for digests: for new and changed images by default."),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse a plan with tasks that no node could run (exit code 1).")
+]
 DataDirOption = Annotated[str | None, typer.Option("--data-dir", help="Folder of the embedded swarm.", metavar="DIR")]
 
 
