@@ -9,9 +9,8 @@ from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.errors import Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
+from reconciler.model.plan import SENSITIVE
 
-SENSITIVE: Final = "(sensitive value)"
-"""What stands in the place of a secret's content."""
 UNSUPPORTED: Final = "Ignoring unsupported options: "
 DEPRECATED: Final = "Ignoring deprecated options:\n\n"
 

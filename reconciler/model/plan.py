@@ -21,6 +21,10 @@ class Absent:
 ABSENT: Final = Absent()
 
 
+SENSITIVE: Final = "(sensitive value)"
+"""What stands in the place of a value that must not be shown."""
+
+
 class ActionType(enum.StrEnum):
     """What an Action does to its object, by Terraform's words."""
 
@@ -135,8 +139,11 @@ class Plan:
     """What the placement pre-flight found: tasks that no node could run, each with the reason. Warnings."""
     atomic_stacks: tuple[str, ...] = ()
     """Stacks whose services all go back to what they were when one of them fails (`rollback: stack`)."""
-    inventory: JsonObject | None = field(default=None, repr=False)
-    """What the swarm's own record of owned objects is to hold once the actions are done; None: leave it alone."""
+    owner: str = ""
+    """The cluster name of the repository, under which the swarm keeps `inventory`; "" for a lone stack file."""
+    inventory: frozenset[str] | None = field(default=None, repr=False)
+    """Which objects ("service.web_api") the swarm's own record is to name once all actions are done
+    (planning/inventory.py). None: leave it alone."""
 
     @property
     def is_empty(self) -> bool:
