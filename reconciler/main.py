@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-# Until a command runs there is nothing to put back: a Ctrl-C during the half second of imports just ends the process,
+# Until a command runs there is nothing to put back: a Ctrl-C during the imports just ends the process,
 # as it ends any other program, instead of showing where in the imports it struck.
 _interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Terminal().problems(error.problems)
         return ExitCode.ERROR
     terminal = Terminal(chosen.color)
-    application = app.build(Wiring(chosen), terminal)
+    application = app.build(Wiring(chosen), terminal, sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGINT, _interrupt_handler)
     return app.run(application, terminal, arguments)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,25 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
-from reconciler.cli import deploy, embedded, importing, manifests, status
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "manifests": ("validate", "render", "schema"),
+    "deploy": ("diff", "apply"),
+    "status": ("status",),
+    "importing": ("import",),
+    "embedded": ("up", "down"),
+}
+"""{module of this room: the commands that it registers}, in the order of the help."""
 
-def build(outside: Outside, terminal: Terminal) -> typer.Typer:
-    """Return the command line application."""
+
+def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None = None) -> typer.Typer:
+    """Return the command line application, of which only what `arguments` need is imported; None means all of it.
+
+    Nobody should wait for `diff` until what writes down a live swarm has been imported, too.
+    """
     app = typer.Typer(
         name="swarmctl",
         help="Docker Swarm mode, declared in Git: check, plan and apply what a repository asks for.",
@@ -39,9 +51,17 @@ def build(outside: Outside, terminal: Terminal) -> typer.Typer:
         if context.invoked_subcommand is None:
             terminal.say(context.get_help())
 
-    for part in (manifests, deploy, status, importing, embedded):
-        part.register(app, outside, terminal)
+    for part in _parts(arguments):
+        importlib.import_module(f"reconciler.cli.{part}").register(app, outside, terminal)
     return app
+
+
+def _parts(arguments: Sequence[str] | None) -> Iterator[str]:
+    """Yield the modules that serve a command line: none for the version, all where it does not begin with a command."""
+    command = arguments[0] if arguments else ""
+    if command != "--version":
+        serving = [part for part, commands in PARTS.items() if command in commands]
+        yield from serving or PARTS
 
 
 def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = None) -> int:

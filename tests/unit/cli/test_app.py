@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from reconciler import settings
@@ -23,7 +25,7 @@ def run_with(load, *arguments: str) -> int:
         def load(self, source):
             return load()
 
-    return app.run(app.build(Loading(), terminal), terminal, arguments)
+    return app.run(app.build(Loading(), terminal, arguments), terminal, arguments)
 
 
 def fails_with(error: BaseException):
@@ -80,3 +82,23 @@ def test_wrong_usage_ends_with_1_and_never_with_the_2_of_diff(arguments, capsys:
 def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str]):
     assert run_with(lambda: None) == ExitCode.OK
     assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("part", app.PARTS)
+def test_every_part_is_listed_with_the_commands_that_it_registers(part: str):
+    built = app.build(Wiring(settings.read({"HOME": "/root"})), Terminal(color=False), [app.PARTS[part][0]])
+    names = [one.name or one.callback.__name__ for one in built.registered_commands]
+    assert tuple(names) == app.PARTS[part]
+
+
+def test_every_module_that_registers_commands_is_listed():
+    folder = Path(app.__file__).parent
+    registering = {file.stem for file in folder.glob("*.py") if "\ndef register(" in file.read_text()}
+    assert registering == set(app.PARTS)
+
+
+def test_a_word_that_is_no_command_sees_them_all(capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, "--help") == ExitCode.OK
+    shown = capsys.readouterr().out
+    for commands in app.PARTS.values():
+        assert all(f"  {command} " in shown for command in commands)
