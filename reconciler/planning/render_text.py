@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from reconciler.model.errors import Problem
 from reconciler.model.json import JsonValue
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Plan, TaskEffect
+from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Action, ActionType, Change, Plan, TaskEffect
 
 SYMBOLS = {
     ActionType.CREATE: "+",
@@ -32,7 +32,6 @@ FUTURE = {
     ActionType.DELETE: "will be destroyed",
 }
 
-SENSITIVE = "(sensitive value)"
 VALUE_CHARACTERS_MAX = 160
 """A longer value is cut in the text; `--format json` has it whole."""
 
