@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import ForgeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +104,59 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         parallel_writes=int(_positive(env, "SWARMCTL_PARALLEL", 8)),
         color=_color(env),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeSettings:
+    """What a CI job's environment says of the forge that it runs for. "" and None: it does not say."""
+
+    api_url: str = ""
+    repository: str = ""
+    pull_request: int | None = None
+    commit: str = ""
+    run_url: str = ""
+    """The job's own page, for the commit status to link to."""
+    token: str = field(default="", repr=False)
+
+
+def forge(environment: Mapping[str, str], name: ForgeName) -> ForgeSettings:
+    """Return the defaults of `swarmctl comment` from the variables that the forge's CI sets.
+
+    The token is SWARMCTL_FORGE_TOKEN, else GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN: never an argument, which other
+    users of a machine can read.
+    """
+    token = environment.get("SWARMCTL_FORGE_TOKEN") or environment.get(f"{name.upper()}_TOKEN", "")
+    if name is ForgeName.GITLAB:
+        number = environment.get("CI_MERGE_REQUEST_IID", "")
+        return ForgeSettings(
+            api_url=environment.get("CI_API_V4_URL", ""),
+            repository=environment.get("CI_PROJECT_ID", ""),
+            pull_request=int(number) if number.isdigit() else None,
+            commit=environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or environment.get("CI_COMMIT_SHA", ""),
+            run_url=environment.get("CI_JOB_URL", ""),
+            token=token,
+        )
+    server, repository = environment.get("GITHUB_SERVER_URL", ""), environment.get("GITHUB_REPOSITORY", "")
+    api_url = environment.get("GITHUB_API_URL", "")
+    if name is ForgeName.GITEA and server:
+        api_url = f"{server.rstrip('/')}/api/v1"
+    run = environment.get("GITHUB_RUN_ID", "")
+    return ForgeSettings(
+        api_url=api_url or ("https://api.github.com" if name is ForgeName.GITHUB else ""),
+        repository=repository,
+        pull_request=_pull_request_of(environment.get("GITHUB_REF", "")),
+        commit="" if _runs_on_a_merge(environment) else environment.get("GITHUB_SHA", ""),
+        run_url=f"{server}/{repository}/actions/runs/{run}" if server and repository and run else "",
+        token=token,
+    )
+
+
+def _runs_on_a_merge(environment: Mapping[str, str]) -> bool:
+    """Return whether GITHUB_SHA is the trial merge of a pull request, on which nobody would see a status."""
+    return environment.get("GITHUB_EVENT_NAME", "").startswith("pull_request")
+
+
+def _pull_request_of(ref: str) -> int | None:
+    """Return the number in refs/pull/NUMBER/merge, as Actions set GITHUB_REF for a pull request."""
+    steps = ref.split("/")
+    return int(steps[2]) if len(steps) > 2 and steps[:2] == ["refs", "pull"] and steps[2].isdigit() else None

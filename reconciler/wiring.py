@@ -19,7 +19,7 @@ from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.api.server import serve
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Planned, PlanRequest, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Planned, PlanRequest, Source, Swarm
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.assess import assess
 from reconciler.controller.ports import Cluster
@@ -28,6 +28,7 @@ from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stac
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import ForgeAddress
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import Plan
 from reconciler.model.progress import ApplyResult, Assessment, Report
@@ -116,6 +117,12 @@ class Wiring:
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, closed at the end of its `async with`."""
         return _connected(endpoint)
+
+    def forge(self, address: ForgeAddress) -> AbstractAsyncContextManager[Forge]:
+        """Return a forge's API."""
+        from reconciler.adapters.forges import ForgeClient  # noqa: PLC0415 - only one command needs it
+
+        return ForgeClient(address)
 
     def embedded_host(self, data_dir: str) -> str:
         """Return the address on which an embedded swarm with this folder listens."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
+from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
 from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import Plan
@@ -96,6 +97,18 @@ class Swarm(Protocol):
         ...
 
 
+class Forge(Protocol):
+    """A forge's comments and statuses; forge-unreachable, forge-refused."""
+
+    async def put_comment(self, pull_request: int, marker: str, body: str) -> PostedComment:
+        """Make `body`, which has `marker` in it, the one comment with that marker: edit it, or create it."""
+        ...
+
+    async def put_status(self, status: CommitStatus) -> None:
+        """Set a commit's status; one of the same context is replaced by it."""
+        ...
+
+
 class Outside(Protocol):
     """Everything that commands do beyond printing. Every method raises SwarmctlError."""
 
@@ -130,6 +143,10 @@ class Outside(Protocol):
 
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, for an `async with`."""
+        ...
+
+    def forge(self, address: ForgeAddress) -> AbstractAsyncContextManager[Forge]:
+        """Return a forge's API, for an `async with`."""
         ...
 
     def embedded_host(self, data_dir: str) -> str:

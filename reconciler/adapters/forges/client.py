@@ -1,0 +1,165 @@
+"""One comment on a pull request, edited in place; and commit statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from reconciler import __version__
+from reconciler.adapters.forges.dialects import DIALECTS, headers
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import CommentFate, CommitStatus, ForgeAddress, PostedComment
+from reconciler.model.json import JsonObject, JsonValue
+
+REQUEST_WAIT_S = 30.0
+ATTEMPTS_MAX = 4
+"""Times that a request is sent, at most, when the forge is overloaded, limits its rate, or does not answer."""
+
+BACKOFF_S = 1.0
+"""Seconds before the second attempt; doubled for each further one."""
+
+RETRY_AFTER_MAX_S = 60.0
+"""The longest wait that a forge may ask for; more is told as a refusal."""
+
+PAGE_SIZE = 100
+PAGES_MAX = 100
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
+MESSAGE_CHARACTERS_MAX = 300
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+_HINTS = {
+    401: "Give a valid token in the environment; `swarmctl comment --help` names the variables.",
+    403: "The token must be allowed to write comments and commit statuses, and not be rate limited.",
+    404: "Check --repo, --pull-request and --api-url. A token without access to a private repository gets this, too.",
+}
+
+
+class ForgeClient:
+    """A forge's REST API over one HTTP session. Use it as an async context manager.
+
+    Every method raises SwarmctlError: forge-unreachable, forge-refused. The token is in no error.
+    """
+
+    def __init__(self, address: ForgeAddress, backoff_s: float = BACKOFF_S) -> None:
+        self._address = address
+        self._backoff_s = backoff_s
+        self._dialect = DIALECTS[address.name]
+        self._repository = self._dialect.repository(address.repository)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> ForgeClient:
+        sent = headers(self._address.name, self._address.token) | {"User-Agent": f"swarmctl/{__version__}"}
+        timeout = aiohttp.ClientTimeout(total=REQUEST_WAIT_S)
+        self._session = aiohttp.ClientSession(headers=sent, timeout=timeout, trust_env=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def put_comment(self, pull_request: int, marker: str, body: str) -> PostedComment:
+        """Make `body`, which has `marker` in it, the one comment with that marker: edit it, or create it.
+
+        Two runs at once may both create one; the next run edits the older.
+        """
+        path = self._dialect.comments.format(repo=self._repository, number=pull_request)
+        async for found in self._comments(path):
+            if marker not in str(found.get("body") or ""):
+                continue
+            if str(found["body"]).strip() == body.strip():
+                return PostedComment(CommentFate.UNCHANGED, _page(found))
+            one = self._dialect.comment.format(repo=self._repository, number=pull_request, id=found["id"])
+            edited = await self._send(self._dialect.edit_method, one, {"body": body})
+            return PostedComment(CommentFate.EDITED, _page(edited))
+        created = await self._send("POST", path, {"body": body})
+        return PostedComment(CommentFate.CREATED, _page(created))
+
+    async def put_status(self, status: CommitStatus) -> None:
+        """Set a commit's status; one of the same context is replaced by it."""
+        path = self._dialect.statuses.format(repo=self._repository, commit=status.commit)
+        await self._send("POST", path, self._dialect.status_body(status))
+
+    async def _comments(self, path: str) -> AsyncIterator[JsonObject]:
+        """Yield all comments, oldest first. Gitea has them on one page, whichever page is asked for."""
+        first_of_last_page = None
+        for page in range(1, PAGES_MAX + 1):
+            found = await self._send("GET", f"{path}?per_page={PAGE_SIZE}&limit={PAGE_SIZE}&page={page}")
+            if not isinstance(found, list) or not found or found[0].get("id") == first_of_last_page:
+                return
+            for comment in found:
+                yield comment
+            if len(found) < PAGE_SIZE:
+                return
+            first_of_last_page = found[0].get("id")
+
+    async def _send(self, method: str, path: str, body: JsonObject | None = None) -> JsonValue:
+        """Return the JSON that the forge answers, after a bounded number of attempts.
+
+        A POST is sent again only when the forge said that it did not do it: one that was lost on the way may have
+        been carried out, and a second comment is worse than an error.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            last = attempt == ATTEMPTS_MAX - 1
+            try:
+                status, retry_after_s, answer = await self._exchange(method, path, body)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if last or (method == "POST" and not isinstance(error, aiohttp.ClientConnectorError)):
+                    raise self._unreachable(error) from error
+            else:
+                if status < 300:
+                    return answer
+                passing = status in PASSING and (method != "POST" or status in (429, 503))
+                if last or not passing or retry_after_s > RETRY_AFTER_MAX_S:
+                    raise self._refused(status, answer)
+                await asyncio.sleep(retry_after_s)
+            await asyncio.sleep(self._backoff_s * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _exchange(self, method: str, path: str, body: JsonObject | None) -> tuple[int, float, JsonValue]:
+        """Return (status, seconds to wait as the forge asks, its JSON). Redirects are not followed: tokens would be."""
+        assert self._session is not None
+        url = f"{self._address.api_url.rstrip('/')}/{path}"
+        async with self._session.request(method, url, json=body, allow_redirects=False) as response:
+            content = await response.content.read(ANSWER_BYTES_MAX + 1)
+            wait_s = _seconds(response.headers.get("Retry-After"))
+            if len(content) > ANSWER_BYTES_MAX:
+                return 500, RETRY_AFTER_MAX_S + 1, {"message": f"An answer of more than {ANSWER_BYTES_MAX} bytes."}
+            try:
+                answer: Any = json.loads(content) if content else None
+            except ValueError:
+                answer = None
+            return response.status, wait_s, answer
+
+    def _unreachable(self, error: BaseException) -> SwarmctlError:
+        why = "It did not answer in time." if isinstance(error, TimeoutError) else f"{error}."
+        return SwarmctlError(
+            ErrorCode.FORGE_UNREACHABLE,
+            f"{self._address.name} does not answer at {self._address.api_url}.",
+            why=why,
+            hint="Check --api-url and the network, then run the command again: the comment is edited in place.",
+        )
+
+    def _refused(self, status: int, answer: JsonValue) -> SwarmctlError:
+        said = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
+        message = f"Status {status}" + (f": {str(said)[:MESSAGE_CHARACTERS_MAX]}" if said else "") + "."
+        return SwarmctlError(
+            ErrorCode.FORGE_REFUSED,
+            f"{self._address.name} refused the request for {self._address.repository}.",
+            why=message,
+            hint=_HINTS.get(status, "Look at the forge's status page, then run the command again."),
+        )
+
+
+def _page(comment: JsonValue) -> str:
+    return str(comment.get("html_url") or "") if isinstance(comment, dict) else ""
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0

@@ -1,0 +1,59 @@
+"""Where pull requests live: a comment on one, and a commit's status."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class ForgeName(enum.StrEnum):
+    """The kinds of forge that swarmctl speaks to."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    GITEA = "gitea"
+
+
+class StatusState(enum.StrEnum):
+    """What a commit's status says; each forge has its own words for these."""
+
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeAddress:
+    """A repository on a forge. `repository` is OWNER/NAME, or on GitLab a path or number; `token` is a secret."""
+
+    name: ForgeName
+    api_url: str
+    repository: str
+    token: str = field(repr=False)
+
+
+class CommentFate(enum.StrEnum):
+    """What became of the one comment."""
+
+    CREATED = "created"
+    EDITED = "edited"
+    UNCHANGED = "left as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class PostedComment:
+    """The comment as it is now; `url` is "" where the forge tells none."""
+
+    fate: CommentFate
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitStatus:
+    """A status to set: `context` tells it from other programs' statuses."""
+
+    commit: str
+    state: StatusState
+    description: str
+    context: str
+    target_url: str = ""
