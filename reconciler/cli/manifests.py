@@ -20,11 +20,12 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
-from reconciler.manifests.requests import SENSITIVE, create_requests, docker_warnings
+from reconciler.manifests.requests import create_requests, docker_warnings
 from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
+from reconciler.model.plan import SENSITIVE
 
 
 class SchemaName(enum.StrEnum):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Final, TypeGuard
 
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.plan import ABSENT, Absent, Change
+from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Change, Origin
 
 KEYED_LISTS = {
     "Networks": ("Target",),
@@ -30,74 +31,123 @@ SENSITIVE_NAME = re.compile(
 """Names of environment variables whose values are not shown: people do put passwords there."""
 
 
-def changes_between(old: JsonValue | Absent, new: JsonValue | Absent, path: str = "") -> tuple[Change, ...]:
+class Unrecorded:
+    """What was last applied where nothing says it, which ABSENT does not mean: that says that it was not there."""
+
+    def __repr__(self) -> str:
+        return "UNRECORDED"
+
+
+UNRECORDED: Final = Unrecorded()
+
+Applied = JsonValue | Absent | Unrecorded
+"""What was last applied, at some path."""
+
+
+def changes_between(
+    old: JsonValue | Absent, new: JsonValue | Absent, path: str = "", *, applied: Applied = UNRECORDED
+) -> tuple[Change, ...]:
     """Return each field that differs, depth first, keys sorted. Equal values give nothing.
 
     A whole object or list that appears or vanishes is told field by field as well, down to scalars and to lists
-    of scalars, which stay whole.
+    of scalars, which stay whole. `applied` is what was last applied, in the same form as the other two; each change
+    then tells whether `old` moved away from it (DRIFT), `new` did (INTENT), or BOTH. Without it, all say INTENT.
     """
-    return tuple(_walk(old, new, path))
+    return tuple(_walk(old, new, applied, path))
 
 
-def _walk(old: JsonValue | Absent, new: JsonValue | Absent, path: str) -> Iterator[Change]:
+def _walk(old: JsonValue | Absent, new: JsonValue | Absent, applied: Applied, path: str) -> Iterator[Change]:
     if _same(old, new):
         return
     if _is_object(old) and _is_object(new) and not (_is_bare(old) and _is_bare(new)):
-        yield from _walk_objects(_object(old), _object(new), path)
+        yield from _walk_objects(_object(old), _object(new), applied, path)
         return
     name = path.rsplit(".", 1)[-1]
     if name == ENVIRONMENT and _is_list(old) and _is_list(new):
-        yield from _walk_environment(_list(old), _list(new), path)
+        yield from _walk_environment(_list(old), _list(new), applied, path)
     elif name in KEYED_LISTS and _is_list(old) and _is_list(new):
-        yield from _walk_keyed(_list(old), _list(new), path, KEYED_LISTS[name])
+        yield from _walk_keyed(_list(old), _list(new), applied, path)
     elif _is_list_of_objects(old) and _is_list_of_objects(new):
-        yield from _walk_positions(_list(old), _list(new), path)
+        yield from _walk_positions(_list(old), _list(new), applied, path)
     else:
-        yield Change(path, old, new)
+        yield _change(path, old, new, applied)
 
 
-def _walk_objects(old: JsonObject, new: JsonObject, path: str) -> Iterator[Change]:
+def _change(
+    path: str, old: JsonValue | Absent, new: JsonValue | Absent, applied: Applied, *, sensitive: bool = False
+) -> Change:
+    """Return one change, blamed on the side that left what was last applied."""
+    if isinstance(applied, Unrecorded):
+        return Change(path, old, new, sensitive)
+    origin = Origin.INTENT if _same(applied, old) else Origin.DRIFT if _same(applied, new) else Origin.BOTH
+    shown = SENSITIVE if sensitive and applied is not ABSENT else applied
+    return Change(path, old, new, sensitive, origin, shown)
+
+
+def _walk_objects(old: JsonObject, new: JsonObject, applied: Applied, path: str) -> Iterator[Change]:
     users_keys = path.rsplit(".", 1)[-1] in MAPS_OF_USERS
     for key in sorted(old.keys() | new.keys()):
         below = f'{path}["{key}"]' if users_keys else f"{path}.{key}" if path else key
-        yield from _walk(old.get(key, ABSENT), new.get(key, ABSENT), below)
+        yield from _walk(old.get(key, ABSENT), new.get(key, ABSENT), _below(applied, key), below)
 
 
-def _walk_environment(old: list[str], new: list[str], path: str) -> Iterator[Change]:
+def _below(applied: Applied, key: str) -> Applied:
+    if isinstance(applied, Unrecorded):
+        return applied
+    return applied.get(key, ABSENT) if isinstance(applied, dict) else ABSENT
+
+
+def _walk_environment(old: list[str], new: list[str], applied: Applied, path: str) -> Iterator[Change]:
     before, after = _variables(old), _variables(new)
     if before == after and old != new:
         # The same variables in another order, or one twice: tasks see a difference. Values may be secret.
-        yield Change(f"{path} (order)", [one.partition("=")[0] for one in old], [one.partition("=")[0] for one in new])
+        yield _change(f"{path} (order)", _names(old), _names(new), _names(applied) if _has_items(applied) else applied)
         return
+    base = _variables(applied) if _has_items(applied) else applied
     for name in sorted(before.keys() | after.keys()):
         if before.get(name, ABSENT) != after.get(name, ABSENT):
             sensitive = SENSITIVE_NAME.search(name) is not None
-            yield Change(f"{path}[{name}]", before.get(name, ABSENT), after.get(name, ABSENT), sensitive)
+            values = before.get(name, ABSENT), after.get(name, ABSENT), _below(base, name)
+            yield _change(f"{path}[{name}]", *values, sensitive=sensitive)
+
+
+def _names(environment: JsonValue) -> list[str]:
+    return [str(entry).partition("=")[0] for entry in environment]
 
 
 def _variables(environment: list[str]) -> dict[str, str | None]:
     """Return {name: value}; a bare NAME, which takes the engine's own value, has None."""
     variables: dict[str, str | None] = {}
     for entry in environment:
-        name, equals, value = entry.partition("=")
+        name, equals, value = str(entry).partition("=")
         variables[name] = value if equals else None
     return variables
 
 
-def _walk_keyed(old: list[JsonValue], new: list[JsonValue], path: str, identity: tuple[str, ...]) -> Iterator[Change]:
+def _walk_keyed(old: list[JsonValue], new: list[JsonValue], applied: Applied, path: str) -> Iterator[Change]:
+    identity = KEYED_LISTS[path.rsplit(".", 1)[-1]]
     before, after = _by_identity(old, identity), _by_identity(new, identity)
     if len(before) != len(old) or len(after) != len(new):
-        yield from _walk_positions(old, new, path)  # two items with one identity: only their places tell them apart
+        # Two items with one identity: only their places tell them apart.
+        yield from _walk_positions(old, new, applied, path)
         return
+    base = _by_identity(applied, identity) if _has_items(applied) else applied
     if before == after and list(before) != list(after):
-        yield Change(f"{path} (order)", list(before), list(after))
+        yield _change(f"{path} (order)", list(before), list(after), list(base) if isinstance(base, dict) else base)
         return
     gone, come = [key for key in before if key not in after], [key for key in after if key not in before]
-    if len(gone) == len(come) == 1:  # one item that changed what identifies it
-        yield from _walk(before[gone[0]], after[come[0]], f"{path}[{come[0]}]")
+    if len(gone) == len(come) == 1 and not _has_both(base, gone[0], come[0]):
+        # One item that changed what identifies it.
+        known = gone[0] if isinstance(base, dict) and gone[0] in base else come[0]
+        yield from _walk(before[gone[0]], after[come[0]], _below(base, known), f"{path}[{come[0]}]")
         before.pop(gone[0]), after.pop(come[0])
     for key in sorted(before.keys() | after.keys()):
-        yield from _walk(before.get(key, ABSENT), after.get(key, ABSENT), f"{path}[{key}]")
+        yield from _walk(before.get(key, ABSENT), after.get(key, ABSENT), _below(base, key), f"{path}[{key}]")
+
+
+def _has_both(applied: Applied, one: str, other: str) -> bool:
+    """Whether two items were both applied, so that neither became the other."""
+    return isinstance(applied, dict) and one in applied and other in applied
 
 
 def _by_identity(items: list[JsonValue], identity: tuple[str, ...]) -> dict[str, JsonValue]:
@@ -110,11 +160,13 @@ def _at(item: JsonValue, dotted: str) -> JsonValue:
     return item
 
 
-def _walk_positions(old: list[JsonValue], new: list[JsonValue], path: str) -> Iterator[Change]:
+def _walk_positions(old: list[JsonValue], new: list[JsonValue], applied: Applied, path: str) -> Iterator[Change]:
+    nothing_known = applied if isinstance(applied, Unrecorded) else ABSENT
+    base = applied if _has_items(applied) else []
     for index in range(max(len(old), len(new))):
         before = old[index] if index < len(old) else ABSENT
         after = new[index] if index < len(new) else ABSENT
-        yield from _walk(before, after, f"{path}[{index}]")
+        yield from _walk(before, after, base[index] if index < len(base) else nothing_known, f"{path}[{index}]")
 
 
 def _same(old: JsonValue | Absent, new: JsonValue | Absent) -> bool:
@@ -137,6 +189,10 @@ def _is_object(value: JsonValue | Absent) -> bool:
 
 def _is_list(value: JsonValue | Absent) -> bool:
     return value is ABSENT or isinstance(value, list)
+
+
+def _has_items(value: Applied) -> TypeGuard[list[JsonValue]]:
+    return isinstance(value, list)
 
 
 def _is_list_of_objects(value: JsonValue | Absent) -> bool:
