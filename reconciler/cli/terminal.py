@@ -18,8 +18,11 @@ STYLES = {"+": "green", "-": "red", "~": "yellow", "#": "bold", "!": "red"}
 VERDICT_STYLES = {
     Verdict.CONVERGED: "green",
     Verdict.PROGRESSING: "yellow",
+    Verdict.TIMED_OUT: "red",
     Verdict.PAUSED: "red",
     Verdict.ROLLED_BACK: "red",
+    Verdict.FAILING: "red",
+    Verdict.UNSCHEDULABLE: "red",
     Verdict.MISSING: "red",
 }
 

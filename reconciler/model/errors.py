@@ -138,9 +138,18 @@ class SwarmctlError(Exception):
     """An error that a user reads. Raised at a room's door; everything below it is chained as the cause."""
 
     def __init__(
-        self, code: ErrorCode, what: str, *, why: str = "", hint: str = "", place: Place | None = None
+        self,
+        code: ErrorCode,
+        what: str,
+        *,
+        why: str = "",
+        hint: str = "",
+        place: Place | None = None,
+        passing: bool = False,
     ) -> None:
         super().__init__(what)
+        self.passing = passing
+        """The server failed or did not answer, rather than refused: the same request may succeed in a moment."""
         self.problems: tuple[Problem, ...] = (Problem(code, what, why, hint, place),)
 
     @property

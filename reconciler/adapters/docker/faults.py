@@ -69,7 +69,12 @@ def from_response(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError
         return SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, "The object is not there.", why=f"The engine says: {said}")
     if status == 409:
         return SwarmctlError(ErrorCode.NAME_CONFLICT, "The name is taken.", why=f"The engine says: {said}")
-    return SwarmctlError(ErrorCode.REQUEST_REFUSED, "The engine refused the request.", why=f"The engine says: {said}")
+    return SwarmctlError(
+        ErrorCode.REQUEST_REFUSED,
+        "The engine refused the request.",
+        why=f"The engine says: {said}",
+        passing=status >= 500 and status != 501,  # engines answer 500 to some lasting refusals as well
+    )
 
 
 def _swarm_state(endpoint: Endpoint, status: int, text: str) -> SwarmctlError | None:
@@ -85,6 +90,7 @@ def _swarm_state(endpoint: Endpoint, status: int, text: str) -> SwarmctlError | 
             f"The swarm of {endpoint.label} cannot answer now.",
             why=f"The engine says: {RPC_PREFIX.sub('', text)}",
             hint=hint,
+            passing="unlock" not in text and "expired" not in text,
         )
     if _NOT_A_MANAGER not in text:
         return None
@@ -119,7 +125,7 @@ def from_exception(endpoint: Endpoint, error: BaseException) -> SwarmctlError:
     """Return the error for a request that got no usable answer: engine-unreachable, with what is known of why."""
     why, hint = _reason(endpoint, error)
     return SwarmctlError(
-        ErrorCode.ENGINE_UNREACHABLE, f"No Docker Engine answers at {endpoint.label}.", why=why, hint=hint
+        ErrorCode.ENGINE_UNREACHABLE, f"No Docker Engine answers at {endpoint.label}.", why=why, hint=hint, passing=True
     )
 
 
