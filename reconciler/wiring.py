@@ -1,30 +1,18 @@
-"""Builds the adapters and hands them to the commands."""
+"""Builds the adapters and hands them to the commands.
+
+What a command doesn't use is not imported for it: half of a second would go by before a `diff` made its first call.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
-import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from reconciler.adapters import docker, embedded_process, single_file
-from reconciler.adapters.clock import SystemClock
-from reconciler.adapters.directory import DirectoryRevision, path_below
-from reconciler.adapters.git import GitRevision
-from reconciler.adapters.output_folder import write_files
-from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
-from reconciler.adapters.schema_files import read_schemas
-from reconciler.api.server import serve
-from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Planned, PlanRequest, Source, Swarm
-from reconciler.controller.apply import ApplyOptions, apply
-from reconciler.controller.assess import assess
-from reconciler.controller.ports import Cluster
-from reconciler.controller.prepare import PrepareOptions, RegistryAuth, no_registry_auth, prepare
-from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stack_file
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -34,13 +22,19 @@ from reconciler.model.plan import Plan
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
 
+if TYPE_CHECKING:
+    from reconciler.adapters.directory import DirectoryRevision
+    from reconciler.adapters.git import GitRevision
+    from reconciler.controller.ports import Cluster
+    from reconciler.controller.prepare import RegistryAuth
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectedSwarm:
     """A Cluster with the controller's apply and assess on top: what commands see of it."""
 
     cluster: Cluster
-    registry_auth: RegistryAuth = no_registry_auth
+    registry_auth: RegistryAuth
 
     async def observe(self) -> ActualState:
         """Return what the cluster is now."""
@@ -48,12 +42,16 @@ class ConnectedSwarm:
 
     async def plan(self, request: PlanRequest) -> Planned:
         """Look at the cluster and at registries, and plan."""
+        from reconciler.controller.prepare import PrepareOptions, prepare
+
         options = PrepareOptions(request.resolve, request.stacks, request.baseline, request.images, self.registry_auth)
         prepared = await prepare(request.desired, self.cluster, options)
         return Planned(prepared.plan, prepared.actual, prepared.images)
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
         """Carry out a plan that was made against `actual`."""
+        from reconciler.controller.apply import ApplyOptions, apply
+
         options = ApplyOptions(limits.parallel, limits.wait, limits.timeout_s)
         return await apply(plan, actual, self.cluster, options, report)
 
@@ -63,6 +61,8 @@ class ConnectedSwarm:
 
     def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
         """Return where each service of `actual` stands, in its order."""
+        from reconciler.controller.assess import assess
+
         return tuple(assess(service, actual) for service in actual.services)
 
 
@@ -74,10 +74,16 @@ class Wiring:
 
     def load(self, source: Source) -> DesiredState:
         """Return what the manifests ask for; a path to one file means a lone stack, unless it is swarm.yaml itself."""
+        from reconciler.adapters.directory import DirectoryRevision, path_below
+        from reconciler.adapters.schema_files import read_schemas
+        from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stack_file
+
         revision: DirectoryRevision | GitRevision
         if source.revision is None:
             revision = DirectoryRevision.open(source.path, source.compose_files)
         else:
+            from reconciler.adapters.git import GitRevision
+
             revision = GitRevision.open(source.path, source.revision)
         inputs = LoadInputs(read_schemas(), self.settings.environment, self.settings.home, revision.root)
         if revision.file is None or posixpath.basename(revision.file) in CLUSTER_FILES:
@@ -95,23 +101,33 @@ class Wiring:
 
     def schema(self, name: str) -> JsonObject:
         """Return the JSON Schema "cluster" or "stack"."""
+        from reconciler.adapters.schema_files import read_schemas
+
         schemas = read_schemas()
         return schemas.cluster if name == "cluster" else schemas.stack
 
     def read_text(self, path: str) -> str:
         """Return a file's text."""
+        from reconciler.adapters import single_file
+
         return single_file.read_text(path)
 
     def write_text(self, path: str, text: str) -> None:
         """Put a file in place at once, whole, for this user only."""
+        from reconciler.adapters import single_file
+
         single_file.write_text(path, text)
 
     def now(self) -> datetime:
         """Return the time, aware UTC."""
+        from reconciler.adapters.clock import SystemClock
+
         return SystemClock().now()
 
     def write_files(self, folder: str, files: Mapping[str, bytes], private: Collection[str], *, force: bool) -> None:
         """Write files by paths relative to `folder`, which must be empty unless `force`; `private` ones for us only."""
+        from reconciler.adapters.output_folder import write_files
+
         write_files(folder, files, private, force=force)
 
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
@@ -120,16 +136,26 @@ class Wiring:
 
     def forge(self, address: ForgeAddress) -> AbstractAsyncContextManager[Forge]:
         """Return a forge's API."""
-        from reconciler.adapters.forges import ForgeClient  # noqa: PLC0415 - only one command needs it
+        from reconciler.adapters.forges import ForgeClient
 
         return ForgeClient(address)
 
     def embedded_host(self, data_dir: str) -> str:
         """Return the address on which an embedded swarm with this folder listens."""
+        from reconciler.adapters import embedded_process
+
         return f"unix://{embedded_process.socket_of(data_dir)}"
 
     async def run_embedded(self, options: EmbeddedOptions) -> None:
         """Run an embedded swarm until SIGTERM or SIGINT, or until it fails."""
+        import asyncio
+        import signal
+
+        from reconciler.adapters import embedded_process
+        from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
+        from reconciler.api.server import serve
+        from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
+
         told_to_end = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -152,18 +178,25 @@ class Wiring:
 
     def start_embedded(self, options: EmbeddedOptions) -> int:
         """Start an embedded swarm in the background and return its process id once it answers."""
+        from reconciler.adapters import embedded_process
+
         arguments = ["up", "--foreground", "--nodes", str(options.nodes), "--data-dir", options.data_dir]
         return embedded_process.start(options.data_dir, arguments)
 
     def stop_embedded(self, data_dir: str) -> int:
         """End the embedded swarm of a folder and return the process id that it had."""
+        from reconciler.adapters import embedded_process
+
         return embedded_process.stop(data_dir)
 
 
 @asynccontextmanager
 async def _connected(endpoint: EndpointSettings) -> AsyncIterator[Swarm]:
+    from reconciler.adapters import docker
+    from reconciler.controller.prepare import no_registry_auth
+
     cluster = await docker.connect(endpoint)
     try:
-        yield ConnectedSwarm(cluster)
+        yield ConnectedSwarm(cluster, no_registry_auth)
     finally:
         await cluster.close()
