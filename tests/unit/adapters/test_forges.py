@@ -1,0 +1,120 @@
+"""The forges' REST APIs, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from reconciler.adapters.forges import ForgeClient
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import CommentFate, CommitStatus, ForgeAddress, ForgeName, StatusState
+from tests.fakes.forge import REPOSITORY, TOKEN, Forge
+
+MARKER = "<!-- swarmctl:plan:default -->"
+Answer = TypeVar("Answer")
+
+
+@pytest.fixture(params=list(ForgeName))
+def forge(request: pytest.FixtureRequest) -> Iterator[Forge]:
+    with Forge(request.param.value) as running:
+        yield running
+
+
+def ask(
+    forge: Forge,
+    question: Callable[[ForgeClient], Awaitable[Answer]],
+    *,
+    repository: str = REPOSITORY,
+    token: str = TOKEN,
+    url: str = "",
+) -> Answer:
+    async def inside() -> Answer:
+        address = ForgeAddress(ForgeName(forge.provider), url or forge.url, repository, token)
+        async with ForgeClient(address, backoff_s=0.001) as client:
+            return await question(client)
+
+    return asyncio.run(inside())
+
+
+def put(body: str) -> Callable[[ForgeClient], Awaitable[object]]:
+    return lambda client: client.put_comment(7, MARKER, f"{MARKER}\n{body}")
+
+
+def test_there_is_one_comment_and_it_is_edited_in_place(forge: Forge):
+    forge.add("A person's comment.")
+    fates = [ask(forge, put(body)).fate for body in ("one", "two", "two")]
+    assert fates == [CommentFate.CREATED, CommentFate.EDITED, CommentFate.UNCHANGED]
+    assert [comment["body"] for comment in forge.comments.values()] == ["A person's comment.", f"{MARKER}\ntwo"]
+
+
+def test_comments_of_other_names_are_left_alone(forge: Forge):
+    ask(forge, put("one"))
+    other = "<!-- swarmctl:plan:staging -->"
+    ask(forge, lambda client: client.put_comment(7, other, f"{other}\nstaging"))
+    assert len(forge.comments) == 2
+
+
+def test_the_comment_is_found_on_a_later_page(forge: Forge):
+    for number in range(250):
+        forge.add(f"comment {number}")
+    ask(forge, put("one"))
+    assert ask(forge, put("two")).fate is CommentFate.EDITED
+    assert len(forge.comments) == 251
+
+
+def test_exactly_a_full_page_is_no_endless_listing(forge: Forge):
+    for number in range(100):
+        forge.add(f"comment {number}")
+    assert ask(forge, put("one")).fate is CommentFate.CREATED
+    assert sum(1 for method, _ in forge.requests if method == "GET") <= 2
+
+
+@pytest.mark.parametrize("state", list(StatusState))
+def test_a_status_is_in_the_forges_own_words_and_within_its_limits(forge: Forge, state: StatusState):
+    status = CommitStatus("a" * 40, state, "x" * 400, "swarmctl/plan", "https://ci.test/1")
+    ask(forge, lambda client: client.put_status(status))
+    [stored] = forge.statuses
+    assert stored["commit"] == "a" * 40
+    assert stored["target_url"] == "https://ci.test/1"
+    assert "swarmctl/plan" in (stored.get("context"), stored.get("name"))
+
+
+def test_passing_faults_are_waited_out(forge: Forge):
+    forge.faults = [500, 429, None]
+    assert ask(forge, put("one")).fate is CommentFate.CREATED
+
+
+def test_a_comment_that_may_have_been_posted_is_not_posted_twice(forge: Forge):
+    forge.add("other")
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, lambda client: _drop_the_post(forge, client))
+    assert caught.value.code is ErrorCode.FORGE_UNREACHABLE
+    assert sum(1 for method, _ in forge.requests if method == "POST") == 1
+
+
+async def _drop_the_post(forge: Forge, client: ForgeClient) -> object:
+    await client._send("GET", client._dialect.comments.format(repo=client._repository, number=7))
+    forge.faults = [None]
+    return await client._send("POST", client._dialect.comments.format(repo=client._repository, number=7), {"body": "x"})
+
+
+@pytest.mark.parametrize(
+    ("token", "repository", "status"), [("wrong", REPOSITORY, "401"), (TOKEN, "team/other", "404")]
+)
+def test_a_refusal_says_what_to_do_and_never_the_token(forge: Forge, token: str, repository: str, status: str):
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"), token=token, repository=repository)
+    problem = caught.value.problems[0]
+    assert problem.code is ErrorCode.FORGE_REFUSED
+    assert status in problem.why
+    assert problem.hint
+    assert TOKEN not in repr(caught.value.problems)
+
+
+def test_a_forge_that_is_not_there_is_told_after_a_few_attempts(forge: Forge):
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"), url="http://127.0.0.1:1")
+    assert caught.value.code is ErrorCode.FORGE_UNREACHABLE
