@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 
@@ -13,7 +14,15 @@ from reconciler.model.errors import Problem, Severity
 from reconciler.model.json import JsonValue
 from reconciler.model.progress import Verdict
 
-STYLES = {"+": "green", "-": "red", "~": "yellow", "#": "bold", "!": "red"}
+STYLES = {"+": "green", "-": "red", "~": "yellow", "#": "bold", "@": "cyan", "!": "red"}
+"""Colours of a plan's lines, by their first symbol."""
+
+TITLES = {"Blocked:": "bold red", "Error:": "bold red", "Warning:": "bold yellow", "Placement:": "bold yellow",
+          "Note:": "bold", "Plan:": "bold", "No changes.": "bold green"}  # fmt: skip
+"""Colours of the words that a plan's other lines begin with."""
+
+CHANGED_VALUE = re.compile(r"^( +~ .+? = )(.+)( -> )(.+)$")
+COMMENT = "  # "
 
 VERDICT_STYLES = {
     Verdict.CONVERGED: "green",
@@ -42,6 +51,11 @@ class Terminal:
         self.err = Console(stderr=True, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
 
     @property
+    def width(self) -> int | None:
+        """Columns of the terminal that standard output is; None when it is a file or a pipe."""
+        return self.out.width if self.out.file.isatty() else None
+
+    @property
     def interactive(self) -> bool:
         """Whether a person can be asked: standard input and error are both terminals."""
         return sys.stdin is not None and sys.stdin.isatty() and self.err.is_terminal
@@ -59,7 +73,10 @@ class Terminal:
         self.out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     def plan(self, text: str) -> None:
-        """Print a plan's text, each line in the colour of its first symbol."""
+        """Print a plan's text, its lines in the colours of their symbols."""
+        if not self.out.is_terminal:
+            self.out.file.write(text)  # as it is: Rich would make spaces of a config's tabs
+            return
         for line in text.splitlines():
             self.out.print(_colored(line))
 
@@ -81,7 +98,32 @@ class Terminal:
 
 
 def _colored(line: str) -> Text:
+    """Return a plan's line in colour: what goes red, what comes green, comments dim.
+
+    A value may hold anything, ` -> ` for one: then the line is coloured a little wrongly, and says the same.
+    """
+    for title, style in TITLES.items():
+        if line.lstrip().startswith(title):
+            text = Text(line)
+            text.stylize(style, line.index(title), line.index(title) + len(title))
+            return text
     symbol = line.lstrip()[:1]
-    if line.startswith(("Blocked", "Error")):
-        symbol = "!"
-    return Text(line, style=STYLES.get(symbol, ""))
+    if symbol == "#":
+        return Text(line, style="dim" if line.startswith(" " * 6) else STYLES["#"])
+    statement, hash_sign, comment = line.rpartition(COMMENT)
+    if not hash_sign or not statement.strip():
+        statement, comment = line, ""
+    text = _statement(statement, STYLES.get(symbol, ""))
+    if comment:
+        text.append(COMMENT + comment, style="dim")
+    return text
+
+
+def _statement(line: str, style: str) -> Text:
+    changed = CHANGED_VALUE.match(line)
+    if changed is None or line.count(" -> ") != 1:
+        return Text(line, style=style)
+    start, old, arrow, new = changed.groups()
+    text = Text(start, style=style)
+    text.append(old, style="red").append(arrow, style=style).append(new, style="green")
+    return text

@@ -1,22 +1,36 @@
-"""A Plan as people read it in a terminal, in Terraform's layout. Plain text; whoever prints it may colour it."""
+"""A Plan as people read it in a terminal, in Terraform's layout. Plain text; whoever prints it may colour it.
+
+First what the cluster did without a commit, then what the plan does, then what to know besides, and the totals last,
+where they are still seen when the rest has scrolled away.
+"""
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from reconciler.model.errors import Problem
-from reconciler.model.json import JsonValue
+from reconciler.model.errors import Problem, Severity
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Action, ActionType, Change, Plan, TaskEffect
+from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin, Plan, TaskEffect
+from reconciler.planning.render_counts import MOVED, drift, drifted_changes, totals
+from reconciler.planning.render_values import (
+    SYMBOLS,
+    VALUE_COLUMNS_MAX,
+    block_lines,
+    columns,
+    cut,
+    elided,
+    elided_pair,
+    head,
+    is_text_block,
+    line_of,
+    many,
+    printable,
+    shown,
+)
 
-SYMBOLS = {
-    ActionType.CREATE: "+",
-    ActionType.UPDATE: "~",
-    ActionType.REPLACE: "-/+",
-    ActionType.DELETE: "-",
-}
+__all__ = ["NO_CHANGES", "problem_lines", "render", "totals"]
 
 LEGEND = {
     ActionType.CREATE: "create",
@@ -32,129 +46,253 @@ FUTURE = {
     ActionType.DELETE: "will be destroyed",
 }
 
-VALUE_CHARACTERS_MAX = 160
-"""A longer value is cut in the text; `--format json` has it whole."""
-
 MISSING = "it does not exist"
 """The one reason for a creation that goes without saying."""
 
-DURATIONS = frozenset(
-    {"Delay", "HeartbeatPeriod", "Interval", "Monitor", "NodeCertExpiry", "StartInterval", "StartPeriod",
-     "StopGracePeriod", "Timeout", "Window"}
-)  # fmt: skip
-"""Fields that hold nanoseconds; shown as 1m30s."""
-
 NO_CHANGES = "No changes."
 
+WIDTH_MIN = 40
+"""A narrower terminal wraps by itself: words would be cut to pieces."""
 
-def render(plan: Plan) -> str:
-    """Return the whole plan as text that ends in a newline."""
-    lines: list[str] = []
+COMMENT_COLUMN_MAX = 88
+"""Comments of one object line up with its longest line that ends before this column."""
+
+COMMENT_VALUE_COLUMNS = 40
+NEW_TEXT_LINES_MAX = 20
+"""Lines shown of a config that is new; of one that changed, DIFF_LINES_MAX."""
+DIFF_LINES_MAX = 400
+
+INDENT = " " * 6
+DEEPER = " " * 10
+
+_WORD_ENDS = re.compile(r"(?<=\S) (?=\S)")
+"""Where a sentence may be broken; indentation and what is lined up by two spaces stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One field: what is in front of its values, the values, the lines below it, and the comment."""
+
+    start: str
+    old: str | None
+    new: str | None
+    comment: str = ""
+    below: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        values = " -> ".join(one for one in (self.old, self.new) if one is not None)
+        return f"{self.start} {values}" if values else self.start
+
+
+def render(plan: Plan, width: int | None = None) -> str:
+    """Return the whole plan as text that ends in a newline.
+
+    `width` is the terminal's, in columns: no line is longer. None is for files and pipes, where nothing is wrapped.
+    Values longer than VALUE_COLUMNS_MAX are cut either way.
+    """
+    if width is not None:
+        width = max(width, WIDTH_MIN)
+    lines = [*_drift_lines(plan, width), *_action_section(plan, width)]
     for note in plan.notes:
-        lines += [*problem_lines(note, "Note"), ""]
-    if plan.is_empty:
-        lines.append(f"{NO_CHANGES} The swarm at {plan.endpoint} is what {plan.revision} asks for.")
-        return "\n".join(lines) + "\n"
-    if plan.actions:
-        lines += [f"swarmctl compared {plan.revision} with the swarm at {plan.endpoint}.", *_legend(plan), ""]
-        lines += ["swarmctl will perform the following actions:", ""]
-        for action in plan.actions:
-            lines += [*_action_lines(action), ""]
+        lines += [*problem_lines(note, "Note", width), ""]
+    if plan.unplaceable:
+        lines += [*_placement_lines(plan, width), ""]
     for blocked in plan.blocked:
-        lines += [*problem_lines(blocked.problem, "Blocked"), ""]
-    lines.append(totals(plan))
+        lines += [*problem_lines(blocked.problem, "Blocked", width), ""]
+    if plan.is_empty:
+        lines += _wrapped(f"{NO_CHANGES} The swarm at {plan.endpoint} is what {plan.revision} asks for.", width, "")
+    else:
+        lines += _wrapped(totals(plan), width, "")
     return "\n".join(lines) + "\n"
 
 
-def totals(plan: Plan) -> str:
-    """Return the line that counts a plan; a replacement counts as one to add and one to destroy."""
-    add = plan.count(ActionType.CREATE, ActionType.REPLACE)
-    change = plan.count(ActionType.UPDATE)
-    destroy = plan.count(ActionType.DELETE, ActionType.REPLACE)
-    blocked = f" {len(plan.blocked)} blocked." if plan.blocked else ""
-    return f"Plan: {add} to add, {change} to change, {destroy} to destroy.{blocked}"
-
-
-def problem_lines(problem: Problem, title: str) -> Iterator[str]:
-    """Yield a problem as lines: its title, place and sentence, then why and what to do, indented."""
+def problem_lines(problem: Problem, title: str, width: int | None = None) -> Iterator[str]:
+    """Yield a problem as lines: its title, sentence and place, then why and what to do, indented."""
     place = f" {problem.place}" if problem.place else ""
-    yield f"{title}: {problem.what} [{problem.code}]{place}"
+    yield from _wrapped(f"{title}: {problem.what} [{problem.code}]{place}", width, "  ")
     if problem.why:
-        yield f"  why:  {problem.why}"
+        yield from _wrapped(f"  why:  {problem.why}", width, "        ")
     if problem.hint:
-        yield f"  hint: {problem.hint}"
+        yield from _wrapped(f"  hint: {problem.hint}", width, "        ")
 
 
-def _legend(plan: Plan) -> Iterator[str]:
-    used = [kind for kind in ActionType if plan.count(kind)]
-    yield "Actions are indicated with the following symbols:"
-    for kind in used:
-        yield f"{SYMBOLS[kind]:>4} {LEGEND[kind]}"
-
-
-def _action_lines(action: Action) -> Iterator[str]:
-    place = f"  ({action.place})" if action.place else ""
-    reason = "" if action.reason == MISSING else f": {action.reason}"
-    yield f"  # {action.kind}.{action.name} {FUTURE[action.type]}{reason}{place}"
-    if action.effect is not TaskEffect.NONE or action.kind is Kind.SERVICE:
-        yield f"  # effect: {action.effect_text}"
-    symbol = SYMBOLS[action.type]
-    opening = f'{symbol:>3} {action.kind} "{action.name}"'
-    if not action.changes:
-        yield opening
+def _drift_lines(plan: Plan, width: int | None) -> Iterator[str]:
+    moved = drift(plan)
+    if not moved:
         return
-    yield opening + " {"
-    for change in action.changes:
-        yield from _change_lines(change)
-    yield "    }"
+    yield from _wrapped("Note: the swarm has changed since it was last applied, and no commit asked for that:", width)
+    yield ""
+    for action in moved.changed:
+        yield from _wrapped(f"  # {action.kind}.{action.name} has been changed", width, "  #   ")
+        rows = [_drift_row(change, action) for change in drifted_changes(action)]
+        yield from _block(f'  ~ {action.kind} "{printable(action.name)}"', "", rows, width)
+        yield ""
+    for action in moved.removed:
+        text = f"  # {action.kind}.{action.name} has been removed; the plan makes it again"
+        yield from _wrapped(text, width, "  #   ")
+        yield ""
 
 
-def _change_lines(change: Change) -> Iterator[str]:
-    new, old = shown(change.new, change), shown(change.old, change)
-    if change.old is ABSENT:
-        yield f"      + {change.path} = {new}"
+def _drift_row(change: Change, action: Action) -> _Row:
+    """Return what the cluster did to a field: from what was last applied to what it is now."""
+    step = Change(change.path, change.applied, change.old, change.sensitive)
+    if change.origin is not Origin.BOTH:
+        comment = "the plan puts it back"
     elif change.new is ABSENT:
-        yield f"      - {change.path} = {old} -> null"
-    elif _is_text_block(change):
-        yield f"      ~ {change.path} ="
-        yield from (f"          {line}" for line in _line_differences(str(change.old), str(change.new)))
+        comment = "the plan removes it"
     else:
-        yield f"      ~ {change.path} = {old} -> {new}"
+        comment = f"the plan makes it {elided(shown(change.new, change, action.kind), COMMENT_VALUE_COLUMNS)}"
+    return _row(step, action.kind, comment)
 
 
-def shown(value: JsonValue | Absent, change: Change) -> str:
-    """Return a value as the plan's text has it: JSON, cut when long; never what is sensitive."""
-    if value is ABSENT:
-        return "null"
-    if change.sensitive:
-        return SENSITIVE
-    if change.path.rsplit(".", 1)[-1] in DURATIONS and isinstance(value, int):
-        return duration(value)
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    if len(text) > VALUE_CHARACTERS_MAX:
-        return f"{text[:VALUE_CHARACTERS_MAX]}… ({len(text)} characters)"
-    return text
+def _action_section(plan: Plan, width: int | None) -> Iterator[str]:
+    if not plan.actions:
+        return
+    yield from _wrapped(f"swarmctl compared {plan.revision} with the swarm at {plan.endpoint}.", width)
+    yield from _wrapped("Actions are indicated with the following symbols:", width)
+    for kind in ActionType:
+        if plan.count(kind):
+            yield f"{SYMBOLS[kind]:>4} {LEGEND[kind]}"
+    yield ""
+    yield from _wrapped("swarmctl will perform the following actions:", width)
+    yield ""
+    for action in plan.actions:
+        yield from _action_lines(action, width)
+        yield ""
 
 
-def duration(nanoseconds: int) -> str:
-    """Return nanoseconds as stack files write a duration: 1h2m3.5s; what is no whole microsecond stays a number."""
-    if nanoseconds < 0 or nanoseconds % 1000:
-        return str(nanoseconds)
-    seconds, rest = divmod(nanoseconds, 10**9)
-    if not seconds and rest:
-        return f"{rest // 10**6}ms" if rest % 10**6 == 0 else f"{rest // 1000}us"
-    hours, minutes, last = seconds // 3600, seconds // 60 % 60, seconds % 60
-    fraction = f"{last}.{rest:09}".rstrip("0") if rest else str(last)
-    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
-    return "".join(parts) + (f"{fraction}s" if fraction != "0" or not any(parts) else "")
+def _action_lines(action: Action, width: int | None) -> Iterator[str]:
+    reason = "" if action.reason == MISSING else f": {action.reason}"
+    yield from _wrapped(f"  # {action.kind}.{action.name} {FUTURE[action.type]}{reason}", width, "  #   ")
+    if action.effect is not TaskEffect.NONE or action.kind is Kind.SERVICE:
+        yield from _wrapped(f"  # effect: {action.effect_text}", width, "  #   ")
+    rows = [_row(change, action.kind, comment_of(change, action)) for change in action.changes]
+    opening = f'{SYMBOLS[action.type]:>3} {action.kind} "{printable(action.name)}"'
+    yield from _block(opening, line_of(action.place), rows, width)
 
 
-def _is_text_block(change: Change) -> bool:
-    both = (change.old, change.new)
-    return not change.sensitive and all(isinstance(one, str) for one in both) and any("\n" in str(one) for one in both)
+def comment_of(change: Change, action: Action) -> str:
+    """Return who moved the field, where that needs saying, and the line that asks for it, if it is one of its own."""
+    parts = []
+    if change.origin is Origin.DRIFT:
+        parts.append("drift")
+    elif change.origin is Origin.BOTH:
+        applied = elided(shown(change.applied, change, action.kind), COMMENT_VALUE_COLUMNS)
+        parts.append(f"drift and intent, was applied as {applied}")
+    elif any(one.origin in MOVED for one in action.changes):
+        parts.append("intent" if change.origin is Origin.INTENT else "nothing recorded")
+    place = line_of(change.place)
+    if place and place != line_of(action.place):
+        parts.append(place)
+    return ", ".join(parts)
 
 
-def _line_differences(old: str, new: str) -> Iterator[str]:
-    context_lines = 2
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=context_lines)
-    yield from (line for line in lines if not line.startswith(("---", "+++")))
+def _row(change: Change, kind: Kind, comment: str) -> _Row:
+    path = printable(change.path)
+    symbol = "+" if change.old is ABSENT else "-" if change.new is ABSENT else "~"
+    start = f"{INDENT}{symbol} {path} ="
+    if is_text_block(change):
+        return _Row(start, None, None, comment, tuple(_bounded(change)))
+    old, new = shown(change.old, change, kind), shown(change.new, change, kind)
+    if change.old is ABSENT:
+        return _Row(start, None, cut(new), comment)
+    if change.new is ABSENT:
+        return _Row(start, cut(old), "null", comment)
+    short_old, short_new = elided_pair(old, new, VALUE_COLUMNS_MAX)
+    return _Row(start, short_old, short_new, comment)
+
+
+def _bounded(change: Change) -> Iterator[str]:
+    """Yield the lines of a text that changed, and how many more there are."""
+    limit = DIFF_LINES_MAX if change.old is not ABSENT and change.new is not ABSENT else NEW_TEXT_LINES_MAX
+    lines = list(block_lines(change))
+    yield from (elided(line, 2 * VALUE_COLUMNS_MAX) for line in lines[:limit])
+    if len(lines) > limit:
+        yield f"… {many(len(lines) - limit, 'more line')}"
+
+
+def _block(opening: str, place: str, rows: list[_Row], width: int | None) -> Iterator[str]:
+    first = _Row(f"{opening} {{" if rows else opening, None, None, place)
+    aligned = _comment_column((first, *rows), width)
+    for row in (first, *rows):
+        yield from _row_lines(row, aligned, width)
+    if rows:
+        yield "    }"
+
+
+def _comment_column(rows: Iterable[_Row], width: int | None) -> int:
+    """Return the column at which comments begin; longer lines have theirs behind them."""
+    commented = [row for row in rows if row.comment]
+    longest = max((columns(row.comment) for row in commented), default=0)
+    limit = COMMENT_COLUMN_MAX if width is None else min(COMMENT_COLUMN_MAX, width - longest - 2)
+    return 2 + max((size for row in commented if (size := columns(row.text)) + 2 <= limit), default=0)
+
+
+def _row_lines(row: _Row, aligned: int, width: int | None) -> Iterator[str]:
+    text = row.text
+    comment = f"# {row.comment}" if row.comment else ""
+    gap = max(2, aligned - columns(text))
+    if not comment:
+        whole = text
+    elif width is not None and columns(text) + gap + columns(comment) > width:
+        gap = 2
+        whole = f"{text}  {comment}"
+    else:
+        whole = f"{text}{' ' * gap}{comment}"
+    if width is None or columns(whole) <= width:
+        yield whole
+    elif columns(text) <= width:
+        yield text
+        yield from _wrapped(DEEPER + comment, width, f"{DEEPER}# ")
+    else:
+        yield from _folded(row, width)
+        yield from _wrapped(DEEPER + comment, width, f"{DEEPER}# ") if comment else ()
+    for line in row.below:
+        yield from _broken(DEEPER + line, width, f"{DEEPER}  ")
+
+
+def _folded(row: _Row, width: int) -> Iterator[str]:
+    """Yield a field whose values don't fit behind it, with each below it."""
+    yield from _broken(row.start, width, f"{INDENT}  ")
+    both = row.old is not None and row.new is not None
+    if row.old is not None:
+        yield from _broken(f"{DEEPER}{'- ' if both else ''}{row.old}", width, f"{DEEPER}    ")
+    if row.new is not None:
+        yield from _broken(f"{DEEPER}{'+ ' if both else ''}{row.new}", width, f"{DEEPER}    ")
+
+
+def _placement_lines(plan: Plan, width: int | None) -> Iterator[str]:
+    yield from _wrapped(f"Placement: {many(len(plan.unplaceable), 'finding')} about where tasks can run.", width)
+    for problem in plan.unplaceable:
+        title = "  Warning" if problem.severity is Severity.WARNING else "  Error"
+        for number, line in enumerate(problem_lines(problem, title, width and width - 2)):
+            yield line if number == 0 else f"  {line}"
+
+
+def _wrapped(text: str, width: int | None, hanging: str = "") -> Iterator[str]:
+    """Yield a sentence as printable lines of at most `width` columns, broken between words where that can be."""
+    text = printable(text)
+    if width is None or columns(text) <= width:
+        yield text
+        return
+    line = ""
+    for word in _WORD_ENDS.split(text):
+        candidate = f"{line} {word}" if line else word
+        if columns(candidate) <= width:
+            line = candidate
+            continue
+        if line:
+            yield line
+        *full, line = _broken(hanging + word if line else word, width, hanging)
+        yield from full
+    yield line
+
+
+def _broken(text: str, width: int | None, hanging: str) -> Iterator[str]:
+    """Yield printable `text` in lines of at most `width` columns, broken wherever a line is full."""
+    while width is not None and columns(text) > width:
+        line = head(text, width)
+        yield line
+        text = hanging + text[len(line) :]
+    yield text

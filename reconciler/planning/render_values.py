@@ -1,0 +1,212 @@
+"""How values look when people read them, in a terminal or in a comment: printable, bounded, nothing sensitive."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import takewhile
+
+from reconciler.model.errors import Place
+from reconciler.model.json import JsonValue
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ABSENT, Absent, ActionType, Change
+
+SYMBOLS = {
+    ActionType.CREATE: "+",
+    ActionType.UPDATE: "~",
+    ActionType.REPLACE: "-/+",
+    ActionType.DELETE: "-",
+}
+
+SENSITIVE = "(sensitive value)"
+
+VALUE_COLUMNS_MAX = 160
+"""A longer value is cut in text, wherever it goes; `--format json` has it whole."""
+
+DURATIONS = frozenset(
+    {"Delay", "HeartbeatPeriod", "Interval", "Monitor", "NodeCertExpiry", "StartInterval", "StartPeriod",
+     "StopGracePeriod", "Timeout", "Window"}
+)  # fmt: skip
+"""Fields that hold nanoseconds; shown as 1m30s."""
+
+CONTENT_LABEL = re.compile(r"scrypt:([0-9a-f]{8})[0-9a-f]{8}")
+"""What planning/contents.py knows a secret's content by."""
+
+DIFF_CONTEXT_LINES = 2
+DIFF_INPUT_LINES_MAX = 5_000
+"""Where two texts differ over more lines than this, they are not compared line by line, which might take minutes."""
+
+ELLIPSIS = "…"
+SHOWN_BEFORE_DIFFERENCE = 12
+"""Columns that stay visible before the first difference of two values that are cut."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return `text` with everything that a terminal might obey, or not show, written as \x1b, \u202e and so on.
+
+    Characters in `keep` stay. Whoever names a label, or writes a config, is not to move a reader's cursor, hide a
+    line or turn it round.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in keep else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    short = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    code = ord(character)
+    return short or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
+
+
+def columns(text: str) -> int:
+    """Return how many columns of a terminal printable `text` takes. A tab counts as the most that it can take."""
+    if text.isascii():
+        return len(text) + 7 * text.count("\t")
+    return sum(_character_columns(one) for one in text)
+
+
+def _character_columns(character: str) -> int:
+    if character == "\t":
+        return 8
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def head(text: str, room: int) -> str:
+    """Return as much of the beginning of `text` as fits into `room` columns."""
+    if columns(text) <= room:
+        return text
+    taken = 0
+    for end, character in enumerate(text):
+        taken += _character_columns(character)
+        if taken > room:
+            return text[:end]
+    return text
+
+
+def tail(text: str, room: int) -> str:
+    """Return as much of the end of `text` as fits into `room` columns."""
+    return head(text[::-1], room)[::-1]
+
+
+def elided(text: str, room: int) -> str:
+    """Return `text` in at most `room` columns (1 at least), cut in the middle, where names say least."""
+    if columns(text) <= room:
+        return text
+    end = tail(text, max(0, room - 1) // 2)
+    return head(text, max(0, room - 1 - columns(end))) + ELLIPSIS + end
+
+
+def elided_pair(old: str, new: str, room: int) -> tuple[str, str]:
+    """Return both in at most `room` columns each, so that their first difference stays in sight."""
+    if columns(old) <= room and columns(new) <= room:
+        return old, new
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))
+    skipped = max(0, common - SHOWN_BEFORE_DIFFERENCE)
+    if columns(old[:common]) < room // 2 or skipped == 0:
+        return elided(old, room), elided(new, room)
+    return _from(old, skipped, room), _from(new, skipped, room)
+
+
+def _from(text: str, start: int, room: int) -> str:
+    return ELLIPSIS + elided(text[start:], max(1, room - 1))
+
+
+def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
+    """Return a value on one line, whole: JSON without anything unprintable; never what is sensitive.
+
+    Of a secret's content the beginning of its slow, salted hash is shown, which its name in the cluster has as well.
+    """
+    if isinstance(value, Absent):
+        return "null"
+    if change.sensitive:
+        label = CONTENT_LABEL.fullmatch(value) if kind is Kind.SECRET and isinstance(value, str) else None
+        return f"(sensitive value, hash {label[1]})" if label and change.path == "Data" else SENSITIVE
+    if change.path.rsplit(".", 1)[-1] in DURATIONS and isinstance(value, int) and not isinstance(value, bool):
+        return duration(value)
+    return printable(json.dumps(value, ensure_ascii=False, sort_keys=True))
+
+
+def cut(text: str) -> str:
+    """Return a shown value no longer than VALUE_COLUMNS_MAX, with its length where it was cut."""
+    if columns(text) <= VALUE_COLUMNS_MAX:
+        return text
+    return f"{elided(text, VALUE_COLUMNS_MAX)} ({len(text)} characters)"
+
+
+def duration(nanoseconds: int) -> str:
+    """Return nanoseconds as stack files write a duration: 1h2m3.5s; what is no whole microsecond stays a number."""
+    if nanoseconds < 0 or nanoseconds % 1000:
+        return str(nanoseconds)
+    seconds, rest = divmod(nanoseconds, 10**9)
+    if not seconds and rest:
+        return f"{rest // 10**6}ms" if rest % 10**6 == 0 else f"{rest // 1000}us"
+    hours, minutes, last = seconds // 3600, seconds // 60 % 60, seconds % 60
+    fraction = f"{last}.{rest:09}".rstrip("0") if rest else str(last)
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
+    return "".join(parts) + (f"{fraction}s" if fraction != "0" or not any(parts) else "")
+
+
+def line_of(place: Place | None) -> str:
+    """Return a place as file:line, printable; "" for none."""
+    if place is None:
+        return ""
+    file = printable(place.file)
+    return f"{file}:{place.line}" if place.line else file
+
+
+def is_text_block(change: Change) -> bool:
+    """Whether a change is best told line by line: a text of several lines on one side at least, and text on both."""
+    sides = [side for side in (change.old, change.new) if side is not ABSENT]
+    return (
+        not change.sensitive and all(isinstance(one, str) for one in sides) and any("\n" in str(one) for one in sides)
+    )
+
+
+def block_lines(change: Change) -> Iterator[str]:
+    """Yield a text that changed as a unified diff without its header, each line beginning with +, -, @ or a space.
+
+    Only for what `is_text_block` says. Nothing is cut, but for texts that are too long to be compared by lines.
+    """
+    old, new = (_lines("" if isinstance(side, Absent) else side) for side in (change.old, change.new))
+    same_head = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))
+    if max(len(old), len(new)) - same_head > DIFF_INPUT_LINES_MAX and old and new:
+        yield f"@@ {len(old)} lines become {len(new)}, too many to compare; the first to differ is {same_head + 1} @@"
+        yield from (f"-{line}" for line in old[same_head : same_head + 1])
+        yield from (f"+{line}" for line in new[same_head : same_head + 1])
+        return
+    if not old or not new:
+        yield from (f"-{line}" for line in old)
+        yield from (f"+{line}" for line in new)
+        return
+    # What comes before the first difference is the same, and need not be searched.
+    skipped = max(0, same_head - DIFF_CONTEXT_LINES)
+    lines = difflib.unified_diff(old[skipped:], new[skipped:], lineterm="", n=DIFF_CONTEXT_LINES)
+    yield from (_moved(line, skipped) for line in list(lines)[2:])
+
+
+def _moved(line: str, skipped: int) -> str:
+    """Return a line of a diff whose @@ counts from where the comparison began."""
+    if not line.startswith("@@"):
+        return line
+    return re.sub(r"([-+])(\d+)", lambda match: f"{match[1]}{int(match[2]) + skipped}", line, count=2)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the printable lines of a text; that the last one does not end is told, as diff tells it.
+
+    Only a line feed ends a line, so that a change from CRLF to LF is seen.
+    """
+    lines = [printable(line, keep="\t") for line in text.split("\n")]
+    if lines[-1] == "":
+        return lines[:-1]
+    return [*lines[:-1], f"{lines[-1]}  (no line feed at the end)"]
+
+
+def many(count: int, noun: str) -> str:
+    """Return "1 field" or "2 fields"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
