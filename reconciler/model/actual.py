@@ -16,7 +16,8 @@ class ActualState:
 
     `endpoint` is what people call the cluster: a socket, an address or a context. `observed_at` is aware UTC.
     `predefined_networks` maps names such as "host" and "bridge" to their swarm-scoped ids where the engine has
-    them: `GET /networks` leaves them out, yet services refer to them.
+    them: `GET /networks` leaves them out, yet services refer to them. `local_node_id` is the manager that answered, ""
+    where that is not known.
     """
 
     endpoint: str
@@ -29,6 +30,7 @@ class ActualState:
     services: tuple[ObservedObject, ...] = ()
     tasks: tuple[ObservedTask, ...] = ()
     predefined_networks: tuple[tuple[str, str], ...] = ()
+    local_node_id: str = ""
 
     def of_kind(self, kind: Kind) -> tuple[ObservedObject, ...]:
         """Return the objects of one kind, in the order observed."""

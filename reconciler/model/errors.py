@@ -78,6 +78,8 @@ class ErrorCode(enum.StrEnum):
     STALE_PLAN = "stale-plan"
     PLAN_FILE_INVALID = "plan-file-invalid"
     IMAGE_UNRESOLVED = "image-unresolved"
+    NODE_DOWN = "node-down"
+    NODE_NOT_LISTED = "node-not-listed"
     VOLUME_KEPT = "volume-kept"
     # pull requests
     FORGE_UNREACHABLE = "forge-unreachable"

@@ -1,7 +1,7 @@
 """The labels by which Swarm tools, and we, recognise objects.
 
-All of ours sit on the service, network, secret or config, never on a container: a change of a service's own
-label restarts no task (swarmkit's "dirty" test looks at the task template and the endpoint only).
+All of ours sit on the service, network, secret, config, node or swarm, never on a container: a change of a service's
+own label restarts no task (swarmkit's "dirty" test looks at the task template and the endpoint only).
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ INVENTORY = "io.swarmctl.inventory"
 
 TOKEN_ROTATED = "io.swarmctl.token-rotated"
 """On the swarm itself, followed by a dot and the role: when we last renewed that join token, in RFC 3339."""
+
+AVAILABILITY = "io.swarmctl.availability"
+"""On a node that we drained to demote it, where no manifest says it: the availability that it goes back to."""
 
 OURS = frozenset({OWNER, LOGICAL_NAME, CONTENT, APPLIED, COMMIT, PRUNE})
 """Labels that a comparison ignores: a `docker stack deploy` of the same file drops them, which is no drift."""

@@ -16,7 +16,7 @@ from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.preflight import preflight
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.services import plan_services
-from reconciler.planning.topology import plan_nodes, plan_swarm
+from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 
 
 def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Plan:
@@ -36,6 +36,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
+    leave_last(context, draft)
     return Plan(
         revision=desired.revision,
         commit=desired.commit,
