@@ -100,9 +100,11 @@ class Wiring:
         return load_stack_file(revision, revision.file, name, inputs, overrides)
 
     def schema(self, name: str) -> JsonObject:
-        """Return the JSON Schema "cluster" or "stack"."""
-        from reconciler.adapters.schema_files import read_schemas
+        """Return the JSON Schema "cluster", "stack" or "plan"."""
+        from reconciler.adapters.schema_files import plan_schema, read_schemas
 
+        if name == "plan":
+            return plan_schema()
         schemas = read_schemas()
         return schemas.cluster if name == "cluster" else schemas.stack
 

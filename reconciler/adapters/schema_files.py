@@ -12,6 +12,7 @@ from reconciler.model.json import JsonObject
 
 CLUSTER_SCHEMA: Final = "cluster.schema.json"
 STACK_SCHEMA: Final = "stack.schema.json"
+PLAN_SCHEMA: Final = "plan.schema.json"
 
 _FOLDERS: Final = (
     Path(__file__).parents[1] / "schemas",  # in an installed wheel
@@ -22,6 +23,11 @@ _FOLDERS: Final = (
 def read_schemas() -> Schemas:
     """Return the schemas of swarm.yaml and of stack files. Raises SwarmctlError (internal) when they are gone."""
     return Schemas(cluster=_schema(CLUSTER_SCHEMA), stack=_schema(STACK_SCHEMA))
+
+
+def plan_schema() -> JsonObject:
+    """Return the schema of a plan as `diff --format json` prints it."""
+    return _schema(PLAN_SCHEMA)
 
 
 def schema_text(name: str) -> str:

@@ -31,6 +31,7 @@ from reconciler.model.plan import SENSITIVE
 class SchemaName(enum.StrEnum):
     CLUSTER = "cluster"
     STACK = "stack"
+    PLAN = "plan"
 
 
 def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
@@ -82,8 +83,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             terminal.out.file.write(text)
 
     @app.command()
-    def schema(name: Annotated[SchemaName, typer.Argument(help="Which file the schema is for.")]) -> None:
-        """Print the JSON Schema of swarm.yaml or of a stack file, for editors."""
+    def schema(name: Annotated[SchemaName, typer.Argument(help="What the schema is for.")]) -> None:
+        """Print the JSON Schema of swarm.yaml or of a stack file, for editors, or of a plan as JSON, for programs."""
         terminal.json(outside.schema(name.value))
 
 

@@ -122,7 +122,7 @@ class Outside(Protocol):
         ...
 
     def schema(self, name: str) -> JsonObject:
-        """Return the JSON Schema "cluster" or "stack"."""
+        """Return the JSON Schema "cluster", "stack" or "plan"."""
         ...
 
     def read_text(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""A Plan as JSON, for programs. Sensitive values are left out, which the field `sensitive` says."""
+"""A Plan as JSON, for programs: schemas/plan.schema.json describes it. Sensitive values are left out, and said to be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Any
 
 from reconciler.model.errors import Place, Problem
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.plan import Absent, Action, ActionType, Change, Plan
+from reconciler.model.plan import Absent, Action, Change, Plan
+from reconciler.planning.render_counts import NO_STACK, by_stack, counts, drift
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Counts up when a field changes its meaning or goes; new fields may come without."""
 
 
 def render(plan: Plan) -> JsonObject:
@@ -20,13 +22,45 @@ def render(plan: Plan) -> JsonObject:
         "endpoint": plan.endpoint,
         "actions": [_action(action) for action in plan.actions],
         "blocked": [{"id": one.id, **problem(one.problem)} for one in plan.blocked],
+        "unplaceable": [problem(one) for one in plan.unplaceable],
         "notes": [problem(note) for note in plan.notes],
+        "services": list(plan.services),
+        "stacks": _stacks(plan),
+        "drift": _drift(plan),
         "summary": {
-            "add": plan.count(ActionType.CREATE, ActionType.REPLACE),
-            "change": plan.count(ActionType.UPDATE),
-            "destroy": plan.count(ActionType.DELETE, ActionType.REPLACE),
+            **_counts(plan.actions),
             "blocked": len(plan.blocked),
+            "unplaceable": len(plan.unplaceable),
         },
+    }
+
+
+def _counts(actions: tuple[Action, ...] | list[Action]) -> JsonObject:
+    counted = counts(actions)
+    return {"add": counted.add, "change": counted.change, "destroy": counted.destroy}
+
+
+def _stacks(plan: Plan) -> list[JsonObject]:
+    touched = by_stack(plan)
+    unchanged: dict[str, list[Action]] = {name: [] for name in plan.atomic_stacks if name not in touched}
+    return [
+        {
+            "name": None if name == NO_STACK else name,
+            "atomic": name in plan.atomic_stacks,
+            **_counts(actions),
+            "actions": [action.id for action in actions],
+        }
+        for name, actions in (touched | unchanged).items()
+    ]
+
+
+def _drift(plan: Plan) -> JsonObject:
+    moved = drift(plan)
+    return {
+        "fields": moved.fields,
+        "objects": moved.objects,
+        "changed": [action.id for action in moved.changed],
+        "removed": [action.id for action in moved.removed],
     }
 
 
@@ -38,19 +72,24 @@ def _action(action: Action) -> JsonObject:
         "name": action.name,
         "stack": action.stack,
         "reason": action.reason,
+        "origin": action.origin.value,
         "effect": action.effect.name.lower(),
         "effect_text": action.effect_text,
         "changes": [_change(change) for change in action.changes],
         "after": list(action.after),
+        "object_id": action.object_id,
+        "version": action.version,
+        "force": action.force,
+        "rotates": [role.value for role in action.rotates],
         "place": _place(action.place),
     }
 
 
 def _change(change: Change) -> JsonObject:
-    shown: JsonObject = {"path": change.path, "sensitive": change.sensitive}
+    shown: JsonObject = {"path": change.path, "sensitive": change.sensitive, "origin": change.origin.value}
     if not change.sensitive:
-        shown |= _side("old", change.old) | _side("new", change.new)
-    return shown
+        shown |= _side("old", change.old) | _side("new", change.new) | _side("applied", change.applied)
+    return shown | {"place": _place(change.place)}
 
 
 def _side(name: str, value: JsonValue | Absent) -> dict[str, Any]:
