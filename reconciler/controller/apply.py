@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from reconciler.controller.assess import assess
 from reconciler.controller.convergence import await_convergence
+from reconciler.controller.nodes import await_empty, await_node
 from reconciler.controller.ports import Cluster
-from reconciler.controller.roles import await_role, changes_role
 from reconciler.controller.write import Ids, carry_out
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -73,6 +73,8 @@ class _Run:
         broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
         if broken is not None:
             return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))
+        if left := await await_empty(self.cluster, action, self.options.timeout_s):
+            return self._end(action, ActionStatus.FAILED, left)
         async with self.slots:
             self.report(ActionProgress(action, ActionStatus.RUNNING))
             try:
@@ -83,8 +85,10 @@ class _Run:
 
     async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
         """Wait for a node's new role; and for a service's tasks where another action depends on them."""
-        if self.options.wait and changes_role(action):
-            problem = await await_role(self.cluster, action, self.options.timeout_s)
+        if action.kind is Kind.NODE:
+            # A later step on roles counts on this one having ended, whether the user wants to wait or not.
+            waits = self.options.wait or action.id in self.needed
+            problem = await await_node(self.cluster, action, self.options.timeout_s) if waits else None
             return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
         if not (self.options.wait and action.id in self.needed and starts_tasks(action)):
             return ActionStatus.DONE, None

@@ -23,7 +23,9 @@ PASSING = (ErrorCode.SWARM_UNAVAILABLE, ErrorCode.ENGINE_UNREACHABLE)
 
 def changes_role(action: Action) -> bool:
     """Return whether the action promotes or demotes a node."""
-    return action.kind is Kind.NODE and any(change.path == "Role" for change in action.changes)
+    if action.kind is not Kind.NODE or action.spec is None:
+        return False
+    return action.spec.get("Role") != (action.read_spec or {}).get("Role")
 
 
 async def await_role(cluster: Cluster, action: Action, timeout_s: float) -> Problem | None:
@@ -38,6 +40,8 @@ async def await_role(cluster: Cluster, action: Action, timeout_s: float) -> Prob
         try:
             node = await cluster.get(Kind.NODE, action.object_id)
         except SwarmctlError as error:
+            if error.code is ErrorCode.NOT_A_MANAGER and role is NodeRole.WORKER:
+                return None  # it is the node that we talk to: nobody could tell it better
             if error.code not in PASSING:
                 return error.problems[0]
             last = error.problems[0].why or error.problems[0].what

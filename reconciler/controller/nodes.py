@@ -1,0 +1,84 @@
+"""Waits for nodes: until one that is to step down or to go is empty, and until one acts as its new role says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from reconciler.controller.ports import Cluster
+from reconciler.controller.roles import PASSING, await_role, changes_role
+from reconciler.model.actual import ActualState
+from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
+from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.plan import Action, ActionType
+from reconciler.model.tasks import ObservedTask, TaskState
+
+POLL_S = 0.25
+"""Seconds between looks. Swarm sends no event for a task."""
+
+NAMED_MAX = 5
+"""Tasks named in one message."""
+
+
+def needs_empty_node(action: Action) -> bool:
+    """Return whether the action demotes or removes a node, which no task may run on any more."""
+    if action.kind is not Kind.NODE:
+        return False
+    if action.type is ActionType.DELETE:
+        return True
+    return changes_role(action) and (action.spec or {}).get("Role") == NodeRole.WORKER
+
+
+async def await_empty(cluster: Cluster, action: Action, timeout_s: float) -> Problem | None:
+    """Return None once `action` may go out, or why not: tasks still run on a node that it demotes or removes.
+
+    The plan drained that node before. Only what really runs counts, whatever it is wanted to be: tasks of jobs run to
+    their end on a drained node. A node that is down is not waited for: nobody would tell us of its tasks.
+    """
+    if not needs_empty_node(action):
+        return None
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    while True:
+        try:
+            actual = await cluster.observe()
+        except SwarmctlError as error:
+            if error.code not in PASSING or loop.time() >= deadline_s:
+                return error.problems[0]
+        else:
+            left = tasks_left(actual, action.object_id or "")
+            if not left:
+                return None
+            if loop.time() >= deadline_s:
+                return _not_empty(action, actual, left, timeout_s)
+        await asyncio.sleep(POLL_S)
+
+
+async def await_node(cluster: Cluster, action: Action, timeout_s: float) -> Problem | None:
+    """Return None once the node is what `action`, which has been written, asked for; or why that did not come about."""
+    return await await_role(cluster, action, timeout_s) if changes_role(action) else None
+
+
+def tasks_left(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:
+    """Return the tasks that run on a node, or are about to; none where the node is down or gone."""
+    node = next((node for node in actual.nodes if node.id == node_id), None)
+    if node is None or node.dig("Status", "State") == "down":
+        return ()
+    return tuple(task for task in actual.tasks if task.node_id == node_id and task.state <= TaskState.RUNNING)
+
+
+def _not_empty(action: Action, actual: ActualState, left: tuple[ObservedTask, ...], timeout_s: float) -> Problem:
+    services = {service.id: service for service in actual.services}
+    names = []
+    for task in left[:NAMED_MAX]:
+        service = services.get(task.service_id)
+        kind = " of a job" if service and next(iter(service.spec.get("Mode") or {}), "").endswith("Job") else ""
+        names.append(f"task {task.id}{kind} ({service.name if service else 'no service'}, {task.state.api_name})")
+    more = f" and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
+    verb = "removed" if action.type is ActionType.DELETE else "demoted"
+    return Problem(
+        ErrorCode.TIMED_OUT,
+        f"Node {action.name} was not {verb}: tasks still run on it.",
+        why=f"After {timeout_s:.0f} s these are left: {', '.join(names)}{more}.",
+        hint="A job's task runs to its end. Wait, or end what is left, and apply again; the node stays drained.",
+        place=action.place,
+    )
