@@ -9,98 +9,20 @@ the value).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
 from reconciler.manifests.requests import DEPRECATED, UNSUPPORTED
+from reconciler.manifests.schema_fast import fast_check
 from reconciler.manifests.value_hints import example_hint, type_hint
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, JsonValue
 
-_Errors = Iterator[ValidationError]
-
-
-def _known(schema: JsonObject, key: str) -> bool:
-    patterns = schema.get("patternProperties") or {}
-    return key in (schema.get("properties") or {}) or any(re.search(pattern, key) for pattern in patterns)
-
-
-def _additional(validator: Any, value: JsonValue, instance: JsonValue, schema: JsonObject) -> _Errors:
-    if not isinstance(instance, dict):
-        return
-    for key, item in instance.items():
-        if _known(schema, key):
-            continue
-        if isinstance(value, dict):
-            yield from validator.descend(item, value, path=key)
-        elif value is False:
-            yield ValidationError(key, path=(key,))
-
-
-def _required(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
-    if isinstance(instance, dict):
-        for key in value:
-            if key not in instance:
-                yield ValidationError(key)
-
-
-def _unique(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
-    # The library compares each item with each other one once an item is no text: a long list would take hours.
-    if not value or not isinstance(instance, list):
-        return
-    first_at: dict[Any, int] = {}
-    for index, item in enumerate(instance):
-        first = first_at.setdefault(_identity(item), index)
-        if first != index:
-            yield ValidationError(str(first), path=(index,))
-
-
-def _identity(value: JsonValue) -> Any:
-    if isinstance(value, dict):
-        return ("mapping", frozenset((key, _identity(item)) for key, item in value.items()))
-    if isinstance(value, list):
-        return ("list", tuple(_identity(item) for item in value))
-    return (type(value) is bool, value)
-
-
-def _names(_validator: Any, value: str, instance: JsonValue, _schema: JsonObject) -> _Errors:
-    if isinstance(instance, dict):
-        for key in instance:
-            if not re.fullmatch(value, key):
-                yield ValidationError(key, path=(key,))
-
-
-def _object_since(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
-    if isinstance(instance, dict):
-        yield ValidationError(str(value))
-
-
-def _annotation(_validator: Any, value: JsonValue, _instance: JsonValue, _schema: JsonObject) -> _Errors:
-    yield ValidationError(str(value))
-
-
-_Validator: Final = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    {
-        "additionalProperties": _additional,
-        "required": _required,
-        "uniqueItems": _unique,
-        "x-names": _names,
-        "x-since": _annotation,
-        "x-object-since": _object_since,
-        "x-ignored": _annotation,
-        "x-deprecated": _annotation,
-        "x-unsupported": _annotation,
-    },
-)
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +39,13 @@ class SchemaCheck:
 
     def run(self, document: Document, value: JsonValue, problems: ProblemList) -> frozenset[KeyPath]:
         """Check `value`, the document's after substitution; return the paths that have errors."""
+        if self.minor is None and fast_check(self.schema, 0)(value):
+            return frozenset()
+        # Not before something is wrong: to import jsonschema takes as long as to load a stack.
+        from reconciler.manifests.schema_keywords import errors_of  # noqa: PLC0415
+
         bad: set[KeyPath] = set()
-        for error in _Validator(self.schema).iter_errors(value):
+        for error in errors_of(self.schema, value):
             for leaf in _leaves(error):
                 path: KeyPath = tuple(leaf.absolute_path)
                 if problems.has_enough_warnings and _only_warns(leaf):
