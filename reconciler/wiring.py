@@ -18,6 +18,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import ForgeAddress
 from reconciler.model.json import JsonObject
+from reconciler.model.objects import NodeRole
 from reconciler.model.plan import Plan
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
@@ -58,6 +59,13 @@ class ConnectedSwarm:
     async def remove_volume(self, name: str) -> None:
         """Remove a volume of the node that answers."""
         await self.cluster.remove_volume(name)
+
+    async def rotate_join_token(self, role: NodeRole) -> None:
+        """Make the join token of one role invalid and a new one valid, and note when on the swarm."""
+        from reconciler.adapters.clock import SystemClock
+        from reconciler.controller.tokens import rotate_join_token
+
+        await rotate_join_token(self.cluster, role, SystemClock().now())
 
     def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
         """Return where each service of `actual` stands, in its order."""

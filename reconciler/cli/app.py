@@ -21,6 +21,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "deploy": ("diff", "apply"),
     "status": ("status",),
     "importing": ("import",),
+    "tokens": ("token",),
     "embedded": ("up", "down"),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""

@@ -13,6 +13,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
 from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
+from reconciler.model.objects import NodeRole
 from reconciler.model.plan import Plan
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
@@ -86,6 +87,10 @@ class Swarm(Protocol):
 
     async def remove_volume(self, name: str) -> None:
         """Remove a volume of the node that answers; object-not-found, object-in-use."""
+        ...
+
+    async def rotate_join_token(self, role: NodeRole) -> None:
+        """Make the join token of one role invalid and a new one valid, and note when on the swarm."""
         ...
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:

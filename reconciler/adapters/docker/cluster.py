@@ -46,6 +46,7 @@ class DockerCluster:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._streams: set[EventStream] = set()
+        self._own_node_id: str | None = None
 
     @property
     def endpoint(self) -> str:
@@ -78,7 +79,23 @@ class DockerCluster:
             services=_all(Kind.SERVICE, services),
             tasks=tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks)),
             predefined_networks=tuple(known for known in predefined if known is not None),
+            local_node_id=await self._answering_node(_listed(nodes)),
         )
+
+    async def _answering_node(self, nodes: list[JsonObject]) -> str:
+        """Return the id of the manager that answers: the only one, or what the engine says of itself, asked once.
+
+        "" when it doesn't say, as behind a proxy that keeps such requests from it.
+        """
+        managers = [node["ID"] for node in nodes if node.get("ManagerStatus")]
+        if len(managers) == 1:
+            return str(managers[0])
+        if self._own_node_id is None:
+            try:
+                self._own_node_id = str(dig(await self._engine.get("info"), "Swarm", "NodeID") or "")
+            except SwarmctlError:
+                return ""
+        return self._own_node_id
 
     async def _predefined(self, name: str) -> tuple[str, str] | None:
         """Return (name, id) of a network that engines have by themselves, or None where the swarm knows none."""
