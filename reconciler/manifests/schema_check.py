@@ -39,7 +39,7 @@ class SchemaCheck:
 
     def run(self, document: Document, value: JsonValue, problems: ProblemList) -> frozenset[KeyPath]:
         """Check `value`, the document's after substitution; return the paths that have errors."""
-        if self.minor is None and fast_check(self.schema, 0)(value):
+        if self.minor is None and fast_check(self.schema, None)(value):
             return frozenset()
         # Not before something is wrong: to import jsonschema takes as long as to load a stack.
         from reconciler.manifests.schema_keywords import errors_of  # noqa: PLC0415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from reconciler.manifests.document import Document, _Reader, read_document
 from reconciler.manifests.problems import KeyPath, ProblemList
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.manifests.schema_fast import fast_check
+from reconciler.manifests.schema_keywords import errors_of
 from reconciler.manifests.yaml_tree import parse
 from reconciler.manifests.yaml_values import plain_values
 from tests.unit.manifests.builders import SCHEMAS
@@ -153,3 +155,30 @@ def test_a_keyword_that_the_quick_check_does_not_know_is_left_to_the_slow_one() 
 def test_a_recursive_schema_ends() -> None:
     schema = {"$defs": {"tree": {"type": "object", "additionalProperties": {"$ref": "#/$defs/tree"}}}}
     assert fast_check({**schema, "$ref": "#/$defs/tree"}, None)({})
+
+
+CLUSTER: Any = yaml.safe_load((Path(__file__).parents[3] / "examples/stacks/swarm.yaml").read_text())
+
+
+@st.composite
+def changed_cluster(draw: st.DrawFn) -> Any:
+    """A sound swarm.yaml with one value or key changed."""
+    value = copy.deepcopy(CLUSTER)
+    path = draw(st.sampled_from([path for path in paths_of(value) if path]))
+    around = value
+    for step in path[:-1]:
+        around = around[step]
+    key = draw(ANY_KEY) if isinstance(around, dict) and draw(st.booleans()) else path[-1]
+    around[key] = copy.deepcopy(draw(ANY_VALUE))
+    return value
+
+
+@MANY
+@given(changed_cluster())
+def test_the_quick_check_of_a_cluster_never_passes_what_the_slow_one_tells_of(value: Any) -> None:
+    if fast_check(SCHEMAS.cluster, None)(value):
+        assert list(errors_of(SCHEMAS.cluster, value)) == []
+
+
+def test_the_quick_check_passes_a_sound_cluster() -> None:
+    assert fast_check(SCHEMAS.cluster, None)(CLUSTER)
