@@ -77,6 +77,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """What an Action does to the tasks of a service, in numbers.
+
+    `restart` tasks are each replaced by another, `start` come in addition, `stop` go and nothing comes in their place.
+    A job that runs again starts all its tasks and stops those that still run. `seconds` is about how long the
+    replacing takes (planning/rollout_time.py); None where nothing that runs is replaced.
+    """
+
+    restart: int = 0
+    start: int = 0
+    stop: int = 0
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
     """One write to the cluster.
 
@@ -85,7 +100,8 @@ class Action:
     `spec` is the whole body to send, None on deletion: secrets, configs and networks stand in it by name, and
     whoever carries it out fills in ids, which may only come to exist on the way. `origin` is that of its changes
     taken together; of a creation, DRIFT means that the object was there and somebody removed it. `force` removes a
-    node that still runs; `rotates` are the roles whose join tokens an update of the swarm makes anew.
+    node that still runs; `rotates` are the roles whose join tokens an update of the swarm makes anew. `tasks` is the
+    effect on the tasks of a service in numbers, None for everything else.
     """
 
     id: str
@@ -106,6 +122,7 @@ class Action:
     origin: Origin = Origin.INTENT
     force: bool = False
     rotates: tuple[NodeRole, ...] = ()
+    tasks: TaskCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
