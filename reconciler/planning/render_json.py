@@ -1,4 +1,4 @@
-"""A Plan as JSON, for programs: schemas/plan.schema.json describes it. Sensitive values are left out, and said to be."""
+"""A Plan as JSON, for programs, as schemas/plan.schema.json describes it. Sensitive values are left out."""
 
 from __future__ import annotations
 

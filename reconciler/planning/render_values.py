@@ -62,7 +62,10 @@ def _escaped(character: str) -> str:
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal printable `text` takes. A tab counts as the most that it can take."""
+    """Return how many columns of a terminal printable `text` takes at most: a tab 8, a combining mark one of its own.
+
+    So no text of few columns is long, whatever somebody has piled up on a letter.
+    """
     if text.isascii():
         return len(text) + 7 * text.count("\t")
     return sum(_character_columns(one) for one in text)
@@ -71,8 +74,6 @@ def columns(text: str) -> int:
 def _character_columns(character: str) -> int:
     if character == "\t":
         return 8
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 

@@ -1,0 +1,219 @@
+"""A Plan as a comment on a pull request: what matters first and always, each object folded below, within a limit.
+
+Forges refuse a comment that is too long, so the parts have budgets: what a thousand stacks would overflow is cut with a
+line that says how much is missing, whole objects go from the end, and no fence or fold is ever left open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from reconciler.model.errors import Problem
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ABSENT, Action, Change, Plan, TaskEffect
+from reconciler.planning.render_counts import by_stack, counts, drift, drifted_changes, totals
+from reconciler.planning.render_escapes import code, fenced, html_code, html_prose, prose, units
+from reconciler.planning.render_text import FUTURE, MISSING, NO_CHANGES, comment_of
+from reconciler.planning.render_values import (
+    SYMBOLS,
+    VALUE_COLUMNS_MAX,
+    block_lines,
+    cut,
+    elided,
+    elided_pair,
+    is_text_block,
+    line_of,
+    many,
+    printable,
+    shown,
+)
+
+LIMIT = 65_000
+"""UTF-16 units. GitHub takes 65,536 characters; GitLab and Gitea take more."""
+
+LIMIT_MIN = 4_000
+"""Below this the summary itself would not fit."""
+
+OBJECT_UNITS_MAX = 8_000
+LINE_COLUMNS_MAX = 300
+EFFECTS_MAX = 3
+"""Services of one stack whose effect the table tells; the others are counted."""
+
+COMMIT_CHARACTERS = 12
+LEFT_OUT_UNITS = 300
+"""Kept free for the line that says how many objects are left out."""
+
+
+def marker_line(marker: str) -> str:
+    """Return the hidden line by which a later run finds its own comment among others."""
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._:/-]", "-", marker))[:100].strip("-") or "default"
+    return f"<!-- swarmctl:plan:{name} -->"
+
+
+def render(plan: Plan, *, marker: str = "default", limit: int = LIMIT) -> str:
+    """Return the plan as Markdown of at most `limit` (and LIMIT_MIN at least) UTF-16 units, ending in a newline."""
+    limit = max(limit, LIMIT_MIN)
+    parts = [f"{marker_line(marker)}\n", *_heading(plan)]
+    parts += _alert("CAUTION", many(len(plan.blocked), "change") + " blocked", _blocked_items(plan), limit // 10)
+    placement = f"{many(len(plan.unplaceable), 'finding')} about where tasks can run"
+    parts += _alert("WARNING", placement, map(_problem_item, plan.unplaceable), limit // 10)
+    moved = drift(plan)
+    drifted = f"{moved} since the swarm was last applied, and this plan undoes that"
+    parts += _alert("WARNING", drifted, _drift_items(plan), limit // 10)
+    parts += _stack_table(plan, limit // 5)
+    parts += _notes(plan, limit // 10)
+    return _with_objects("".join(parts), plan.actions, limit)
+
+
+def render_problems(problems: Sequence[Problem], *, marker: str = "default", limit: int = LIMIT) -> str:
+    """Return the errors that kept a plan from being made, as Markdown within `limit`, ending in a newline."""
+    limit = max(limit, LIMIT_MIN)
+    parts = [f"{marker_line(marker)}\n", "## swarmctl: no plan\n\n"]
+    title = f"**{many(len(problems), 'error')} kept the plan from being made. Nothing was changed.**\n\n"
+    return "".join([*parts, title, *_within(map(_problem_item, problems), limit - 1_000)])
+
+
+def _heading(plan: Plan) -> Iterator[str]:
+    yield "## swarmctl plan\n\n"
+    yield f"**{NO_CHANGES if plan.is_empty else totals(plan)}**\n\n"
+    commit = f"commit {code(plan.commit[:COMMIT_CHARACTERS])}, " if plan.commit else ""
+    relation = "is what the repository asks for" if plan.is_empty else "compared with the repository"
+    yield f"The swarm at {code(plan.endpoint)} {relation}: {commit}{code(plan.revision)}.\n\n"
+
+
+def _alert(kind: str, title: str, items: Iterable[str], budget: int) -> Iterator[str]:
+    """Yield a box with a title and as many items as fit into the budget; nothing when there are no items."""
+    lines = list(_within(items, budget))
+    if lines:
+        yield f"> [!{kind}]\n> **{title}**\n>\n"
+        yield from (f"> {line}" for line in lines)
+        yield "\n"
+
+
+def _within(items: Iterable[str], budget: int) -> Iterator[str]:
+    """Yield list items within a budget of units, and how many did not fit."""
+    waiting = list(items)
+    for number, item in enumerate(waiting):
+        budget -= units(item) + 4
+        if budget < 0:
+            yield f"- and {len(waiting) - number} more\n"
+            return
+        yield item
+
+
+def _problem_item(problem: Problem) -> str:
+    place = f" {code(line_of(problem.place))}" if problem.place else ""
+    more = "".join(f"<br>{prose(text)}" for text in (problem.why, problem.hint) if text)
+    return f"- {prose(problem.what)} {code(problem.code.value)}{place}{more}\n"
+
+
+def _blocked_items(plan: Plan) -> Iterator[str]:
+    return (_problem_item(one.problem) for one in plan.blocked)
+
+
+def _drift_items(plan: Plan) -> Iterator[str]:
+    moved = drift(plan)
+    for action in moved.removed:
+        yield f"- {code(action.id)} has been removed\n"
+    for action in moved.changed:
+        for change in drifted_changes(action):
+            sides = (shown(side, change, action.kind) for side in (change.applied, change.old))
+            was, now = (code(side) for side in elided_pair(*sides, 60))
+            yield f"- {code(action.id)}: {code(change.path)} was applied as {was} and is {now}\n"
+
+
+def _stack_table(plan: Plan, budget: int) -> Iterator[str]:
+    rows = [(actions, _stack_row(name, actions)) for name, actions in by_stack(plan).items()]
+    if not rows:
+        return
+    yield "| stack | add | change | destroy | effect on running tasks |\n|---|--:|--:|--:|---|\n"
+    for number, (_, row) in enumerate(rows):
+        budget -= units(row)
+        if budget < 0:
+            rest = counts(action for actions, _ in rows[number:] for action in actions)
+            name = many(len(rows) - number, "more stack")
+            yield f"| {name} | {rest.add} | {rest.change} | {rest.destroy} | |\n"
+            break
+        yield row
+    yield "\n"
+
+
+def _stack_row(name: str, actions: list[Action]) -> str:
+    counted = counts(actions)
+    effects = [action for action in actions if action.effect is not TaskEffect.NONE]
+    told = [f"{code(action.name, 60)}: {prose(action.effect_text, 120)}" for action in effects[:EFFECTS_MAX]]
+    if len(effects) > EFFECTS_MAX:
+        told.append(f"and {len(effects) - EFFECTS_MAX} more")
+    cells = (code(name, 60), counted.add, counted.change, counted.destroy, "<br>".join(told) or "no task restarts")
+    return f"| {' | '.join(str(cell) for cell in cells)} |\n"
+
+
+def _notes(plan: Plan, budget: int) -> Iterator[str]:
+    if plan.notes:
+        yield f"<details><summary>{many(len(plan.notes), 'note')}</summary>\n\n"
+        yield from _within(map(_problem_item, plan.notes), budget)
+        yield "\n</details>\n\n"
+
+
+def _with_objects(summary: str, actions: Sequence[Action], limit: int) -> str:
+    """Return the summary with as many of the objects, in order, as stay within the limit."""
+    parts, left = [summary], limit - units(summary) - LEFT_OUT_UNITS
+    for number, action in enumerate(actions):
+        text = _object(action, min(OBJECT_UNITS_MAX, limit // 6))
+        left -= units(text)
+        if left < 0:
+            missing = many(len(actions) - number, "more object")
+            parts.append(
+                f"\n**{missing} left out here: a comment can't be longer.** `swarmctl diff` shows everything.\n"
+            )
+            break
+        parts.append(text)
+    return "".join(parts)
+
+
+def _object(action: Action, budget: int) -> str:
+    """Return one action as a folded block of about `budget` units at most."""
+    service = action.kind is Kind.SERVICE or action.effect is not TaskEffect.NONE
+    effect = f": {html_prose(action.effect_text)}" if service else ""
+    symbol = html_code(SYMBOLS[action.type])
+    summary = f"{symbol} {html_code(elided(printable(action.id), 120))} {FUTURE[action.type]}{effect}"
+    lines = [elided(line, LINE_COLUMNS_MAX) for line in _object_lines(action)]
+    room, kept = budget - 2 * units(summary) - 100, 0
+    for line in lines:
+        room -= units(line) + 1
+        if room < 0:
+            break
+        kept += 1
+    if kept < len(lines):
+        lines[kept:] = [f"# … {many(len(lines) - kept, 'more line')}"]
+    return f"<details><summary>{summary}</summary>\n\n{fenced(lines, 'diff')}\n</details>\n"
+
+
+def _object_lines(action: Action) -> Iterator[str]:
+    place = line_of(action.place)
+    reason = "" if action.reason == MISSING else printable(action.reason)
+    about = ", ".join(part for part in (reason, place) if part) or FUTURE[action.type]
+    yield f"# {about}"
+    for change in action.changes:
+        yield from _change_lines(change, action)
+
+
+def _change_lines(change: Change, action: Action) -> Iterator[str]:
+    """Yield one field as lines of a diff: every one begins with our own symbol, never with somebody else's word."""
+    path, comment = printable(change.path), comment_of(change, action)
+    heading = f"@@ {path} @@ {comment}".rstrip()
+    behind = f"  # {comment}" if comment else ""
+    old, new = shown(change.old, change, action.kind), shown(change.new, change, action.kind)
+    if is_text_block(change):
+        yield heading
+        yield from block_lines(change)
+    elif change.old is ABSENT:
+        yield f"+ {path} = {cut(new)}{behind}"
+    elif change.new is ABSENT:
+        yield f"- {path} = {cut(old)}{behind}"
+    else:
+        old, new = elided_pair(old, new, VALUE_COLUMNS_MAX)
+        yield heading
+        yield f"- {old}"
+        yield f"+ {new}"
