@@ -14,7 +14,7 @@ from reconciler.planning.render_values import elided, printable
 ZERO_WIDTH_SPACE = "\u200b"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,=+-]([A-Za-z0-9_./:@,=+ -]*[A-Za-z0-9_./:@,=+-])?")
-_MARKUP = re.compile(r"[^\w\s./,=;\-]|_", re.ASCII)
+_MARKUP = re.compile(r"[^\w\s./,=;\-]|_|(?<=[wW]{3})\.", re.ASCII)
 _REFERENCE = re.compile(r"([@#!%~&$^])(?=\w)")
 _CODE_SPAN = re.compile(r"`([^`]+)`")
 _BACKTICKS = re.compile(r"`+")

@@ -118,9 +118,9 @@ def _drift_items(plan: Plan) -> Iterator[str]:
         yield f"- {code(action.id)} has been removed\n"
     for action in moved.changed:
         for change in drifted_changes(action):
-            sides = (shown(side, change, action.kind) for side in (change.applied, change.old))
-            was, now = (code(side) for side in elided_pair(*sides, 60))
-            yield f"- {code(action.id)}: {code(change.path)} was applied as {was} and is {now}\n"
+            applied, live = (shown(side, change, action.kind) for side in (change.applied, change.old))
+            was, now = elided_pair(applied, live, 60)
+            yield f"- {code(action.id)}: {code(change.path)} was applied as {code(was)} and is {code(now)}\n"
 
 
 def _stack_table(plan: Plan, budget: int) -> Iterator[str]:
