@@ -62,6 +62,8 @@ class ClusterManifest:
     stacks: tuple[Stack, ...] = ()
     stack_places: Mapping[str, Place] = field(default_factory=dict)
     """Where the path of each stack is written, by stack name."""
+    rollbacks: Mapping[str, bool] = field(default_factory=dict)
+    """Of the stacks whose `rollback` swarm.yaml gives, whether it is `stack`. It wins over what the file says."""
     join_tokens: TokenPolicy = field(default_factory=TokenPolicy)
     policy: Policy = field(default_factory=Policy)
 
@@ -105,15 +107,16 @@ def cluster_manifest(
     spec: JsonObject = document.value.get("spec") or {}
     metadata = document.value.get("metadata")
     settings, settings_places = _settings(source, spec.get("settings"))
-    stacks, stack_places = _stacks(source, spec)
+    listed = _stacks(source, spec)
     return ClusterManifest(
         name=metadata["name"] if metadata and source.sound(metadata, ("metadata",)) else "",
         settings=settings,
         settings_places=settings_places,
         nodes=_nodes(source, spec.get("nodes")),
         networks=_networks(source, spec.get("networks")),
-        stacks=stacks,
-        stack_places=stack_places,
+        stacks=listed.stacks,
+        stack_places=listed.places,
+        rollbacks=listed.rollbacks,
         join_tokens=_join_tokens(source, spec.get("joinTokens")),
         policy=_policy(source, spec.get("policy")),
     )
@@ -164,6 +167,7 @@ def _policy(source: _ClusterSource, given: JsonValue) -> Policy:
         drift=DriftMode(given.get("drift", standard.drift)),
         prune=given.get("prune", standard.prune),
         max_delete_percent=int(given.get("maxDeletePercent", standard.max_delete_percent)),
+        keep_versions=int(given.get("keepVersions", standard.keep_versions)),
     )
 
 
@@ -179,6 +183,8 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
             what = f"`{key_path_text(at)}` must have a `hostname` or an `id`, and not both."
             source.problem(ErrorCode.MISSING_KEY, at, what, "One of them says which node is meant.", _ONE_SELECTOR)
             continue
+        if not _says_enough(source, at, item):
+            continue
         by_id = "id" in item
         selector = item["id"] if by_id else item["hostname"]
         role, labels = item.get("role"), item.get("labels")
@@ -190,9 +196,23 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
                 availability=item.get("availability"),
                 labels=None if labels is None else {name: go_text(value) for name, value in labels.items()},
                 place=source.document.place(at),
+                absent=item.get("state") == "absent",
             )
         )
     return tuple(nodes)
+
+
+def _says_enough(source: _ClusterSource, at: KeyPath, item: JsonObject) -> bool:
+    """Tell when something is asked of a node that shall be gone."""
+    if item.get("state") != "absent":
+        return True
+    asked = [key for key in ("role", "availability", "labels") if item.get(key) is not None]
+    for key in asked:
+        what = f"`{key_path_text((*at, key))}` does not go with `state: absent`."
+        why = f"The node {shown(item.get('hostname') or item.get('id'))} is to be removed from the swarm."
+        hint = "Remove the key; a node is drained, and demoted if it is a manager, before it is removed."
+        source.problem(ErrorCode.INVALID_VALUE, (*at, key), what, why, hint)
+    return not asked
 
 
 def _is_repeated(source: _ClusterSource, at: KeyPath, item: JsonValue, seen: dict[tuple[str, str], Place]) -> bool:
@@ -218,12 +238,20 @@ def _networks(source: _ClusterSource, given: JsonValue) -> tuple[DesiredObject, 
     return tuple(networks)
 
 
-def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...], dict[str, Place]]:
+@dataclass(frozen=True, slots=True)
+class _ListedStacks:
+    stacks: tuple[Stack, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    rollbacks: Mapping[str, bool] = field(default_factory=dict)
+
+
+def _stacks(source: _ClusterSource, spec: JsonObject) -> _ListedStacks:
     given = spec.get("stacks")
     if "stacks" not in spec:
         return _default_stacks(source)
     stacks: list[Stack] = []
     places: dict[str, Place] = {}
+    rollbacks: dict[str, bool] = {}
     for index, item in enumerate(given if isinstance(given, list) else ()):
         at: KeyPath = ("spec", "stacks", index)
         if not source.sound(item, at):
@@ -238,7 +266,9 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> tuple[tuple[Stack, ...]
         spots = tuple(source.document.place((*at, "dependsOn", number)) for number in range(len(needs)))
         stacks.append(Stack(name, paths[0], needs, place, paths[1:], spots))
         places[name] = source.document.place(where)
-    return tuple(stacks), places
+        if item.get("rollback") is not None:
+            rollbacks[name] = item["rollback"] == "stack"
+    return _ListedStacks(tuple(stacks), places, rollbacks)
 
 
 def _stack_paths(source: _ClusterSource, at: KeyPath, item: JsonObject) -> tuple[str, ...]:
@@ -264,15 +294,15 @@ def _indexed(at: KeyPath, items: JsonValue) -> list[tuple[KeyPath, str]]:
     return [((*at, index), item) for index, item in enumerate(items)]
 
 
-def _default_stacks(source: _ClusterSource) -> tuple[tuple[Stack, ...], dict[str, Place]]:
+def _default_stacks(source: _ClusterSource) -> _ListedStacks:
     folder = posixpath.join(source.folder, "stacks")
     try:
         paths = [path for path in source.revision.files_under(folder) if path.endswith((".yaml", ".yml"))]
     except SwarmctlError as error:
         source.problems.add_error(error, Place(source.revision.display(folder)))
-        return (), {}
+        return _ListedStacks()
     stacks = tuple(Stack(stack_name(path), path, (), Place(source.revision.display(path))) for path in paths)
-    return stacks, {stack.name: stack.place for stack in stacks}
+    return _ListedStacks(stacks, {stack.name: stack.place for stack in stacks})
 
 
 def stack_name(path: str) -> str:

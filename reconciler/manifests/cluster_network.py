@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.networks import ipam_body, network_body, subnet_fault
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
+from reconciler.manifests.spec_path import SpecSteps, below, position, spec_steps
 from reconciler.manifests.yaml_scalars import go_text
 from reconciler.model.desired import DesiredObject
-from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 
 _POOL_FIELDS: Final = (("subnet", "Subnet"), ("ipRange", "IPRange"), ("gateway", "Gateway"))
+_POOL_KEYS: Final = {field: key for key, field in _POOL_FIELDS}
+_FIELDS: Final[Mapping[SpecSteps, KeyPath]] = {
+    ("Driver",): ("driver",),
+    ("Attachable",): ("attachable",),
+    ("Internal",): ("internal",),
+    ("Labels",): ("labels",),
+    ("Options",): ("driverOpts",),
+    ("IPAM", "Driver"): ("ipam", "driver"),
+    ("IPAM", "Options"): ("ipam", "options"),
+}
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -42,7 +55,47 @@ def cluster_network(document: Document, at: KeyPath, given: JsonObject, problems
     body["Options"] = None if options is None else _texts(options)
     ipam_options = ipam.get("options")
     body["IPAM"] = ipam_body(ipam.get("driver") or "", None if ipam_options is None else _texts(ipam_options), pools)
-    return DesiredObject(Kind.NETWORK, name, None, body, document.key_place(at))
+    return DesiredObject(
+        Kind.NETWORK,
+        name,
+        None,
+        body,
+        document.key_place(at),
+        prune=given.get("prune") is not False,
+        where=NetworkPlaces(document, at, given),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NetworkPlaces:
+    """Finds the lines of one network's fields: the `where` of a DesiredObject. Looks only when it is asked."""
+
+    document: Document
+    at: KeyPath
+    given: JsonObject
+
+    def __call__(self, path: str) -> Place | None:
+        """Return the line that asks for the field of the spec at `path`, None when no line does."""
+        steps = spec_steps(path)
+        keys = self._pool_keys(steps[2:]) if steps[:2] == ("IPAM", "Config") else _field_keys(steps)
+        return self.document.key_place((*self.at, *keys)) if keys and below(self.given, keys) is not None else None
+
+    def _pool_keys(self, steps: SpecSteps) -> KeyPath:
+        """Return the key of a pool, or of a field of it; the pool may be written in short."""
+        short = [key for key, _ in _POOL_FIELDS if self.given.get(key)]
+        key = _POOL_KEYS.get(steps[1]) if len(steps) > 1 else None
+        if short:
+            return (key or short[0],)
+        spot = position(steps[0]) if steps else None
+        keys: KeyPath = ("ipam", "config", *(() if spot is None else (spot,)))
+        return keys if key is None else (*keys, key)
+
+
+def _field_keys(steps: SpecSteps) -> KeyPath:
+    for length in (2, 1):
+        if keys := _FIELDS.get(steps[:length]):
+            return (*keys, *steps[length : length + 1])
+    return ()
 
 
 def _texts(given: JsonObject) -> dict[str, str]:

@@ -67,6 +67,15 @@ class Document:
         inner = node.resolved() if node else None
         return inner.text if inner is not None and inner.kind is NodeKind.SCALAR else None
 
+    def origin(self, path: KeyPath) -> tuple[Document, KeyPath]:
+        """Return the document itself: it is merged from nothing."""
+        return self, path
+
+    def __getstate__(self) -> tuple[None, dict[str, object]]:
+        # The tree is found by the identities of its nodes, which no copy has: a copy builds its own from the text.
+        tree: dict[str, object] = {"_root": None, "_entries": {}, "_is_read": False}
+        return None, {slot: getattr(self, slot) for slot in self.__slots__} | tree
+
     def tag(self, path: KeyPath) -> str:
         """Return the tag that makes a text of the scalar at `path`, as YAML writes it; "" where none does."""
         node = self._walk(path)[1]

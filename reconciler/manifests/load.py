@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from typing import Final
 
 from reconciler.manifests.cluster import ClusterManifest, cluster_manifest
@@ -46,15 +47,20 @@ def load_again(revision: Revision, inputs: LoadInputs, before: Compilation | Non
     ]
     objects = (*manifest.networks, *(wanted for each in loaded for wanted in each.objects))
     check_objects(objects, problems)
-    listed = zip(_first_of_each_name(manifest.stacks), loaded, strict=True)
+    listed = list(zip(_first_of_each_name(manifest.stacks), loaded, strict=True))
     standalone = frozenset(stack.name for stack, found in listed if found.standalone)
-    check_standalone(manifest.stacks, standalone, problems)
+    atomic = frozenset(name for name, is_atomic in manifest.rollbacks.items() if is_atomic)
+    check_standalone(manifest.stacks, standalone, atomic, problems)
     problems.raise_errors()
     state = DesiredState(
         cluster=manifest.name,
         revision=revision.label,
         commit=revision.commit,
-        stacks=tuple(stack for stack in manifest.stacks if stack.name not in standalone),
+        stacks=tuple(
+            replace(stack, atomic=manifest.rollbacks.get(stack.name, found.atomic))
+            for stack, found in listed
+            if not found.standalone
+        ),
         objects=objects,
         externals=tuple(reference for each in loaded for reference in each.externals),
         nodes=manifest.nodes,
@@ -86,7 +92,7 @@ def load_stack_file(
         cluster="",
         revision=revision.label,
         commit=revision.commit,
-        stacks=() if loaded.standalone else (Stack(stack_name, path, (), place, overrides),),
+        stacks=() if loaded.standalone else (Stack(stack_name, path, (), place, overrides, (), loaded.atomic),),
         objects=loaded.objects,
         externals=loaded.externals,
         warnings=problems.sorted_warnings(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from reconciler.manifests.problems import ProblemList, did_you_mean, shown
@@ -42,16 +42,25 @@ def check_stacks(stacks: tuple[Stack, ...], problems: ProblemList) -> None:
                 hint = did_you_mean(name, [known for known in first if known != stack.name], noun="stacks")
                 place = stack.place_of_need(name)
                 problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, "No stack has that name.", hint, place))
-    for cycle in _cycles(first):
+    for cycle in cycles({name: stack.depends_on for name, stack in first.items()}):
         what = f"Stacks depend on each other in a circle: {' -> '.join(cycle)}."
         why = "Each would wait for the next one, for ever."
         place = first[cycle[0]].place_of_need(cycle[1])
         problems.add(Problem(ErrorCode.DEPENDENCY_CYCLE, what, why, "Remove one `dependsOn` of the circle.", place))
 
 
-def check_standalone(stacks: tuple[Stack, ...], standalone: frozenset[str], problems: ProblemList) -> None:
-    """Tell of dependencies on and of files that are no stacks, named in `standalone`: waiting goes by stacks."""
+def check_standalone(
+    stacks: tuple[Stack, ...], standalone: frozenset[str], atomic: frozenset[str], problems: ProblemList
+) -> None:
+    """Tell what is asked of files that are no stacks, named in `standalone`: to wait, or to go back as one.
+
+    `atomic` are the stacks that swarm.yaml gives `rollback: stack`.
+    """
     for stack in stacks:
+        if stack.name in standalone & atomic:
+            what = f"{shown(stack.name)} has `rollback: stack`, and its file is no stack."
+            why = "The file says `x-swarmctl: {stack: false}`: what belongs to no stack goes back on its own."
+            problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, "Remove `rollback`.", stack.place))
         for name in (stack.name, *stack.depends_on) if stack.depends_on else ():
             if name in standalone:
                 what = f"The stack {shown(stack.name)} depends on {shown(name)}, and one of them is no stack."
@@ -61,11 +70,14 @@ def check_standalone(stacks: tuple[Stack, ...], standalone: frozenset[str], prob
                 break
 
 
-def _cycles(stacks: dict[str, Stack]) -> list[list[str]]:
-    """Return a path a, b, ..., a for each group of stacks that wait for each other; depth-first, by a list."""
-    cycles: list[list[str]] = []
+def cycles(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Return paths a, b, ..., a of names that wait for each other: without their edges there is no cycle any more.
+
+    `needs` are the names that each waits for; unknown ones are passed over. Depth-first, by a list.
+    """
+    found: list[list[str]] = []
     done: set[str] = set()
-    for start in stacks:
+    for start in needs:
         path: list[str] = []
         pending: list[tuple[str, bool]] = [(start, True)]
         while pending:
@@ -74,12 +86,12 @@ def _cycles(stacks: dict[str, Stack]) -> list[list[str]]:
                 path.pop()
                 done.add(name)
             elif name in path:
-                cycles.append([*path[path.index(name) :], name])
-            elif name not in done and name in stacks:
+                found.append([*path[path.index(name) :], name])
+            elif name not in done and name in needs:
                 path.append(name)
                 pending.append((name, False))
-                pending.extend((each, True) for each in reversed(stacks[name].depends_on))
-    return cycles
+                pending.extend((each, True) for each in reversed(needs[name]))
+    return found
 
 
 def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> None:

@@ -25,8 +25,8 @@ _COMMANDS = ("command", "entrypoint")
 _PAIRS = (("labels",), ("sysctls",), ("deploy", "labels"), ("logging", "options"))
 _ONE_OR_MORE = ("dns", "dns_search")
 _FILE_REFERENCES = ("secrets", "configs")
-_READ_ALREADY = ("env_file", "tmpfs", "depends_on")
-"""env_file has become part of the environment; the others mean nothing to Swarm."""
+_READ_ALREADY = ("env_file", "tmpfs")
+"""env_file has become part of the environment; tmpfs means nothing to Swarm."""
 
 
 def decoded_layer(source: StackSource) -> Layer:

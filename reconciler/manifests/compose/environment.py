@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from reconciler.manifests.compose.pairs import pairs
 from reconciler.manifests.compose.source import StackSource
+from reconciler.manifests.compose.written import EnvironmentFile
+from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, key_path_text
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject
@@ -57,11 +59,15 @@ def _file_variables(source: StackSource, at: KeyPath, written: str) -> dict[str,
         return {}
     try:
         text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
         what = f"The file that `{key_path_text(at)}` names is not UTF-8 text."
+        # The byte is not told: it may be one of a secret.
+        number = content.count(b"\n", 0, error.start) + 1
+        why = f"Its line {number} holds a byte that starts no UTF-8 character."
         hint = "Save it as UTF-8."
-        source.problems.add(Problem(ErrorCode.NOT_UTF8, what, "", hint, source.document.place(at)))
+        source.problems.add(Problem(ErrorCode.NOT_UTF8, what, why, hint, source.document.place(at)))
         return {}
+    source.env_files[source.document.file, at] = EnvironmentFile(_shown(source, written), text)
     named: dict[str, str | None] = {}
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.removesuffix("\r").lstrip()
@@ -76,6 +82,10 @@ def _file_variables(source: StackSource, at: KeyPath, written: str) -> dict[str,
         elif name in source.inputs.environment:
             named[name] = source.inputs.environment[name]
     return named
+
+
+def _shown(source: StackSource, written: str) -> str:
+    return source.revision.display(resolve(source.folder, written) or written)
 
 
 def _name_fault(name: str) -> str:

@@ -1,8 +1,10 @@
 """`x-swarmctl`: what the Engine API knows and compose has no word for. Docker ignores keys that start with x-.
 
 `{spec: {...}}` in a service or a network is a part of its create request, in the Engine API's field names, merged
-over what the compose keys stand for: objects merge, null removes, everything else replaces. At the top of a file,
-`{stack: false}` says that what it declares belongs to no stack.
+over what the compose keys stand for: objects merge, null removes, everything else replaces. `{prune: false}` in a
+service, network, secret or config keeps the object when nothing declares it any more. At the top of a file,
+`{stack: false}` says that what it declares belongs to no stack, and `{rollback: stack}` that all its services go back
+to what they were when one of them fails.
 
 Source: docs/decisions/0008-extension-blocks.md.
 """
@@ -23,6 +25,11 @@ _REFERENCES: Final = (
     (Kind.SECRET, ("TaskTemplate", "ContainerSpec", "Secrets"), "SecretName"),
     (Kind.CONFIG, ("TaskTemplate", "ContainerSpec", "Configs"), "ConfigName"),
 )
+
+
+def is_pruned(definition: JsonObject) -> bool:
+    """Return whether the object may be removed once nothing declares it."""
+    return dig(definition, EXTENSION, "prune") is not False
 
 
 def extended(source: StackSource, at: KeyPath, definition: JsonObject, body: JsonObject) -> JsonObject:

@@ -30,6 +30,10 @@ class Places(Protocol):
         """Return the scalar at `path` as the file writes it, without quotes; None where there is no scalar."""
         ...
 
+    def origin(self, path: KeyPath) -> Origin:
+        """Return the single file that gave the value at `path`, and the value's path in that file."""
+        ...
+
 
 Origin: TypeAlias = tuple[Places, KeyPath]
 """The file that gave a value, and the value's path in that file."""
@@ -106,3 +110,7 @@ class MergedPlaces:
         """Return the scalar at `path` as its file writes it; None where there is no scalar."""
         places, at = self.origins.of(path)
         return places.source(at)
+
+    def origin(self, path: KeyPath) -> Origin:
+        """Return the file that gave the value at `path`, and the value's path in that file."""
+        return self.origins.of(path)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
-from reconciler.manifests.compose.extension import composed
 from reconciler.manifests.compose.layers import Layer, Origins
 from reconciler.manifests.compose.source import EXTENSION
 from reconciler.manifests.problems import KeyPath
@@ -117,9 +116,14 @@ def _is_zero(at: KeyPath, value: JsonValue) -> bool:
         return False
 
 
-def _extension(_merge: _Merge, _at: KeyPath, base: JsonValue, override: JsonValue) -> JsonValue:
-    """Docker knows nothing of it, so nulls and noughts mean what they say."""
-    return composed(base, override)
+def _extension(merge: _Merge, at: KeyPath, base: JsonValue, override: JsonValue) -> JsonValue:
+    """Compose two patches: docker knows nothing of them, so nulls and noughts mean what they say."""
+    if not isinstance(base, dict) or not isinstance(override, dict):
+        return merge.take(at, override)
+    return base | {
+        key: _extension(merge, (*at, key), base[key], item) if key in base else merge.take((*at, key), item)
+        for key, item in override.items()
+    }
 
 
 def _number(merge: _Merge, at: KeyPath, _base: JsonValue, override: JsonValue) -> JsonValue:
@@ -215,6 +219,7 @@ _RULES: Final[Mapping[tuple[str, ...], _Rule]] = {
     ("ulimits",): _by_name,
     ("networks",): _networks,
     ("logging",): _logging,
+    ("depends_on",): _append,
     ("dns",): _append,
     ("dns_search",): _append,
     ("extra_hosts",): _append,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 from reconciler.manifests.compose.pairs import texts
 from reconciler.manifests.compose.source import StackSource, without_empty
@@ -17,6 +18,18 @@ _OPTION_BLOCKS: Final = ("bind", "volume", "tmpfs")
 _BLOCK_OF_TYPE: Final = {"volume": "volume", "bind": "bind", "npipe": "bind", "tmpfs": "tmpfs"}
 _MOUNT_HINT: Final = "Write {type: volume, source: NAME, target: PATH}, or type bind with a source, or tmpfs without."
 _WINDOWS_PATH: Final = re.compile(r"[A-Za-z]:")
+
+
+class Named(Protocol):
+    """Definitions, by section and key, and the full names of what they declare."""
+
+    def section(self, name: str) -> Mapping[str, JsonObject]:
+        """Return {key: definition} of a top-level section."""
+        ...
+
+    def scoped(self, name: str) -> str:
+        """Return the full name of something that has no name of its own."""
+        ...
 
 
 class BadMount(ValueError):
@@ -156,7 +169,7 @@ def is_external(definition: JsonObject) -> bool:
     return isinstance(external, dict) or external is True
 
 
-def object_name(source: StackSource, section: str, key: str) -> str:
+def object_name(source: Named, section: str, key: str) -> str:
     """Return the name in the cluster of a top-level definition: its own, an external one's, or STACK_key."""
     definition = source.section(section).get(key) or {}
     external = definition.get("external")

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from reconciler.manifests.compose.layers import Places
 from reconciler.manifests.compose.templates import BadGoTemplate, check_template
+from reconciler.manifests.compose.written import EnvironmentFiles
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
@@ -58,7 +59,8 @@ class StackSource:
     the document after substitution, `sections` its definitions by section and key. `broken` are the (section, key)
     pairs with an error inside: their definitions are empty in `sections`. Conversions report what is wrong here
     and go on, so that one run tells all. `standalone` is set by `x-swarmctl: {stack: false}` at the top: nothing in
-    the file belongs to a stack, and services get what `docker service create` would give them.
+    the file belongs to a stack, and services get what `docker service create` would give them. `rollback` is what its
+    top says by `x-swarmctl: {rollback: stack}` or `none`, None where it says nothing.
     """
 
     revision: Revision
@@ -74,6 +76,9 @@ class StackSource:
     flaws: frozenset[tuple[str, ...]] = frozenset()
     """The paths of errors in the file, cut after the key of the definition that they are in."""
     standalone: bool = False
+    rollback: str | None = None
+    env_files: EnvironmentFiles = field(default_factory=dict, repr=False)
+    """The files of variables that its services name, filled while they are read."""
 
     @property
     def owner(self) -> str | None:

@@ -12,14 +12,17 @@ from typing import Final
 
 from reconciler.manifests.compose import file_objects, networks
 from reconciler.manifests.compose.decode import decoded_layer
-from reconciler.manifests.compose.extension import named_references
+from reconciler.manifests.compose.extension import is_pruned, named_references
 from reconciler.manifests.compose.hints import KEY_HINTS
 from reconciler.manifests.compose.interpolation import Interpolation
 from reconciler.manifests.compose.layers import MergedPlaces
 from reconciler.manifests.compose.merge import merged_layers
 from reconciler.manifests.compose.mounts import is_external, object_name
+from reconciler.manifests.compose.order import needed_keys
+from reconciler.manifests.compose.places import FieldPlaces
 from reconciler.manifests.compose.services import service_body
 from reconciler.manifests.compose.source import EXTENSION, SECTIONS, StackSource, Warned, sound_sections
+from reconciler.manifests.compose.written import WrittenStack
 from reconciler.manifests.document import Document, further_document, read_document
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
@@ -44,6 +47,8 @@ class StackObjects:
     externals: tuple[ExternalReference, ...] = ()
     standalone: bool = False
     """Whether the file says that it is no stack."""
+    atomic: bool = False
+    """Whether the file, or the last of several to say anything of it, asks for `rollback: stack`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ def _merged(sources: list[StackSource]) -> StackSource:
         sections=layer.value,
         broken=frozenset().union(*(source.broken for source in sources)),
         flaws=frozenset(),
+        rollback=next((source.rollback for source in reversed(sources) if source.rollback is not None), None),
+        env_files={spot: content for source in sources for spot, content in source.env_files.items()},
     )
 
 
@@ -163,6 +170,7 @@ def _source(context: _Context, document: Document) -> StackSource | None:
         flaws=frozenset(tuple(map(str, path[:3])) for path in paths),
         problems=problems,
         standalone=dig(value, EXTENSION, "stack") is False,
+        rollback=dig(value, EXTENSION, "rollback"),
     )
 
 
@@ -195,8 +203,9 @@ def _minor_version(document: Document, problems: ProblemList) -> int | None:
 def _convert(source: StackSource) -> StackObjects:
     services = {key: item for key, item in source.section("services").items() if source.is_sound("services", key)}
     used = networks.used_keys(source, services.values())
+    made = _Maker(source, WrittenStack(source.document, source.sections, source.owner, source.env_files))
     objects = [
-        _object(source, Kind.NETWORK, ("networks", key), networks.create_body(source, key))
+        made.object(Kind.NETWORK, ("networks", key), networks.create_body(source, key))
         for key in sorted(used)
         if source.is_sound("networks", key) and _is_made(source, key)
     ]
@@ -207,11 +216,16 @@ def _convert(source: StackSource) -> StackObjects:
         for key in sorted(file_objects.declared_keys(source, file_kind)):
             body = file_objects.create_body(source, file_kind, key) if source.is_sound(section, key) else None
             if body is not None:
-                objects.append(_object(source, kind, (section, key), body))
-    for key in sorted(services):
-        objects.append(_object(source, Kind.SERVICE, ("services", key), service_body(source, key, services[key])))
+                objects.append(made.object(kind, (section, key), body))
+    bodies = {key: service_body(source, key, services[key]) for key in sorted(services)}
+    needs = needed_keys(source, services)
+    for key, body in bodies.items():
+        needed = tuple(str(bodies[other]["Name"]) for other in needs.get(key, ()))
+        objects.append(made.object(Kind.SERVICE, ("services", key), body, needed))
     _check_the_rest(source)
-    return StackObjects(_without_repeats(objects), _externals(source, services, objects), source.standalone)
+    _check_rollback(source)
+    externals = _externals(source, services, objects)
+    return StackObjects(_without_repeats(objects), externals, source.standalone, source.rollback == "stack")
 
 
 def _check_the_rest(source: StackSource) -> None:
@@ -241,8 +255,31 @@ def _is_made(source: StackSource, key: str) -> bool:
     return not is_external(known[key]) if key in known else key == networks.DEFAULT
 
 
-def _object(source: StackSource, kind: Kind, at: tuple[str, str], body: JsonObject) -> DesiredObject:
-    return DesiredObject(kind, str(body["Name"]), source.owner, body, source.document.key_place(at))
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    source: StackSource
+    written: WrittenStack
+
+    def object(self, kind: Kind, at: tuple[str, str], body: JsonObject, needs: tuple[str, ...] = ()) -> DesiredObject:
+        section, key = at
+        return DesiredObject(
+            kind=kind,
+            name=str(body["Name"]),
+            stack=self.source.owner,
+            spec=body,
+            place=self.source.document.key_place(at),
+            needs=needs,
+            prune=is_pruned(self.source.section(section).get(key) or {}),
+            where=FieldPlaces(self.written, section, key),
+        )
+
+
+def _check_rollback(source: StackSource) -> None:
+    if source.standalone and source.rollback == "stack":
+        at = (EXTENSION, "rollback")
+        what = f"`{key_path_text(at)}` asks for a stack, and the file is none."
+        hint = "Remove `rollback`, or `stack: false`."
+        source.invalid(at, what, "It says `stack: false`: what belongs to no stack goes back on its own.", hint)
 
 
 def _externals(

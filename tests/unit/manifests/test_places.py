@@ -1,0 +1,549 @@
+"""Every field of a spec knows the line that asks for it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from reconciler.manifests.load import load_again, load_stack_file
+from reconciler.manifests.spec_path import IDENTITIES, spec_steps
+from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.errors import Place
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ABSENT, Change
+from reconciler.planning import canonical
+from reconciler.planning.differ import KEYED_LISTS, changes_between
+from tests.unit.manifests.builders import CLUSTER, SCHEMAS, inputs, loaded, revision, stack
+
+STACK = """\
+services:
+  web:
+    image: nginx:1  #> nginx:2
+    entrypoint: sh -c  #> sh -x
+    command:  #^
+      - a
+      - b  #> c
+    hostname: h  #> h2
+    extra_hosts:  #^
+      - "one:1.1.1.1"  #> "one:1.1.1.2"
+    environment:
+      A: "1"  #> "2"
+      B.c: x  #> y
+    env_file:
+      - a.env
+    labels:
+      plain: l  #> l2
+      dotted.name: l  #> l2
+    working_dir: /w  #> /w2
+    user: u  #> u2
+    stop_signal: SIGINT  #> SIGQUIT
+    stop_grace_period: 5s  #> 6s
+    tty: true  #> false
+    stdin_open: true  #> false
+    read_only: true  #> false
+    isolation: process  #> hyperv
+    init: true  #> false
+    sysctls:
+      net.a: "1"  #> "2"
+    ulimits:
+      nofile:
+        soft: 1  #> 2
+        hard: 3  #> 4
+      nproc: 7  #> 8
+    cap_add:  #^
+      - SYS_TIME  #> SYS_NICE
+    cap_drop:  #^
+      - CHOWN  #> KILL
+    dns:  #^
+      - 1.1.1.1  #> 1.1.1.2
+    dns_search: a.example  #> b.example
+    healthcheck:
+      test: exit 0  #> exit 1
+      interval: 5s  #> 6s
+      timeout: 5s  #> 6s
+      start_period: 5s  #> 6s
+      start_interval: 5s  #> 6s
+      retries: 3  #> 4
+    logging:
+      driver: json-file  #> local
+      options:
+        max-size: 1m  #> 2m
+    networks:
+      front:
+        aliases:  #^
+          - alias  #> alias2
+        driver_opts:
+          opt: "1"  #> "2"
+      back: {}
+    ports:
+      - "80-81:80-81"  #> "80-81:90-91"
+      - "8080:8080/udp"  #> "8080:8080/sctp"
+      - target: 100  #> 101
+        published: 100  #> 102
+        protocol: udp  #> tcp
+        mode: ingress  #> host
+      - "301:300"  #> "299:300"
+      - target: 300
+        published: 303  #> 304
+    volumes:
+      - data:/data  #> other:/data
+      - /host:/short:ro  #> /host:/short
+      - type: bind
+        source: /a  #> /b
+        target: /bind  #> /bind2
+        read_only: true  #> false
+        bind:
+          propagation: rslave  #> rshared
+      - type: volume
+        source: data
+        target: /long
+        volume:
+          nocopy: true  #> false
+          subpath: one  #> two
+      - type: volume  #> cluster
+        source: plain
+        target: /typed
+      - type: tmpfs
+        target: /tmp
+        tmpfs:
+          size: 5  #> 6
+    secrets:
+      - plain  #> second
+      - source: plain  #> second
+        target: other  #> other2
+        uid: "1"  #> "2"
+        gid: "1"  #> "2"
+        mode: 0400  #> 0440
+    configs:
+      - source: plain  #> second
+        target: /etc/x  #> /etc/y
+    deploy:
+      endpoint_mode: vip
+      replicas: 2  #> 3
+      labels:
+        - a.b=1  #> a.b=2
+        - c=1  #> c=2
+      update_config:
+        parallelism: 1  #> 2
+        delay: 1s  #> 2s
+        failure_action: pause  #> rollback
+        monitor: 1s  #> 2s
+        max_failure_ratio: 0.1  #> 0.2
+        order: start-first  #> stop-first
+      rollback_config:
+        parallelism: 1  #> 2
+        delay: 1s  #> 2s
+        failure_action: pause  #> continue
+        monitor: 1s  #> 2s
+        max_failure_ratio: 0.1  #> 0.2
+        order: start-first  #> stop-first
+      resources:
+        limits:
+          cpus: "1"  #> "2"
+          memory: 10M  #> 20M
+          pids: 5  #> 6
+        reservations:
+          cpus: "0.5"  #> "0.6"
+          memory: 10M  #> 20M
+          generic_resources:
+            - discrete_resource_spec:
+                kind: gpu  #> fpga
+                value: 1  #> 2
+      restart_policy:
+        condition: any  #> none
+        delay: 1s  #> 2s
+        max_attempts: 1  #> 2
+        window: 1s  #> 2s
+      placement:
+        constraints:  #^
+          - node.role == worker  #> node.role == manager
+        preferences:
+          - spread: node.labels.a  #> node.labels.b
+          - spread: node.labels.c  #> node.labels.d
+        max_replicas_per_node: 1  #> 2
+    x-swarmctl:
+      spec:
+        TaskTemplate:
+          ContainerSpec:
+            OomScoreAdj: 1  #> 2
+            Groups:  #^
+              - a  #> b
+        Labels:
+          from.patch: x  #> y
+  windows:
+    image: w
+    restart: on-failure:1  #> always
+    credential_spec:
+      file: f  #> g
+    deploy:
+      endpoint_mode: vip  #> dnsrr
+  job:
+    image: w
+    deploy:
+      mode: replicated-job  #> replicated
+  jobs:
+    image: w
+    deploy:
+      mode: replicated-job
+      replicas: 2  #> 3
+  each:
+    image: w
+    deploy:
+      mode: global  #> replicated
+networks:
+  front:
+    driver: overlay  #> macvlan
+    attachable: true  #> false
+    internal: true  #> false
+    labels:
+      a: b  #> c
+    driver_opts:
+      x.y: "1"  #> "2"
+    ipam:
+      driver: d  #> e
+      config:
+        - subnet: 10.1.0.0/24  #> 10.2.0.0/24
+        - subnet: 10.3.0.0/24  #> 10.4.0.0/24
+    x-swarmctl:
+      spec:
+        EnableIPv6: true  #> false
+  back: {}
+volumes:
+  data:
+    driver: local  #> nfs
+    driver_opts:
+      o: a  #> b
+    labels:
+      v: "1"  #> "2"
+  other:
+    driver: local
+    driver_opts:
+      o: a
+    labels:
+      v: "1"
+  plain: {}
+secrets:
+  plain:
+    file: s.txt  #> t.txt
+    labels:
+      a: b  #> c
+    template_driver: golang  #> other
+  second:
+    file: s.txt
+  driven:
+    driver: vault  #> vault2
+    driver_opts:
+      o: a  #> b
+configs:
+  plain:
+    file: s.txt  #> t.txt
+    labels:
+      a: b  #> c
+    template_driver: golang  #> other
+  second:
+    file: s.txt
+"""
+FILES = {"s.txt": "one", "t.txt": "two", "a.env": "# none\nFROM_FILE=1\n  SECOND=2\nFROM_FILE=3\n"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One line with another value. `line` is where the changed field must be found."""
+
+    name: str
+    text: str
+    line: int
+
+
+def edits(text: str) -> Iterator[Edit]:
+    """Every line that has a mark with its new value; below a key marked `#^` the key's line stands for all items."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if "  #> " not in line:
+            continue
+        written, _, new = line.partition("  #> ")
+        head = written[: written.index("- ") + 2] if written.lstrip().startswith("- ") else ""
+        rest = written[len(head) :]
+        key = re.match(r" *[\w.-]+: ", rest)
+        changed = head + (key[0] if key else "") + new
+        above = lines[number - 2 :: -1] if number > 1 else []
+        indent = len(line) - len(line.lstrip())
+        owner = next((each for each in above if len(each) - len(each.lstrip()) < indent), "")
+        spot = lines.index(owner) + 1 if owner.endswith("#^") and lines.count(owner) == 1 else number
+        if owner.endswith("#^") and lines.count(owner) > 1:
+            spot = number - 1 - above.index(owner)
+        yield Edit(f"{number}: {line.strip()}", "\n".join([*lines[: number - 1], changed, *lines[number:]]), spot)
+
+
+EDITS = tuple(edits(STACK))
+
+
+def spec_of(wanted: DesiredObject) -> JsonObject:
+    """The spec as planning compares it."""
+    if wanted.kind is Kind.SERVICE:
+        return canonical.service(wanted.spec, networks={}, secrets={}, configs={})
+    if wanted.kind is Kind.NETWORK:
+        return canonical.network(wanted.spec) | {"EnableIPv6": wanted.spec.get("EnableIPv6")}
+    return canonical.content(wanted.spec) | {"Data": wanted.spec.get("Data")}
+
+
+def changes(before: DesiredState, after: DesiredState) -> list[tuple[DesiredObject, Change]]:
+    """All fields that differ between two states, each with its object of the later state."""
+    known = {(each.kind, each.name): spec_of(each) for each in before.objects}
+    return [
+        (wanted, change)
+        for wanted in after.objects
+        for change in changes_between(known[wanted.kind, wanted.name], spec_of(wanted))
+    ]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
+def test_a_changed_line_is_where_its_fields_are_found(edit: Edit) -> None:
+    assert_found(stack(STACK, FILES), stack(edit.text, FILES), edit, "web.yaml")
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
+def test_the_same_in_the_second_of_two_files(edit: Edit) -> None:
+    first = "services: {web: {image: other, environment: {FIRST: x}}}"
+
+    def both(text: str) -> DesiredState:
+        files = {"one.yaml": first, "two.yaml": text} | FILES
+        return load_stack_file(revision(files), "one.yaml", "s", inputs(), ("two.yaml",))
+
+    assert_found(both(STACK), both(edit.text), edit, "two.yaml")
+
+
+def assert_found(before: DesiredState, after: DesiredState, edit: Edit, file: str) -> None:
+    differing = [(wanted, change) for wanted, change in changes(before, after) if change.new is not ABSENT]
+    if not differing:  # a value that canonical forms leave out is found by what it took away
+        differing = changes(before, after)
+        assert differing
+    found = {change.path: wanted.place_of(change.path) for wanted, change in differing}
+    assert {path: (place.file, place.line) for path, place in found.items()} == dict.fromkeys(found, (file, edit.line))
+
+
+def test_every_key_that_means_something_is_tried() -> None:
+    told = ("x-ignored", "x-deprecated", "x-unsupported")
+    definitions = SCHEMAS.stack["$defs"]
+    tried = {line.split("#")[0].strip().removeprefix("- ").partition(":")[0] for line in STACK.splitlines()}
+    for name in ("service", "deploy", "healthcheck", "rollout", "network", "volume", "secret", "config"):
+        keys = {
+            key for key, schema in definitions[name]["properties"].items() if not any(mark in schema for mark in told)
+        }
+        assert keys - tried <= {"depends_on", "tmpfs", "external", "name", "disable", "x-cluster-spec"}
+
+
+def test_items_are_told_apart_as_planning_tells_them() -> None:
+    assert dict(IDENTITIES) == KEYED_LISTS
+
+
+def line(state: DesiredState, path: str, name: str = "s_a") -> str:
+    """The place of one field, "-" where no line asks for it."""
+    [wanted] = [each for each in state.objects if each.name == name]
+    assert wanted.where is not None
+    return str(wanted.where(path) or "-")
+
+
+def lines(keys: str, *paths: str, files: dict[str, str] | None = None) -> list[str]:
+    text = "services:\n  a:\n    image: i\n" + keys
+    return [line(stack(text, FILES | (files or {})), path) for path in paths]
+
+
+def env(name: str) -> str:
+    return f"TaskTemplate.ContainerSpec.Env[{name}]"
+
+
+def test_a_variable_of_an_env_file_is_found_in_that_file() -> None:
+    keys = "    env_file: [a.env, d/b.env]\n    environment: [OWN=1, SECOND=4]\n"
+    names = ("FROM_FILE", "SECOND", "OWN", "BOTH", "GONE")
+    found = lines(keys, *map(env, names), files={"d/b.env": "BOTH=1\n", "a.env": FILES["a.env"] + "BOTH=0"})
+    assert found == ["a.env:4:1", "web.yaml:5:26", "web.yaml:5:19", "d/b.env:1:1", "-"]
+
+
+def test_the_same_when_files_are_merged() -> None:
+    files = {
+        "one.yaml": "services:\n  a:\n    image: i\n    env_file: [a.env]\n",
+        "two.yaml": "services:\n  a: {user: u}",
+    }
+    state = load_stack_file(revision(files | FILES), "one.yaml", "s", inputs(), ("two.yaml",))
+    assert [line(state, env(name)) for name in ("SECOND", "FROM_FILE", "GONE")] == ["a.env:3:3", "a.env:4:1", "-"]
+    assert line(state, "TaskTemplate.ContainerSpec.User") == "two.yaml:2:7"
+    assert line(state, "TaskTemplate.ContainerSpec.Image") == "one.yaml:3:5"
+
+
+def test_an_anchor_and_a_merge_key_lead_to_the_line_that_holds_the_value() -> None:
+    text = """\
+x-common: &common
+  user: u
+  deploy: &deploy
+    replicas: 2
+services:
+  a:
+    <<: *common
+    image: i
+    deploy:
+      <<: *deploy
+      labels: {a: b}
+"""
+    state = stack(text)
+    assert line(state, "TaskTemplate.ContainerSpec.User") == "web.yaml:2:3"
+    assert line(state, "Mode.Replicated.Replicas") == "web.yaml:4:5"
+    assert line(state, 'Labels["a"]') == "web.yaml:11:16"
+
+
+def test_what_the_extension_patches_wins() -> None:
+    keys = """\
+    user: u
+    environment: {A: "1"}
+    volumes: [data:/data]
+    x-swarmctl:
+      spec:
+        Labels: {a.b: c}
+        TaskTemplate:
+          RestartPolicy: null
+          ContainerSpec:
+            User: other
+            Env: [A=2]
+            Mounts:
+              - {Target: /one, Type: tmpfs}
+              - {Target: /two, Type: tmpfs}
+volumes: {data: {}}
+"""
+    container = "TaskTemplate.ContainerSpec"
+    paths = {
+        f"{container}.User": "web.yaml:13:13",
+        env("A"): "web.yaml:14:19",
+        env("GONE"): "web.yaml:14:13",
+        f"{container}.Env (order)": "web.yaml:14:13",
+        f"{container}.Mounts[/two].Type": "web.yaml:17:32",
+        f"{container}.Mounts[/two].ReadOnly": "web.yaml:17:17",
+        f"{container}.Mounts[/data].Source": "web.yaml:15:13",
+        "TaskTemplate.RestartPolicy.Delay": "web.yaml:11:11",
+        'Labels["a.b"]': "web.yaml:9:18",
+        f"{container}.Image": "web.yaml:3:5",
+        "TaskTemplate.Networks[s_default].Target": "-",
+    }
+    assert dict(zip(paths, lines(keys, *paths), strict=True)) == paths
+
+
+def test_extensions_of_two_files_are_each_found_in_their_own() -> None:
+    one = "services:\n  a:\n    image: i\n    x-swarmctl: {spec: {Labels: {a: '1', b: '1'}}}\n"
+    two = "services:\n\n  a:\n    x-swarmctl: {spec: {Labels: {b: '2', c: '2'}}}\n"
+    files = revision({"one.yaml": one, "two.yaml": two})
+    state = load_stack_file(files, "one.yaml", "s", inputs(), ("two.yaml",))
+    found = [line(state, f'Labels["{name}"]') for name in "abc"]
+    assert found == ["one.yaml:4:34", "two.yaml:4:34", "two.yaml:4:42"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "place"),
+    [
+        ("networks: [n, m]", "TaskTemplate.Networks[s_m].Target", "web.yaml:4:19"),
+        ("networks: {m: }", "TaskTemplate.Networks[s_m].Aliases", "web.yaml:4:16"),
+        ("networks: {m: }", "TaskTemplate.Networks[s_n].Aliases", "-"),
+        ("networks: [far]", "TaskTemplate.Networks[name.of.far].Target", "web.yaml:4:16"),
+        ("networks: [n, m]", "TaskTemplate.Networks (order)", "web.yaml:4:5"),
+        ("labels: [a=1, b=2, a=3]", 'TaskTemplate.ContainerSpec.Labels["a"]', "web.yaml:4:24"),
+        ("labels: {a.b: '1'}", 'TaskTemplate.ContainerSpec.Labels["a.b"]', "web.yaml:4:14"),
+        ("labels: {a.b: '1'}", 'TaskTemplate.ContainerSpec.Labels["a"]', "-"),
+        ("environment: {A: }", "TaskTemplate.ContainerSpec.Env[A]", "web.yaml:4:19"),
+        ("healthcheck: {disable: true}", "TaskTemplate.ContainerSpec.Healthcheck.Test", "web.yaml:4:19"),
+        ("healthcheck: {disable: true}", "TaskTemplate.ContainerSpec.Healthcheck.Retries", "-"),
+        ("restart: on-failure:3", "TaskTemplate.RestartPolicy.MaxAttempts", "web.yaml:4:5"),
+        ("restart: on-failure:3", "TaskTemplate.RestartPolicy.Delay", "-"),
+        ("credential_spec: {config: c}", "TaskTemplate.ContainerSpec.Configs[None].ConfigName", "web.yaml:4:23"),
+        ("deploy: {resources: {limits: {}}}", "TaskTemplate.Resources.Limits.NanoCPUs", "-"),
+        ("deploy: {resources: {limits: {}}}", "TaskTemplate.Resources.Limits", "web.yaml:4:26"),
+        ("command: [a]", "TaskTemplate.ContainerSpec.Args[0].x[y]", "web.yaml:4:5"),
+        ('ports: ["80:80", "81:80"]', "EndpointSpec.Ports[1].PublishedPort", "web.yaml:4:22"),
+        ('ports: ["81:80", "80:80"]', "EndpointSpec.Ports[1].PublishedPort", "web.yaml:4:13"),
+        ('ports: ["80:80"]', "EndpointSpec.Ports[81/tcp].PublishedPort", "-"),
+        ("volumes: ['vol:/x.y]z']", "TaskTemplate.ContainerSpec.Mounts[/x.y]z].Source", "web.yaml:4:15"),
+        ("user: u", "", "-"),
+        ("user: u", "TaskTemplate", "-"),
+        ("user: u", "TaskTemplate.ForceUpdate", "-"),
+        ("user: u", "]] [..[", "-"),
+    ],
+)
+def test_one_field(keys: str, path: str, place: str) -> None:
+    rest = "networks: {n: {}, m: {}, far: {external: true, name: name.of.far}}\nvolumes: {vol: {}}\n"
+    assert lines(f"    {keys}\n{rest}configs: {{c: {{file: s.txt}}}}\n", path) == [place]
+
+
+def test_a_path_below_a_user_s_key_keeps_the_key_whole() -> None:
+    assert spec_steps('Labels["a.b"]') == ("Labels", "a.b")
+    assert spec_steps('A.Options["x[0].y"].B (order)') == ("A", "Options", "x[0].y", "B")
+
+
+NETWORKS = """\
+spec:
+  networks:
+    short:
+      subnet: 10.1.0.0/24
+      gateway: 10.1.0.1
+      labels: {a.b: c}
+      prune: false
+    long:
+      driver: overlay
+      driverOpts: {x.y: "1"}
+      ipam:
+        driver: d
+        options: {o: p}
+        config:
+          - subnet: 10.2.0.0/24
+          - {subnet: 10.3.0.0/24, ipRange: 10.3.0.0/25}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "place"),
+    [
+        ("short", "IPAM.Config[0].Subnet", "7:7"),
+        ("short", "IPAM.Config[0].Gateway", "8:7"),
+        ("short", "IPAM.Config[0].IPRange", "-"),
+        ("short", "IPAM.Config", "7:7"),
+        ("short", 'Labels["a.b"]', "9:16"),
+        ("short", "Attachable", "-"),
+        ("long", "Driver", "12:7"),
+        ("long", 'Options["x.y"]', "13:20"),
+        ("long", "IPAM.Driver", "15:9"),
+        ("long", 'IPAM.Options["o"]', "16:19"),
+        ("long", "IPAM.Config", "17:9"),
+        ("long", "IPAM.Config[0].Subnet", "18:13"),
+        ("long", "IPAM.Config[1].IPRange", "19:35"),
+        ("long", "IPAM.Config[2].Subnet", "-"),
+    ],
+)
+def test_networks_of_swarm_yaml(name: str, path: str, place: str) -> None:
+    assert line(loaded({"swarm.yaml": CLUSTER + NETWORKS}), path, name).removeprefix("swarm.yaml:") == place
+
+
+def test_a_state_that_went_through_a_pickle_still_knows_its_lines() -> None:
+    text = STACK.replace("user: u  #> u2", "user: &u u\n    domainname: *u")
+    state = stack(text, FILES)
+    path = "TaskTemplate.ContainerSpec.StopSignal"
+    before = line(state, path, "s_web")
+    copy = pickle.loads(pickle.dumps(state))
+    assert copy == state
+    assert line(copy, path, "s_web") == before == "web.yaml:22:5"
+
+
+def test_a_stack_that_is_not_compiled_again_still_knows_its_lines() -> None:
+    files = {"swarm.yaml": CLUSTER, "stacks/s.yaml": "services:\n  a:\n    image: i\n    user: u\n"}
+    first = load_again(revision(files), inputs(), None)
+    again = load_again(revision(files), inputs(), first)
+    assert again.fresh == ()
+    assert line(again.state, "TaskTemplate.ContainerSpec.User") == "stacks/s.yaml:4:5"
+
+
+def test_nothing_of_a_secret_is_shown() -> None:
+    text = "services: {a: {image: i, environment: {A: hunter2}, env_file: a.env}}\nsecrets: {x: {file: s.txt}}\n"
+    state = stack(text, {"s.txt": "hunter2", "a.env": "B=hunter2"})
+    assert "hunter2" not in repr([each.where for each in state.objects])
+    found = [each.place_of("Data") for each in state.of_kind(Kind.SECRET)]
+    assert found == [Place("web.yaml", 2, 15, "secrets.x.file")]
