@@ -1,0 +1,65 @@
+"""What a command does not need is not imported for it: a start is told in modules, which are the same on any machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = (
+    "aiohttp",
+    "asyncio",
+    "cryptography",
+    "docker",
+    "git",
+    "jsonschema",
+    "pydantic",
+    "requests",
+    "structlog",
+    "yaml",
+    "reconciler.api",
+    "reconciler.manager",
+    "reconciler.manifests",
+    "reconciler.planning",
+)
+PROGRAM = """
+import sys
+from reconciler.main import main
+code = main(sys.argv[2:])
+print(*(name for name in sys.argv[1].split() if name in sys.modules), sep="\\n", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def imported(*arguments: str, code: int = 0) -> set[str]:
+    """Return which of HEAVY a command has imported by its end, which is `code`."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}
+    finished = subprocess.run(
+        [sys.executable, "-c", PROGRAM, " ".join(HEAVY), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert finished.returncode == code, finished.stderr
+    return set(finished.stderr.split()) & set(HEAVY)
+
+
+def test_the_version_is_told_without_anything_heavy() -> None:
+    assert imported("--version") <= {"pydantic"}  # Typer's own
+
+
+@pytest.mark.parametrize("command", ["validate", "render"])
+def test_a_sound_repository_is_read_without_what_only_others_need(command: str) -> None:
+    unneeded = {"aiohttp", "cryptography", "docker", "git", "jsonschema", "requests", "reconciler.api"}
+    assert not imported(command, str(ROOT / "examples/stacks")) & unneeded
+
+
+def test_a_diff_makes_its_first_call_without_the_embedded_swarm_or_git() -> None:
+    needed = {"asyncio", "docker", "pydantic", "requests", "yaml", "reconciler.manifests", "reconciler.planning"}
+    assert imported("diff", str(ROOT / "examples/stacks"), "--host", "unix:///nonexistent", code=1) <= needed
