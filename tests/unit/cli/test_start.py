@@ -1,4 +1,4 @@
-"""What a command does not need is not imported for it: a start is told in modules, which are the same on any machine."""
+"""What a command does not need is not imported for it. A start is told in modules: they are the same everywhere."""
 
 from __future__ import annotations
 
