@@ -3,26 +3,73 @@
 from __future__ import annotations
 
 from reconciler.cli.terminal import Terminal
+from reconciler.model.endings import exit_code, problem_of
 from reconciler.model.errors import ErrorCode, ExitCode, Problem
 from reconciler.model.plan import ActionType
-from reconciler.model.progress import ActionStatus, ApplyResult, Assessment, Verdict
+from reconciler.model.progress import ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
 
 
 def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
-    """Print how an apply ended and return its exit code: 0 only when all is done, nothing blocked, all converged."""
+    """Print how an apply ended and return its exit code: OK only when all is done, nothing blocked, all converged."""
     problems = [one.problem for one in result.actions if one.problem is not None]
     problems += [one.problem for one in result.plan.blocked]
-    unfinished = [one for one in result.services if one.verdict is not Verdict.CONVERGED]
-    problems += [_not_converged(one, result.timed_out) for one in unfinished]
-    if result.lost is not None:
-        problems.append(result.lost)
     terminal.problems(problems)
+    for one in result.services:
+        if one.verdict is not Verdict.CONVERGED:
+            _tell(terminal, one)
+    if result.lost is not None:
+        terminal.problems([result.lost])
+    for undone in result.undone:
+        _tell_undone(terminal, undone)
+    terminal.problems(result.warnings)
+    code = _exit_code(result)
     if result.actions or result.services:
-        terminal.say(_summary(result, problems), "red" if problems else "green")
-    return ExitCode.ERROR if problems else ExitCode.OK
+        terminal.say(_summary(result, code), "red" if code is not ExitCode.OK else "green")
+    return code
 
 
-def _summary(result: ApplyResult, problems: list[Problem]) -> str:
+def _tell(terminal: Terminal, one: Assessment) -> None:
+    """Print the problem of one service, and what its task printed last."""
+    terminal.problems([problem_of(one)])
+    for line in one.log:
+        terminal.note(f"  log:  {line}", "dim")
+
+
+def _tell_undone(terminal: Terminal, undone: UndoneStack) -> None:
+    terminal.problems([_undone_problem(undone)])
+    terminal.problems(one.problem for one in undone.actions if one.problem is not None)
+    for one in undone.services:
+        if one.verdict is not Verdict.CONVERGED:
+            _tell(terminal, one)
+
+
+def _undone_problem(undone: UndoneStack) -> Problem:
+    back = sum(1 for one in undone.actions if one.status is ActionStatus.DONE)
+    return Problem(
+        ErrorCode.ROLLED_BACK,
+        f"Stack {undone.stack} was put back to what it was before: {_counted(back, 'service')} written again.",
+        why=" ".join(part for part in (undone.cause.what, undone.cause.why) if part),
+        hint="Mend the cause, then apply again.",
+    )
+
+
+def _exit_code(result: ApplyResult) -> ExitCode:
+    """Return the gravest code (model/endings.py). What failed in a stack that was put back counts as that alone."""
+    undone = {one.stack for one in result.undone}
+    stack_of = {action.name: action.stack for action in result.plan.actions}
+    problems = [one.problem for one in result.actions if one.problem is not None and one.action.stack not in undone]
+    problems += [one.problem for one in result.plan.blocked]
+    services = [one for one in result.services if stack_of.get(one.service) not in undone]
+    for stack in result.undone:
+        problems.append(_undone_problem(stack))
+        problems += [one.problem for one in stack.actions if one.problem is not None]
+        services += stack.services
+    problems += [problem_of(one) for one in services if one.verdict is not Verdict.CONVERGED]
+    problems += [result.lost] if result.lost is not None else []
+    return exit_code(problems)
+
+
+def _summary(result: ApplyResult, code: ExitCode) -> str:
     done = [one.action.type for one in result.actions if one.status is ActionStatus.DONE]
     counts = {kind: done.count(kind) for kind in ActionType}
     added = counts[ActionType.CREATE] + counts[ActionType.REPLACE]
@@ -33,16 +80,13 @@ def _summary(result: ApplyResult, problems: list[Problem]) -> str:
     if result.services:
         text += f" {converged} of {len(result.services)} services converged."
     if failed or skipped:
-        return f"Apply failed: {text} {failed} failed, {skipped} skipped."
-    return f"Applied in part: {text}" if problems else f"Apply complete: {text}"
+        text = f"Apply failed: {text} {failed} failed, {skipped} skipped."
+    else:
+        text = f"Applied in part: {text}" if code is not ExitCode.OK else f"Apply complete: {text}"
+    if result.undone:
+        text += f" Put back: {', '.join(one.stack for one in result.undone)}."
+    return text
 
 
-def _not_converged(one: Assessment, timed_out: bool) -> Problem:
-    ending = "has not converged in time" if timed_out and one.verdict is Verdict.PROGRESSING else one.verdict.value
-    what = f"Service {one.service}: {ending}, {one.running} of {one.wanted} tasks running."
-    return Problem(
-        ErrorCode.NOT_CONVERGED,
-        what,
-        why=one.message,
-        hint=f"`docker service ps {one.service}` lists its tasks. Remove the cause, then apply again.",
-    )
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from types import TracebackType
 
 from rich.console import Group, RenderableType
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.cli.terminal import VERDICT_STYLES, Terminal
-from reconciler.model.plan import ActionType
+from reconciler.model.plan import ActionType, Plan
 from reconciler.model.progress import (
     ActionProgress,
     ActionStatus,
@@ -38,10 +40,14 @@ REFRESH_PER_S = 8
 
 
 class ProgressDisplay:
-    """Shows each step of an apply as it is reported. Used as a context manager, so that the terminal is put back."""
+    """Shows each step of an apply as it is reported. Used as a context manager, so that the terminal is put back.
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+    When the apply is interrupted, it says what was done of `plan` until then, and what was not.
+    """
+
+    def __init__(self, terminal: Terminal, plan: Plan | None = None) -> None:
+        self._terminal, self._plan = terminal, plan
+        self._endings: Counter[ActionStatus] = Counter()
         self._underway: dict[str, ActionProgress] = {}
         self._services: dict[str, Assessment] = {}
         self._waited_s = 0.0
@@ -61,6 +67,8 @@ class ProgressDisplay:
     ) -> None:
         if self._live:
             self._live.stop()
+        if kind is not None and issubclass(kind, (asyncio.CancelledError, KeyboardInterrupt)) and self._plan:
+            self._terminal.note(self._interrupted(self._plan), "bold yellow")
 
     def report(self, step: Progress) -> None:
         """Take one step of the apply."""
@@ -77,6 +85,8 @@ class ProgressDisplay:
                 self._terminal.note(f"{name}: {DOING[step.action.type]}...")
             return
         self._underway.pop(name, None)
+        if self._plan is not None and step.action in self._plan.actions:
+            self._endings[step.status] += 1
         if step.status is ActionStatus.DONE:
             self._terminal.note(f"{name}: {DONE[step.action.type]}", "green")
         elif step.problem is not None:
@@ -89,6 +99,17 @@ class ProgressDisplay:
             self._services[now.service] = now
             if not self._live and (before is None or _line(before) != _line(now)):
                 self._terminal.note(_line(now))
+
+    def _interrupted(self, plan: Plan) -> str:
+        done, failed = self._endings[ActionStatus.DONE], self._endings[ActionStatus.FAILED]
+        unknown = sorted(self._underway)
+        left = len(plan.actions) - done - failed - len(unknown)
+        parts = [f"{done} of {len(plan.actions)} actions done"]
+        parts += [f"{failed} failed"] if failed else []
+        parts += [f"not known of {', '.join(unknown)}"] if unknown else []
+        parts += [f"{left} not begun"] if left else []
+        ending = "Tasks were still on their way." if done == len(plan.actions) else "The next apply does the rest."
+        return f"Interrupted: {', '.join(parts)}. {ending}"
 
     def _draw(self) -> RenderableType:
         parts: list[RenderableType] = [

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 from reconciler.controller.assess import assess
-from reconciler.controller.convergence import await_convergence
-from reconciler.controller.nodes import await_empty, await_node
+from reconciler.controller.convergence import Outcome, Waiting, await_convergence
+from reconciler.controller.looks import Looks
+from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
-from reconciler.controller.write import Ids, carry_out
+from reconciler.controller.prepare import RegistryAuth, no_registry_auth
+from reconciler.controller.record import names_to_record, record
+from reconciler.controller.run import Run, starts_tasks
+from reconciler.controller.undo import failure_of, ids_of, undo
+from reconciler.controller.write import Writer
 from reconciler.model.actual import ActualState
-from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
+from reconciler.model.errors import Problem, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
-from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Report, Verdict
+from reconciler.model.progress import (
+    ActionProgress,
+    ActionStatus,
+    ApplyResult,
+    Assessment,
+    Report,
+    UndoneStack,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,9 @@ class ApplyOptions:
     wait: bool = True
     """Wait until the services have converged, also before stacks that depend on them are touched."""
     timeout_s: float = 300.0
-    """Seconds to wait for convergence, from the first wait on."""
+    """Seconds for which each wait for convergence may last: one for each wave of dependencies, and the last."""
+    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
 
 
 async def apply(
@@ -35,89 +51,121 @@ async def apply(
     """Carry out `plan`, which was made against `actual`, and return how each action ended.
 
     An action whose predecessor failed is skipped, everything independent of it goes on: a broken stack doesn't hold
-    the others. Raises nothing but cancellation; what a user must know is in the result.
+    the others. A stack of `plan.atomic_stacks` goes back to what it was in `actual` as soon as its own services have
+    ended and one of them badly. Raises nothing but cancellation; what a user must know is in the result.
     """
-    run = _Run(plan, actual, cluster, options, report)
-    async with asyncio.TaskGroup() as group:
-        for action in plan.actions:
-            run.tasks[action.id] = group.create_task(run.perform(action))
-    results = tuple(run.tasks[action.id].result() for action in plan.actions)
-    if not options.wait:
-        return ApplyResult(plan, results)
-    awaited = services_to_await(plan, actual, results)
-    updated = frozenset(one.action.name for one in results if starts_tasks(one.action))
+    patience = Patience()
+    looks = Looks(cluster, patience)
     try:
-        outcome = await await_convergence(cluster, awaited, options.timeout_s, report, updated)
-    except SwarmctlError as error:
-        return ApplyResult(plan, results, lost=error.problems[0])
-    return ApplyResult(plan, results, outcome.assessments, outcome.timed_out)
+        waiting = Waiting(cluster, looks, actual, options.timeout_s, report)
+        return await _Apply(plan, actual, waiting, patience, options).result()
+    finally:
+        looks.close()
 
 
-class _Run:
-    """One apply under way: which actions there are, and the ids of what exists by now."""
+class _Apply:
+    """One apply from its first write to its last look."""
 
     def __init__(
-        self, plan: Plan, actual: ActualState, cluster: Cluster, options: ApplyOptions, report: Report
+        self, plan: Plan, actual: ActualState, waiting: Waiting, patience: Patience, options: ApplyOptions
     ) -> None:
-        self.cluster, self.options, self.report = cluster, options, report
-        self.tasks: dict[str, asyncio.Task[ActionProgress]] = {}
-        self.slots = asyncio.Semaphore(options.parallel)
-        self.needed = {name for action in plan.actions for name in action.after}
-        self.ids: Ids = {
-            (kind, found.name): found.id for kind in (Kind.SECRET, Kind.CONFIG) for found in actual.of_kind(kind)
-        }
+        self.plan, self.actual, self.waiting, self.patience, self.options = plan, actual, waiting, patience, options
+        self.cluster = waiting.cluster
+        self.main = self._run(plan.actions, actual)
 
-    async def perform(self, action: Action) -> ActionProgress:
-        """Return how the action ended, once all that must come before it has."""
-        earlier = [await self.tasks[name] for name in action.after]
-        broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
-        if broken is not None:
-            return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))
-        if left := await await_empty(self.cluster, action, self.options.timeout_s):
-            return self._end(action, ActionStatus.FAILED, left)
-        async with self.slots:
-            self.report(ActionProgress(action, ActionStatus.RUNNING))
-            try:
-                await carry_out(action, self.cluster, self.ids)
-            except SwarmctlError as error:
-                return self._end(action, ActionStatus.FAILED, error.problems[0])
-        return self._end(action, *await self._settled(action))
+    def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
+        writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
+        return Run(actions, writer, self.waiting, parallel=self.options.parallel, wait=self.options.wait)
 
-    async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
-        """Wait for a node's new role; and for a service's tasks where another action depends on them."""
-        if action.kind is Kind.NODE:
-            # A later step on roles counts on this one having ended, whether the user wants to wait or not.
-            waits = self.options.wait or action.id in self.needed
-            problem = await await_node(self.cluster, action, self.options.timeout_s) if waits else None
-            return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
-        if not (self.options.wait and action.id in self.needed and starts_tasks(action)):
-            return ActionStatus.DONE, None
-        try:
-            outcome = await await_convergence(
-                self.cluster, (action.name,), self.options.timeout_s, self.report, frozenset((action.name,))
-            )
-        except SwarmctlError as error:
-            return ActionStatus.FAILED, error.problems[0]
-        if outcome.converged:
-            return ActionStatus.DONE, None
-        last = outcome.assessments[0]
-        return ActionStatus.FAILED, Problem(
-            ErrorCode.NOT_CONVERGED,
-            f"Service {action.name} has {last.running} of {last.wanted} tasks running, and others depend on it.",
-            why=last.message or ("it timed out" if outcome.timed_out else last.verdict.value),
-            hint=f"Look at `docker service ps {action.name}`, mend the stack and apply again.",
-            place=action.place,
+    async def result(self) -> ApplyResult:
+        """Do everything, and return how it ended."""
+        ended = await self.main.carry_out()
+        if self.patience.gone is not None:
+            return ApplyResult(self.plan, ended, lost=self.patience.gone.problems[0])
+        atomic = tuple(name for name in self.plan.atomic_stacks if any(one.action.stack == name for one in ended))
+        if atomic:
+            finish = await self._finish(ended, atomic)
+            warning = await self._record(ended, finish)
+        else:
+            async with asyncio.TaskGroup() as group:
+                finishing = group.create_task(self._finish(ended, ()))
+                recording = group.create_task(self._record(ended, _Finish()))
+            finish, warning = finishing.result(), recording.result()
+        return ApplyResult(
+            self.plan,
+            ended,
+            finish.services,
+            finish.timed_out,
+            lost=finish.lost,
+            undone=finish.undone,
+            warnings=(warning,) if warning else (),
         )
 
-    def _end(self, action: Action, status: ActionStatus, problem: Problem | None) -> ActionProgress:
-        progress = ActionProgress(action, status, problem)
-        self.report(progress)
-        return progress
+    async def _record(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> Problem | None:
+        undone = [one for stack in finish.undone for one in stack.actions]
+        names = names_to_record(self.plan, ended, self.main.written, undone)
+        return None if names is None else await record(self.cluster, self.patience, self.plan.owner, names)
+
+    async def _finish(self, ended: tuple[ActionProgress, ...], atomic: tuple[str, ...]) -> _Finish:
+        """Wait for the services, each atomic stack by itself, and put back those stacks that failed."""
+        names = services_to_await(self.plan, self.actual, ended) if self.options.wait else ()
+        updated = frozenset(one.action.name for one in ended if starts_tasks(one.action))
+        stacks = {action.name: action.stack for action in self.plan.actions if action.kind is Kind.SERVICE}
+        stack_of = {name: stacks.get(name) if stacks.get(name) in atomic else None for name in names}
+        groups = [(stack, tuple(name for name in names if stack_of[name] == stack)) for stack in (*atomic, None)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._finish_group(*one, ended, updated)) for one in groups]
+        return _Finish.of(tuple(task.result() for task in tasks), names)
+
+    async def _finish_group(
+        self,
+        stack: str | None,
+        names: tuple[str, ...],
+        ended: tuple[ActionProgress, ...],
+        updated: Collection[str],
+    ) -> _Finish:
+        outcome = Outcome((), timed_out=False)
+        try:
+            if names:
+                outcome = await await_convergence(self.waiting, names, updated)
+            cause = failure_of(stack, ended, outcome.assessments) if stack else None
+            undone = () if stack is None or cause is None else (await self._undo(stack, cause, ended),)
+        except SwarmctlError as error:
+            return _Finish(outcome.assessments, outcome.timed_out, lost=error.problems[0])
+        return _Finish(outcome.assessments, outcome.timed_out, undone)
+
+    async def _undo(self, stack: str, cause: Problem, ended: tuple[ActionProgress, ...]) -> UndoneStack:
+        """Put the services of one stack back, and wait until they are as they were."""
+        now = await self.waiting.looks.look()
+        back = undo(stack, ended, self.main.written, self.actual, now)
+        run = self._run(back.actions, now)
+        writes = await run.carry_out()
+        names = [one.action.name for one in writes if starts_tasks(one.action) and one.status is ActionStatus.DONE]
+        looks: tuple[Assessment, ...] = ()
+        if names and self.options.wait:
+            looks = (await await_convergence(self.waiting, names, names)).assessments
+        return UndoneStack(stack, cause, (*writes, *back.left), looks)
 
 
-def starts_tasks(action: Action) -> bool:
-    """Return whether the action leaves a service whose tasks change."""
-    return action.kind is Kind.SERVICE and action.type is not ActionType.DELETE and action.effect is not TaskEffect.NONE
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    """How the services of one or more stacks ended."""
+
+    services: tuple[Assessment, ...] = ()
+    timed_out: bool = False
+    undone: tuple[UndoneStack, ...] = ()
+    lost: Problem | None = None
+
+    @classmethod
+    def of(cls, parts: tuple[_Finish, ...], names: tuple[str, ...]) -> _Finish:
+        """Return them as one, the services in the order of `names`."""
+        looks = {look.service: look for part in parts for look in part.services}
+        return cls(
+            tuple(looks[name] for name in names if name in looks),
+            any(part.timed_out for part in parts),
+            tuple(undone for part in parts for undone in part.undone),
+            next((part.lost for part in parts if part.lost is not None), None),
+        )
 
 
 def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProgress, ...]) -> tuple[str, ...]:
@@ -126,11 +174,11 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
     A plan without actions awaits what an earlier apply left unfinished: equal specs alone are no convergence.
     """
     if not plan.actions:
-        waiting = (Verdict.PROGRESSING, Verdict.PAUSED)
+        ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
         return tuple(
             service.name
             for service in actual.services
-            if service.name in plan.services and assess(service, actual).verdict in waiting
+            if service.name in plan.services and assess(service, actual).verdict not in ended
         )
     done = [one.action for one in results if one.status is ActionStatus.DONE]
     names = [action.name for action in done if starts_tasks(action)]
@@ -138,13 +186,3 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
         removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
         names += [service.name for service in actual.services if service.name not in removed]
     return tuple(dict.fromkeys(names))
-
-
-def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
-    return Problem(
-        ErrorCode.APPLY_FAILED,
-        f"{action.kind.capitalize()} {action.name} was left as it is.",
-        why=f"{broken.action.id}, which must come before, {broken.status.value}.",
-        hint="Mend that one and apply again.",
-        place=action.place,
-    )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
 from reconciler.model.objects import ObservedObject
@@ -11,27 +15,107 @@ from reconciler.model.tasks import ObservedTask, TaskState
 UPDATE_RUNS = ("updating", "rollback_started")
 UPDATE_STUCK = ("paused", "rollback_paused")
 
+ENDED_BADLY = (TaskState.FAILED, TaskState.REJECTED)
+
+NO_NODE = "no suitable node"
+"""How the scheduler begins to say why a task stays pending. (facts: swarmkit 3.3)"""
+
+JOB_BEGINS_WITHIN_S = 60.0
+"""A job of which no task is seen has just begun for so long; after that its tasks were run, and cleared away."""
+
+Slot = int | str
+"""A number of a replicated service, or the node's id of a global one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The tasks of a service that count now: for a job, those of its present iteration.
+
+    `by_slot` holds each slot's whole history, which may be longer than what the service wants.
+    """
+
+    service: ObservedObject
+    mode: str
+    tasks: tuple[ObservedTask, ...]
+
+    @classmethod
+    def of(cls, service: ObservedObject, actual: ActualState) -> Crew:
+        mode = mode_of(service)
+        tasks = tuple(actual.tasks_of(service.id))
+        if mode.endswith("Job"):
+            iteration = service.dig("JobStatus", "JobIteration", "Index") or 0
+            tasks = tuple(task for task in tasks if (dig(task.raw, "JobIteration", "Index") or 0) == iteration)
+        return cls(service, mode, tasks)
+
+    @property
+    def is_job(self) -> bool:
+        return self.mode.endswith("Job")
+
+    @property
+    def restart_condition(self) -> str:
+        """When an ended task is replaced: any, on-failure or none. For a job, `any` means on-failure."""
+        condition = dig(self.service.spec, "TaskTemplate", "RestartPolicy", "Condition") or "any"
+        return "on-failure" if self.is_job and condition == "any" else str(condition)
+
+    def slot_of(self, task: ObservedTask) -> Slot:
+        return task.node_id if self.mode.startswith("Global") else task.slot
+
+    def by_slot(self) -> dict[Slot, list[ObservedTask]]:
+        slots: dict[Slot, list[ObservedTask]] = {}
+        for task in self.tasks:
+            slots.setdefault(self.slot_of(task), []).append(task)
+        return slots
+
+    def has_failed(self, task: ObservedTask) -> bool:
+        """Return whether a task of today's spec ended as it should not: a service's must not end at all."""
+        if not task.up_to_date:
+            return False
+        ended = task.state is TaskState.COMPLETE and not self.is_job and self.restart_condition == "any"
+        return ended or task.state in ENDED_BADLY
+
+    def is_done_for_good(self, task: ObservedTask) -> bool:
+        """Return whether a service's task has ended well and the restart policy leaves it at that."""
+        return task.up_to_date and task.state is TaskState.COMPLETE and self.restart_condition != "any"
+
+
+def mode_of(service: ObservedObject) -> str:
+    """Return Replicated, Global, ReplicatedJob or GlobalJob."""
+    mode = service.spec.get("Mode") or {}
+    return next((name for name, value in mode.items() if value is not None), "Replicated")
+
 
 def assess(service: ObservedObject, actual: ActualState) -> Assessment:
     """Return where `service`, taken from `actual`, stands.
 
     Converged means: no update under way, and as many tasks of today's spec running as it wants; for a job, as many
-    complete. Source: swarmkit's update states, and the rules by which `docker service ls` counts.
+    complete. Failing means here that the restart policy has given up; what else there is to failing takes more than
+    one look (controller/watch.py). Source: swarmkit's update states, and the rules by which `docker service ls` counts.
     """
-    tasks = list(actual.tasks_of(service.id))
-    mode = next(iter(service.spec.get("Mode") or {"Replicated": {}}))
-    if mode.endswith("Job"):
-        return _assess_job(service, tasks, mode)
-    live = [task for task in tasks if task.desired_state == TaskState.RUNNING]
+    crew = Crew.of(service, actual)
+    look = _assess_job(crew, actual) if crew.is_job else _assess_service(crew, actual)
+    if look.verdict is Verdict.PROGRESSING and given_up(crew, actual):
+        look = Assessment(look.service, Verdict.FAILING, look.running, look.wanted, look.message, look.task_ids)
+    return look
+
+
+def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
+    service, update_state = crew.service, crew.service.dig("UpdateStatus", "State") or ""
+    live = [task for task in crew.tasks if task.desired_state == TaskState.RUNNING]
     good = [task for task in live if task.up_to_date and task.state == TaskState.RUNNING]
-    wanted = len(live) if mode == "Global" else int(dig(service.spec, "Mode", "Replicated", "Replicas") or 0)
-    update_state = service.dig("UpdateStatus", "State") or ""
-    verdict = _verdict(update_state, done=len(good) == len(live) == wanted)
-    message = ""
-    if verdict is not Verdict.CONVERGED:
-        message = _message(service, tasks, update_state)
-    ids = frozenset(task.id for task in good)
-    return Assessment(service.name, verdict, len(good), wanted, message, ids)
+    finished = [
+        slot
+        for slot, tasks in crew.by_slot().items()
+        if not any(_is_wanted(task) for task in tasks) and crew.is_done_for_good(newest(tasks))
+    ]
+    if crew.mode == "Global":
+        wanted = len(live) + len(finished)
+    else:
+        replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
+        wanted = 1 if replicas is None else int(replicas)
+    reached = len(good) + len(finished)
+    verdict = _verdict(update_state, done=len(good) == len(live) and reached == wanted)
+    message = "" if verdict is Verdict.CONVERGED else _message(crew, actual, update_state)
+    return Assessment(service.name, verdict, reached, wanted, message, frozenset(task.id for task in good))
 
 
 def _verdict(update_state: str, *, done: bool) -> Verdict:
@@ -44,33 +128,111 @@ def _verdict(update_state: str, *, done: bool) -> Verdict:
     return Verdict.PROGRESSING
 
 
-def _assess_job(service: ObservedObject, tasks: list[ObservedTask], mode: str) -> Assessment:
-    iteration = service.dig("JobStatus", "JobIteration", "Index") or 0
-    current = [task for task in tasks if (dig(task.raw, "JobIteration", "Index") or 0) == iteration]
-    complete = [task for task in current if task.state == TaskState.COMPLETE]
-    if mode == "ReplicatedJob":
+def _assess_job(crew: Crew, actual: ActualState) -> Assessment:
+    service = crew.service
+    complete = [task for task in crew.tasks if task.state == TaskState.COMPLETE]
+    if crew.mode == "ReplicatedJob":
         job = dig(service.spec, "Mode", "ReplicatedJob") or {}
-        wanted = int(job.get("TotalCompletions") or job.get("MaxConcurrent") or 1)
+        total = job.get("TotalCompletions", job.get("MaxConcurrent"))
+        wanted = 1 if total is None else int(total)
     else:
-        wanted = sum(1 for task in current if task.desired_state == TaskState.COMPLETE)
-    done = len(complete) >= wanted
-    message = "" if done else _message(service, current, "")
+        # Nodes where its task was told to stop before it ended, drained ones for example, owe nothing any more.
+        newest_ones = [newest(tasks) for tasks in crew.by_slot().values()]
+        wanted = sum(1 for task in newest_ones if task.state not in (TaskState.SHUTDOWN, TaskState.ORPHANED))
+    if crew.tasks:
+        done = len(complete) >= wanted
+    else:
+        begins = crew.mode == "GlobalJob" or wanted > 0
+        done = not (begins and _has_just_begun(service, actual.observed_at))
+    message = "" if done else _message(crew, actual, "")
     verdict = Verdict.CONVERGED if done else Verdict.PROGRESSING
     return Assessment(service.name, verdict, len(complete), wanted, message, frozenset(task.id for task in complete))
 
 
-def _message(service: ObservedObject, tasks: list[ObservedTask], update_state: str) -> str:
-    """Return the most telling sentence: the update's own when it stopped, else the newest task error, else nothing."""
+def _has_just_begun(service: ObservedObject, now: datetime) -> bool:
+    """Return whether a job's run began a moment ago, by the engine's clock against ours, or nothing is known of it."""
+    begun = service.dig("JobStatus", "LastExecution")
+    try:
+        return begun is None or (now - datetime.fromisoformat(str(begun))).total_seconds() < JOB_BEGINS_WITHIN_S
+    except ValueError:
+        return True
+
+
+def given_up(crew: Crew, actual: ActualState) -> bool:
+    """Return whether the restart policy has given up some slot: its last task failed, and no other takes its place.
+
+    The swarm replaces a task in the same step in which it gives up the ended one, so one look is enough.
+    """
+    if (crew.service.dig("UpdateStatus", "State") or "") in UPDATE_RUNS:
+        return False
+    usable = {node.id for node in actual.nodes if _takes_tasks(node)}
+    for slot, tasks in crew.by_slot().items():
+        last = newest(tasks)
+        if any(_is_wanted(task) for task in tasks) or last.desired_state is not TaskState.SHUTDOWN:
+            continue
+        if crew.has_failed(last) and (not crew.mode.startswith("Global") or slot in usable):
+            return True
+    return False
+
+
+def _takes_tasks(node: ObservedObject) -> bool:
+    return bool(node.spec.get("Availability", "active") == "active" and node.dig("Status", "State") == "ready")
+
+
+def _is_wanted(task: ObservedTask) -> bool:
+    """Return whether the swarm wants the task to run, or one that takes its place."""
+    return task.desired_state <= TaskState.RUNNING or (
+        task.desired_state is TaskState.COMPLETE and task.state < TaskState.COMPLETE
+    )
+
+
+def newest(tasks: Iterable[ObservedTask]) -> ObservedTask:
+    """Return the task that was created last; `tasks` must not be empty."""
+    return max(tasks, key=lambda task: _moment(task.raw.get("CreatedAt") or task.timestamp))
+
+
+def newest_failure(tasks: Iterable[ObservedTask]) -> ObservedTask | None:
+    """Return the task whose failure was reported last, or None."""
+    failed = [task for task in tasks if task.error]
+    return max(failed, key=lambda task: _moment(task.timestamp)) if failed else None
+
+
+def _moment(text: str) -> tuple[str, str]:
+    """Return an RFC 3339 instant in UTC as something to sort by; Go leaves out the noughts at its end."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return seconds, fraction.ljust(9, "0")
+
+
+def unplaced(crew: Crew) -> tuple[ObservedTask, ...]:
+    """Return the wanted tasks of today's spec for which the scheduler finds no node."""
+    return tuple(
+        task
+        for task in crew.tasks
+        if task.up_to_date
+        and task.state is TaskState.PENDING
+        and task.desired_state <= TaskState.COMPLETE
+        and (task.error.startswith(NO_NODE) or task.message.startswith(NO_NODE))
+    )
+
+
+def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
+    """Return the most telling sentence: the update's own when it stopped, else a task's error, else nothing."""
+    said = ""
     if update_state in UPDATE_STUCK or update_state.startswith("rollback"):
-        said = str(service.dig("UpdateStatus", "Message") or update_state)
-    else:
-        said = ""
-    failed = [task for task in tasks if task.error and task.up_to_date]
-    if not failed:
+        said = str(crew.service.dig("UpdateStatus", "Message") or update_state)
+    told = newest_failure(task for task in crew.tasks if task.up_to_date)
+    if told is None:
         return said
-    newest = max(failed, key=lambda task: task.timestamp)
-    where = f"task {newest.slot or newest.node_id or newest.id[:12]} {newest.state.api_name}: {newest.error}"
+    where = describe(told, actual)
     return f"{said}; {where}" if said else where
+
+
+def describe(task: ObservedTask, actual: ActualState) -> str:
+    """Return one line on a task that failed: its slot, its node by name, its state and its own error."""
+    hostname = next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id)
+    slot = str(task.slot) if task.slot else ""
+    where = " on ".join(part for part in (slot, hostname) if part) or task.id[:12]
+    return f"task {where} {task.state.api_name}: {task.error or task.message}"
 
 
 def monitor_s(service: ObservedObject) -> float:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from reconciler.controller.assess import assess, monitor_s
+from reconciler.controller.looks import Looks
 from reconciler.controller.ports import Cluster
+from reconciler.controller.watch import Watch
 from reconciler.model.actual import ActualState
-from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.objects import Kind
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.progress import Assessment, Report, ServicesProgress, Verdict
+from reconciler.model.tasks import TaskState
 
 POLL_S = 0.25
 """Seconds between looks. Swarm sends no event for a task, so there is nothing to be woken by."""
 
-LOST_ENDPOINT_RETRIES_MAX = 20
-"""Looks that may fail in a row while the endpoint restarts or elects a leader, before that is the result."""
+LOG_LINES = 10
+"""Of a failing task's log."""
+
+LOG_WAIT_S = 5.0
+"""Seconds to wait for a log: it comes from the task's node, which may be slow or away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,73 +36,52 @@ class Outcome:
         return all(one.verdict is Verdict.CONVERGED for one in self.assessments)
 
 
-@dataclass(slots=True)
-class _Stability:
-    """Since when a service has had the same tasks running; by the event loop's clock, in seconds."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What all waits of one apply share. `before` is the cluster before anything was written."""
 
-    task_ids: frozenset[str]
-    since_s: float
+    cluster: Cluster
+    looks: Looks
+    before: ActualState | None
+    timeout_s: float
+    report: Report
 
 
 async def await_convergence(
-    cluster: Cluster,
-    services: Collection[str],
-    timeout_s: float,
-    report: Report,
-    updated: Collection[str] = frozenset(),
+    waiting: Waiting, services: Collection[str], updated: Collection[str] = frozenset()
 ) -> Outcome:
-    """Return once every named service has ended: converged and stable, paused, rolled back or missing; or on time-out.
+    """Return once every named service has ended, well or not (Verdict), or when the time is over.
 
-    Stable means that the same tasks ran for the service's monitor period: a task that crashes at once is running
-    for a moment, too. A completed update was already watched for that long by the swarm itself. Of services that
-    are not in `updated`, a rollback is an old story, and counts as whatever the tasks say.
+    A service that fails may recover while others still progress: its verdict is that of the last look. Raises
+    SwarmctlError when the endpoint stays away.
     """
     loop = asyncio.get_running_loop()
     started_s = loop.time()
-    stability: dict[str, _Stability] = {}
-    failures = 0
+    watch = Watch(services, waiting.before, updated)
     while True:
-        try:
-            actual = await cluster.observe()
-            failures = 0
-        except SwarmctlError as error:
-            failures += 1
-            passing = error.code in (ErrorCode.ENGINE_UNREACHABLE, ErrorCode.SWARM_UNAVAILABLE)
-            if not passing or failures > LOST_ENDPOINT_RETRIES_MAX:
-                raise
-            await asyncio.sleep(POLL_S * failures)
-            continue
-        waited_s = loop.time() - started_s
-        looks = tuple(
-            _settled_story(_look(name, actual, stability, loop.time()), updated=name in updated) for name in services
-        )
-        report(ServicesProgress(looks, waited_s))
-        if all(look.verdict is not Verdict.PROGRESSING for look in looks):
-            return Outcome(looks, timed_out=False)
-        if waited_s >= timeout_s:
-            return Outcome(looks, timed_out=True)
+        actual = await waiting.looks.look()
+        now_s = loop.time()
+        waited_s = now_s - started_s
+        looks = watch.look(actual, now_s)
+        ended = all(look.verdict is not Verdict.PROGRESSING for look in looks)
+        if not ended and waited_s >= waiting.timeout_s:
+            looks = watch.at_the_end(looks, actual)
+        waiting.report(ServicesProgress(looks, waited_s))
+        if ended or waited_s >= waiting.timeout_s:
+            told = await asyncio.gather(*(_with_log(look, watch, waiting.cluster) for look in looks))
+            return Outcome(tuple(told), timed_out=not ended)
         await asyncio.sleep(POLL_S)
 
 
-def _settled_story(look: Assessment, *, updated: bool) -> Assessment:
-    if updated or look.verdict is not Verdict.ROLLED_BACK:
+async def _with_log(look: Assessment, watch: Watch, cluster: Cluster) -> Assessment:
+    """Return the look with what its failed task printed last. A log that can't be had is no further problem."""
+    if look.verdict in (Verdict.CONVERGED, Verdict.MISSING, Verdict.UNSCHEDULABLE):
         return look
-    good = look.running == look.wanted
-    return replace(look, verdict=Verdict.CONVERGED if good else Verdict.PROGRESSING)
-
-
-def _look(name: str, actual: ActualState, stability: dict[str, _Stability], now_s: float) -> Assessment:
-    service = actual.by_name(Kind.SERVICE).get(name)
-    if service is None:
-        return Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
-    look = assess(service, actual)
-    if look.verdict is not Verdict.CONVERGED or service.dig("UpdateStatus", "State") == "completed":
-        stability.pop(name, None)
+    failed = watch.failure_of(look.service)
+    if failed is None or failed.state is TaskState.REJECTED:  # what was never started has printed nothing
         return look
-    known = stability.get(name)
-    if known is None or known.task_ids != look.task_ids:
-        known = stability[name] = _Stability(look.task_ids, now_s)
-    left_s = monitor_s(service) - (now_s - known.since_s)
-    if left_s <= 0 or "Job" in next(iter(service.spec.get("Mode") or {"": None})):
+    try:
+        lines = await asyncio.wait_for(cluster.task_log(failed.id, tail_lines=LOG_LINES), LOG_WAIT_S)
+    except (SwarmctlError, TimeoutError):
         return look
-    return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")
+    return replace(look, log=lines[-LOG_LINES:])

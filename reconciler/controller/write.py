@@ -1,14 +1,21 @@
-"""One Action as calls on the Cluster port: compare-and-swap, bounded retries, nothing chosen."""
+"""One Action as calls on the Cluster port: compare-and-swap, bounded retries, nothing chosen.
+
+A write whose answer was lost may have been carried out. Before it is sent again, the cluster is asked: what is there
+as it was sent counts as done; what is there otherwise is somebody else's, and is never overwritten.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from reconciler.controller.patience import Patience, Tries
 from reconciler.controller.ports import Cluster
+from reconciler.controller.sent import stored_as_sent
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.objects import Kind
+from reconciler.model.json import JsonObject, JsonValue, dig
+from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType
 
 STALE_RETRIES_MAX = 5
@@ -23,44 +30,100 @@ Ids = dict[tuple[Kind, str], str]
 """{(kind, name): id} of what exists."""
 
 
-async def carry_out(action: Action, cluster: Cluster, ids: Ids) -> None:
-    """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more."""
-    if action.type is ActionType.CREATE:
-        await _create(action, cluster, ids)
-    elif action.type is ActionType.UPDATE:
-        await _update(action, cluster, ids)
-    elif action.type is ActionType.DELETE:
-        await _remove(action, cluster)
-    else:
-        await _remove(action, cluster)
-        await _create(action, cluster, ids)
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What every write of one apply shares. `registry_auth` gives the X-Registry-Auth header of an image, or None."""
 
+    cluster: Cluster
+    patience: Patience
+    ids: Ids
+    registry_auth: Callable[[str], str | None] = field(default=lambda _image: None, repr=False)
 
-async def _create(action: Action, cluster: Cluster, ids: Ids) -> None:
-    assert action.spec is not None
-    ids[action.kind, action.name] = await cluster.create(action.kind, with_ids(action.spec, ids))
-
-
-async def _update(action: Action, cluster: Cluster, ids: Ids) -> None:
-    assert action.spec is not None
-    assert action.object_id is not None
-    spec, version = with_ids(action.spec, ids), action.version
-    for attempt in range(STALE_RETRIES_MAX + 1):
-        try:
-            await cluster.update(action.kind, action.object_id, version, spec)
-        except SwarmctlError as error:
-            if error.code is not ErrorCode.STALE_VERSION or attempt == STALE_RETRIES_MAX:
-                raise
-            version = await _version_if_unchanged(action, cluster)
+    async def carry_out(self, action: Action) -> None:
+        """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more."""
+        if action.type is ActionType.CREATE:
+            await self._create(action)
+        elif action.type is ActionType.UPDATE:
+            await self._update(action)
+        elif action.type is ActionType.DELETE:
+            await self._remove(action)
         else:
+            await self._remove(action)
+            await self._create(action)
+
+    async def _create(self, action: Action) -> None:
+        assert action.spec is not None
+        spec, tries = with_ids(action.spec, self.ids), Tries()
+        while True:
+            try:
+                created = await self.cluster.create(action.kind, spec, registry_auth=self._auth(action.kind, spec))
+            except SwarmctlError as error:
+                if error.code is not ErrorCode.NAME_CONFLICT:
+                    await self.patience.bear(error, tries)
+                elif not tries.failures:
+                    raise
+                # Something failed on the way: what has the name now may well be ours.
+                found = await self._created(action, spec)
+                if found is None and error.code is ErrorCode.NAME_CONFLICT:
+                    raise
+                if found is None:
+                    continue
+                created = found.id
+            else:
+                self.patience.heard()
+            self.ids[action.kind, action.name] = created
             return
 
+    async def _created(self, action: Action, spec: JsonObject) -> ObservedObject | None:
+        """Return what a lost request has created, None when it created nothing; name-conflict for anything else."""
+        actual = await self.patience.read(self.cluster.observe)
+        found = actual.by_name(action.kind).get(action.name)
+        if found is None or stored_as_sent(action.kind, spec, found.spec, actual):
+            return found
+        raise SwarmctlError(
+            ErrorCode.NAME_CONFLICT,
+            f"{action.kind.capitalize()} {action.name} could not be created: somebody else has made one of that name.",
+            why="The request was interrupted, and what is there now is not what was asked for.",
+            hint="Run the command again: it plans with what the swarm is now.",
+            place=action.place,
+        )
 
-async def _version_if_unchanged(action: Action, cluster: Cluster) -> int:
-    """Return the object's version now, if its spec is still the one that the plan read."""
-    assert action.object_id is not None
-    now = await cluster.get(action.kind, action.object_id)
-    if now.spec != action.read_spec:
+    async def _update(self, action: Action) -> None:
+        assert action.spec is not None
+        assert action.object_id is not None
+        spec, version, tries, moved = with_ids(action.spec, self.ids), action.version, Tries(), 0
+        auth = self._auth(action.kind, spec)
+        while True:
+            try:
+                await self.cluster.update(
+                    action.kind, action.object_id, version, spec, registry_auth=auth, rotate=action.rotates
+                )
+            except SwarmctlError as error:
+                if error.code is ErrorCode.OBJECT_NOT_FOUND:
+                    raise removed_meanwhile(action) from error
+                stale = error.code is ErrorCode.STALE_VERSION
+                moved += stale
+                if moved > STALE_RETRIES_MAX:
+                    raise
+                if not stale:
+                    await self.patience.bear(error, tries)
+                again = await self._version_to_send(action, spec, version, stale=stale)
+                if again is None:
+                    return
+                version = again
+            else:
+                self.patience.heard()
+                return
+
+    async def _version_to_send(self, action: Action, spec: JsonObject, version: int, *, stale: bool) -> int | None:
+        """Return the version to send an update with again, or None when it was carried out; else stale-version."""
+        now, ours = await self._now(action, spec)
+        if now.version == version:
+            return version  # nothing was written: every write moves the version
+        if now.spec == action.read_spec and (stale or not ours):
+            return now.version  # the swarm itself wrote to it, and not to its spec
+        if ours:
+            return None
         raise SwarmctlError(
             ErrorCode.STALE_VERSION,
             f"{action.kind.capitalize()} {action.name} was changed by someone else since the plan was made.",
@@ -68,24 +131,55 @@ async def _version_if_unchanged(action: Action, cluster: Cluster) -> int:
             hint="Run the command again: it plans with what the swarm is now.",
             place=action.place,
         )
-    return now.version
 
-
-async def _remove(action: Action, cluster: Cluster) -> None:
-    assert action.object_id is not None
-    waited_s = 0.0
-    while True:
+    async def _now(self, action: Action, spec: JsonObject) -> tuple[ObservedObject, bool]:
+        """Return the object that an update is about, as it is now, and whether it is what the update asks for."""
+        object_id = action.object_id or ""
         try:
-            await cluster.remove(action.kind, action.object_id)
+            now = await self.patience.read(lambda: self.cluster.get(action.kind, object_id))
         except SwarmctlError as error:
             if error.code is ErrorCode.OBJECT_NOT_FOUND:
-                return  # gone already, which is what was asked for
-            if error.code is not ErrorCode.OBJECT_IN_USE or waited_s >= IN_USE_WAIT_S:
-                raise
-        else:
-            return
-        await asyncio.sleep(IN_USE_POLL_S)
-        waited_s += IN_USE_POLL_S
+                raise removed_meanwhile(action) from error
+            raise
+        if now.spec == action.read_spec and now.version == action.version:
+            return now, False
+        actual = await self.patience.read(self.cluster.observe)
+        return now, stored_as_sent(action.kind, spec, now.spec, actual)
+
+    async def _remove(self, action: Action) -> None:
+        assert action.object_id is not None
+        waited_s, tries = 0.0, Tries()
+        while True:
+            try:
+                await self.cluster.remove(action.kind, action.object_id, force=action.force)
+            except SwarmctlError as error:
+                if error.code is ErrorCode.OBJECT_NOT_FOUND:
+                    return  # gone already, which is what was asked for
+                if error.code is not ErrorCode.OBJECT_IN_USE:
+                    await self.patience.bear(error, tries)
+                    continue
+                if waited_s >= IN_USE_WAIT_S:
+                    raise
+            else:
+                self.patience.heard()
+                return
+            await asyncio.sleep(IN_USE_POLL_S)
+            waited_s += IN_USE_POLL_S
+
+    def _auth(self, kind: Kind, spec: JsonObject) -> str | None:
+        image = dig(spec, "TaskTemplate", "ContainerSpec", "Image") if kind is Kind.SERVICE else None
+        return self.registry_auth(image) if image else None
+
+
+def removed_meanwhile(action: Action) -> SwarmctlError:
+    """Return the error of an update whose object is not there any more."""
+    return SwarmctlError(
+        ErrorCode.OBJECT_NOT_FOUND,
+        f"{action.kind.capitalize()} {action.name} was removed by someone else since the plan was made.",
+        why="The swarm has no object of that id any more.",
+        hint="Run the command again: it plans with what the swarm is now, and creates what is missing.",
+        place=action.place,
+    )
 
 
 def with_ids(spec: JsonObject, ids: Mapping[tuple[Kind, str], str]) -> JsonObject:

@@ -98,6 +98,8 @@ class ApplyResult:
     """Why waiting had to end without an answer: the endpoint went away."""
     undone: tuple[UndoneStack, ...] = ()
     """Stacks that were put back to what they were, because one of their services failed."""
+    warnings: tuple[Problem, ...] = ()
+    """What did not go as it should and does no harm to what was applied: the swarm's record was not written."""
 
     def count(self, status: ActionStatus) -> int:
         """Return how many actions ended in `status`."""

@@ -1,0 +1,118 @@
+"""Carries some actions out, each once what it depends on has succeeded, and tells how each ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+from reconciler.controller.convergence import Waiting, await_convergence
+from reconciler.controller.roles import await_role, changes_role
+from reconciler.controller.write import Writer
+from reconciler.model.endings import problem_of
+from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType, TaskEffect
+from reconciler.model.progress import ActionProgress, ActionStatus
+
+INTERRUPT_GRACE_S = 5.0
+"""Seconds for which an interrupted apply lets the writes under way end, so that it can say how they did."""
+
+
+class Run:
+    """Some actions under way. `written` are the ids of those that were carried out, whatever became of the tasks."""
+
+    def __init__(
+        self, actions: tuple[Action, ...], writer: Writer, waiting: Waiting, *, parallel: int, wait: bool
+    ) -> None:
+        self.actions, self.writer, self.waiting, self.wait = actions, writer, waiting, wait
+        self.written: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[ActionProgress]] = {}
+        self._slots = asyncio.Semaphore(parallel)
+        self._needed = {name for action in actions for name in action.after}
+
+    async def carry_out(self) -> tuple[ActionProgress, ...]:
+        """Return how each action ended, in their order."""
+        async with asyncio.TaskGroup() as group:
+            for action in self.actions:
+                self._tasks[action.id] = group.create_task(self._perform(action))
+        return tuple(self._tasks[action.id].result() for action in self.actions)
+
+    async def _perform(self, action: Action) -> ActionProgress:
+        """Return how the action ended, once all that must come before it has."""
+        earlier = [await self._tasks[name] for name in action.after]
+        broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
+        if broken is not None:
+            return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))
+        async with self._slots:
+            if self.writer.patience.gone is not None:
+                return self._end(action, ActionStatus.SKIPPED, _nobody_there(action, self.writer.patience.gone))
+            self.waiting.report(ActionProgress(action, ActionStatus.RUNNING))
+            problem = await self._written(action)
+        if problem is not None:
+            return self._end(action, ActionStatus.FAILED, problem)
+        self.written.add(action.id)
+        return self._end(action, *await self._settled(action))
+
+    async def _written(self, action: Action) -> Problem | None:
+        """Do the write, and return why it failed. When interrupted, say how it ended if it does so soon."""
+        write = asyncio.ensure_future(self._outcome(action))
+        try:
+            return await asyncio.shield(write)
+        except asyncio.CancelledError:
+            done, _ = await asyncio.wait([write], timeout=INTERRUPT_GRACE_S)
+            if done:
+                problem = write.result()
+                self._end(action, ActionStatus.FAILED if problem else ActionStatus.DONE, problem)
+            write.cancel()
+            raise
+
+    async def _outcome(self, action: Action) -> Problem | None:
+        try:
+            await self.writer.carry_out(action)
+        except SwarmctlError as error:
+            return error.problems[0]
+        return None
+
+    async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
+        """Wait for a node's new role; and for a service's tasks where another action depends on them."""
+        if self.wait and changes_role(action):
+            problem = await await_role(self.writer.cluster, action, self.waiting.timeout_s)
+            return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
+        if not (self.wait and action.id in self._needed and starts_tasks(action)):
+            return ActionStatus.DONE, None
+        try:
+            outcome = await await_convergence(self.waiting, (action.name,), frozenset((action.name,)))
+        except SwarmctlError as error:
+            return ActionStatus.FAILED, error.problems[0]
+        if outcome.converged:
+            return ActionStatus.DONE, None
+        return ActionStatus.FAILED, problem_of(outcome.assessments[0])
+
+    def _end(self, action: Action, status: ActionStatus, problem: Problem | None) -> ActionProgress:
+        progress = ActionProgress(action, status, problem)
+        self.waiting.report(progress)
+        return progress
+
+
+def starts_tasks(action: Action) -> bool:
+    """Return whether the action leaves a service whose tasks change."""
+    return action.kind is Kind.SERVICE and action.type is not ActionType.DELETE and action.effect is not TaskEffect.NONE
+
+
+def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
+    return Problem(
+        ErrorCode.APPLY_FAILED,
+        f"{action.kind.capitalize()} {action.name} was left as it is.",
+        why=f"{broken.action.id}, which must come before, {broken.status.value}.",
+        hint="Mend that one and apply again.",
+        place=action.place,
+    )
+
+
+def _nobody_there(action: Action, gone: SwarmctlError) -> Problem:
+    return Problem(
+        ErrorCode.APPLY_FAILED,
+        f"{action.kind.capitalize()} {action.name} was left as it is.",
+        why=gone.problems[0].what,
+        hint="Apply again once it answers: that does what is left.",
+        place=action.place,
+    )

@@ -1,0 +1,214 @@
+"""What takes more than one look at a service: whether it stays as wanted, keeps failing, or finds no room for good."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from reconciler.controller.assess import (
+    UPDATE_RUNS,
+    Crew,
+    Slot,
+    assess,
+    describe,
+    given_up,
+    monitor_s,
+    newest_failure,
+    unplaced,
+)
+from reconciler.model.actual import ActualState
+from reconciler.model.json import dig
+from reconciler.model.objects import Kind
+from reconciler.model.progress import Assessment, Verdict
+from reconciler.model.tasks import ObservedTask, TaskState
+
+FAILURES_MAX = 3
+"""Failures of one slot, since the wait began, after which more of them tell nothing new."""
+
+UNSCHEDULABLE_GRACE_S = 15.0
+"""Seconds for which a task must have found no node, with the same reason, before it counts as unschedulable."""
+
+GIVEN_UP_GRACE_S = 1.0
+"""Seconds for which a slot must look given up: the swarm may still be replacing its task."""
+
+JOB_TASKS_WAIT_S = 5.0
+"""Seconds after which a job of which no task was ever seen has none to run: no node fits, or they were cleared away."""
+
+
+@dataclass(slots=True)
+class _Since:
+    """Since when something has been as it is; by the event loop's clock, in seconds."""
+
+    what: object = None
+    at_s: float = 0.0
+
+    def held_s(self, what: object, now_s: float) -> float:
+        """Return for how long it has been `what`; a change begins anew."""
+        if what != self.what:
+            self.what, self.at_s = what, now_s
+        return now_s - self.at_s
+
+
+@dataclass(slots=True)
+class _Story:
+    """What was seen of one service so far."""
+
+    stable: _Since = field(default_factory=_Since)
+    unplaced: _Since = field(default_factory=_Since)
+    given_up: _Since = field(default_factory=_Since)
+    taskless: _Since = field(default_factory=_Since)
+    failed: dict[Slot, set[str]] = field(default_factory=dict)
+    last_failure: ObservedTask | None = None
+    converged: bool = False
+
+
+class Watch:
+    """Follows some services from look to look.
+
+    `before` is the cluster before anything was written: what had failed there already says nothing about today.
+    `updated` are those of the services that were written to: of others, a rollback is an old story.
+    """
+
+    def __init__(self, services: Collection[str], before: ActualState | None, updated: Collection[str]) -> None:
+        self._stories = {name: _Story() for name in services}
+        self._updated = frozenset(updated)
+        self._known = frozenset(task.id for task in before.tasks if _has_ended(task)) if before else frozenset()
+
+    def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
+        """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""
+        looks = tuple(self._one(name, actual, now_s) for name in self._stories)
+        newly = [
+            name
+            for name, look in zip(self._stories, looks, strict=True)
+            if look.verdict is Verdict.CONVERGED and not self._stories[name].converged
+        ]
+        for name in newly:
+            self._stories[name].converged = True
+        if newly:
+            # Others may have failed only because they need this one: let them try again.
+            for story in self._stories.values():
+                self._known |= {task_id for ids in story.failed.values() for task_id in ids}
+                story.failed.clear()
+        return looks
+
+    def at_the_end(self, looks: tuple[Assessment, ...], actual: ActualState) -> tuple[Assessment, ...]:
+        """Return the last looks when the time is over: what still progresses has timed out, or says why it can't."""
+        return tuple(self._given_no_more_time(look, actual) for look in looks)
+
+    def _given_no_more_time(self, look: Assessment, actual: ActualState) -> Assessment:
+        if look.verdict is not Verdict.PROGRESSING:
+            return look
+        service = actual.by_name(Kind.SERVICE).get(look.service)
+        if service is not None:
+            crew = Crew.of(service, actual)
+            if waiting := unplaced(crew):
+                return replace(look, verdict=Verdict.UNSCHEDULABLE, message=describe(waiting[0], actual))
+            if given_up(crew, actual):
+                return replace(look, verdict=Verdict.FAILING)
+        return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or "its tasks are not all running yet")
+
+    def failure_of(self, service: str) -> ObservedTask | None:
+        """Return the task of a service that failed last, among those that this watch saw fail."""
+        return self._stories[service].last_failure
+
+    def _one(self, name: str, actual: ActualState, now_s: float) -> Assessment:
+        service = actual.by_name(Kind.SERVICE).get(name)
+        if service is None:
+            return Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
+        story, crew, look = self._stories[name], Crew.of(service, actual), assess(service, actual)
+        self._note_failures(story, crew)
+        look = self._old_story_left_out(look)
+        if look.verdict is Verdict.CONVERGED:
+            return _watched(look, crew, story, now_s)
+        story.stable.what = None
+        if look.verdict is Verdict.FAILING:
+            held_s = story.given_up.held_s(look.task_ids, now_s)
+            return look if held_s >= GIVEN_UP_GRACE_S else replace(look, verdict=Verdict.PROGRESSING)
+        story.given_up.what = None
+        if look.verdict is not Verdict.PROGRESSING:
+            return self._with_cause(look, story, actual)
+        return self._escalated(look, crew, story, actual, now_s)
+
+    def _old_story_left_out(self, look: Assessment) -> Assessment:
+        if look.service in self._updated or look.verdict is not Verdict.ROLLED_BACK:
+            return look
+        good = look.running == look.wanted
+        return replace(look, verdict=Verdict.CONVERGED if good else Verdict.PROGRESSING)
+
+    def _note_failures(self, story: _Story, crew: Crew) -> None:
+        fresh = [task for task in crew.tasks if task.id not in self._known]
+        for task in fresh:
+            if crew.has_failed(task):
+                story.failed.setdefault(crew.slot_of(task), set()).add(task.id)
+        # An update that was rolled back leaves failed tasks that are no longer of today's spec.
+        last = newest_failure(task for task in fresh if task.state in (TaskState.FAILED, TaskState.REJECTED))
+        story.last_failure = last or story.last_failure
+
+    def _with_cause(self, look: Assessment, story: _Story, actual: ActualState) -> Assessment:
+        """Return a look at an update that the swarm has ended, with the error of the task for which it did."""
+        if story.last_failure is None or story.last_failure.error in look.message:
+            return look
+        cause = describe(story.last_failure, actual)
+        return replace(look, message=f"{look.message}; {cause}" if look.message else cause)
+
+    def _escalated(self, look: Assessment, crew: Crew, story: _Story, actual: ActualState, now_s: float) -> Assessment:
+        """Return a look at a service on its way, or that waiting any longer changes nothing."""
+        if crew.is_job and not crew.tasks:
+            gone = story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S
+            return replace(look, verdict=Verdict.CONVERGED) if gone else look
+        waiting = unplaced(crew)
+        if waiting:
+            # Whatever still stops may make room: a host port, a reservation.
+            reasons = (frozenset((task.id, task.error) for task in waiting), _some_stop(actual))
+            held_s = story.unplaced.held_s(reasons, now_s)
+            if not reasons[1] and held_s >= UNSCHEDULABLE_GRACE_S:
+                return replace(look, verdict=Verdict.UNSCHEDULABLE, message=describe(waiting[0], actual))
+        else:
+            story.unplaced.what = None
+        often = max((len(ids) for ids in story.failed.values()), default=0)
+        if often >= self._failures_max(crew) and not _is_judged(crew):
+            return replace(look, verdict=Verdict.FAILING)
+        return look
+
+    def _failures_max(self, crew: Crew) -> int:
+        """Return how often a slot may fail; where the restart policy counts attempts itself, it is the judge."""
+        attempts = dig(crew.service.spec, "TaskTemplate", "RestartPolicy", "MaxAttempts") or 0
+        return max(FAILURES_MAX, int(attempts) + 1)
+
+
+def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float) -> Assessment:
+    """Return a look at a service that is as wanted, once it was so for long enough.
+
+    A task that crashes at once is running for a moment, too. The swarm itself has watched a completed update.
+    """
+    held_s = story.stable.held_s(look.task_ids, now_s)
+    none_wanted = look.wanted == 0 and crew.mode == "Replicated"
+    if crew.is_job or none_wanted or crew.service.dig("UpdateStatus", "State") == "completed":
+        return look
+    left_s = monitor_s(crew.service) - held_s
+    if left_s <= 0:
+        return look
+    return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")
+
+
+def _is_judged(crew: Crew) -> bool:
+    """Return whether the swarm itself watches an update for failures, and will end it."""
+    state = crew.service.dig("UpdateStatus", "State") or ""
+    config = "RollbackConfig" if state.startswith("rollback") else "UpdateConfig"
+    return state in UPDATE_RUNS and dig(crew.service.spec, config, "FailureAction") != "continue"
+
+
+def _has_ended(task: ObservedTask) -> bool:
+    return task.state > TaskState.RUNNING
+
+
+def _some_stop(actual: ActualState) -> bool:
+    """Return whether any task is being stopped on a node that answers."""
+    answering = {node.id for node in actual.nodes if node.dig("Status", "State") == "ready"}
+    return any(
+        task.desired_state >= TaskState.SHUTDOWN
+        and TaskState.ASSIGNED <= task.state <= TaskState.RUNNING
+        and task.node_id in answering
+        for task in actual.tasks
+    )

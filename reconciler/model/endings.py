@@ -1,0 +1,68 @@
+"""How a service that did not converge is told: its problem, its code, and the exit code that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity
+from reconciler.model.progress import Assessment, Verdict
+
+CODES: Final = {
+    Verdict.TIMED_OUT: ErrorCode.TIMED_OUT,
+    Verdict.PAUSED: ErrorCode.UPDATE_PAUSED,
+    Verdict.ROLLED_BACK: ErrorCode.ROLLED_BACK,
+    Verdict.FAILING: ErrorCode.TASKS_FAILING,
+    Verdict.UNSCHEDULABLE: ErrorCode.UNSCHEDULABLE,
+}
+"""What every other verdict but CONVERGED comes to is NOT_CONVERGED."""
+
+EXIT_CODES: Final = {
+    ErrorCode.UNSCHEDULABLE: ExitCode.UNSCHEDULABLE,
+    ErrorCode.TASKS_FAILING: ExitCode.TASKS_FAILING,
+    ErrorCode.UPDATE_PAUSED: ExitCode.PAUSED,
+    ErrorCode.ROLLED_BACK: ExitCode.ROLLED_BACK,
+    ErrorCode.TIMED_OUT: ExitCode.TIMED_OUT,
+}
+"""The gravest first: of several, that one is the command's. Graver than all of them is ERROR: something that was
+asked for was not even written. Being unschedulable and failing call for a person, a paused update waits for one,
+what was rolled back runs as before, and what timed out may still converge by itself."""
+
+_HINTS: Final = {
+    Verdict.TIMED_OUT: "It may still converge: `swarmctl status` tells. Give it more time with --timeout.",
+    Verdict.PAUSED: "Mend the cause and apply again: that goes on with the update.",
+    Verdict.ROLLED_BACK: "What ran before runs again. Mend the cause and apply again.",
+    Verdict.FAILING: "Mend what the task's error and log name, then apply again.",
+    Verdict.UNSCHEDULABLE: "Change the placement or the reservations, or add such a node; then apply again.",
+    Verdict.MISSING: "Apply again: that creates it anew.",
+}
+
+
+def problem_of(one: Assessment) -> Problem:
+    """Return the problem of a service that ended otherwise than converged; its log lines are not part of it."""
+    return Problem(
+        CODES.get(one.verdict, ErrorCode.NOT_CONVERGED),
+        f"Service {one.service}: {_ending(one)}, {one.running} of {one.wanted} tasks running.",
+        why=one.message,
+        hint=_HINTS.get(one.verdict, f"`docker service ps {one.service}` lists its tasks."),
+    )
+
+
+def _ending(one: Assessment) -> str:
+    words = {Verdict.TIMED_OUT: "timed out", Verdict.FAILING: "its tasks fail", Verdict.PAUSED: "update paused"}
+    return words.get(one.verdict, one.verdict.value)
+
+
+def exit_code(problems: Iterable[Problem]) -> ExitCode:
+    """Return what a command ends with that met `problems`: OK without errors, else the gravest one's code.
+
+    An action that was left out because another failed (apply-failed) is that other one's consequence, and counts
+    only where nothing else does.
+    """
+    errors = {one.code for one in problems if one.severity is Severity.ERROR}
+    causes = errors - {ErrorCode.APPLY_FAILED} or errors
+    if not causes:
+        return ExitCode.OK
+    if causes - EXIT_CODES.keys():
+        return ExitCode.ERROR
+    return next(code for error, code in EXIT_CODES.items() if error in causes)
