@@ -32,7 +32,8 @@ async def await_empty(cluster: Cluster, action: Action, timeout_s: float) -> Pro
     """Return None once `action` may go out, or why not: tasks still run on a node that it demotes or removes.
 
     The plan drained that node before. Only what really runs counts, whatever it is wanted to be: tasks of jobs run to
-    their end on a drained node. A node that is down is not waited for: nobody would tell us of its tasks.
+    their end on a drained node. A node that is down is not waited for: nobody would tell us of its tasks. One that is
+    to be removed has to have left the managers as well, if somebody demoted it a moment ago.
     """
     if not needs_empty_node(action):
         return None
@@ -46,10 +47,10 @@ async def await_empty(cluster: Cluster, action: Action, timeout_s: float) -> Pro
                 return error.problems[0]
         else:
             left = tasks_left(actual, action.object_id or "")
-            if not left:
+            if not left and not _is_leaving(actual, action):
                 return None
             if loop.time() >= deadline_s:
-                return _not_empty(action, actual, left, timeout_s)
+                return _not_ready(action, actual, left, timeout_s)
         await asyncio.sleep(POLL_S)
 
 
@@ -66,19 +67,36 @@ def tasks_left(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:
     return tuple(task for task in actual.tasks if task.node_id == node_id and task.state <= TaskState.RUNNING)
 
 
-def _not_empty(action: Action, actual: ActualState, left: tuple[ObservedTask, ...], timeout_s: float) -> Problem:
+def _is_leaving(actual: ActualState, action: Action) -> bool:
+    """Return whether a node that is to be removed still is a member of the managers' Raft group."""
+    if action.type is not ActionType.DELETE:
+        return False
+    return any(node.id == action.object_id and node.dig("ManagerStatus") is not None for node in actual.nodes)
+
+
+def _not_ready(action: Action, actual: ActualState, left: tuple[ObservedTask, ...], timeout_s: float) -> Problem:
+    verb = "removed" if action.type is ActionType.DELETE else "demoted"
+    if not left:
+        what, why = "it still is one of the managers", f"After {timeout_s:.0f} s it has not left them"
+        hint = "Look at `docker node ls`, and apply again."
+    else:
+        what, why = "tasks still run on it", f"After {timeout_s:.0f} s these are left: {_named(actual, left)}"
+        hint = "A job's task runs to its end. Wait, or end what is left, and apply again; the node stays drained."
+    return Problem(
+        ErrorCode.TIMED_OUT,
+        f"Node {action.name} was not {verb}: {what}.",
+        why=f"{why}.",
+        hint=hint,
+        place=action.place,
+    )
+
+
+def _named(actual: ActualState, tasks: tuple[ObservedTask, ...]) -> str:
     services = {service.id: service for service in actual.services}
     names = []
-    for task in left[:NAMED_MAX]:
+    for task in tasks[:NAMED_MAX]:
         service = services.get(task.service_id)
         kind = " of a job" if service and next(iter(service.spec.get("Mode") or {}), "").endswith("Job") else ""
         names.append(f"task {task.id}{kind} ({service.name if service else 'no service'}, {task.state.api_name})")
-    more = f" and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
-    verb = "removed" if action.type is ActionType.DELETE else "demoted"
-    return Problem(
-        ErrorCode.TIMED_OUT,
-        f"Node {action.name} was not {verb}: tasks still run on it.",
-        why=f"After {timeout_s:.0f} s these are left: {', '.join(names)}{more}.",
-        hint="A job's task runs to its end. Wait, or end what is left, and apply again; the node stays drained.",
-        place=action.place,
-    )
+    more = f" and {len(tasks) - NAMED_MAX} more" if len(tasks) > NAMED_MAX else ""
+    return ", ".join(names) + more

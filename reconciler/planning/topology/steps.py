@@ -212,10 +212,9 @@ def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[
     Tasks of replicated services move, those of global services stop, and those of jobs run on to their end.
     Source: swarmkit's orchestrators; the one for jobs takes no notice of nodes.
     """
-    ending = f", so that it is empty {purpose}" if purpose else ""
     running = [task for task in context.actual.tasks if task.node_id == node.found.id and is_running(task)]
     if not running:
-        return TaskEffect.MOVE, f"no task runs on it now{ending}"
+        return TaskEffect.NONE, "no task runs on it now" + (f", and none may start {purpose}" if purpose else "")
     modes = {service.id: next(iter(service.spec.get("Mode") or {}), "") for service in context.actual.services}
     of = [modes.get(task.service_id, "") for task in running]
     jobs, everywhere = sum(mode.endswith("Job") for mode in of), of.count("Global")
@@ -224,6 +223,7 @@ def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[
         _tasks(everywhere, "of a global service stops", "of global services stop"),
         _tasks(jobs, "of a job runs on to its end", "of jobs run on to their end"),
     ]
+    ending = f", so that it is empty {purpose}" if purpose else ""
     return TaskEffect.MOVE, ", ".join(text for text in told if text) + ending
 
 

@@ -1,6 +1,8 @@
-"""Settings and nodes: only what the file says is compared, and quorum is never risked."""
+"""Settings and nodes: only what the file says is compared, and what isn't listed is told, never touched."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
@@ -16,6 +18,13 @@ def test_only_the_settings_that_are_given_are_compared():
     assert paths(made) == {"swarm.default": ["Orchestration.TaskHistoryRetentionLimit"]}
     assert made.actions[0].version == 3
     assert made.actions[0].spec["Name"] == "default"
+
+
+def test_autolock_tells_to_keep_the_unlock_key():
+    made = planned(desired(settings={"EncryptionConfig": {"AutoLockManagers": True}}), actual())
+    assert "docker swarm unlock-key" in made.actions[0].effect_text
+    made = planned(desired(settings={"EncryptionConfig": {"AutoLockManagers": False}}), actual())
+    assert "without an unlock key" in made.actions[0].effect_text
 
 
 def test_a_nodes_fields_that_are_not_given_are_left_alone():
@@ -35,61 +44,58 @@ def test_a_label_that_a_service_is_placed_by_moves_tasks():
     spec = service_spec()
     spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone==a"]}
     state = desired(nodes=(wanted_node("n1", labels={"zone": "b"}),))
-    (action,) = planned(state, actual(node, observed(Kind.SERVICE, spec))).actions
+    (action,) = (one for one in planned(state, actual(node, observed(Kind.SERVICE, spec))).actions if one.name == "n1")
     assert action.effect is TaskEffect.MOVE
 
 
 def test_a_listed_node_that_is_missing_is_a_note_and_no_change():
-    made = planned(desired(nodes=(wanted_node("n9"),)), actual(a_node("n1")))
+    made = planned(desired(nodes=(wanted_node("n9"), wanted_node("n1"))), actual(a_node("n1")))
     assert made.is_empty
-    assert "n9" in made.notes[0].what
+    (note,) = made.notes
+    assert (note.code, "n9" in note.what) == (ErrorCode.OBJECT_NOT_FOUND, True)
 
 
-def test_an_unlisted_node_is_left_alone():
-    assert planned(desired(nodes=()), actual(a_node("n1", Availability="drain"))).is_empty
+def test_a_listed_node_that_is_down_is_a_note_and_no_change():
+    down = a_node("n1")
+    down.raw["Status"] = {"State": "down", "Message": "heartbeat failure"}
+    made = planned(desired(nodes=(wanted_node("n1"),)), actual(down))
+    assert made.is_empty
+    (note,) = made.notes
+    assert note.code is ErrorCode.NODE_DOWN
+    assert "heartbeat failure" in note.why
+
+
+def test_an_unlisted_node_is_told_and_left_alone():
+    other = a_node("n2", Availability="drain")
+    made = planned(desired(nodes=(wanted_node("n1"),)), actual(a_node("n1"), other))
+    assert made.is_empty
+    (note,) = made.notes
+    assert note.code is ErrorCode.NODE_NOT_LISTED
+    assert "n2" in note.what
+
+
+def test_a_repository_that_lists_no_nodes_hears_nothing_of_them():
+    made = planned(desired(nodes=()), actual(a_node("n1", Availability="drain")))
+    assert made.is_empty
+    assert made.notes == ()
 
 
 def test_two_nodes_of_one_hostname_block():
-    one, two = a_node("n1"), a_node("n1")
+    one, two = a_node("n1"), replace(a_node("n1"), id="other")
     made = planned(desired(nodes=(wanted_node("n1", availability="drain"),)), actual(one, two))
     assert [blocked.code for blocked in made.blocked] == [ErrorCode.INVALID_VALUE]
 
 
-def test_the_last_manager_is_never_demoted():
-    made = planned(desired(nodes=(wanted_node("m1", role="worker"),)), actual(a_node("m1", role="manager")))
-    assert made.actions == ()
-    assert [blocked.code for blocked in made.blocked] == [ErrorCode.PLAN_BLOCKED]
+def test_a_node_that_joined_anew_is_meant_and_not_what_it_left_behind():
+    stale, live = a_node("n1"), replace(a_node("n1"), id="anew")
+    stale.raw["Status"] = {"State": "down"}
+    made = planned(desired(nodes=(wanted_node("n1", labels={"zone": "a"}),)), actual(stale, live))
+    assert [action.object_id for action in made.actions] == ["anew"]
 
 
-def test_a_manager_is_not_demoted_when_the_rest_has_no_reachable_majority():
-    nodes = (a_node("m1", role="manager"), a_node("m2", role="manager"), a_node("m3", role="manager", reachable=False))
-    made = planned(desired(nodes=(wanted_node("m2", role="worker"),)), actual(*nodes))
-    assert made.actions == ()
-    assert "1 would be known to be reachable" in made.blocked[0].problem.why
-
-
-def test_demotions_come_one_by_one_after_promotions():
-    nodes = (*(a_node(f"m{i}", role="manager") for i in range(1, 4)), a_node("w1"))
-    asked = (wanted_node("m1", role="worker"), wanted_node("m2", role="worker"), wanted_node("w1", role="manager"))
-    made = planned(desired(nodes=asked), actual(*nodes))
-    actions = {action.id: action for action in made.actions}
-    assert list(actions) == ["node.w1", "node.m1"]
-    assert actions["node.m1"].after == ("node.w1",)
-    assert [blocked.id for blocked in made.blocked] == ["node.m2"], "w1 may fail to join"
-
-
-def test_promotions_come_one_by_one():
-    nodes = (a_node("m1", role="manager"), a_node("w1"), a_node("w2"))
-    asked = (wanted_node("w1", role="manager"), wanted_node("w2", role="manager"))
-    first, second = planned(desired(nodes=asked), actual(*nodes)).actions
-    assert (first.after, second.after) == ((), (first.id,))
-
-
-def test_a_swap_of_the_only_manager_promotes_first_and_demotes_in_a_later_plan():
-    asked = (wanted_node("m1", role="worker"), wanted_node("w1", role="manager"))
-    first = planned(desired(nodes=asked), actual(a_node("m1", role="manager"), a_node("w1")))
-    assert [action.id for action in first.actions] == ["node.w1"]
-    assert [blocked.id for blocked in first.blocked] == ["node.m1"]
-    second = planned(desired(nodes=asked), actual(a_node("m1", role="manager"), a_node("w1", role="manager")))
-    assert [action.id for action in second.actions] == ["node.m1"]
-    assert second.blocked == ()
+def test_two_entries_for_one_node_block():
+    node = a_node("n1")
+    asked = (wanted_node("n1", labels={"zone": "a"}), replace(wanted_node(node.id), by_id=True))
+    made = planned(desired(nodes=asked), actual(node))
+    assert [blocked.code for blocked in made.blocked] == [ErrorCode.INVALID_VALUE]
+    assert [action.id for action in made.actions] == ["node.n1"]
