@@ -1,5 +1,6 @@
 """Placement pre-flight: which tasks of a plan no node could run, told before anything is written."""
 
-from reconciler.planning.preflight.check import preflight, stranded_by
+from reconciler.planning.preflight.check import preflight
+from reconciler.planning.preflight.stranding import stranded_by
 
 __all__ = ["preflight", "stranded_by"]

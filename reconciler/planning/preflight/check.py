@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from reconciler.model.errors import Problem
+from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft
+from reconciler.planning.preflight.addresses import exhausted
+from reconciler.planning.preflight.demands import Demand, Survey, survey
+from reconciler.planning.preflight.placing import Placement, Shortfall, beside, place, refusals
+from reconciler.planning.preflight.ports import taken_ports
+from reconciler.planning.preflight.rooms import Rooms, planned_rooms
+from reconciler.planning.preflight.subnets import overlapping
+from reconciler.planning.preflight.words import problem
+
+PLACING = (Kind.NODE, Kind.NETWORK, Kind.SERVICE)
+"""Kinds whose actions may leave tasks without a place."""
 
 
-def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:  # noqa: ARG001
-    """Return one warning for each service that the draft leaves with tasks that no node can run, and why."""
-    return ()
+def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
+    """Return one warning for each service that the draft leaves with tasks that no node can run, and why.
 
-
-def stranded_by(context: Context, draft: Draft, leaving: Collection[str]) -> tuple[Problem, ...]:  # noqa: ARG001
-    """Return one problem for each service whose replicas fit nowhere once the nodes with the ids `leaving` take none.
-
-    Services that could not be placed before either are not the nodes' fault, and are left out.
+    Warnings about what no task could be reached by come with them: overlays without enough addresses or with a subnet
+    that another one has, and ports that the engine will refuse. Each is true of the cluster as observed, with
+    everything that this plan does to nodes and services already done; Swarm itself could not place these tasks all
+    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them.
     """
-    return ()
+    if not any(action.kind in PLACING for action in draft.actions):
+        return ()
+    problems = [*overlapping(context, draft), *taken_ports(context, draft)]
+    if not context.actual.nodes:
+        return tuple(problems)
+    surveyed = survey(context, draft, planned_rooms(context, draft))
+    made = place(surveyed.demands, surveyed.rooms)
+    return (*_unplaceable(context, surveyed, made), *exhausted(context, draft, surveyed, made), *problems)
+
+
+def _unplaceable(context: Context, surveyed: Survey, made: Placement) -> list[Problem]:
+    short_of = {short.demand.service: short for short in made.shortfalls}
+    declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.SERVICE)}
+    found: list[Problem] = []
+    for demand in surveyed.demands:
+        short = short_of.get(demand.service) or _nowhere(demand, surveyed.rooms) or beside(demand, surveyed.rooms)
+        if short is not None:
+            found.append(problem(short, surveyed.rooms, declared.get(demand.service)))
+    return found
+
+
+def _nowhere(demand: Demand, rooms: Rooms) -> Shortfall | None:
+    """Return what to say of a global service that no node is meant for. One node that takes it is enough."""
+    if not demand.mode.is_global or demand.total:
+        return None
+    return Shortfall(demand, 0, refusals(rooms.by_id.values(), demand))

@@ -1,0 +1,169 @@
+"""Overlays that have fewer free addresses than a plan's tasks need.
+
+Swarm takes one address of an overlay for each task, one for each service that has a virtual IP there, one for each
+node with a task on it (its load balancer), and one for the gateway. A task that finds none stays `new`, and no
+message ever says why. (swarmkit.md 8; moby #35849)
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from reconciler.model.desired import DesiredObject
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.json import JsonMapping, JsonObject, dig
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ActionType
+from reconciler.planning.context import Context, Draft
+from reconciler.planning.preflight.demands import Survey
+from reconciler.planning.preflight.placing import Placement
+from reconciler.planning.preflight.subnets import is_overlay
+
+SUBNET_SIZE = 24
+"""Bits of the subnet that Swarm gives a network which asks for none, unless the swarm was made with another size."""
+
+NOT_FOR_TASKS = 3
+"""Of a subnet: its own address, the broadcast address and the gateway."""
+
+
+@dataclass(slots=True)
+class Use:
+    """What is to have addresses of one network when the plan is done. `growing` are services that get more tasks."""
+
+    tasks: int = 0
+    virtual_ips: int = 0
+    standing_nodes: set[str] = field(default_factory=set)
+    most_nodes: int = 0
+    """Of the services on it, the widest spread; they may share nodes, so that no more is certain."""
+    growing: list[str] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> int:
+        return max(len(self.standing_nodes), self.most_nodes)
+
+    @property
+    def total(self) -> int:
+        return self.tasks + self.virtual_ips + self.nodes
+
+
+def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -> Iterator[Problem]:
+    """Yield a warning for each overlay on which the draft's tasks need more addresses than there are."""
+    growing = {demand.service for demand in survey.demands if demand.count}
+    if not growing:
+        return
+    sizes = _sizes(context, draft)
+    uses = _uses(context, draft, survey, made, sizes.keys())
+    declared = {wanted.name: wanted for wanted in context.desired.objects if wanted.kind is Kind.NETWORK}
+    for name, use in uses.items():
+        if use.growing and use.total > sizes[name]:
+            yield _problem(name, use, sizes[name], declared.get(name))
+
+
+def _sizes(context: Context, draft: Draft) -> dict[str, int]:
+    """Return {overlay name: how many addresses tasks, services and nodes may have there}."""
+    given = context.actual.swarm.dig("SubnetSize")
+    default = given if isinstance(given, int) and given else SUBNET_SIZE
+    sizes = {found.name: size_of(found.spec, default) for found in context.actual.networks if is_overlay(found.spec)}
+    for action in draft.actions:
+        if action.kind is not Kind.NETWORK or action.type is ActionType.DELETE:
+            continue
+        if action.spec is not None and is_overlay(action.spec):
+            sizes[action.name] = size_of(action.spec, default)
+    return sizes
+
+
+def size_of(spec: JsonMapping, default_bits: int) -> int:
+    """Return how many IPv4 addresses a network's subnets leave for tasks, services and nodes."""
+    total, found = 0, False
+    for block in dig(spec, "IPAM", "Config") or ():
+        usable = _usable(block)
+        if usable is not None:
+            total, found = total + usable, True
+    return total if found else (1 << (32 - default_bits)) - NOT_FOR_TASKS
+
+
+def _usable(block: JsonObject) -> int | None:
+    """Return what one IPAM block leaves; None for IPv6, which Swarm does not give out, and for the unreadable."""
+    try:
+        subnet = ipaddress.ip_network(block.get("Subnet") or "", strict=False)
+        pool = ipaddress.ip_network(block.get("IPRange") or subnet, strict=False)
+        gateway = ipaddress.ip_address(block["Gateway"]) if block.get("Gateway") else subnet[1]
+    except (ValueError, IndexError):
+        return None
+    if subnet.version != 4:
+        return None
+    reserved = {subnet.network_address, subnet.broadcast_address, gateway}
+    return pool.num_addresses - sum(address in pool for address in reserved)
+
+
+def _uses(context: Context, draft: Draft, survey: Survey, made: Placement, overlays: Iterable[str]) -> dict[str, Use]:
+    """Return {overlay name: its use}, of the overlays on which the draft places tasks."""
+    placing = {demand.service: demand for demand in survey.demands}
+    standing: dict[str, dict[str, int]] = defaultdict(dict)
+    for (service, node_id), count in survey.standing.items():
+        standing[service][node_id] = count
+    known = set(overlays)
+    short = {one.demand.service: one.missing for one in made.shortfalls}
+    uses: dict[str, Use] = {}
+    ingress = next((found.name for found in context.actual.networks if found.spec.get("Ingress")), None)
+    for service, spec in _final_specs(context, draft).items():
+        demand = placing.get(service)
+        new = demand.count - short.get(service, 0) if demand else 0
+        here = standing.get(service, {})
+        spread = {node_id for node_id, count in made.placed.get(service, {}).items() if count}
+        for name in _attached(context, spec, ingress):
+            if name not in known:
+                continue
+            use = uses.setdefault(name, Use())
+            use.tasks += sum(here.values()) + new
+            use.virtual_ips += (dig(spec, "EndpointSpec", "Mode") or "vip") == "vip"
+            use.standing_nodes |= here.keys()
+            use.most_nodes = max(use.most_nodes, len(here.keys() | spread))
+            if new:
+                use.growing.append(service)
+    if ingress in uses:  # every node has its load balancer there, with tasks or without
+        uses[ingress].standing_nodes |= survey.rooms.by_id.keys()
+    return uses
+
+
+def _final_specs(context: Context, draft: Draft) -> dict[str, JsonObject]:
+    """Return {name: spec} of the services that there are when the draft is carried out."""
+    specs = {found.name: found.spec for found in context.actual.services}
+    for action in draft.actions:
+        if action.kind is not Kind.SERVICE:
+            continue
+        if action.type is ActionType.DELETE:
+            specs.pop(action.name, None)
+        elif action.spec is not None:
+            specs[action.name] = action.spec
+    return specs
+
+
+def _attached(context: Context, spec: JsonObject, ingress: str | None) -> set[str]:
+    """Return the names of the networks on which a service's tasks have an address."""
+    names = context.id_names[Kind.NETWORK]
+    targets = (one.get("Target", "") for one in dig(spec, "TaskTemplate", "Networks") or ())
+    attached = {names.get(target, target) for target in targets}
+    ports = dig(spec, "EndpointSpec", "Ports") or ()
+    if ingress and any((port.get("PublishMode") or "ingress") == "ingress" for port in ports):
+        attached.add(ingress)
+    return attached
+
+
+def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Problem:
+    users = ", ".join(use.growing[:3]) + (f" and {len(use.growing) - 3} more" if len(use.growing) > 3 else "")
+    missing = use.total - size
+    return Problem(
+        ErrorCode.UNSCHEDULABLE,
+        f"Network {name} has {size} addresses, and the tasks of {users} make it need {use.total}.",
+        why=(
+            f"It takes 1 for each of {use.tasks} tasks, {use.virtual_ips} for virtual IPs of services and {use.nodes} "
+            f"for nodes. {missing} {'task' if missing == 1 else 'tasks'} at least would never leave the state `new`."
+        ),
+        hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
+        place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
+        severity=Severity.WARNING,
+    )

@@ -1,0 +1,190 @@
+"""Whether demands fit on the nodes together.
+
+One service's tasks are all alike: how many of them fit does not depend on where the first ones go. Several services
+share nodes, and there it does. So three questions are asked, the dear ones only where the cheap ones leave a doubt:
+does each service fit alone; do all fit when each goes where Swarm would put it; and if not, is there any way at all?
+Nothing is reported that a lucky order could place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.planning.preflight.demands import Demand
+from reconciler.planning.preflight.rooms import Refusal, Room, Rooms
+from reconciler.planning.preflight.searching import any_way, candidates_of, size_of
+
+Rank = Callable[[Demand, Room], tuple[int, ...]]
+
+Refusals = tuple[tuple[Refusal, tuple[str, ...]], ...]
+"""Each reason with the hostnames of the nodes that it excludes, in the order of Refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """`missing` tasks of a demand find no node. `shared` says that they would, did others of the plan not go first.
+
+    `beside` says that the tasks could run, but not at the same time as the ones that they replace.
+    """
+
+    demand: Demand
+    missing: int
+    refusals: Refusals
+    shared: bool = False
+    beside: bool = False
+
+
+@dataclass(slots=True)
+class Placement:
+    """What could be placed: {service name: {node id: tasks}}, and what could not."""
+
+    placed: dict[str, Counter[str]]
+    shortfalls: list[Shortfall]
+
+    @property
+    def missing(self) -> int:
+        return sum(one.missing for one in self.shortfalls)
+
+
+def place(demands: Sequence[Demand], rooms: Rooms) -> Placement:
+    """Return which of the demands fit on `rooms` together. Changes nothing."""
+    alone = [short for demand in demands if (short := _alone(demand, rooms))]
+    short_of = {short.demand.service: short for short in alone}
+    feasible = [_reduced(demand, short_of.get(demand.service), rooms) for demand in demands]
+    made = _as_swarm_would(feasible, rooms)
+    if made.shortfalls:
+        others = _with_care(feasible, rooms)
+        if not others.shortfalls or any_way(feasible, rooms):
+            made.shortfalls = []
+        elif others.missing < made.missing:
+            made = others
+    made.shortfalls = _in_order(demands, alone, made.shortfalls)
+    return made
+
+
+def beside(demand: Demand, rooms: Rooms) -> Shortfall | None:
+    """Return what of a start-first update can never begin: a new task has to run before the old one stops.
+
+    None where one new task finds room beside all old ones; from there on each step frees what the next one needs.
+    """
+    if not demand.beside:
+        return None
+    crowded = rooms.copy()
+    for node_id, claim in demand.beside:
+        if node_id in crowded.by_id:
+            crowded.by_id[node_id].take(demand.service, claim)
+    candidates = candidates_of(demand, crowded)
+    open_to = {room.node.id for room in candidates if room.has_room(demand.service, demand.claim)}
+    if demand.bound is None:
+        if open_to or not demand.count:
+            return None
+        return Shortfall(demand, len(demand.beside), refusals(crowded.by_id.values(), demand), beside=True)
+    missing = tuple(crowded.by_id[node_id] for node_id in demand.bound if node_id not in open_to)
+    return Shortfall(demand, len(missing), refusals(missing, demand), beside=True) if missing else None
+
+
+def _in_order(demands: Sequence[Demand], alone: list[Shortfall], shared: list[Shortfall]) -> list[Shortfall]:
+    """Return one shortfall for each service that has any, in the order of the plan."""
+    merged = {short.demand.service: short for short in alone}
+    for short in shared:
+        before = merged.get(short.demand.service)
+        if before is None:
+            merged[short.demand.service] = replace(short, shared=True)
+        else:
+            merged[short.demand.service] = replace(before, missing=before.missing + short.missing)
+    whole = {demand.service: demand for demand in demands}
+    return [replace(merged[name], demand=whole[name]) for name in whole if name in merged]
+
+
+def _alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
+    """Return what of a demand finds no node even when nothing else of the plan is placed."""
+    suited = candidates_of(demand, rooms)
+    if demand.bound is not None:
+        taking = {room.node.id for room in suited if room.has_room(demand.service, demand.claim)}
+        refusing = [rooms.by_id[node_id] for node_id in demand.bound if node_id not in taking]
+        if not refusing:
+            return None
+        return Shortfall(demand, len(refusing), refusals(refusing, demand))
+    if not demand.count or (suited and not demand.claim.takes_room):
+        return None
+    fitting = {room.node.id: room.capacity(demand.service, demand.claim) for room in suited}
+    missing = demand.count - sum(fitting.values())
+    if missing <= 0:
+        return None
+    full = rooms.copy().by_id
+    for node_id, capacity in fitting.items():
+        full[node_id].take(demand.service, demand.claim, capacity)
+    return Shortfall(demand, missing, refusals(full.values(), demand))
+
+
+def _reduced(demand: Demand, short: Shortfall | None, rooms: Rooms) -> Demand:
+    """Return a demand without what can't be placed anyway."""
+    if short is None:
+        return demand
+    if demand.bound is None:
+        return replace(demand, count=demand.count - short.missing)
+    taking = {room.node.id for room in candidates_of(demand, rooms) if room.has_room(demand.service, demand.claim)}
+    bound = tuple(node_id for node_id in demand.bound if node_id in taking)
+    return replace(demand, count=len(bound), bound=bound)
+
+
+def refusals(rooms: Iterable[Room], demand: Demand) -> Refusals:
+    """Return why `rooms` take no more tasks of a demand."""
+    names: dict[Refusal, list[str]] = {}
+    for room in rooms:
+        refusal = room.refusal(demand.service, demand.claim)
+        if refusal is not None:
+            names.setdefault(refusal, []).append(room.node.hostname)
+    return tuple((reason, tuple(sorted(names[reason]))) for reason in Refusal if reason in names)
+
+
+def _as_swarm_would(demands: Sequence[Demand], rooms: Rooms) -> Placement:
+    """Place in the order of the plan, each task on the node with the fewest of its service, then of all."""
+    return _placed(demands, rooms, lambda demand, room: (room.replicas[demand.service], room.tasks))
+
+
+def _with_care(demands: Sequence[Demand], rooms: Rooms) -> Placement:
+    """Place what has the least choice first, then the largest, each where the fewest others could go."""
+    wanted_by: Counter[str] = Counter()
+    choice: dict[str, int] = {}
+    for demand in demands:
+        candidates = candidates_of(demand, rooms)
+        choice[demand.service] = len(candidates)
+        wanted_by.update(room.node.id for room in candidates)
+    ordered = sorted(demands, key=lambda one: (choice[one.service], size_of(one)))
+    return _placed(
+        ordered, rooms, lambda _, room: (wanted_by[room.node.id], room.nano_cpus, room.memory_bytes, room.tasks)
+    )
+
+
+def _placed(demands: Sequence[Demand], rooms: Rooms, rank: Rank) -> Placement:
+    """Place `demands` one after the other, each task on the lowest ranking node that has room."""
+    copied = rooms.copy()
+    made = Placement({}, [])
+    for demand in demands:
+        placed = made.placed.setdefault(demand.service, Counter())
+        candidates = candidates_of(demand, copied)
+        if not demand.claim.takes_room:
+            placed.update(_spread(candidates, demand.count))
+            continue
+        left = list(candidates)
+        for number in range(demand.count):
+            left = [room for room in left if room.has_room(demand.service, demand.claim)]
+            if not left:
+                short = Shortfall(demand, demand.count - number, refusals(copied.by_id.values(), demand))
+                made.shortfalls.append(short)
+                break
+            best = min(left, key=lambda room: rank(demand, room))
+            best.take(demand.service, demand.claim)
+            placed[best.node.id] += 1
+            if demand.bound is not None:
+                left.remove(best)
+    return made
+
+
+def _spread(candidates: tuple[Room, ...], count: int) -> Counter[str]:
+    """Return {node id: tasks} of tasks that need no room."""
+    each, more = divmod(count, len(candidates)) if candidates else (0, 0)
+    return Counter({room.node.id: each + (number < more) for number, room in enumerate(candidates)})

@@ -1,0 +1,221 @@
+"""What each node has left for tasks, and why it does not take one."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.constraints import constraints_hold
+from reconciler.model.json import dig
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.plan import ActionType
+from reconciler.model.tables import Availability, NodeRecord, NodeState
+from reconciler.planning.context import Context, Draft
+from reconciler.planning.preflight.claims import Claim, HostPort, Needs, architecture, counted
+
+ENOUGH = 1 << 30
+"""More tasks than anybody asks for: what a node takes of those that need no room."""
+
+
+class Refusal(enum.Enum):
+    """Why a node does not take a task, in Swarm's words (swarmkit.md 3.2).
+
+    Swarm tells the first reason that it finds, and looks at resources early. Here what can't be mended by making room
+    comes first: that a node is full is no news where a constraint excludes it anyway.
+    """
+
+    NOT_AVAILABLE = "not available for new tasks"
+    PLUGIN = "missing plugin on"
+    CONSTRAINT = "scheduling constraints not satisfied on"
+    PLATFORM = "unsupported platform on"
+    RESOURCES = "insufficient resources on"
+    HOST_PORT = "host-mode port already in use on"
+    MAX_REPLICAS = "max replicas per node limit exceed on"
+
+
+@dataclass(slots=True)
+class Room:
+    """One node as it will be, and what tasks have left of it. Numbers below 0 mean that it is overcommitted."""
+
+    node: NodeRecord
+    nano_cpus: int
+    memory_bytes: int
+    generic: Counter[str]
+    ports: Counter[HostPort] = field(default_factory=Counter)
+    replicas: Counter[str] = field(default_factory=Counter)
+    """{service name: tasks here}"""
+    tasks: int = 0
+
+    def copy(self) -> Room:
+        """Return a room that takes tasks without this one taking them."""
+        return replace(self, generic=self.generic.copy(), ports=self.ports.copy(), replicas=self.replicas.copy())
+
+    @property
+    def takes_tasks(self) -> bool:
+        return self.node.state is NodeState.READY and self.node.availability is Availability.ACTIVE
+
+    def keeps(self, constraints: tuple[str, ...]) -> bool:
+        """Return whether a task that runs here may stay. A paused or unreachable node keeps what it has."""
+        if self.node.state is NodeState.DOWN or self.node.availability is Availability.DRAIN:
+            return False
+        return constraints_hold(constraints, self.node)
+
+    def take(self, service: str, claim: Claim, count: int = 1) -> None:
+        """Put `count` tasks here; a negative count takes them away."""
+        self.nano_cpus -= count * claim.nano_cpus
+        self.memory_bytes -= count * claim.memory_bytes
+        for kind, amount in claim.generic:
+            self.generic[kind] -= count * amount
+        for port in claim.host_ports:
+            self.ports[port] += count
+        self.replicas[service] += count
+        self.tasks += count
+
+    def has_resources(self, claim: Claim) -> bool:
+        return (
+            (not claim.nano_cpus or claim.nano_cpus <= self.nano_cpus)
+            and (not claim.memory_bytes or claim.memory_bytes <= self.memory_bytes)
+            and all(amount <= self.generic[kind] for kind, amount in claim.generic)
+        )
+
+    def has_ports(self, claim: Claim) -> bool:
+        return not any(self.ports[port] > 0 for port in claim.host_ports)
+
+    def has_room(self, service: str, claim: Claim) -> bool:
+        """Return whether one more task fits, on a node that suits it."""
+        return (
+            self.has_resources(claim)
+            and self.has_ports(claim)
+            and (not claim.max_replicas or self.replicas[service] < claim.max_replicas)
+        )
+
+    def capacity(self, service: str, claim: Claim) -> int:
+        """Return how many more tasks fit, on a node that suits them."""
+        if not self.has_room(service, claim):
+            return 0
+        limits = [amount and self.generic[kind] // amount for kind, amount in claim.generic]
+        limits.append(claim.nano_cpus and self.nano_cpus // claim.nano_cpus)
+        limits.append(claim.memory_bytes and self.memory_bytes // claim.memory_bytes)
+        limits.append(1 if claim.host_ports else 0)
+        limits.append(claim.max_replicas and claim.max_replicas - self.replicas[service])
+        return min((limit for limit in limits if limit), default=ENOUGH)
+
+    def refusal(self, service: str, claim: Claim) -> Refusal | None:
+        """Return why one more task can't come here, None when it can."""
+        if not self.takes_tasks:
+            return Refusal.NOT_AVAILABLE
+        if (unsuited := unsuitable(self.node, claim.needs)) is not None:
+            return unsuited
+        if not self.has_resources(claim):
+            return Refusal.RESOURCES
+        if not self.has_ports(claim):
+            return Refusal.HOST_PORT
+        return None if self.has_room(service, claim) else Refusal.MAX_REPLICAS
+
+
+def unsuitable(node: NodeRecord, needs: Needs) -> Refusal | None:
+    """Return why the node itself does not do, however empty it is."""
+    if not all(_has_plugin(node, kind, name) for kind, name in needs.plugins):
+        return Refusal.PLUGIN
+    if not constraints_hold(needs.constraints, node):
+        return Refusal.CONSTRAINT
+    if needs.platforms and not _is_platform(node, needs.platforms):
+        return Refusal.PLATFORM
+    return None
+
+
+def _has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
+    """Return whether the node has a plugin. One that says nothing of its engine has, and so has, for logs, one that
+    lists no log plugins at all.
+    """
+    if not node.description.get("Engine"):
+        return True
+    listed = [one.get("Name") for one in dig(node.description, "Engine", "Plugins") or () if one.get("Type") == kind]
+    return name in listed or f"{name}:latest" in listed or (kind == "Log" and not listed)
+
+
+def _is_platform(node: NodeRecord, platforms: tuple[tuple[str, str], ...]) -> bool:
+    platform = node.description.get("Platform")
+    if not platform:
+        return False
+    own = (str(platform.get("OS") or "").lower(), architecture(platform))
+    return any(os in ("", own[0]) and arch in ("", own[1]) for os, arch in platforms)
+
+
+@dataclass(slots=True)
+class Rooms:
+    """Every node of the swarm, {id: room}, in the order observed."""
+
+    by_id: dict[str, Room]
+    _suited: dict[Needs, tuple[str, ...]] = field(default_factory=dict)
+
+    def copy(self) -> Rooms:
+        """Return rooms that take tasks without these taking them. What suits whom is looked up once for all copies."""
+        return Rooms({node_id: room.copy() for node_id, room in self.by_id.items()}, self._suited)
+
+    def suited(self, needs: Needs) -> tuple[Room, ...]:
+        """Return the nodes that take new tasks and have what `needs` asks for, full or not."""
+        found = self._suited.get(needs)
+        if found is None:
+            found = tuple(
+                node_id
+                for node_id, room in self.by_id.items()
+                if room.takes_tasks and unsuitable(room.node, needs) is None
+            )
+            self._suited[needs] = found
+        return tuple(self.by_id[node_id] for node_id in found)
+
+
+def planned_rooms(context: Context, draft: Draft, leaving: frozenset[str] = frozenset()) -> Rooms:
+    """Return the nodes as the draft makes them, all empty; those with ids in `leaving` are drained as well."""
+    planned = {action.object_id: action for action in draft.actions if action.kind is Kind.NODE}
+    rooms: dict[str, Room] = {}
+    for found in context.actual.nodes:
+        action = planned.get(found.id)
+        if action is not None and action.type is ActionType.DELETE:
+            continue
+        spec = found.spec if action is None or action.spec is None else action.spec
+        if found.id in leaving:
+            spec = {**spec, "Availability": Availability.DRAIN.value}
+        rooms[found.id] = _empty_room(found, spec, context.actual.observed_at)
+    return Rooms(rooms)
+
+
+def _empty_room(found: ObservedObject, spec: dict[str, Any], observed_at: datetime) -> Room:
+    resources = found.dig("Description", "Resources") or {}
+    node = NodeRecord(
+        id=found.id,
+        version=found.version,
+        created_at=observed_at,
+        updated_at=observed_at,
+        spec={**spec, "Role": _role(spec), "Availability": _availability(spec)},
+        # the inventory of a node names it even where the engine's description is missing
+        description={"Hostname": found.name, **(found.dig("Description") or {})},
+        state=_state(found),
+        message="",
+        address=str(found.dig("Status", "Addr") or ""),
+    )
+    return Room(
+        node,
+        resources.get("NanoCPUs") or 0,
+        resources.get("MemoryBytes") or 0,
+        Counter(counted(resources.get("GenericResources") or ())),
+    )
+
+
+def _role(spec: dict[str, Any]) -> str:
+    given = str(spec.get("Role") or "").lower()
+    return given if given in set(NodeRole) else NodeRole.WORKER.value
+
+
+def _availability(spec: dict[str, Any]) -> str:
+    given = str(spec.get("Availability") or "").lower()
+    return given if given in set(Availability) else Availability.ACTIVE.value
+
+
+def _state(found: ObservedObject) -> NodeState:
+    given = str(found.dig("Status", "State") or "").lower()
+    return NodeState(given) if given in set(NodeState) else NodeState.UNKNOWN

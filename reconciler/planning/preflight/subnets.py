@@ -1,0 +1,80 @@
+"""Networks that ask for a subnet which another one has."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from reconciler.model.desired import DesiredObject
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.json import JsonMapping, dig
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ActionType
+from reconciler.planning.context import Context, Draft
+
+Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+OVERLAY = "overlay"
+
+
+def subnets_of(spec: JsonMapping) -> tuple[Subnet, ...]:
+    """Return the subnets of a network, from a create body or from an inspect answer; unreadable ones are left out."""
+    found = []
+    for block in dig(spec, "IPAM", "Config") or ():
+        try:
+            found.append(ipaddress.ip_network(block.get("Subnet") or "", strict=False))
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def is_overlay(spec: JsonMapping) -> bool:
+    """Return whether the swarm itself gives out a network's addresses."""
+    return (spec.get("Driver") or OVERLAY) == OVERLAY
+
+
+def overlapping(context: Context, draft: Draft) -> Iterator[Problem]:
+    """Yield a warning for each overlay of the draft whose subnet overlaps that of another one.
+
+    Docker accepts such a network, and never allocates it: tasks on it stay `new` without a word. (moby #35849)
+    """
+    made = [
+        action
+        for action in draft.actions
+        if action.kind is Kind.NETWORK
+        and action.type is not ActionType.DELETE
+        and action.spec
+        and is_overlay(action.spec)
+    ]
+    if not any(subnets_of(action.spec or {}) for action in made):
+        return
+    gone = {action.object_id for action in draft.actions if action.kind is Kind.NETWORK}
+    taken = [
+        (found.name, subnet)
+        for found in context.actual.networks
+        if found.id not in gone and is_overlay(found.spec)
+        for subnet in subnets_of(found.spec)
+    ]
+    declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.NETWORK)}
+    for action in made:
+        own = subnets_of(action.spec or {})
+        for name, subnet in taken:
+            clash = next((one for one in own if _overlap(one, subnet)), None)
+            if clash is not None:
+                yield _problem(action.name, clash, name, subnet, declared.get(action.name))
+        taken += [(action.name, subnet) for subnet in own]
+
+
+def _overlap(one: Subnet, other: Subnet) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _problem(name: str, subnet: Subnet, other: str, others: Subnet, wanted: DesiredObject | None) -> Problem:
+    return Problem(
+        ErrorCode.UNSCHEDULABLE,
+        f"Network {name}: its subnet {subnet} overlaps {others} of network {other}.",
+        why="Docker accepts such a network, but can't allocate it: tasks on it would never leave the state `new`.",
+        hint="Give it a subnet of its own, or none, and Swarm chooses one.",
+        place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
+        severity=Severity.WARNING,
+    )

@@ -1,0 +1,197 @@
+"""What the pre-flight says: which tasks, why not, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reconciler.model.constraints import constraints_hold
+from reconciler.model.desired import DesiredObject
+from reconciler.model.errors import ErrorCode, Place, Problem, Severity
+from reconciler.planning.preflight.claims import Claim
+from reconciler.planning.preflight.demands import Demand
+from reconciler.planning.preflight.placing import Refusals, Shortfall
+from reconciler.planning.preflight.rooms import Refusal, Rooms
+
+NAMED_MAX = 5
+"""Nodes that a message names."""
+
+MEBIBYTE = 1 << 20
+
+ASKED_BY = {
+    Refusal.PLUGIN: "TaskTemplate.Networks",
+    Refusal.CONSTRAINT: "TaskTemplate.Placement.Constraints",
+    Refusal.PLATFORM: "TaskTemplate.ContainerSpec.Image",
+    Refusal.RESOURCES: "TaskTemplate.Resources.Reservations",
+    Refusal.HOST_PORT: "EndpointSpec.Ports",
+    Refusal.MAX_REPLICAS: "TaskTemplate.Placement.MaxReplicas",
+}
+"""The field of a service whose line a reason points at."""
+
+
+def problem(short: Shortfall, rooms: Rooms, wanted: DesiredObject | None) -> Problem:
+    """Return the warning about tasks that find no node; `wanted` is None for a service that no manifest declares."""
+    return Problem(
+        ErrorCode.UNSCHEDULABLE,
+        _what(short),
+        why=_why(short),
+        hint=hint_for(short, rooms),
+        place=_place(short, wanted),
+        severity=Severity.WARNING,
+    )
+
+
+def _place(short: Shortfall, wanted: DesiredObject | None) -> Place | None:
+    """Return the line that asks for what no node has."""
+    if wanted is None:
+        return None
+    reason = _closest(short.refusals)
+    path = "UpdateConfig.Order" if short.beside else ASKED_BY.get(reason) if reason else None
+    return wanted.place_of(path) if path else wanted.place
+
+
+def _closest(refusals: Refusals) -> Refusal | None:
+    """Return the reason of the nodes that are nearest to taking a task: the last that is looked for."""
+    return refusals[-1][0] if refusals else None
+
+
+def _what(short: Shortfall) -> str:
+    demand, missing = short.demand, short.missing
+    name = f"Service {demand.service}"
+    if short.beside:
+        return f"{name}: its start-first update can't begin{_on_nodes(demand, missing)}."
+    if demand.mode.is_global:
+        if not demand.bound:
+            return f"{name}: no node can run its task."
+        return f"{name}: its task can't run on {_of(missing, len(demand.bound))} nodes that it is meant for."
+    at_once = " that it runs at a time" if demand.mode.is_job else ""
+    if demand.total == 1:
+        return f"{name}: its task can't be placed."
+    return f"{name}: {_of(missing, demand.total)} tasks{at_once} can't be placed."
+
+
+def _of(missing: int, total: int) -> str:
+    return f"{missing} of {total}"
+
+
+def _on_nodes(demand: Demand, missing: int) -> str:
+    return f" on {missing} of {len(demand.bound)} nodes" if demand.bound else ""
+
+
+def _why(short: Shortfall) -> str:
+    reasons = explained(short.refusals)
+    if short.beside:
+        return f"A new task must run before the old one stops, and both find no room: {reasons}."
+    if short.demand.mode.is_global and short.demand.bound:
+        return f"{reasons[:1].upper()}{reasons[1:]}."
+    text = f"No suitable node ({reasons})." if reasons else "No suitable node."
+    if short.shared:
+        text += " That is with the other services of this plan in place."
+    return text
+
+
+def explained(refusals: Refusals) -> str:
+    """Return why nodes refuse, as Swarm words it, the reason of most nodes first, with the nodes' names."""
+    by_number = sorted(refusals, key=lambda one: -len(one[1]))
+    return "; ".join(_explained(reason, names) for reason, names in by_number)
+
+
+def _explained(reason: Refusal, names: tuple[str, ...]) -> str:
+    nodes = "1 node" if len(names) == 1 else f"{len(names)} nodes"
+    shown = ", ".join(names[:NAMED_MAX])
+    if len(names) > NAMED_MAX:
+        shown += f" and {len(names) - NAMED_MAX} more"
+    if reason is Refusal.NOT_AVAILABLE:
+        return f"{nodes} {reason.value} ({shown})"
+    return f"{reason.value} {nodes} ({shown})"
+
+
+def hint_for(short: Shortfall, rooms: Rooms) -> str:
+    """Return what would help the nodes that are nearest to taking the tasks."""
+    if short.beside:
+        return "Update it with `order: stop-first`, or make room for one more task."
+    said: dict[Refusal, Callable[[Demand, Rooms], str]] = {
+        Refusal.NOT_AVAILABLE: _hint_available,
+        Refusal.PLUGIN: _hint_plugin,
+        Refusal.CONSTRAINT: _hint_constraint,
+        Refusal.PLATFORM: _hint_platform,
+        Refusal.RESOURCES: _hint_resources,
+        Refusal.HOST_PORT: _hint_port,
+        Refusal.MAX_REPLICAS: _hint_replicas,
+    }
+    return said[_closest(short.refusals) or Refusal.NOT_AVAILABLE](short.demand, rooms)
+
+
+def _hint_available(_demand: Demand, _rooms: Rooms) -> str:
+    return "See `docker node ls`: bring a node up, or give one `availability: active`."
+
+
+def _hint_plugin(demand: Demand, _rooms: Rooms) -> str:
+    wanted = ", ".join(f"{name} ({kind.lower()})" for kind, name in demand.claim.needs.plugins)
+    return f"It needs {wanted}: install that on the nodes, or do without it."
+
+
+def _hint_constraint(demand: Demand, rooms: Rooms) -> str:
+    constraints = demand.claim.needs.constraints
+    nodes = [room.node for room in rooms.by_id.values() if room.takes_tasks]
+    unmet = [text for text in constraints if not any(constraints_hold((text,), node) for node in nodes)]
+    if unmet:
+        told = f"No available node meets {', '.join(unmet)}."
+    else:
+        told = f"No available node that has room meets all of {', '.join(constraints)}."
+    if any("node.labels." in text.lower() for text in unmet or constraints):
+        return f"{told} Label a node under `nodes` in swarm.yaml, or with docker node update --label-add."
+    return f"{told} Change the constraint, or add such a node."
+
+
+def _hint_platform(demand: Demand, rooms: Rooms) -> str:
+    images = ", ".join("/".join(part or "any" for part in one) for one in demand.claim.needs.platforms)
+    found = sorted(
+        {
+            f"{platform.get('OS', '')}/{platform.get('Architecture', '')}"
+            for room in rooms.by_id.values()
+            if (platform := room.node.description.get("Platform") or {})
+        }
+    )
+    return (
+        f"The image is for {images}, the nodes are {', '.join(found)}. Build it for them as well, or add such a node."
+    )
+
+
+def _hint_resources(demand: Demand, rooms: Rooms) -> str:
+    suited = rooms.suited(demand.claim.needs)
+    most = []
+    if suited and demand.claim.nano_cpus:
+        most.append(f"{_cpus(max(room.nano_cpus for room in suited))} CPUs")
+    if suited and demand.claim.memory_bytes:
+        most.append(_memory(max(room.memory_bytes for room in suited)))
+    told = f"A task reserves {_amounts(demand.claim)}"
+    if most:
+        told += f"; before this plan's tasks one node has at most {', '.join(most)} free"
+    return f"{told}. Lower deploy.resources.reservations or the number of tasks, or add a node."
+
+
+def _amounts(claim: Claim) -> str:
+    amounts = [f"{amount} {kind}" for kind, amount in claim.generic]
+    if claim.memory_bytes:
+        amounts.insert(0, _memory(claim.memory_bytes))
+    if claim.nano_cpus:
+        amounts.insert(0, f"{_cpus(claim.nano_cpus)} CPUs")
+    return ", ".join(amounts)
+
+
+def _cpus(nano_cpus: int) -> str:
+    return f"{max(0, nano_cpus) / 1e9:.4g}"
+
+
+def _memory(memory_bytes: int) -> str:
+    return f"{max(0, memory_bytes) / MEBIBYTE:.5g} MiB"
+
+
+def _hint_port(demand: Demand, _rooms: Rooms) -> str:
+    ports = ", ".join(f"{port}/{protocol}" for protocol, port in demand.claim.host_ports)
+    return f"Each node has host port {ports} once: run no more tasks than nodes, or publish in ingress mode."
+
+
+def _hint_replicas(demand: Demand, _rooms: Rooms) -> str:
+    limit = demand.claim.max_replicas
+    return f"Lower `replicas`, raise max_replicas_per_node (it is {limit}), or add a node."
