@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from reconciler.controller.convergence import Waiting, await_convergence
-from reconciler.controller.roles import await_role, changes_role
+from reconciler.controller.nodes import await_empty, await_node
 from reconciler.controller.write import Writer
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -42,6 +42,8 @@ class Run:
         broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
         if broken is not None:
             return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))
+        if left := await await_empty(self.waiting.looks.look, action, self.waiting.timeout_s):
+            return self._end(action, ActionStatus.FAILED, left)
         async with self._slots:
             if self.writer.patience.gone is not None:
                 return self._end(action, ActionStatus.SKIPPED, _nobody_there(action, self.writer.patience.gone))
@@ -74,8 +76,10 @@ class Run:
 
     async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
         """Wait for a node's new role; and for a service's tasks where another action depends on them."""
-        if self.wait and changes_role(action):
-            problem = await await_role(self.writer.cluster, action, self.waiting.timeout_s)
+        if action.kind is Kind.NODE:
+            # A later step on roles counts on this one having ended, whether the user wants to wait or not.
+            waits = self.wait or action.id in self._needed
+            problem = await await_node(self.writer.cluster, action, self.waiting.timeout_s) if waits else None
             return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
         if not (self.wait and action.id in self._needed and starts_tasks(action)):
             return ActionStatus.DONE, None
