@@ -85,8 +85,11 @@ class System:
         return as_json({"UnlockKey": ""})
 
     async def distribution(self, request: web.Request) -> web.Response:
-        """Know no image: the CLI then warns that it could not pin a digest, and goes on."""
-        raise Refused(404, f"no registry is asked for {request.match_info['image']}")
+        """Know no image: the CLI then warns that it could not pin a digest, and goes on.
+
+        The status tells our own client that there is no registry to ask, rather than one that lacks the image.
+        """
+        raise Refused(501, f"no registry is asked for {request.match_info['image']}")
 
 
 def info(actual: ActualState) -> JsonObject:

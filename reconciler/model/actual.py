@@ -15,9 +15,9 @@ class ActualState:
     """Every swarm object, with the version index that a write must compare.
 
     `endpoint` is what people call the cluster: a socket, an address or a context. `observed_at` is aware UTC.
-    `predefined_networks` maps names such as "host" and "bridge" to their swarm-scoped ids where the engine has
-    them: `GET /networks` leaves them out, yet services refer to them. `local_node_id` is the manager that answered, ""
-    where that is not known.
+    `predefined_networks` maps names such as "host" and "bridge" to their swarm-scoped ids: `GET /networks` leaves them
+    out, yet services refer to them. Where no service uses one, its name may stand for the id. `local_node_id` is the
+    manager that answered, "" where that is not known.
     """
 
     endpoint: str

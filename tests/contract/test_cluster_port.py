@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode
 from reconciler.model.events import ClusterEvent
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind, NodeRole
 from tests.contract.subject import SECOND, Subject, missing, overlay, secret, service
 
@@ -136,7 +137,14 @@ async def test_a_given_subnet_is_kept(subject: Subject) -> None:
     object_id = await subject.cluster.create(
         Kind.NETWORK, overlay("port_subnet", IPAM={"Driver": "default", "Config": config})
     )
-    assert (await subject.cluster.get(Kind.NETWORK, object_id)).dig("IPAM", "Config") == config
+    # Docker shows nothing of a network's addresses until its allocator has looked at it.
+    actual = await subject.until("the network has addresses", lambda seen: _addresses(seen, "port_subnet"))
+    assert actual.by_name(Kind.NETWORK)["port_subnet"].id == object_id
+    assert _addresses(actual, "port_subnet") == config
+
+
+def _addresses(actual: ActualState, network: str) -> JsonValue:
+    return actual.by_name(Kind.NETWORK)[network].dig("IPAM", "Config")
 
 
 async def test_the_ingress_network_and_the_predefined_ones_are_known(subject: Subject) -> None:
@@ -144,6 +152,16 @@ async def test_the_ingress_network_and_the_predefined_ones_are_known(subject: Su
     assert [network.name for network in actual.networks if network.dig("Ingress")] == ["ingress"]
     assert {name for name, _ in actual.predefined_networks} == {"host", "bridge"}
     assert not {"host", "bridge"} & set(actual.by_name(Kind.NETWORK))
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+async def test_a_predefined_network_that_a_service_uses_is_known_by_its_id(subject: Subject, replicas: int) -> None:
+    spec = service("port_host", replicas=replicas, Networks=[{"Target": "host"}])
+    object_id = await subject.cluster.create(Kind.SERVICE, spec)
+    await subject.running(object_id, replicas)
+    actual = await subject.cluster.observe()
+    (attachment,) = actual.by_name(Kind.SERVICE)["port_host"].spec["TaskTemplate"]["Networks"]
+    assert dict(actual.predefined_networks)["host"] == attachment["Target"]
 
 
 async def test_network_names_in_a_service_become_ids(subject: Subject) -> None:
@@ -341,6 +359,40 @@ async def test_rotation_renews_the_token_of_one_role(subject: Subject, role: Nod
     await subject.cluster.rotate_join_token(role)
     after = subject.tokens()
     assert {changed for changed in NodeRole if before[changed] != after[changed]} == {role}
+
+
+@pytest.mark.parametrize("roles", [(NodeRole.WORKER,), (NodeRole.MANAGER,), tuple(NodeRole)])
+async def test_an_update_of_the_swarm_renews_the_tokens_that_it_is_told_to(
+    subject: Subject, roles: tuple[NodeRole, ...]
+) -> None:
+    before, swarm = subject.tokens(), (await subject.cluster.observe()).swarm
+    spec = {**swarm.spec, "Orchestration": {"TaskHistoryRetentionLimit": 4}}
+    await subject.cluster.update(Kind.SWARM, swarm.id, swarm.version, spec, rotate=roles)
+    after = subject.tokens()
+    assert {changed for changed in NodeRole if before[changed] != after[changed]} == set(roles)
+    assert (await subject.cluster.get(Kind.SWARM, swarm.id)).spec == spec
+
+
+async def test_a_stale_update_of_the_swarm_renews_no_token(subject: Subject) -> None:
+    before, swarm = subject.tokens(), (await subject.cluster.observe()).swarm
+    async with subject.refusing(ErrorCode.STALE_VERSION):
+        await subject.cluster.update(Kind.SWARM, swarm.id, swarm.version + 1, swarm.spec, rotate=tuple(NodeRole))
+    assert subject.tokens() == before
+
+
+async def test_an_image_that_no_registry_has_is_told_apart_from_a_backend_without_images(subject: Subject) -> None:
+    image = "127.0.0.1:9/no/registry:1"
+    if subject.backend == "docker":
+        async with subject.refusing(ErrorCode.IMAGE_UNRESOLVED):
+            await subject.cluster.resolve_image(image)
+    else:
+        assert await subject.cluster.resolve_image(image) is None
+
+
+@pytest.mark.parametrize("name", ["no_such_volume", ""])
+async def test_a_volume_that_is_not_there_can_not_be_removed(subject: Subject, name: str) -> None:
+    async with subject.refusing(ErrorCode.OBJECT_NOT_FOUND):
+        await subject.cluster.remove_volume(name)
 
 
 async def test_no_token_is_ever_observed(subject: Subject) -> None:

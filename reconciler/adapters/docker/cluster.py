@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 
-from reconciler.adapters.docker import endpoints
+from reconciler.adapters.docker import endpoints, images
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
@@ -20,6 +20,9 @@ from reconciler.model.tasks import ObservedTask
 from reconciler.settings import EndpointSettings
 
 PREDEFINED_NETWORKS = ("host", "bridge")
+NOT_IMPLEMENTED = 501
+"""What the embedded swarm's API answers where an engine would ask a registry."""
+
 CREATABLE = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE})
 REMOVABLE = CREATABLE | {Kind.NODE}
 CONFIDENTIAL = frozenset({"JoinTokens", "UnlockKey", "SigningCAKey"})
@@ -56,7 +59,7 @@ class DockerCluster:
         """Return every object of the swarm. Services come without defaults: only what was asked for."""
         observed_at = datetime.now(UTC)
         read = self._engine.get
-        swarm, nodes, networks, secrets, configs, services, tasks, current, *predefined = await asyncio.gather(
+        swarm, nodes, networks, secrets, configs, services, tasks, current = await asyncio.gather(
             read("swarm"),
             read("nodes"),
             read("networks", query=_filters(scope="swarm")),
@@ -65,7 +68,6 @@ class DockerCluster:
             read("services"),
             read("tasks"),
             read("tasks", query=_filters(**{"_up-to-date": "true"})),
-            *(self._predefined(name) for name in PREDEFINED_NETWORKS),
         )
         up_to_date = {task["ID"] for task in _listed(current)}
         return ActualState(
@@ -78,7 +80,7 @@ class DockerCluster:
             configs=_all(Kind.CONFIG, configs),
             services=_all(Kind.SERVICE, services),
             tasks=tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks)),
-            predefined_networks=tuple(known for known in predefined if known is not None),
+            predefined_networks=await self._predefined(_listed(networks), _listed(services), _listed(tasks)),
             local_node_id=await self._answering_node(_listed(nodes)),
         )
 
@@ -97,15 +99,37 @@ class DockerCluster:
                 return ""
         return self._own_node_id
 
-    async def _predefined(self, name: str) -> tuple[str, str] | None:
-        """Return (name, id) of a network that engines have by themselves, or None where the swarm knows none."""
+    async def _predefined(
+        self, networks: list[JsonObject], services: list[JsonObject], tasks: list[JsonObject]
+    ) -> tuple[tuple[str, str], ...]:
+        """Return (name, id) of the networks that every engine has by itself, which no list shows.
+
+        A service that uses one names its id. A task of it tells the name as well; only where no task does, the engine
+        is asked. Of what no service uses the name stands for the id: services may be created with either.
+        """
+        ids = {name: name for name in PREDEFINED_NETWORKS}
+        unlisted = _targets(services) - {network["Id"] for network in networks}
+        if unlisted:
+            told = {
+                network.get("ID"): dig(network, "Spec", "Name")
+                for task in tasks
+                for attachment in task.get("NetworksAttachments") or []
+                if (network := attachment.get("Network"))
+            }
+            for network_id in sorted(unlisted):
+                name = told.get(network_id) or await self._network_name(network_id)
+                if name in ids:
+                    ids[name] = network_id
+        return tuple(ids.items())
+
+    async def _network_name(self, network_id: str) -> str | None:
         try:
-            network = await self._engine.get("networks", name, query={"scope": "swarm"})
+            network = await self._engine.get("networks", network_id, query={"scope": "swarm"})
         except SwarmctlError as error:
             if error.code is ErrorCode.OBJECT_NOT_FOUND:
                 return None
             raise
-        return (name, network["Id"])
+        return str(network["Name"])
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         if kind is Kind.SWARM:
@@ -159,14 +183,17 @@ class DockerCluster:
 
     async def resolve_image(self, image: str, *, registry_auth: str | None = None) -> ResolvedImage | None:
         try:
-            answer = await self._engine.get("distribution", *image.split("/"), "json", headers=_auth(registry_auth))
+            answer = await self._engine.get(
+                "distribution", *image.split("/"), "json", headers=_auth(registry_auth), none_for=NOT_IMPLEMENTED
+            )
         except SwarmctlError as error:
-            raise _unresolved(image, error) from error
-        digest = dig(answer, "Descriptor", "digest")
-        return ResolvedImage(digest, tuple(answer.get("Platforms") or ())) if digest else None
+            raise images.unresolved(image, error) from error
+        return images.resolved(image, answer)
 
     async def remove_volume(self, name: str) -> None:
-        await self._engine.delete("volumes", _given(Kind.SERVICE, name))
+        if not name:
+            raise SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, "A volume without a name is not there.")
+        await self._engine.delete("volumes", name)
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         query = {"stdout": "true", "stderr": "true", "tail": str(tail_lines)}
@@ -182,15 +209,6 @@ class DockerCluster:
 
 def _filters(**values: str) -> dict[str, str]:
     return {"filters": json.dumps({name: [value] for name, value in values.items()})}
-
-
-def _unresolved(image: str, error: SwarmctlError) -> SwarmctlError:
-    return SwarmctlError(
-        ErrorCode.IMAGE_UNRESOLVED,
-        f"Image {image} could not be looked up in its registry.",
-        why=error.problems[0].why,
-        hint="Each node will look for it by itself; see whether the registry answers, and whether you are logged in.",
-    )
 
 
 def _auth(registry_auth: str | None) -> dict[str, str] | None:
@@ -209,17 +227,23 @@ def _swarm_networks(networks: list[JsonObject], services: list[JsonObject]) -> l
     container there has stopped. Such a remnant is known by its containers and peers: in a list, the swarm's own
     networks have neither (seen on 20.10). What a service still names is kept whatever it looks like.
     """
-    named = {
-        attachment.get("Target")
-        for service in services
-        for attachment in (dig(service, "Spec", "TaskTemplate", "Networks") or [])
-    }
+    named = _targets(services)
 
     def is_remnant(network: JsonObject) -> bool:
         looks_local = network.get("Containers") is not None and bool(network.get("Peers"))
         return looks_local and not network.get("Ingress") and network["Id"] not in named
 
     return [network for network in networks if network["Scope"] == "swarm" and not is_remnant(network)]
+
+
+def _targets(services: list[JsonObject]) -> set[str]:
+    """Return the ids of the networks that services name."""
+    return {
+        attachment["Target"]
+        for service in services
+        for attachment in (dig(service, "Spec", "TaskTemplate", "Networks") or [])
+        if attachment.get("Target")
+    }
 
 
 def _all(kind: Kind, answer: JsonValue) -> tuple[ObservedObject, ...]:

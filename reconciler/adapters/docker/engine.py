@@ -25,7 +25,7 @@ from reconciler.model.json import JsonObject, JsonValue
 Answer = TypeVar("Answer")
 
 REQUESTS_AT_ONCE = 8
-"""Threads, and so requests in flight, for one engine. observe() sends ten; a manager commits one write at a time."""
+"""Threads, and so requests in flight, for one engine. observe() sends eight; a manager commits one write at a time."""
 CONNECT_TIMEOUT_S = 30.0
 API_MIN = (1, 40)
 API_MAX = (1, 52)
@@ -72,9 +72,22 @@ class Engine:
             )
         return min(offered, API_MAX)
 
-    async def get(self, *steps: str, query: Query | None = None, headers: Mapping[str, str] | None = None) -> JsonValue:
-        """Return the JSON at a path, whose steps are escaped here."""
-        return await self._in_thread(lambda: self._json("GET", steps, query, None, headers))
+    async def get(
+        self,
+        *steps: str,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        none_for: int | None = None,
+    ) -> JsonValue:
+        """Return the JSON at a path, whose steps are escaped here. An answer of status `none_for` counts as None."""
+
+        def call() -> JsonValue:
+            response = self._answered("GET", steps, query, None, headers)
+            if response.status_code == none_for:
+                return None
+            return self._checked(response).json() if response.content else None
+
+        return await self._in_thread(call)
 
     async def get_bytes(self, *steps: str, query: Query | None = None) -> bytes:
         """Return the content at a path."""
@@ -128,6 +141,25 @@ class Engine:
         *,
         stream: bool = False,
     ) -> requests.Response:
+        """Return the answer of an engine that did what was asked."""
+        return self._checked(self._answered(method, steps, query, body, headers, stream=stream))
+
+    def _checked(self, response: requests.Response) -> requests.Response:
+        if response.status_code >= 300:
+            with response:
+                raise faults.from_response(self.endpoint, response.status_code, response.content)
+        return response
+
+    def _answered(
+        self,
+        method: str,
+        steps: tuple[str, ...],
+        query: Query | None = None,
+        body: JsonObject | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stream: bool = False,
+    ) -> requests.Response:
         path = "/".join(quote(step, safe="") for step in steps)
         connect_s, read_s = self._timeout
         response: requests.Response = self._session.request(
@@ -140,9 +172,6 @@ class Engine:
             stream=stream,
             allow_redirects=False,
         )
-        if response.status_code >= 300:
-            with response:
-                raise faults.from_response(self.endpoint, response.status_code, response.content)
         return response
 
 

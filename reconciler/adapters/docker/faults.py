@@ -35,6 +35,7 @@ MAPPED = (
 """Everything that a request through the SDK can raise."""
 
 _NOT_A_MANAGER = "This node is not a swarm manager."
+_IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
 _UNAVAILABLE = (
     "does not have a leader",
     "context deadline exceeded",
@@ -63,7 +64,7 @@ def from_response(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError
             why=f"The engine says: {said}",
             hint="Plan again: the next plan starts from what is there now.",
         )
-    if "is in use by" in text or "cannot be removed because service" in text:
+    if any(sign in text for sign in _IN_USE):
         return SwarmctlError(ErrorCode.OBJECT_IN_USE, "The object is still used.", why=f"The engine says: {said}")
     if status == 404:
         return SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, "The object is not there.", why=f"The engine says: {said}")

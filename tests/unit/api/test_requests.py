@@ -193,7 +193,7 @@ async def test_statuses_are_the_engines(api: Api) -> None:
         created = await api.ask("POST", f"/{path}/create", json=body)
         assert created.status == 201
         assert (await api.ask("DELETE", f"/{path}/{body['Name']}")).status == 204
-    assert (await api.ask("GET", "/distribution/some/image:1/json")).status == 404
+    assert (await api.ask("GET", "/distribution/some/image:1/json")).status == 501
 
 
 async def test_services_are_filtered_as_docker_does(api: Api) -> None:
