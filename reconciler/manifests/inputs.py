@@ -17,6 +17,10 @@ class Schemas:
     stack: JsonObject = field(repr=False)
     _stack_checks: dict[int, Check] = field(default_factory=dict, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[type[Schemas], tuple[JsonObject, JsonObject]]:
+        # The checks are closures, which no pickle takes; a copy makes its own.
+        return Schemas, (self.cluster, self.stack)
+
     def stack_check(self, minor: int) -> Check:
         """Return the quick check of stack files of one version, made when it is first asked for."""
         if minor not in self._stack_checks:

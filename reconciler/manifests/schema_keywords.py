@@ -32,6 +32,14 @@ def _additional(validator: Any, value: JsonValue, instance: JsonValue, schema: J
             yield ValidationError(key, path=(key,))
 
 
+def _enum(validator: Any, value: JsonValue, instance: JsonValue, schema: JsonObject) -> _Errors:
+    # A value of another type is told as that: a second problem on the spot would only say the same.
+    types = schema.get("type", [])
+    fits = any(validator.is_type(instance, one) for one in ([types] if isinstance(types, str) else types))
+    if instance not in value and (fits or not types):
+        yield ValidationError(f"none of {value}")
+
+
 def _required(_validator: Any, value: JsonValue, instance: JsonValue, _schema: JsonObject) -> _Errors:
     if isinstance(instance, dict):
         for key in value:
@@ -78,6 +86,7 @@ _Validator: Final = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {
         "additionalProperties": _additional,
+        "enum": _enum,
         "required": _required,
         "uniqueItems": _unique,
         "x-names": _names,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconciler.model.desired import DriftMode, Policy, TokenPolicy
+from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind, NodeRole
-from tests.unit.manifests.builders import CLUSTER, loaded, stack
+from tests.unit.manifests.builders import CLUSTER, loaded, problems, stack
 
 WHOLE = (
     CLUSTER
@@ -54,6 +57,62 @@ def test_tokens_policy_and_name_are_read() -> None:
     assert state.cluster == "test"
     assert state.join_tokens == TokenPolicy(30 * 86400.0, 5400.0)
     assert state.policy == Policy(DriftMode.REPORT, True, 20)
+
+
+def test_policy_keeps_as_many_versions_as_it_says_and_two_otherwise() -> None:
+    assert loaded(FILES).policy.keep_versions == 2
+    assert loaded({"swarm.yaml": CLUSTER + "spec: {policy: {keepVersions: 0}}\n"}).policy.keep_versions == 0
+
+
+def test_a_node_is_removed_only_when_it_is_said_to_be_absent() -> None:
+    nodes = "[{hostname: a, state: absent}, {id: b, state: present, role: worker}, {hostname: c}]"
+    found = loaded({"swarm.yaml": CLUSTER + f"spec: {{nodes: {nodes}}}\n"}).nodes
+    assert [(node.selector, node.by_id, node.absent) for node in found] == [
+        ("a", False, True),
+        ("b", True, False),
+        ("c", False, False),
+    ]
+    assert (found[0].role, found[0].availability, found[0].labels) == (None, None, None)
+
+
+def test_what_is_asked_of_an_absent_node_is_told_key_by_key() -> None:
+    nodes = "spec:\n  nodes:\n    - {hostname: a, state: absent, role: worker, labels: {x: y}}\n"
+    found = problems({"swarm.yaml": CLUSTER + nodes})
+    assert [problem.place.key_path for problem in found if problem.place] == [
+        "spec.nodes[0].role",
+        "spec.nodes[0].labels",
+    ]
+    assert "`state: absent`" in found[0].what
+
+
+def test_a_network_may_stay_when_nothing_declares_it() -> None:
+    networks = "spec: {networks: {a: {prune: false}, b: {prune: true}, c: }}\n"
+    found = loaded({"swarm.yaml": CLUSTER + networks}).objects
+    assert [(network.name, network.prune) for network in found] == [("a", False), ("b", True), ("c", True)]
+    assert "prune" not in str(found[0].spec)
+
+
+def test_swarm_yaml_s_rollback_wins_over_the_file_s() -> None:
+    asks, silent = "x-swarmctl: {rollback: stack}", "services: {}"
+    stacks = "[{path: a.yaml}, {path: b.yaml}, {path: c.yaml, rollback: none}, {path: d.yaml, rollback: stack}]"
+    files = {"a.yaml": asks, "b.yaml": silent, "c.yaml": asks, "d.yaml": silent}
+    state = loaded({"swarm.yaml": CLUSTER + f"spec: {{stacks: {stacks}}}\n"} | files)
+    assert {each.name: each.atomic for each in state.stacks} == {"a": True, "b": False, "c": False, "d": True}
+
+
+@pytest.mark.parametrize("rollback", ["all", "true", "[stack]"])
+def test_a_stack_s_rollback_is_stack_or_none(rollback: str) -> None:
+    spec = f"spec: {{stacks: [{{path: a.yaml, rollback: {rollback}}}]}}\n"
+    [problem] = problems({"swarm.yaml": CLUSTER + spec, "a.yaml": "services: {}"})
+    assert problem.place is not None
+    assert problem.place.key_path == "spec.stacks[0].rollback"
+    assert problem.hint
+
+
+def test_what_is_no_stack_cannot_go_back_as_one() -> None:
+    files = {"swarm.yaml": CLUSTER + "spec: {stacks: [{path: a.yaml, rollback: stack}]}\n"}
+    [problem] = problems(files | {"a.yaml": "x-swarmctl: {stack: false}"})
+    assert (problem.code, str(problem.place)) == (ErrorCode.INVALID_VALUE, "swarm.yaml:4:24")
 
 
 def test_nodes_say_only_what_is_given() -> None:

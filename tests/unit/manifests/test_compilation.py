@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -87,3 +88,20 @@ def test_another_schema_compiles_all_anew(before: Compilation) -> None:
     other = inputs()
     schemas = replace(other.schemas, stack={**other.schemas.stack, "title": "Another"})
     assert load_again(revision(FILES), replace(other, schemas=schemas), before).fresh == ("a", "b")
+
+
+def test_a_compilation_that_went_through_a_pickle_serves_the_next_load(before: Compilation) -> None:
+    copy = pickle.loads(pickle.dumps(before))
+    assert copy.state == before.state
+    assert loaded_again(copy, {}) == ()
+    assert loaded_again(copy, {"stacks/s.txt": "new"}) == ("b",)
+
+
+def test_two_revisions_of_one_repository_are_loaded_side_by_side(before: Compilation) -> None:
+    """What `diff --base --head` does: stacks that both have in common are compiled once."""
+    head = {**FILES, "stacks/a.yaml": FILES["stacks/a.yaml"].replace("env_file", "user: u, env_file")}
+    after = load_again(revision(head), inputs(), before)
+    assert after.fresh == ("a",)
+    [old], [new] = ([one for one in state.objects if one.name == "a_a"] for state in (before.state, after.state))
+    path = "TaskTemplate.ContainerSpec.User"
+    assert (str(new.place_of(path)), old.place_of(path)) == ("stacks/a.yaml:1:38", old.place)

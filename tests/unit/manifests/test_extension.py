@@ -166,3 +166,67 @@ def test_a_name_declared_in_two_files_names_both() -> None:
     [problem] = problems({"stacks/one.yaml": one, "stacks/web.yaml": "services: {a: {image: i}}"})
     assert problem.code is ErrorCode.DUPLICATE_OBJECT
     assert "one.yaml" in problem.why
+
+
+PRUNED = """
+services:
+  a: {image: i, networks: [n], x-swarmctl: {prune: %s}}
+networks: {n: {x-swarmctl: {prune: %s}}}
+secrets: {s: {file: f, x-swarmctl: {prune: %s}}}
+configs: {c: {file: f, x-swarmctl: {prune: %s}}}
+"""
+
+
+def test_any_object_may_stay_when_nothing_declares_it() -> None:
+    for answer in ("false", "true"):
+        desired = stack(PRUNED % ((answer,) * 4), {"f": "x"})
+        assert {one.prune for one in desired.objects} == {answer == "true"}
+        assert len(desired.objects) == 4
+        assert "prune" not in str([one.spec for one in desired.objects])
+    assert all(one.prune for one in stack("services: {a: {image: i}}").objects)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "path"),
+    [
+        ("services: {a: {image: i, x-swarmctl: {prune: 'no'}}}", ErrorCode.WRONG_TYPE, "services.a.x-swarmctl.prune"),
+        ("services: {a: {image: i, x-swarmctl: {purne: no}}}", ErrorCode.UNKNOWN_KEY, "services.a.x-swarmctl.purne"),
+        ("services: {}\nnetworks: {n: {x-swarmctl: {prune: 1}}}", ErrorCode.WRONG_TYPE, "networks.n.x-swarmctl.prune"),
+        ("secrets: {s: {file: web.yaml, x-swarmctl: {keep: 1}}}", ErrorCode.UNKNOWN_KEY, "secrets.s.x-swarmctl.keep"),
+        ("configs: {s: {file: web.yaml, x-swarmctl: {spec: {}}}}", ErrorCode.UNKNOWN_KEY, "configs.s.x-swarmctl.spec"),
+        ("configs: {s: {file: web.yaml, x-swarmctl: 1}}", ErrorCode.WRONG_TYPE, "configs.s.x-swarmctl"),
+        ("x-swarmctl: {rollback: true}", ErrorCode.WRONG_TYPE, "x-swarmctl.rollback"),
+        ("x-swarmctl: {rollback: service}", ErrorCode.INVALID_VALUE, "x-swarmctl.rollback"),
+        ("x-swarmctl: {rolback: stack}", ErrorCode.UNKNOWN_KEY, "x-swarmctl.rolback"),
+        ("x-swarmctl: {rollback: stack, stack: false}", ErrorCode.INVALID_VALUE, "x-swarmctl.rollback"),
+    ],
+)
+def test_a_wrong_extension_is_told(text: str, code: ErrorCode, path: str) -> None:
+    problem = the_problem(text)
+    assert problem.place is not None
+    assert (problem.code, problem.place.key_path) == (code, path)
+    assert problem.hint
+
+
+def test_a_near_name_is_suggested_in_extensions() -> None:
+    assert "`rollback`" in the_problem("x-swarmctl: {rolback: stack}").hint
+    assert "`prune`" in service_problem("x-swarmctl: {purne: false}").hint
+
+
+def test_a_lone_file_says_that_its_stack_goes_back_as_a_whole() -> None:
+    assert [one.atomic for one in stack("x-swarmctl: {rollback: stack}").stacks] == [True]
+    assert [one.atomic for one in stack("x-swarmctl: {rollback: none}").stacks] == [False]
+    assert [one.atomic for one in stack("services: {}").stacks] == [False]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "atomic"),
+    [("stack", None, True), (None, "stack", True), ("stack", "none", False), ("none", "stack", True)],
+)
+def test_of_several_files_the_last_that_says_it_counts(first: str | None, second: str | None, atomic: bool) -> None:
+    def text(rollback: str | None) -> str:
+        return "services: {}" if rollback is None else f"x-swarmctl: {{rollback: {rollback}}}"
+
+    files = revision({"one.yaml": text(first), "two.yaml": text(second)})
+    [found] = load_stack_file(files, "one.yaml", "s", inputs(), ("two.yaml",)).stacks
+    assert found.atomic is atomic
