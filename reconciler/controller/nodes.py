@@ -56,9 +56,9 @@ async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem |
         await asyncio.sleep(POLL_S)
 
 
-async def await_node(cluster: Cluster, action: Action, timeout_s: float) -> Problem | None:
+async def await_node(cluster: Cluster, action: Action, timeout_s: float, own_node_id: str) -> Problem | None:
     """Return None once the node is what `action`, which has been written, asked for; or why that did not come about."""
-    return await await_role(cluster, action, timeout_s) if changes_role(action) else None
+    return await await_role(cluster, action, timeout_s, own_node_id) if changes_role(action) else None
 
 
 def tasks_left(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:

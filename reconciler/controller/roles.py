@@ -17,8 +17,8 @@ ROLE_WAIT_S = 60.0
 """Swarm's own managers take a few seconds; a node whose manager does not come up in a minute needs a look."""
 
 POLL_S = 0.25
-PASSING = (ErrorCode.SWARM_UNAVAILABLE, ErrorCode.ENGINE_UNREACHABLE)
-"""While managers come and go, the leader may change, and requests fail for a moment."""
+PASSING = (ErrorCode.SWARM_UNAVAILABLE, ErrorCode.ENGINE_UNREACHABLE, ErrorCode.NOT_A_MANAGER)
+"""While managers come and go, the leader may change, an engine restart, and requests fail for a moment."""
 
 
 def changes_role(action: Action) -> bool:
@@ -28,8 +28,11 @@ def changes_role(action: Action) -> bool:
     return action.spec.get("Role") != (action.read_spec or {}).get("Role")
 
 
-async def await_role(cluster: Cluster, action: Action, timeout_s: float) -> Problem | None:
-    """Return None once the node acts as its new role says, or why that did not come about in time."""
+async def await_role(cluster: Cluster, action: Action, timeout_s: float, own_node_id: str) -> Problem | None:
+    """Return None once the node acts as its new role says, or why that did not come about in time.
+
+    When `own_node_id`, the node that answers us, has been demoted, its refusal to serve any longer is the answer.
+    """
     assert action.object_id is not None
     assert action.spec is not None
     role = NodeRole(action.spec["Role"])
@@ -40,8 +43,8 @@ async def await_role(cluster: Cluster, action: Action, timeout_s: float) -> Prob
         try:
             node = await cluster.get(Kind.NODE, action.object_id)
         except SwarmctlError as error:
-            if error.code is ErrorCode.NOT_A_MANAGER and role is NodeRole.WORKER:
-                return None  # it is the node that we talk to: nobody could tell it better
+            if error.code is ErrorCode.NOT_A_MANAGER and role is NodeRole.WORKER and action.object_id == own_node_id:
+                return None
             if error.code not in PASSING:
                 return error.problems[0]
             last = error.problems[0].why or error.problems[0].what
