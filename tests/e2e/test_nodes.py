@@ -1,0 +1,180 @@
+"""Nodes on both backends: emptied before they step down or go, refused where tasks would have no place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Backend
+from tests.e2e.program import Repository
+
+SWARM = """\
+apiVersion: swarmctl/v1
+kind: Cluster
+metadata: {{name: nodes}}
+spec:
+{spec}
+"""
+STACK = """\
+version: "3.8"
+services:
+  web:
+    image: swarmctl-test:1
+    command: [sleep, "600"]
+    stop_signal: SIGKILL
+    deploy: {replicas: 3, endpoint_mode: dnsrr%s}
+"""
+WAIT_S = 60.0
+POLL_S = 0.1
+
+
+def nodes_in(*entries: str) -> str:
+    return SWARM.format(spec="\n".join(["  nodes:", *(f"    - {{{entry}}}" for entry in entries)]))
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(POLL_S)
+
+
+def node(backend: Backend, name: str) -> dict:
+    return next(one for one in backend.engine.nodes() if one["Description"]["Hostname"] == name)
+
+
+def running_on(backend: Backend, name: str) -> list[dict]:
+    """Tasks that run on a node, whatever is wanted of them."""
+    node_id = node(backend, name)["ID"]
+    alive = ("assigned", "accepted", "preparing", "ready", "starting", "running")
+    return [one for one in backend.engine.tasks(filters={"node": node_id}) if one["Status"]["State"] in alive]
+
+
+@pytest.fixture
+def repository(backend: Backend, tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "infra")
+    backend.swarmctl.folder = made.folder
+    return made
+
+
+@pytest.fixture
+def joining_anew(backend: Backend, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let an engine whose node a test has removed join again as a new node, so that the lab is whole for others."""
+    yield
+    if backend.name != "docker":
+        return
+    lab = request.getfixturevalue("lab")
+    here = backend.hostnames()
+    token = backend.engine.inspect_swarm()["JoinTokens"]["Worker"]
+    for engine in lab.workers:
+        if engine.name in here:
+            continue
+        with engine.client() as client:
+            client.leave_swarm(force=True)
+            client.join_swarm([f"{lab.manager.address}:2377"], token, listen_addr="0.0.0.0:2377")
+    wait_until(lambda: len(backend.hostnames()) == len(lab.workers) + 1, "the engine joins again")
+    wait_until(lambda: all(one["Status"]["State"] == "ready" for one in backend.engine.nodes()), "all are ready")
+
+
+def test_a_manager_is_emptied_demoted_and_takes_tasks_again(backend: Backend, repository: Repository):
+    first, second, third = backend.hostnames()
+    entries = (f"hostname: {first}", f"hostname: {third}")
+    manager = nodes_in(*entries, f"hostname: {second}, role: manager")
+    repository.commit({"swarm.yaml": manager, "stacks/web.yaml": STACK % ""})
+    backend.swarmctl.ok("apply", "--yes")
+    before = {one["ID"] for one in running_on(backend, second)}
+    assert before, "the scheduler spreads three tasks over three nodes"
+
+    repository.commit({"swarm.yaml": nodes_in(*entries, f"hostname: {second}, role: worker")})
+    planned = backend.swarmctl.ok("diff", code=2)
+    assert "1 task moves to other nodes, so that it is empty before it is demoted" in planned
+    backend.swarmctl.ok("apply", "--yes")
+    after = node(backend, second)
+    assert "ManagerStatus" not in after
+    assert after["Spec"]["Availability"] == "active"
+    assert not after["Spec"].get("Labels"), "what kept its availability is gone"
+    assert not before & {one["ID"] for one in running_on(backend, second)}
+    assert len(backend.running("web_web")) == 3
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+
+@pytest.mark.usefixtures("joining_anew")
+@pytest.mark.parametrize("role", ["worker", "manager"])
+def test_an_absent_node_is_emptied_and_removed(backend: Backend, repository: Repository, role: str):
+    first, second, third = backend.hostnames()
+    listed = nodes_in(f"hostname: {first}", f"hostname: {second}, role: {role}", f"hostname: {third}, role: {role}")
+    repository.commit({"swarm.yaml": listed, "stacks/web.yaml": STACK % ""})
+    backend.swarmctl.ok("apply", "--yes")
+    tasks = {one["ID"] for one in running_on(backend, third)}
+    assert tasks
+
+    gone = nodes_in(f"hostname: {first}", f"hostname: {second}", f"hostname: {third}, state: absent")
+    repository.commit({"swarm.yaml": gone})
+    backend.swarmctl.ok("apply", "--yes")
+    assert backend.hostnames() == [first, second]
+    assert len(backend.running("web_web")) == 3
+    assert "No changes." in backend.swarmctl.ok("diff"), "gone already is nothing to do"
+
+
+def test_a_drain_that_leaves_tasks_nowhere_to_go_is_refused(backend: Backend, repository: Repository):
+    names = backend.hostnames()
+    pinned = STACK % f", placement: {{constraints: [node.hostname == {names[2]}]}}"
+    listed = [f"hostname: {name}" for name in names]
+    repository.commit({"swarm.yaml": nodes_in(*listed), "stacks/web.yaml": pinned})
+    backend.swarmctl.ok("apply", "--yes")
+    for asked in ("availability: drain", "state: absent"):
+        repository.commit({"swarm.yaml": nodes_in(*listed[:2], f"{listed[2]}, {asked}")})
+        ended = backend.swarmctl("apply", "--yes")
+        assert ended.code == 1, ended.text
+        assert "plan-blocked" in ended.text
+        assert "web_web" in ended.text
+        assert node(backend, names[2])["Spec"]["Availability"] == "active"
+        assert len(running_on(backend, names[2])) == 3
+
+
+def test_nodes_that_are_not_listed_are_told_and_left_alone(backend: Backend, repository: Repository):
+    names = backend.hostnames()
+    repository.commit({"swarm.yaml": nodes_in(f"hostname: {names[0]}")})
+    told = backend.swarmctl.ok("diff")
+    assert "No changes." in told
+    assert f"{names[1]} (ready)" in told
+
+
+def test_a_join_token_is_renewed_by_its_age_and_on_demand(backend: Backend, repository: Repository):
+    def tokens() -> dict[str, str]:
+        return dict(backend.engine.inspect_swarm()["JoinTokens"])
+
+    before = tokens()
+    repository.commit({"swarm.yaml": SWARM.format(spec="  joinTokens: {worker: {rotateEvery: 1ms}}")})
+    told = backend.swarmctl.ok("diff", code=2) + backend.swarmctl.ok("apply", "--yes")
+    rotated = tokens()
+    assert rotated["Worker"] != before["Worker"]
+    assert rotated["Manager"] == before["Manager"]
+    repository.commit(
+        {"swarm.yaml": SWARM.format(spec="  joinTokens: {worker: {rotateEvery: 1h}, manager: {rotateEvery: 30d}}")}
+    )
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+    told += backend.swarmctl.ok("token", "rotate", "--role", "manager")
+    assert "docker swarm join-token manager" in told
+    assert tokens()["Manager"] != rotated["Manager"]
+    assert tokens()["Worker"] == rotated["Worker"]
+    assert "SWMTKN" not in told
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+
+def test_autolock_goes_on_and_off(backend: Backend, repository: Repository):
+    def locks() -> bool:
+        return bool((backend.engine.inspect_swarm()["Spec"].get("EncryptionConfig") or {}).get("AutoLockManagers"))
+
+    repository.commit({"swarm.yaml": SWARM.format(spec="  settings: {autolock: true}")})
+    assert "docker swarm unlock-key" in backend.swarmctl.ok("diff", code=2)
+    backend.swarmctl.ok("apply", "--yes")
+    assert locks()
+    assert "No changes." in backend.swarmctl.ok("diff")
+    repository.commit({"swarm.yaml": SWARM.format(spec="  settings: {autolock: false}")})
+    backend.swarmctl.ok("apply", "--yes")
+    assert not locks()
