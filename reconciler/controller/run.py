@@ -79,7 +79,8 @@ class Run:
         if action.kind is Kind.NODE:
             # A later step on roles counts on this one having ended, whether the user wants to wait or not.
             waits = self.wait or action.id in self._needed
-            own, timeout_s = self.waiting.actual.local_node_id, self.waiting.timeout_s
+            own = self.waiting.before.local_node_id if self.waiting.before else ""
+            timeout_s = self.waiting.timeout_s
             problem = await await_node(self.writer.cluster, action, timeout_s, own) if waits else None
             return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
         if not (self.wait and action.id in self._needed and starts_tasks(action)):
