@@ -6,11 +6,6 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, JsonValue, dig
 
-ENDPOINT_CODES = frozenset(
-    {ErrorCode.ENGINE_UNREACHABLE, ErrorCode.NOT_IN_A_SWARM, ErrorCode.NOT_A_MANAGER, ErrorCode.SWARM_UNAVAILABLE}
-)
-"""What goes wrong with the engine itself, and is none of the registry's business."""
-
 RATE_LIMITED = ("toomanyrequests", "too many requests", "429")
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth credentials", "forbidden")
 UNKNOWN = ("manifest unknown", "not found", "name unknown", "does not exist")
@@ -34,8 +29,8 @@ def _platform(known: JsonObject) -> JsonObject:
 
 
 def unresolved(image: str, error: SwarmctlError) -> SwarmctlError:
-    """Return the error of a look-up that an engine refused, with what to do; an error of the engine stays as it is."""
-    if error.code in ENDPOINT_CODES:
+    """Return the error of a look-up that an engine refused, with what to do; of an engine that is gone it stays."""
+    if error.code is ErrorCode.ENGINE_UNREACHABLE:
         return error
     why = error.problems[0].why
     said = why.lower()

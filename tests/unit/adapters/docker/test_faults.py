@@ -67,6 +67,7 @@ ANSWERS = [
         ErrorCode.OBJECT_IN_USE,
     ),
     (400, "rpc error: code = FailedPrecondition desc = network n is in use by task t", ErrorCode.OBJECT_IN_USE),
+    (409, "remove data: volume is in use - [0123456789ab]", ErrorCode.OBJECT_IN_USE),
     (400, "port '80' is already in use by service 'w' (x) as an ingress port", ErrorCode.REQUEST_REFUSED),
     (400, "invalid JSON: ...", ErrorCode.REQUEST_REFUSED),
     (500, "something broke", ErrorCode.REQUEST_REFUSED),
