@@ -128,10 +128,10 @@ def unsuitable(node: NodeRecord, needs: Needs) -> Refusal | None:
 
 
 def _has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
-    """Return whether the node has a plugin. One that says nothing of its engine has, and so has, for logs, one that
-    lists no log plugins at all.
+    """Return whether the node has a plugin. One that lists none of any kind has (the embedded swarm's needs none), and
+    so has, for logs, one that lists no log plugins at all.
     """
-    if not node.description.get("Engine"):
+    if not dig(node.description, "Engine", "Plugins"):
         return True
     listed = [one.get("Name") for one in dig(node.description, "Engine", "Plugins") or () if one.get("Type") == kind]
     return name in listed or f"{name}:latest" in listed or (kind == "Log" and not listed)
