@@ -177,7 +177,7 @@ class _Work:
         stranded = stranded_by(self.context, self.draft, self.away | {node.found.id})
         if not stranded:
             return False
-        told = [problem.what for problem in stranded[:NAMED_MAX]]
+        told = [f"{problem.what} {problem.why}".strip() for problem in stranded[:NAMED_MAX]]
         if len(stranded) > NAMED_MAX:
             told.append(f"And {len(stranded) - NAMED_MAX} more services.")
         self._refuse(
