@@ -8,14 +8,14 @@ from __future__ import annotations
 import posixpath
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Planned, PlanRequest, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.forges import ForgeAddress
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
@@ -36,6 +36,8 @@ class ConnectedSwarm:
 
     cluster: Cluster
     registry_auth: RegistryAuth
+    warnings: list[Problem] = field(default_factory=list)
+    """What reading registries' credentials had to say; it goes into the plan."""
 
     async def observe(self) -> ActualState:
         """Return what the cluster is now."""
@@ -47,13 +49,16 @@ class ConnectedSwarm:
 
         options = PrepareOptions(request.resolve, request.stacks, request.baseline, request.images, self.registry_auth)
         prepared = await prepare(request.desired, self.cluster, options)
-        return Planned(prepared.plan, prepared.actual, prepared.images)
+        plan = replace(prepared.plan, notes=(*prepared.plan.notes, *self.warnings))
+        return Planned(plan, prepared.actual, prepared.images)
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
         """Carry out a plan that was made against `actual`."""
         from reconciler.controller.apply import ApplyOptions, apply
+        from reconciler.controller.prepare import no_registry_auth
 
-        options = ApplyOptions(limits.parallel, limits.wait, limits.timeout_s)
+        auth = self.registry_auth if limits.with_registry_auth else no_registry_auth
+        options = ApplyOptions(limits.parallel, limits.wait, limits.timeout_s, auth)
         return await apply(plan, actual, self.cluster, options, report)
 
     async def remove_volume(self, name: str) -> None:
@@ -203,10 +208,12 @@ class Wiring:
 @asynccontextmanager
 async def _connected(endpoint: EndpointSettings) -> AsyncIterator[Swarm]:
     from reconciler.adapters import docker
-    from reconciler.controller.prepare import no_registry_auth
+    from reconciler.adapters.registry_auth import RegistryCredentials
 
     cluster = await docker.connect(endpoint)
+    warnings: list[Problem] = []
+    credentials = RegistryCredentials(endpoint.config_dir, warnings.append)
     try:
-        yield ConnectedSwarm(cluster, no_registry_auth)
+        yield ConnectedSwarm(cluster, credentials.header_for, warnings)
     finally:
         await cluster.close()

@@ -18,7 +18,9 @@ from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "manifests": ("validate", "render", "schema"),
-    "deploy": ("diff", "apply"),
+    "diff": ("diff",),
+    "apply": ("apply",),
+    "comment": ("comment",),
     "status": ("status",),
     "importing": ("import",),
     "tokens": ("token",),

@@ -1,0 +1,164 @@
+"""apply: the plan, a question, carrying it out, and waiting until the tasks have converged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from reconciler.cli import options, plans, saved
+from reconciler.cli.conclusion import conclude
+from reconciler.cli.connection import Connection
+from reconciler.cli.options import (
+    BackendOption,
+    ComposeFilesOption,
+    ContextOption,
+    HostOption,
+    PlanFormat,
+    ResolveOption,
+    RevisionOption,
+    StackNameOption,
+    StacksOption,
+    StrictOption,
+)
+from reconciler.cli.ports import ApplyLimits, Outside, Planned, PlanRequest, Swarm
+from reconciler.cli.progress import ProgressDisplay
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
+from reconciler.model.images import ResolveMode
+from reconciler.model.progress import ApplyResult
+from reconciler.planning.plan_file import check_fresh
+
+PathOrPlan = Annotated[
+    str,
+    typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, one stack file, or a plan saved by `diff --out`."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How `apply` was asked to go about it."""
+
+    limits: ApplyLimits
+    confirmed: bool
+    dry_run: bool
+    strict: bool
+    volumes: tuple[str, ...]
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the command to `app`."""
+
+    @app.command()
+    def apply(
+        path: PathOrPlan = ".",
+        revision: RevisionOption = None,
+        stack: StacksOption = None,
+        stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
+        host: HostOption = None,
+        context: ContextOption = None,
+        backend: BackendOption = None,
+        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        with_registry_auth: Annotated[
+            bool, typer.Option("--with-registry-auth", help="Hand your registry credentials to the swarm's nodes.")
+        ] = False,
+        strict: StrictOption = False,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
+        no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait until tasks have converged.")] = False,
+        timeout: Annotated[
+            float, typer.Option("--timeout", "-t", min=0, help="Seconds to wait for convergence.", metavar="SECONDS")
+        ] = 300.0,
+        prune_volume: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--prune-volume", help="Remove this volume of the node that answers; may be repeated.", metavar="NAME"
+            ),
+        ] = None,
+    ) -> None:
+        """Show the plan, ask, carry it out, and wait until the services have converged."""
+        limits = ApplyLimits(outside.settings.parallel_writes, not no_wait, timeout, with_registry_auth)
+        manner = _Manner(limits, yes, dry_run, strict, tuple(prune_volume or ()))
+        target = saved.Target(host, context, backend)
+        plan_file = saved.open_saved(outside, path)
+        if plan_file is None:
+            source = options.source(path, revision, stack_name, compose_file)
+            request = PlanRequest(outside.load(source), resolve_image, plans.selected(stack))
+        else:
+            saved.refuse_with(revision, stack, stack_name, compose_file)
+            target = target.or_saved(plan_file)
+            request = saved.request_again(outside, plan_file)
+        with Connection(outside, options.endpoint(outside, target.host, target.context, target.backend)) as connection:
+            planned = connection.run(connection.swarm.plan(request))
+            if plan_file is not None:
+                check_fresh(plan_file, planned.plan, planned.actual)
+            raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))
+
+
+def _apply(
+    terminal: Terminal, connection: Connection, planned: Planned, manner: _Manner, *, asked_before: bool
+) -> ExitCode:
+    plan = planned.plan
+    plans.show(terminal, plan, PlanFormat.TEXT)
+    plans.refuse_unplaceable(plan, strict=manner.strict)
+    if manner.dry_run or (plan.blocked and not plan.actions):
+        return ExitCode.ERROR if plan.blocked else ExitCode.OK
+    if (plan.actions or manner.volumes) and not manner.confirmed and not asked_before:
+        _confirm(terminal)
+    result = connection.run(_carry_out(terminal, connection.swarm, planned, manner.limits))
+    code = conclude(terminal, result)
+    if code is not ExitCode.OK:
+        return code
+    kept = connection.run(_remove_volumes(terminal, connection.swarm, manner.volumes))
+    terminal.problems(kept)
+    return ExitCode.ERROR if kept else ExitCode.OK
+
+
+def _confirm(terminal: Terminal) -> None:
+    """Ask whether to go on; anything but yes ends the command with not-confirmed."""
+    if not terminal.interactive:
+        raise SwarmctlError(
+            ErrorCode.NOT_CONFIRMED,
+            "Nothing was changed: nobody could be asked.",
+            why="Standard input is no terminal.",
+            hint="Give --yes to apply without asking, or --dry-run to see the plan only.",
+        )
+    terminal.note("Do you want to perform these actions? Only 'yes' will be accepted.", "bold")
+    try:
+        answer = terminal.err.input("Enter a value: ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() != "yes":
+        raise SwarmctlError(
+            ErrorCode.NOT_CONFIRMED,
+            "Nothing was changed: the plan was not confirmed.",
+            hint="Answer yes, or give --yes.",
+        )
+
+
+async def _carry_out(terminal: Terminal, swarm: Swarm, planned: Planned, limits: ApplyLimits) -> ApplyResult:
+    with ProgressDisplay(terminal) as display:
+        return await swarm.apply(planned.plan, planned.actual, limits, display.report)
+
+
+async def _remove_volumes(terminal: Terminal, swarm: Swarm, names: Iterable[str]) -> list[Problem]:
+    """Remove volumes that were asked for by name; return why some are still there."""
+    kept: list[Problem] = []
+    for name in names:
+        try:
+            await swarm.remove_volume(name)
+        except SwarmctlError as error:
+            kept.append(
+                Problem(
+                    ErrorCode.VOLUME_KEPT,
+                    f"Volume {name} was not removed.",
+                    why=error.problems[0].why or error.problems[0].what,
+                    hint="A volume is on one node: point DOCKER_HOST at the node that has it, when nothing uses it.",
+                )
+            )
+        else:
+            terminal.note(f"volume.{name}: removed from this node", "green")
+    return kept

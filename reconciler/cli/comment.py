@@ -1,0 +1,171 @@
+"""comment: what a pull request changes, as one comment on it that each run edits in place, and as a commit status."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from reconciler import settings
+from reconciler.cli import options, plans
+from reconciler.cli.connection import Connection
+from reconciler.cli.diff import BaseOption, Connecting, HeadOption, OfflineOption, Question, answer, check_revisions
+from reconciler.cli.options import (
+    BackendOption,
+    ContextOption,
+    HostOption,
+    PathArgument,
+    ResolveOption,
+    RevisionOption,
+    StacksOption,
+    StrictOption,
+)
+from reconciler.cli.ports import Outside, Source
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
+from reconciler.model.forges import CommitStatus, ForgeAddress, ForgeName, PostedComment, StatusState
+from reconciler.model.images import ResolveMode
+from reconciler.model.plan import Plan
+from reconciler.planning import render_markdown, render_text
+from reconciler.settings import EndpointSettings, ForgeSettings
+
+STATUS_CONTEXT = "swarmctl/plan"
+
+ProviderOption = Annotated[ForgeName, typer.Option("--provider", help="What kind of forge the pull request is on.")]
+RepositoryOption = Annotated[
+    str | None, typer.Option("--repo", help="OWNER/NAME; on GitLab the project's path or number.", metavar="REPO")
+]
+PullRequestOption = Annotated[
+    int | None, typer.Option("--pull-request", "-p", min=1, help="Number of the pull or merge request.")
+]
+ApiUrlOption = Annotated[
+    str | None, typer.Option("--api-url", help="The forge's REST API; default: what CI says.", metavar="URL")
+]
+CommitOption = Annotated[
+    str | None, typer.Option("--commit", help="The commit that gets the status; default: what CI says.", metavar="SHA")
+]
+NameOption = Annotated[
+    str, typer.Option("--name", help="Tells several comments on one pull request apart.", metavar="NAME")
+]
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the command to `app`."""
+
+    @app.command()
+    def comment(
+        provider: ProviderOption,
+        path: PathArgument = ".",
+        repository: RepositoryOption = None,
+        pull_request: PullRequestOption = None,
+        api_url: ApiUrlOption = None,
+        commit: CommitOption = None,
+        status: Annotated[bool, typer.Option("--status/--no-status", help="Set the commit's status, too.")] = True,
+        name: NameOption = "default",
+        revision: RevisionOption = None,
+        base: BaseOption = None,
+        head: HeadOption = None,
+        offline: OfflineOption = False,
+        stack: StacksOption = None,
+        host: HostOption = None,
+        context: ContextOption = None,
+        backend: BackendOption = None,
+        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        strict: StrictOption = False,
+    ) -> None:
+        """Post the plan as a pull request comment, edited in place, and set the commit's status.
+
+        The token comes from SWARMCTL_FORGE_TOKEN, or from GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN. Exit code 0 when
+        both are posted and the plan can be carried out; 1 otherwise. Manifests with errors are commented on as well.
+        """
+        check_revisions(revision, base, head, offline=offline, saved=False)
+        given = ForgeSettings(api_url or "", repository or "", pull_request, commit or "")
+        target = target_of(outside, given, provider, status=status)
+        question = Question(Source(path, head or revision), base, offline, plans.selected(stack), resolve_image)
+        endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
+        verdict = judge(outside, question, lambda: Connection(outside, endpoint), name, strict=strict)
+        posted = asyncio.run(_post(outside, target, verdict, name))
+        terminal.say(f"Comment {posted.fate.value}: {posted.url or f'pull request {target.pull_request}'}")
+        if target.commit:
+            terminal.say(f"Status of {target.commit[:12]}: {verdict.state.value}, {verdict.summary}")
+        terminal.problems(verdict.problems)
+        raise typer.Exit(ExitCode.OK if verdict.state is StatusState.SUCCESS else ExitCode.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to post. `commit` "" means: no status."""
+
+    address: ForgeAddress
+    pull_request: int
+    commit: str
+    run_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is posted: the comment's text, and the status in one line. `problems` are for the job's own log."""
+
+    body: str
+    state: StatusState
+    summary: str
+    problems: tuple[Problem, ...] = ()
+
+
+def target_of(outside: Outside, given: ForgeSettings, provider: ForgeName, *, status: bool) -> Target:
+    """Return where to post: what was given, completed by what CI says. Raises usage for what neither says."""
+    known = settings.forge(outside.settings.environment, provider)
+    api_url = given.api_url or known.api_url
+    repository = given.repository or known.repository
+    pull_request = given.pull_request or known.pull_request
+    missing = [
+        name
+        for name, value in (
+            ("--api-url", api_url),
+            ("--repo", repository),
+            ("--pull-request", pull_request),
+            (f"the token in SWARMCTL_FORGE_TOKEN or {provider.upper()}_TOKEN", known.token),
+        )
+        if not value
+    ]
+    if missing or pull_request is None:
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            f"It is not known where to comment: {', '.join(missing)} missing.",
+            why=f"Neither an option nor the environment of a {provider} job says it.",
+            hint="Give the options; the token only by the environment, as arguments can be read by other users.",
+        )
+    address = ForgeAddress(provider, api_url, repository, known.token)
+    commit = (given.commit or known.commit) if status else ""
+    return Target(address, pull_request, commit, known.run_url)
+
+
+def judge(outside: Outside, question: Question, connect: Connecting, name: str, *, strict: bool) -> Verdict:
+    """Return what to post about the plan, or about the errors that kept it from being made."""
+    try:
+        plan = answer(outside, question, connect).plan
+    except SwarmctlError as error:
+        count = len(error.problems)
+        summary = "1 error, no plan" if count == 1 else f"{count} errors, no plan"
+        body = render_markdown.render_problems(error.problems, marker=name)
+        return Verdict(body, StatusState.FAILURE, summary, error.problems)
+    return _of_plan(plan, name, strict=strict)
+
+
+def _of_plan(plan: Plan, name: str, *, strict: bool) -> Verdict:
+    problems = tuple(one.problem for one in plan.blocked) + (plan.unplaceable if strict else ())
+    state = StatusState.FAILURE if problems else StatusState.SUCCESS
+    summary = render_text.NO_CHANGES if plan.is_empty else render_text.totals(plan)
+    return Verdict(render_markdown.render(plan, marker=name), state, summary, problems)
+
+
+async def _post(outside: Outside, target: Target, verdict: Verdict, name: str) -> PostedComment:
+    async with outside.forge(target.address) as forge:
+        posted = await forge.put_comment(target.pull_request, render_markdown.marker_line(name), verdict.body)
+        if target.commit:
+            context = STATUS_CONTEXT if name == "default" else f"{STATUS_CONTEXT}/{name}"
+            status = CommitStatus(target.commit, verdict.state, verdict.summary, context, posted.url or target.run_url)
+            await forge.put_status(status)
+    return posted

@@ -1,0 +1,145 @@
+"""diff: what apply would change, or what a pull request changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import typer
+
+from reconciler.cli import options, plans
+from reconciler.cli.connection import Connection
+from reconciler.cli.options import (
+    BackendOption,
+    ComposeFilesOption,
+    ContextOption,
+    HostOption,
+    PathArgument,
+    PlanFormat,
+    PlanFormatOption,
+    ResolveOption,
+    RevisionOption,
+    StackNameOption,
+    StacksOption,
+    StrictOption,
+)
+from reconciler.cli.ports import Outside, Planned, PlanRequest, Source
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
+from reconciler.model.images import ResolveMode
+from reconciler.planning.options import PlanOptions
+from reconciler.planning.plan import plan as make_plan
+from reconciler.settings import EndpointSettings
+
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base", help="Compare with this revision: what changes from it is what was asked for.", metavar="REV"
+    ),
+]
+HeadOption = Annotated[
+    str | None, typer.Option("--head", help="The revision to compare with --base; default: the files.", metavar="REV")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Compare --base and --head only; ask no swarm.")]
+OutOption = Annotated[
+    str | None, typer.Option("--out", "-o", help="Write the plan to a file for `apply FILE`.", metavar="FILE")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `diff` was asked. `base` None means: against the swarm alone."""
+
+    source: Source
+    base: str | None
+    offline: bool
+    stacks: frozenset[str] | None
+    resolve: ResolveMode
+
+
+Connecting = Callable[[], Connection]
+"""Opens the connection when it is needed: comparing two revisions needs none."""
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the command to `app`."""
+
+    @app.command()
+    def diff(
+        path: PathArgument = ".",
+        revision: RevisionOption = None,
+        base: BaseOption = None,
+        head: HeadOption = None,
+        offline: OfflineOption = False,
+        stack: StacksOption = None,
+        stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
+        host: HostOption = None,
+        context: ContextOption = None,
+        backend: BackendOption = None,
+        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        strict: StrictOption = False,
+        out: OutOption = None,
+        output: PlanFormatOption = PlanFormat.TEXT,
+    ) -> None:
+        """Show what apply would change. Exit code 0: nothing; 2: something; 1: an error. Writes nothing."""
+        check_revisions(revision, base, head, offline=offline, saved=out is not None)
+        source = options.source(path, head or revision, stack_name, compose_file)
+        question = Question(source, base, offline, plans.selected(stack), resolve_image)
+        endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
+        planned = answer(outside, question, lambda: Connection(outside, endpoint))
+        plans.show(terminal, planned.plan, output)
+        plans.refuse_unplaceable(planned.plan, strict=strict)
+        if out is not None:
+            _save(outside, out, planned, question, (host, context, backend))
+            terminal.note(f"Saved. To carry out exactly this plan: swarmctl apply {out}")
+        raise typer.Exit(ExitCode.OK if planned.plan.is_empty else ExitCode.CHANGES)
+
+
+def check_revisions(revision: str | None, base: str | None, head: str | None, *, offline: bool, saved: bool) -> None:
+    """Raise usage for options that contradict each other."""
+    if head is not None and revision is not None:
+        raise SwarmctlError(ErrorCode.USAGE, "--head and --revision both name the revision.", hint="Give one of them.")
+    if base is None and (offline or head is not None):
+        named = "--offline" if offline else "--head"
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            f"{named} needs --base.",
+            why="It compares two revisions.",
+            hint="Name the other one: --base main, for example.",
+        )
+    if base is not None and saved:
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            "--base and --out don't go together.",
+            why="A saved plan is made against what the swarm has recorded, not against another revision.",
+            hint="Leave out --base to save a plan.",
+        )
+
+
+def answer(outside: Outside, question: Question, connect: Connecting) -> Planned:
+    """Return the plan that the question asks for. Nothing is written."""
+    from reconciler.planning.baseline import imagined  # noqa: PLC0415 - only for what a pull request changes
+
+    desired = outside.load(question.source)
+    baseline = outside.load(replace(question.source, revision=question.base)) if question.base else None
+    if baseline is not None and question.offline:
+        before = imagined(baseline, outside.now())
+        plan = make_plan(desired, before, PlanOptions(baseline=baseline, stacks=question.stacks))
+        return Planned(plan, before, {})
+    request = PlanRequest(desired, question.resolve, question.stacks, baseline)
+    with connect() as connection:
+        return connection.run(connection.swarm.plan(request))
+
+
+def _save(
+    outside: Outside,
+    path: str,
+    planned: Planned,
+    question: Question,
+    engine: tuple[str | None, str | None, options.Backend | None],
+) -> None:
+    from reconciler.cli import saved  # noqa: PLC0415 - most plans are only looked at
+
+    saved.save(outside, path, planned, question.source, question.resolve, question.stacks, saved.Target(*engine))

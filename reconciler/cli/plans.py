@@ -1,0 +1,38 @@
+"""What diff, apply and comment share: printing a plan, and refusing one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.cli.options import PlanFormat
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import Severity, SwarmctlError
+from reconciler.model.plan import Plan
+from reconciler.planning import render_json, render_text
+
+
+def show(terminal: Terminal, plan: Plan, output: PlanFormat) -> None:
+    """Print a plan in the format asked for."""
+    if output is PlanFormat.JSON:
+        terminal.json(render_json.render(plan))
+    elif output is PlanFormat.MARKDOWN:
+        from reconciler.planning import render_markdown  # noqa: PLC0415 - only pull requests need it
+
+        sys.stdout.write(render_markdown.render(plan))
+    else:
+        terminal.plan(render_text.render(plan, terminal.width))
+
+
+def selected(stacks: Iterable[str] | None) -> frozenset[str] | None:
+    """Return the stacks that --stack names, or None for all."""
+    return frozenset(stacks or ()) or None
+
+
+def refuse_unplaceable(plan: Plan, *, strict: bool) -> None:
+    """Raise what the placement pre-flight found, as errors, where `strict` asks for that."""
+    if strict and plan.unplaceable:
+        raise SwarmctlError.from_problems(
+            tuple(replace(problem, severity=Severity.ERROR) for problem in plan.unplaceable)
+        )

@@ -1,0 +1,91 @@
+"""Plans as files: `diff --out FILE` saves one, `apply FILE` carries out exactly that one or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import __version__
+from reconciler.cli.options import Backend
+from reconciler.cli.ports import Outside, Planned, PlanRequest, Source
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.images import ResolveMode
+from reconciler.planning import plan_file
+from reconciler.planning.plan_file import PlanSource, SavedPlan
+
+ENDING = ".json"
+"""What a file's name ends with that `apply` takes for a saved plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which engine the options --host, --context and --backend name."""
+
+    host: str | None
+    context: str | None
+    backend: Backend | None
+
+    def or_saved(self, saved: SavedPlan) -> Target:
+        """Return this choice, or where none was made the one that the plan was made with."""
+        if self.host or self.context or self.backend:
+            return self
+        source = saved.source
+        return Target(source.host, source.context, Backend(source.backend) if source.backend else None)
+
+
+def save(
+    outside: Outside,
+    path: str,
+    planned: Planned,
+    source: Source,
+    resolve: ResolveMode,
+    stacks: frozenset[str] | None,
+    target: Target,
+) -> None:
+    """Write the plan with all that it takes to make it again. Raises output-failed."""
+    how = PlanSource(
+        path=source.path,
+        revision=source.revision,
+        stack_name=source.stack_name,
+        compose_files=source.compose_files,
+        stacks=None if stacks is None else tuple(sorted(stacks)),
+        backend=target.backend.value if target.backend else None,
+        host=target.host,
+        context=target.context,
+        resolve=resolve,
+    )
+    text = plan_file.encode(planned.plan, how, planned.actual, planned.images, outside.now(), __version__)
+    outside.write_text(path, text)
+
+
+def open_saved(outside: Outside, path: str) -> SavedPlan | None:
+    """Return the saved plan at `path`, or None where that is no plan file but manifests.
+
+    A name that ends in .json is a plan, unless the file says by itself that it is a stack; any other name is one if
+    the file begins as a plan does. Raises plan-file-invalid.
+    """
+    if not Path(path).is_file():
+        return None
+    text = outside.read_text(path)
+    if plan_file.is_plan_file(text) or (path.endswith(ENDING) and '"services"' not in text):
+        return plan_file.decode(text)
+    return None
+
+
+def request_again(outside: Outside, saved: SavedPlan) -> PlanRequest:
+    """Return what to ask for to get the same plan; no registry is asked again."""
+    how = saved.source
+    desired = outside.load(Source(how.path, how.revision, how.stack_name, how.compose_files))
+    stacks = None if how.stacks is None else frozenset(how.stacks)
+    return PlanRequest(desired, ResolveMode.NEVER, stacks, images=saved.images)
+
+
+def refuse_with(*given: object) -> None:
+    """Raise usage when an option was given that only a plan's making takes."""
+    if any(given):
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            "A saved plan says itself what to apply.",
+            why="--revision, --stack, --stack-name or --compose-file was given as well.",
+            hint="Leave that out, or make a new plan with `swarmctl diff --out`.",
+        )
