@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.model.errors import Place, Problem
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.plan import Absent, Action, Change, Plan
+from reconciler.model.plan import Absent, Action, Change, Plan, TaskCounts
 from reconciler.planning.render_counts import NO_STACK, by_stack, counts, drift
 
 FORMAT_VERSION = 2
@@ -75,6 +75,7 @@ def _action(action: Action) -> JsonObject:
         "origin": action.origin.value,
         "effect": action.effect.name.lower(),
         "effect_text": action.effect_text,
+        "tasks": _tasks(action.tasks),
         "changes": [_change(change) for change in action.changes],
         "after": list(action.after),
         "object_id": action.object_id,
@@ -83,6 +84,12 @@ def _action(action: Action) -> JsonObject:
         "rotates": [role.value for role in action.rotates],
         "place": _place(action.place),
     }
+
+
+def _tasks(tasks: TaskCounts | None) -> JsonObject | None:
+    if tasks is None:
+        return None
+    return {"restart": tasks.restart, "start": tasks.start, "stop": tasks.stop, "seconds": tasks.seconds}
 
 
 def _change(change: Change) -> JsonObject:
