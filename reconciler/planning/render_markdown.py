@@ -174,7 +174,7 @@ def _with_objects(summary: str, actions: Sequence[Action], limit: int) -> str:
 
 def _object(action: Action, budget: int) -> str:
     """Return one action as a folded block of about `budget` units at most."""
-    service = action.kind is Kind.SERVICE or action.effect is not TaskEffect.NONE
+    service = action.kind is Kind.SERVICE or action.effect_text != TaskEffect.NONE.value
     effect = f": {html_prose(action.effect_text)}" if service else ""
     symbol = html_code(SYMBOLS[action.type])
     summary = f"{symbol} {html_code(elided(printable(action.id), 120))} {FUTURE[action.type]}{effect}"

@@ -165,7 +165,7 @@ def _action_section(plan: Plan, width: int | None) -> Iterator[str]:
 def _action_lines(action: Action, width: int | None) -> Iterator[str]:
     reason = "" if action.reason == MISSING else f": {action.reason}"
     yield from _wrapped(f"  # {action.kind}.{action.name} {FUTURE[action.type]}{reason}", width, "  #   ")
-    if action.effect is not TaskEffect.NONE or action.kind is Kind.SERVICE:
+    if action.kind is Kind.SERVICE or action.effect_text != TaskEffect.NONE.value:
         yield from _wrapped(f"  # effect: {action.effect_text}", width, "  #   ")
     rows = [_row(change, action.kind, comment_of(change, action)) for change in action.changes]
     opening = f'{SYMBOLS[action.type]:>3} {action.kind} "{printable(action.name)}"'
