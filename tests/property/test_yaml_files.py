@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.manifests.load import load, load_stack_file
-from reconciler.model.errors import Problem, SwarmctlError
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import Place, Problem, SwarmctlError
+from reconciler.model.plan import ABSENT
+from reconciler.planning.differ import changes_between
 from tests.unit.manifests.builders import CLUSTER, inputs, revision
 
 STACK = b"""version: "3.8"
@@ -31,6 +34,8 @@ services:
     healthcheck: {test: [CMD, x], interval: 1m30s, retries: 3}
     ulimits: {nofile: {soft: 1, hard: 2}}
     stop_grace_period: 10s
+    depends_on: [other]
+    x-swarmctl: {prune: false, spec: {TaskTemplate: {ContainerSpec: {Groups: [a], Mounts: [{Target: /m}]}}}}
     credential_spec: {config: c}
     deploy:
       replicas: 2
@@ -38,9 +43,11 @@ services:
       update_config: {parallelism: 1, delay: 5s, order: start-first}
       restart_policy: {condition: any, window: 1s}
       placement: {constraints: ["node.role == manager"], preferences: [{spread: node.id}]}
+  other: {image: i, labels: [a=b], env_file: a.env, restart: always}
 networks: {front: {driver: overlay, ipam: {config: [{subnet: 10.0.0.0/24}]}}}
 volumes: {data: {driver_opts: {a: b}}}
-secrets: {s: {file: s.txt}}
+secrets: {s: {file: s.txt, x-swarmctl: {prune: true}}}
+x-swarmctl: {rollback: stack}
 configs: {c: {external: true, name: real}}
 """
 CLUSTER_FILE = (
@@ -48,10 +55,10 @@ CLUSTER_FILE = (
     + b"""spec:
   settings: {taskHistoryLimit: 5, certExpiry: 90d, autolock: true}
   joinTokens: {worker: {rotateEvery: 30d}}
-  nodes: [{hostname: a, role: manager, labels: {x: y}}, {id: b}]
-  networks: {public: {subnet: 10.0.9.0/24, gateway: 10.0.9.1}}
-  stacks: [{path: stacks/a.yaml, dependsOn: [b]}, {path: stacks/b.yaml}]
-  policy: {drift: heal, maxDeletePercent: 5}
+  nodes: [{hostname: a, role: manager, labels: {x: y}}, {id: b, state: absent}]
+  networks: {public: {subnet: 10.0.9.0/24, gateway: 10.0.9.1, prune: false}}
+  stacks: [{path: stacks/a.yaml, dependsOn: [b]}, {path: stacks/b.yaml, rollback: stack}]
+  policy: {drift: heal, maxDeletePercent: 5, keepVersions: 1}
 """
 )
 OTHERS = {
@@ -97,17 +104,29 @@ def problems_of_stack(content: bytes) -> tuple[Problem, ...]:
         check_places(error.problems, files)
         return error.problems
     check_places(state.warnings, files)
+    check_fields(state, files)
     return ()
+
+
+def check_fields(state: DesiredState, files: dict[str, bytes]) -> None:
+    """Each field of each spec has a place inside the files, at its object when no line asks for it."""
+    for wanted in state.objects:
+        for change in changes_between(ABSENT, wanted.spec):
+            check_place(wanted.place_of(change.path), files)
 
 
 def check_places(problems: tuple[Problem, ...], files: dict[str, bytes]) -> None:
     for problem in problems:
         assert problem.what
         assert problem.place is not None
-        lines = files[problem.place.file].decode("utf-8", "replace").splitlines() or [""]
-        assert 0 <= problem.place.line <= len(lines)
-        assert problem.place.column >= min(problem.place.line, 1)
+        check_place(problem.place, files)
         "".join((problem.what, problem.why, problem.hint, str(problem.place))).encode()
+
+
+def check_place(place: Place, files: dict[str, bytes]) -> None:
+    lines = files[place.file].decode("utf-8", "replace").splitlines() or [""]
+    assert 0 <= place.line <= len(lines)
+    assert place.column >= min(place.line, 1)
 
 
 def test_the_files_that_are_mutated_are_sound() -> None:
@@ -143,6 +162,7 @@ def test_two_mutated_stack_files_never_break_the_merge(first: bytes, second: byt
         check_places(error.problems, files)
         return
     check_places(state.warnings, files)
+    check_fields(state, files)
 
 
 def test_a_file_merged_with_itself_is_sound() -> None:
@@ -154,9 +174,19 @@ def test_a_file_merged_with_itself_is_sound() -> None:
 def test_a_mutated_swarm_yaml_never_breaks(content: bytes) -> None:
     files = {**OTHERS, "swarm.yaml": content}
     try:
-        load(revision(files), inputs())
+        state = load(revision(files), inputs())
     except SwarmctlError as error:
         check_places(error.problems, files)
+        return
+    check_fields(state, files)
+
+
+@MANY
+@given(st.text(alphabet=st.sampled_from(list('aT.[]"()01/ ')), max_size=30), st.booleans())
+def test_a_path_that_leads_nowhere_is_found_nowhere(path: str, below: bool) -> None:
+    state = load_stack_file(revision({**OTHERS, "web.yaml": STACK}), "web.yaml", "s", inputs(TAG="2"))
+    for wanted in state.objects:
+        check_place(wanted.place_of(f"TaskTemplate.ContainerSpec.{path}" if below else path), {"web.yaml": STACK})
 
 
 TEXTS = ["", "x", "$", "${A}", "/", "0", "-1", "\0", "a:b:c:d"]
