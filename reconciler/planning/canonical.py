@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from reconciler.model import labels
 from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.subnets import plain_subnet
 
 IdToName = Mapping[str, str]
 """{object id: object name} of what the cluster has now."""
@@ -89,6 +90,9 @@ def _container(container: JsonObject, secrets: IdToName, configs: IdToName) -> N
     privileges = container.get("Privileges") or {}
     if not privileges.get("NoNewPrivileges"):
         privileges.pop("NoNewPrivileges", None)  # engines below API 1.44 don't have it; newer ones answer false
+    credential = privileges.get("CredentialSpec") or {}
+    if config := credential.get("Config"):
+        credential["Config"] = configs.get(config, config)
     for mount in container.get("Mounts") or []:
         mount.pop("Consistency", None)  # no engine stores it
     container["Secrets"] = _file_references(container.get("Secrets") or [], "Secret", secrets)
@@ -183,10 +187,14 @@ def network(spec: JsonObject) -> JsonObject:
         "IPAM": {
             "Driver": ipam.get("Driver") or "default",
             "Options": dict(ipam.get("Options") or {}),
-            "Config": [dict(block) for block in ipam.get("Config") or []],
+            "Config": [_pool(block) for block in ipam.get("Config") or []],
         },
     }
     return form
+
+
+def _pool(block: JsonObject) -> JsonObject:
+    return {key: plain_subnet(value) if key in ("Subnet", "IPRange") else value for key, value in block.items()}
 
 
 def keep_asked_for(wanted: JsonObject, live: JsonObject) -> JsonObject:

@@ -12,6 +12,7 @@ from reconciler.manifests.export.sections import filled, network_definition, sta
 from reconciler.model.actual import ActualState
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import ObservedObject
+from reconciler.model.subnets import plain_subnet
 
 HEADER: Final = "# Imported from a live swarm by swarmctl. `swarmctl diff` compares the two.\n\n"
 _NETWORK_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -88,7 +89,13 @@ def _network(spec: JsonObject) -> JsonObject:
     plain = network_definition(spec, None)
     ipam = spec.get("IPAM") or {}
     pools = [
-        filled({"subnet": pool.get("Subnet"), "ipRange": pool.get("IPRange"), "gateway": pool.get("Gateway")})
+        filled(
+            {
+                "subnet": plain_subnet(pool.get("Subnet") or ""),
+                "ipRange": pool.get("IPRange"),
+                "gateway": pool.get("Gateway"),
+            }
+        )
         for pool in ipam.get("Config") or []
     ]
     driver = ipam.get("Driver") if ipam.get("Driver") != "default" else None

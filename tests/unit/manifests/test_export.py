@@ -186,6 +186,16 @@ def test_networks_of_no_stack_go_into_the_cluster_file() -> None:
     assert files["services.yaml"]["services"]["a"]["networks"] == ["shared"]
 
 
+def test_a_subnet_with_bits_of_an_address_is_written_as_the_loader_takes_it() -> None:
+    """Engines of 20.10 answer with what `docker network create --subnet 10.1.0.5/24` gave them."""
+    pools = [{"Subnet": "10.1.0.5/24", "Gateway": "10.1.0.1"}, {"Subnet": "fd00::7/64", "IPRange": "fd00::9/80"}]
+    found = written(swarm(network("odd", IPAM={"Driver": "default", "Config": pools})))
+    assert found["swarm.yaml"]["spec"]["networks"]["odd"]["ipam"]["config"] == [
+        {"subnet": "10.1.0.0/24", "gateway": "10.1.0.1"},
+        {"subnet": "fd00::/64", "ipRange": "fd00::9/80"},
+    ]
+
+
 def test_settings_and_nodes_are_written_where_they_are_not_the_default() -> None:
     nodes = [
         observed(Kind.NODE, name, {"Role": "worker", "Availability": "active", "Labels": labels}, object_id)
