@@ -13,10 +13,9 @@ from reconciler.model.objects import Kind
 from reconciler.model.tasks import ObservedTask
 from tests.unit.planning.builders import (
     HERE,
+    a_node,
     actual,
     desired,
-    network_spec,
-    observed,
     planned,
     wanted,
     wanted_node,
@@ -257,7 +256,7 @@ def test_what_a_lucky_order_could_place_is_no_warning():
 
 def test_nodes_count_as_the_plan_makes_them():
     spec = service(placement={"Constraints": ["node.labels.zone==a", "node.role==manager"]})
-    nodes = [seat("n1", availability="drain"), seat("n2")]
+    nodes = [seat("n1", availability="drain"), seat("n2"), a_node("m1", role="manager", Availability="drain")]
     labelled = wanted_node("n1", role="manager", availability="active", labels={"zone": "a"})
     assert len(warned([spec], nodes)) == 1
     assert warned([spec], nodes, nodes=(labelled,)) == []
@@ -307,8 +306,3 @@ def test_slots_that_a_restart_policy_leaves_ended_are_not_filled():
     ended = a_task(found, "n2", slot=2, DesiredState="shutdown", Status={"State": "complete"})
     other = {**spec, "Labels": {**spec["Labels"], "note": "new"}}
     assert warned([other], [seat("n1")], (found, [*tasks, ended])) == []
-
-
-def test_networks_wait_for_their_own_tests():
-    assert warned([service(networks=("web_default",))], THREE, networks=[network_spec()]) == []
-    assert warned([], THREE, live=[observed(Kind.NETWORK, network_spec())]) == []

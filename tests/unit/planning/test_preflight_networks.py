@@ -1,0 +1,166 @@
+"""Pre-flight of networks: addresses, subnets, and ports that the engine refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.model import labels
+from reconciler.model.desired import Policy
+from reconciler.model.errors import ErrorCode, Severity
+from reconciler.model.objects import Kind, ObservedObject
+from tests.unit.planning.builders import network_spec, observed
+from tests.unit.planning.seats import host_port, running, seat, service, warned
+
+THREE = [seat("n1"), seat("n2"), seat("n3")]
+INGRESS = {"Name": "ingress", "Driver": "overlay", "Ingress": True, "Scope": "swarm"}
+
+
+def overlay(name: str = "web_default", *subnets: str, **block: Any) -> dict[str, Any]:
+    config = [{"Subnet": subnet, **block} for subnet in subnets]
+    return network_spec(name, IPAM={"Driver": "default", "Config": config})
+
+
+def live(spec: dict[str, Any], *, owner: str | None = None) -> ObservedObject:
+    """The network as the swarm has it."""
+    stored = {
+        **spec,
+        "Scope": "swarm",
+        "Labels": {**(spec.get("Labels") or {}), **({labels.OWNER: owner} if owner else {})},
+    }
+    return observed(Kind.NETWORK, stored)
+
+
+def on(name: str = "web_api", *, replicas: int, networks: tuple[str, ...] = ("web_default",), **fields: Any) -> Any:
+    return service(name, replicas=replicas, networks=networks, **fields)
+
+
+DNSRR = {"EndpointSpec": {"Mode": "dnsrr"}}
+
+
+def test_a_network_of_the_usual_size_has_room():
+    assert warned([on(replicas=200)], THREE, networks=[network_spec()]) == []
+
+
+def test_each_task_each_virtual_ip_and_each_node_takes_an_address():
+    # 16 - 3 = 13 addresses: 3 for nodes, 1 for the virtual IP, 9 for tasks
+    assert warned([on(replicas=9)], THREE, networks=[overlay("web_default", "10.77.0.0/28")]) == []
+    (problem,) = warned([on(replicas=10)], THREE, networks=[overlay("web_default", "10.77.0.0/28")])
+    assert problem.code is ErrorCode.UNSCHEDULABLE
+    assert problem.what == "Network web_default has 13 addresses, and the tasks of web_api make it need 14."
+    assert "1 for each of 10 tasks, 1 for virtual IPs of services and 3 for nodes. 1 task at least" in problem.why
+    assert warned([on(replicas=10, **DNSRR)], THREE, networks=[overlay("web_default", "10.77.0.0/28")]) == []
+
+
+def test_tasks_that_are_there_already_have_their_addresses():
+    there = live(overlay("web_default", "10.77.0.0/28", Gateway="10.77.0.1"), owner="prod")
+    before = running(on(replicas=5), *(["n1", "n2"] * 3)[:5], owner="prod")
+    declared = [overlay("web_default", "10.77.0.0/28")]
+    specs = [on(replicas=5), on("web_new", replicas=3)]
+    assert warned(specs, THREE, before, networks=declared, live=[there]) == []
+    specs = [on(replicas=5), on("web_new", replicas=4)]
+    assert "web_new make it need 14" in warned(specs, THREE, before, networks=declared, live=[there])[0].what
+    assert warned([on(replicas=5)], THREE, before, networks=declared, live=[there]) == []
+
+
+@pytest.mark.parametrize(
+    ("block", "size"),
+    [
+        ({"Subnet": "10.77.0.0/29"}, 5),
+        ({"Subnet": "10.77.0.0/24", "IPRange": "10.77.0.64/30"}, 4),
+        ({"Subnet": "10.77.0.0/24", "IPRange": "10.77.0.0/30"}, 2),
+        ({"Subnet": "10.77.0.0/24", "IPRange": "10.77.0.64/30", "Gateway": "10.77.0.65"}, 3),
+    ],
+)
+def test_a_range_narrows_the_subnet(block: dict[str, str], size: int):
+    networks = [network_spec(IPAM={"Driver": "default", "Config": [block]})]
+    fits = [on(replicas=size - 1, **DNSRR)]
+    assert warned(fits, [seat("n1")], networks=networks) == []
+    (problem,) = warned([on(replicas=size, **DNSRR)], [seat("n1")], networks=networks)
+    assert f"has {size} addresses" in problem.what
+
+
+def test_the_swarms_own_subnet_size_counts_for_networks_that_ask_for_none():
+    assert warned([on(replicas=251)], THREE, networks=[network_spec()]) != []
+
+
+def test_published_ports_take_addresses_of_the_ingress_network():
+    ingress = live({**INGRESS, "IPAM": {"Config": [{"Subnet": "10.0.0.0/28", "Gateway": "10.0.0.1"}]}})
+    spec = service(replicas=9, ports=(host_port(80, "ingress"),))
+    assert warned([spec], THREE, live=[ingress]) == []
+    spec = service(replicas=10, ports=(host_port(80, "ingress"),))
+    (problem,) = warned([spec], THREE, live=[ingress])
+    assert problem.what.startswith("Network ingress has 13 addresses")
+
+
+def test_networks_without_swarm_addresses_are_left_alone():
+    host = network_spec("web_default", Driver="macvlan", IPAM={"Config": [{"Subnet": "10.77.0.0/30"}]})
+    plugins = (("Network", "macvlan"),)
+    assert warned([on(replicas=50)], [seat("n1", plugins=plugins)], networks=[host]) == []
+    (problem,) = warned([on(replicas=1)], [seat("n1")], networks=[host])
+    assert "missing plugin on 1 node" in problem.why
+
+
+def test_overlapping_subnets_are_told_with_both_names():
+    there = live(overlay("other_net", "10.77.0.0/16"))
+    (problem,) = warned([], THREE, networks=[overlay("web_default", "10.77.3.0/24")], live=[there])
+    assert problem.what == "Network web_default: its subnet 10.77.3.0/24 overlaps 10.77.0.0/16 of network other_net."
+    assert problem.severity is Severity.WARNING
+    assert warned([], THREE, networks=[overlay("web_default", "10.78.3.0/24")], live=[there]) == []
+
+
+def test_two_planned_networks_may_overlap_too():
+    both = [overlay("web_a", "10.77.0.0/24"), overlay("web_b", "10.77.0.128/25")]
+    (problem,) = warned([], THREE, networks=both)
+    assert problem.what.startswith("Network web_b: its subnet 10.77.0.128/25 overlaps 10.77.0.0/24 of network web_a")
+
+
+def test_the_ingress_networks_subnet_is_taken():
+    ingress = live({**INGRESS, "IPAM": {"Config": [{"Subnet": "10.0.0.0/24", "Gateway": "10.0.0.1"}]}})
+    (problem,) = warned([], THREE, networks=[overlay("web_default", "10.0.0.0/24")], live=[ingress])
+    assert "of network ingress" in problem.what
+
+
+def test_a_port_that_another_service_has_is_refused_by_the_engine():
+    other = running(service("other_lb", ports=(host_port(80, "ingress"),)), "n1")
+    (problem,) = warned([service(ports=(host_port(80, "ingress"),))], THREE, other)
+    assert problem.code is ErrorCode.OBJECT_IN_USE
+    assert problem.what == "Service web_api can't be written: its port 80/tcp is taken."
+    assert "in use by service other_lb as an ingress port" in problem.why
+    assert warned([service(ports=(host_port(81, "ingress"),))], THREE, other) == []
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "refused"),
+    [("ingress", "host", True), ("host", "ingress", True), ("host", "host", False), ("ingress", "ingress", True)],
+)
+def test_only_two_host_ports_get_on_with_each_other(there: str, asked: str, refused: bool):
+    other = running(service("other_lb", ports=(host_port(80, there),)), "n1")
+    problems = warned([service(ports=(host_port(80, asked),))], THREE, other)
+    assert bool(problems) is refused
+
+
+def test_a_port_that_swarm_chose_for_a_service_is_taken_as_well():
+    other = running(service("other_lb"), "n1", Endpoint={"Ports": [host_port(30000, "ingress")]})
+    assert len(warned([service(ports=(host_port(30000, "ingress"),))], THREE, other)) == 1
+
+
+def test_a_port_that_the_plan_frees_may_be_taken():
+    before = running(service("web_old", ports=(host_port(80, "ingress"),)), "n1", owner="prod")
+    specs = [service("web_old", ports=(host_port(81, "ingress"),)), service(ports=(host_port(80, "ingress"),))]
+    assert warned(specs, THREE, before) == []
+
+
+def test_a_port_of_a_service_that_is_pruned_is_freed_too_late():
+    before = running(service("web_old", ports=(host_port(80, "ingress"),)), "n1", owner="prod")
+    policy = Policy(prune=True, max_delete_percent=100)
+    (problem,) = warned([service("web_new", ports=(host_port(80, "ingress"),))], THREE, before, policy=policy)
+    assert "This plan removes web_old, but only after everything else." in problem.why
+    assert "docker service rm web_old" in problem.hint
+
+
+def test_two_services_of_a_plan_may_ask_for_one_port():
+    specs = [service("web_a", ports=(host_port(80, "ingress"),)), service("web_b", ports=(host_port(80, "ingress"),))]
+    (problem,) = warned(specs, THREE)
+    assert "Service web_b can't be written" in problem.what
