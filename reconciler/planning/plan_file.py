@@ -54,7 +54,7 @@ def encode(
         "source": plan_file_fields.source_fields(source),
         "commit": plan.commit,
         "images": {image: plan_file_fields.answer_fields(answer) for image, answer in sorted(images.items())},
-        "objects": [plan_file_fields.object_fields(saved_object(action)) for action in plan.actions],
+        "objects": [plan_file_fields.object_fields(saved_object(action, actual)) for action in plan.actions],
         "proof": proof_of(plan, proof_salt(created, actual.swarm.id)),
         "plan": render_json.render(plan),
     }

@@ -31,15 +31,27 @@ _SHOWN = ("action", "object_id", "force", "rotates")
 _SHOWN_OF_CHANGE = ("path", "sensitive", "old", "new")
 
 
-def saved_object(action: Action) -> SavedObject:
-    """Return what must not have moved when the action is carried out later."""
-    read = _read_hash(action.read_spec) if action.kind in SELF_MOVING else None
-    return SavedObject(action.id, action.kind, action.name, action.object_id, 0 if read else action.version, read)
+def saved_object(action: Action, actual: ActualState) -> SavedObject:
+    """Return what must not have moved when the action is carried out later.
+
+    That is what the cluster has, not what the action read: of several steps on one node, the later ones read what the
+    earlier ones write.
+    """
+    found = _found(action.kind, action.object_id, actual)
+    if found is None:
+        return SavedObject(action.id, action.kind, action.name, action.object_id, action.version, None)
+    if action.kind in SELF_MOVING:
+        return SavedObject(action.id, action.kind, action.name, found.id, 0, _read_hash(found.spec))
+    return SavedObject(action.id, action.kind, action.name, found.id, found.version, None)
 
 
-def _read_hash(spec: JsonObject | None) -> str:
+def _found(kind: Kind, object_id: str | None, actual: ActualState) -> ObservedObject | None:
+    return next((one for one in actual.of_kind(kind) if one.id == object_id), None)
+
+
+def _read_hash(spec: JsonObject) -> str:
     """Return a hash of what a user set of a node or of the swarm, which holds no secret."""
-    return "sha256:" + hashlib.sha256(_canonical(_lasting(spec or {}))).hexdigest()
+    return "sha256:" + hashlib.sha256(_canonical(_lasting(spec))).hexdigest()
 
 
 def proof_of(plan: Plan, salt: str) -> str:
@@ -135,7 +147,7 @@ def _object_moved(one: SavedObject, actual: ActualState) -> str | None:
     if one.object_id is None:
         created = one.name in actual.by_name(one.kind)
         return "It was created meanwhile; the plan wanted to create it." if created else None
-    found = next((other for other in actual.of_kind(one.kind) if other.id == one.object_id), None)
+    found = _found(one.kind, one.object_id, actual)
     if found is None:
         return "It was removed meanwhile."
     if one.read is not None:

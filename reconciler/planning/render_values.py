@@ -12,7 +12,7 @@ from itertools import takewhile
 from reconciler.model.errors import Place
 from reconciler.model.json import JsonValue
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ABSENT, Absent, ActionType, Change
+from reconciler.model.plan import ABSENT, SENSITIVE, Absent, ActionType, Change
 
 SYMBOLS = {
     ActionType.CREATE: "+",
@@ -20,8 +20,6 @@ SYMBOLS = {
     ActionType.REPLACE: "-/+",
     ActionType.DELETE: "-",
 }
-
-SENSITIVE = "(sensitive value)"
 
 VALUE_COLUMNS_MAX = 160
 """A longer value is cut in text, wherever it goes; `--format json` has it whole."""
@@ -40,8 +38,6 @@ DIFF_INPUT_LINES_MAX = 5_000
 """Where two texts differ over more lines than this, they are not compared line by line, which might take minutes."""
 
 ELLIPSIS = "…"
-SHOWN_BEFORE_DIFFERENCE = 12
-"""Columns that stay visible before the first difference of two values that are cut."""
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -103,18 +99,15 @@ def elided(text: str, room: int) -> str:
 
 
 def elided_pair(old: str, new: str, room: int) -> tuple[str, str]:
-    """Return both in at most `room` columns each, so that their first difference stays in sight."""
+    """Return both in at most `room` columns (24 at least) each, so that their first difference stays in sight."""
     if columns(old) <= room and columns(new) <= room:
         return old, new
     common = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))
-    skipped = max(0, common - SHOWN_BEFORE_DIFFERENCE)
-    if columns(old[:common]) < room // 2 or skipped == 0:
+    before = tail(old[:common], room // 4)
+    skipped = common - len(before)
+    if skipped == 0:
         return elided(old, room), elided(new, room)
-    return _from(old, skipped, room), _from(new, skipped, room)
-
-
-def _from(text: str, start: int, room: int) -> str:
-    return ELLIPSIS + elided(text[start:], max(1, room - 1))
+    return ELLIPSIS + elided(old[skipped:], room - 1), ELLIPSIS + elided(new[skipped:], room - 1)
 
 
 def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
