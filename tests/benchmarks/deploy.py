@@ -1,0 +1,205 @@
+"""`docker stack deploy` beside `swarmctl apply`, on the same real engine, by calls and by time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.adapters.directory import DirectoryRevision
+from reconciler.adapters.docker import connect
+from reconciler.adapters.schema_files import read_schemas
+from reconciler.manifests.load import LoadInputs, load_again
+from reconciler.planning.plan import plan
+from reconciler.settings import EndpointSettings
+from tests.benchmarks.table import in_columns, ratio
+from tests.lab.lab import Lab, why_not
+from tests.lab.proxy import Proxy
+from tests.lab.swept import sweep
+
+PAIRS = 5
+PASSES = 9
+COMMAND_WAIT_S = 300.0
+RUNNING_WAIT_S = 300.0
+POLL_S = 0.05
+STACK = "bench"
+ROOT = Path(__file__).resolve().parents[2]
+SERVICE = """\
+  s{number}:
+    image: swarmctl-test:1
+    command: ["sleep", "100000"]
+    stop_signal: SIGKILL
+"""
+CLUSTER = """\
+apiVersion: swarmctl/v1
+kind: Cluster
+metadata: {name: bench}
+spec: {stacks: [{path: stacks/bench.yaml}]}
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One deployment. Seconds: of the command; of its calls, from the first one to the end of the last write (or
+    of the last call, where nothing was written); from its start until all tasks ran."""
+
+    wall_s: float
+    calls: int
+    writes: int
+    calling_s: float
+    running_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: Run
+    again: Run
+
+
+@dataclass
+class Bench:
+    """A swarm with a proxy in front, and a repository of one stack."""
+
+    lab: Lab
+    proxy: Proxy
+    folder: Path
+    services: int
+
+    @property
+    def stack_file(self) -> Path:
+        return self.folder / "stacks" / f"{STACK}.yaml"
+
+    def write(self) -> None:
+        self.stack_file.parent.mkdir(parents=True, exist_ok=True)
+        services = "".join(SERVICE.format(number=number) for number in range(self.services))
+        self.stack_file.write_text(f'version: "3.8"\nservices:\n{services}')
+        (self.folder / "swarm.yaml").write_text(CLUSTER)
+
+    def docker(self) -> list[str]:
+        return ["docker", "stack", "deploy", "--resolve-image", "never", "-c", str(self.stack_file), STACK]
+
+    def swarmctl(self) -> list[str]:
+        program = [sys.executable, "-m", "reconciler.main"]
+        return [*program, "apply", "--yes", "--resolve-image", "never", str(self.folder)]
+
+    def run(self, command: list[str], *, until_running: bool) -> Run:
+        """Run a command through the proxy, and watch the engine past it until all tasks run."""
+        self.proxy.calls.clear()
+        environment = {**os.environ, "DOCKER_HOST": self.proxy.host, "PYTHONPATH": str(ROOT)}
+        began = time.perf_counter()
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            )
+            with ThreadPoolExecutor(1) as pool:
+                ended = pool.submit(_seconds_until_end, process, began)
+                running_s = self._until_running(began) if until_running else 0.0
+                wall_s = ended.result()
+            code = process.returncode
+            said.seek(0)
+            if code != 0:
+                raise RuntimeError(f"{command} ended with {code}: {said.read().decode()}")
+        calls = self.proxy.calls
+        last = max((call.ended_s for call in (self.proxy.writes() or calls)), default=0.0)
+        return Run(wall_s, len(calls), len(self.proxy.writes()), last - calls[0].began_s, running_s)
+
+    def _until_running(self, began: float) -> float:
+        with self.lab.manager.client() as client:
+            while time.perf_counter() - began < RUNNING_WAIT_S:
+                tasks = client.tasks(filters={"desired-state": "running"})
+                if sum(task["Status"]["State"] == "running" for task in tasks) == self.services:
+                    return time.perf_counter() - began
+                time.sleep(POLL_S)
+        raise RuntimeError("The tasks do not run.")
+
+    def pair(self, command: list[str]) -> Pair:
+        """Deploy to an empty swarm, and once more."""
+        sweep(self.lab)
+        first = self.run(command, until_running=True)
+        return Pair(first, self.run(command, until_running=False))
+
+    def passes(self) -> list[float]:
+        """Return the seconds of passes that find nothing to do, in a running process: load, observe, plan."""
+        sweep(self.lab)
+        self.run(self.swarmctl(), until_running=True)
+        return asyncio.run(self._passes())
+
+    async def _passes(self) -> list[float]:
+        inputs = LoadInputs(read_schemas(), {}, "/root", str(self.folder))
+        loaded = load_again(DirectoryRevision.open(str(self.folder)), inputs, None)
+        cluster = await connect(EndpointSettings(host=self.lab.manager.host))
+        times = []
+        try:
+            for _ in range(PASSES):
+                began = time.perf_counter()
+                loaded = load_again(DirectoryRevision.open(str(self.folder)), inputs, loaded)
+                made = plan(loaded.state, await cluster.observe())
+                times.append(time.perf_counter() - began)
+                assert made.is_empty, made
+        finally:
+            await cluster.close()
+        return times
+
+
+def _seconds_until_end(process: subprocess.Popen[bytes], began: float) -> float:
+    process.wait(COMMAND_WAIT_S)
+    return time.perf_counter() - began
+
+
+def bench_deploy(counts: tuple[int, ...], pairs: int = PAIRS) -> None:
+    """Print one table for each number of services; say why not where no engine can run."""
+    if reason := why_not():
+        print(f"deploy    skipped: {reason}")
+        return
+    with Lab() as lab, tempfile.TemporaryDirectory() as name:
+        socket = str(lab.folder / "proxy.sock")
+        with Proxy(socket, str(lab.manager.socket)) as proxy:
+            for count in counts:
+                bench = Bench(lab, proxy, Path(name) / str(count), count)
+                bench.write()
+                _compare(bench, pairs)
+            sweep(lab)
+
+
+def _compare(bench: Bench, pairs: int) -> None:
+    commands = {"docker": bench.docker(), "swarmctl": bench.swarmctl()}
+    results: dict[str, list[Pair]] = {name: [] for name in commands}
+    for number in range(pairs):
+        order = list(commands) if number % 2 == 0 else list(reversed(commands))
+        for name in order:
+            results[name].append(bench.pair(commands[name]))
+    docker_runs, ours = results["docker"], results["swarmctl"]
+    rows = [["", "docker", "swarmctl", "ratio"]]
+    measures: list[tuple[str, Callable[[Pair], float], str]] = [
+        ("first: calls", lambda pair: pair.first.calls, "{:.0f}"),
+        ("first: writes", lambda pair: pair.first.writes, "{:.0f}"),
+        ("first: s of calls, to the last write", lambda pair: pair.first.calling_s, "{:.2f}"),
+        ("first: s until all run", lambda pair: pair.first.running_s, "{:.2f}"),
+        ("first: s of the command", lambda pair: pair.first.wall_s, "{:.2f}"),
+        ("no-op: calls", lambda pair: pair.again.calls, "{:.0f}"),
+        ("no-op: writes", lambda pair: pair.again.writes, "{:.0f}"),
+        ("no-op: s of calls", lambda pair: pair.again.calling_s, "{:.3f}"),
+        ("no-op: s of the command", lambda pair: pair.again.wall_s, "{:.3f}"),
+    ]
+    for title, measure, shape in measures:
+        theirs = statistics.median(measure(pair) for pair in docker_runs)
+        mine = statistics.median(measure(pair) for pair in ours)
+        rows.append([title, shape.format(theirs), shape.format(mine), ratio(mine, theirs)])
+    again = statistics.median(pair.again.wall_s for pair in docker_runs)
+    a_pass = statistics.median(bench.passes())
+    rows.append(["no-op: s of a pass in a running process", f"{again:.3f}", f"{a_pass:.3f}", ratio(a_pass, again)])
+    print(f"\ndeploy of {bench.services} services, median of {pairs} pairs in alternating order")
+    print(in_columns(rows))
+
+
+if __name__ == "__main__":
+    asked = os.environ.get("SERVICES")
+    bench_deploy((int(asked),) if asked else (20, 100), int(os.environ.get("PAIRS", PAIRS)))
