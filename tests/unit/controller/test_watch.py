@@ -1,0 +1,201 @@
+"""What only several looks tell: staying up, failing again and again, finding no node."""
+
+from __future__ import annotations
+
+from reconciler.controller.watch import FAILURES_MAX, UNSCHEDULABLE_GRACE_S, Watch
+from reconciler.model.objects import Kind
+from reconciler.model.progress import Verdict
+from reconciler.model.tasks import ObservedTask
+from tests.unit.planning.builders import a_node, actual, observed, service_spec
+
+NO_NODE = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+
+
+def a_task(name: str, state: str, *, service: str = "svc", desired: str = "running", error: str = "", **raw):
+    status = {"State": state, "Err": error, "Timestamp": f"2026-01-01T00:00:{len(name):02d}Z"}
+    body = {"ID": name, "ServiceID": service, "Slot": 1, "NodeID": "id-n1", "DesiredState": desired, "Status": status}
+    return ObservedTask.from_api({**body, **raw}, up_to_date=True)
+
+
+def cluster_of(*tasks: ObservedTask, replicas: int = 1, spec: dict | None = None, others=(), **raw):
+    body = spec or service_spec(replicas=replicas)
+    service = observed(Kind.SERVICE, body, object_id="svc", **raw)
+    return actual(service, *others, a_node("n1"), tasks=tasks)
+
+
+def a_watch(*names: str, before=None) -> Watch:
+    return Watch(names or ("web_api",), before, names or ("web_api",))
+
+
+def failures(count: int) -> list[ObservedTask]:
+    return [a_task("f" * (n + 1), "failed", desired="shutdown", error=f"exit {n}") for n in range(count)]
+
+
+def test_a_task_that_runs_must_go_on_running_for_the_monitor_period():
+    watch, state = a_watch(), cluster_of(a_task("a", "running"))
+    assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, 4.9)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(cluster_of(a_task("b", "running")), 5.1)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(cluster_of(a_task("b", "running")), 10.2)[0].verdict is Verdict.CONVERGED
+
+
+def test_zero_replicas_converge_at_once():
+    state = cluster_of(a_task("a", "running", desired="remove"), replicas=0)
+    assert a_watch().look(state, 0.0)[0].verdict is Verdict.CONVERGED
+
+
+def test_a_global_service_that_no_node_fits_converges_after_the_monitor_period():
+    state = cluster_of(spec={**service_spec(), "Mode": {"Global": {}}})
+    watch = a_watch()
+    assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, 5.0)[0].verdict is Verdict.CONVERGED
+
+
+def test_a_slot_that_failed_three_times_is_failing_and_its_node_is_named():
+    waiting = a_task("w", "ready", desired="ready")
+    watch = a_watch()
+    assert watch.look(cluster_of(*failures(FAILURES_MAX - 1), waiting), 0.0)[0].verdict is Verdict.PROGRESSING
+    look = watch.look(cluster_of(*failures(FAILURES_MAX), waiting), 9.0)[0]
+    assert (look.verdict, look.message) == (Verdict.FAILING, "task 1 on n1 failed: exit 2")
+    assert watch.failure_of("web_api").id == "fff"
+
+
+def test_failures_add_up_though_the_swarm_forgets_them():
+    watch = a_watch()
+    for number, one in enumerate(failures(FAILURES_MAX)):
+        look = watch.look(cluster_of(one, a_task("w", "ready", desired="ready")), float(number))[0]
+    assert look.verdict is Verdict.FAILING
+
+
+def test_what_had_failed_before_the_apply_does_not_count():
+    old = failures(FAILURES_MAX)
+    watch = a_watch(before=cluster_of(*old))
+    assert watch.look(cluster_of(*old, a_task("w", "starting")), 0.0)[0].verdict is Verdict.PROGRESSING
+
+
+def test_while_an_update_is_judged_by_the_swarm_failures_are_its_business():
+    tasks = (*failures(FAILURES_MAX), a_task("w", "ready", desired="ready"))
+    judged = cluster_of(*tasks, UpdateStatus={"State": "updating"})
+    assert a_watch().look(judged, 0.0)[0].verdict is Verdict.PROGRESSING
+    spec = {**service_spec(replicas=1), "UpdateConfig": {"FailureAction": "continue"}}
+    unjudged = cluster_of(*tasks, spec=spec, UpdateStatus={"State": "updating"})
+    assert a_watch().look(unjudged, 0.0)[0].verdict is Verdict.FAILING
+
+
+def test_a_restart_policy_that_has_given_up_ends_it_after_a_moment():
+    watch, state = a_watch(), cluster_of(*failures(1))
+    assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, 1.1)[0].verdict is Verdict.FAILING
+
+
+def test_a_policy_that_counts_attempts_is_left_to_judge():
+    spec = service_spec(replicas=1)
+    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "MaxAttempts": 5}
+    waiting = a_task("w", "ready", desired="ready")
+    assert a_watch().look(cluster_of(*failures(5), waiting, spec=spec), 0.0)[0].verdict is Verdict.PROGRESSING
+    assert a_watch().look(cluster_of(*failures(6), waiting, spec=spec), 0.0)[0].verdict is Verdict.FAILING
+
+
+def test_a_task_without_a_node_is_unschedulable_once_its_reason_has_stood_for_long_enough():
+    watch, state = a_watch(), cluster_of(a_task("p", "pending", error=NO_NODE, NodeID=""))
+    assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, UNSCHEDULABLE_GRACE_S - 1)[0].verdict is Verdict.PROGRESSING
+    look = watch.look(state, UNSCHEDULABLE_GRACE_S)[0]
+    assert (look.verdict, look.message) == (Verdict.UNSCHEDULABLE, f"task 1 pending: {NO_NODE}")
+
+
+def test_it_may_stall_an_update_for_ever_and_is_told_there_too():
+    watch = a_watch()
+    state = cluster_of(a_task("p", "pending", error=NO_NODE), UpdateStatus={"State": "updating"})
+    watch.look(state, 0.0)
+    assert watch.look(state, UNSCHEDULABLE_GRACE_S)[0].verdict is Verdict.UNSCHEDULABLE
+
+
+def test_while_something_still_stops_room_may_come():
+    waiting = a_task("p", "pending", error=NO_NODE, NodeID="")
+    stopping = a_task("s", "running", desired="shutdown", service="another")
+    watch = a_watch()
+    watch.look(cluster_of(waiting, stopping), 0.0)
+    assert watch.look(cluster_of(waiting, stopping), 60.0)[0].verdict is Verdict.PROGRESSING
+    watch.look(cluster_of(waiting), 61.0)
+    assert watch.look(cluster_of(waiting), 61.0 + UNSCHEDULABLE_GRACE_S)[0].verdict is Verdict.UNSCHEDULABLE
+
+
+def test_when_the_time_is_over_the_reason_decides_what_it_is():
+    pending = cluster_of(a_task("p", "pending", error=NO_NODE, NodeID=""))
+    watch = a_watch()
+    assert watch.at_the_end(watch.look(pending, 0.0), pending)[0].verdict is Verdict.UNSCHEDULABLE
+    starting = cluster_of(a_task("s", "starting"))
+    assert watch.at_the_end(watch.look(starting, 1.0), starting)[0].verdict is Verdict.TIMED_OUT
+
+
+def test_what_may_have_failed_for_lack_of_another_service_gets_new_tries_once_that_one_runs():
+    other = observed(Kind.SERVICE, {**service_spec("web_db", replicas=1)}, object_id="db")
+    running = a_task("d", "running", service="db")
+    tasks = (*failures(FAILURES_MAX), a_task("w", "ready", desired="ready"))
+    watch = a_watch("web_api", "web_db")
+    watch.look(cluster_of(*tasks, running, others=(other,)), 0.0)
+    assert watch.look(cluster_of(*tasks, running, others=(other,)), 4.0)[0].verdict is Verdict.FAILING
+    assert watch.look(cluster_of(*tasks, running, others=(other,)), 5.0)[1].verdict is Verdict.CONVERGED
+    assert watch.look(cluster_of(*tasks, running, others=(other,)), 5.2)[0].verdict is Verdict.PROGRESSING
+
+
+def test_a_service_that_may_end_is_done_when_its_task_has_ended_well():
+    spec = service_spec(replicas=1)
+    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "on-failure"}
+    ended = a_task("a", "complete", desired="shutdown")
+    watch = a_watch()
+    watch.look(cluster_of(ended, spec=spec), 0.0)
+    assert watch.look(cluster_of(ended, spec=spec), 5.0)[0].verdict is Verdict.CONVERGED
+
+
+def test_a_service_whose_task_ends_well_and_is_started_anew_is_failing_all_the_same():
+    ends = [a_task("e" * (n + 1), "complete", desired="shutdown") for n in range(FAILURES_MAX)]
+    assert a_watch().look(cluster_of(*ends, a_task("w", "ready", desired="ready")), 0.0)[0].verdict is Verdict.FAILING
+
+
+JOB = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+
+
+def a_job(*tasks: ObservedTask, mode: dict | None = None, began: str = "2026-01-01T00:00:00Z", **policy):
+    spec = {**service_spec(), "Mode": mode or JOB}
+    spec["TaskTemplate"]["RestartPolicy"] = policy
+    return cluster_of(*tasks, spec=spec, JobStatus={"JobIteration": {"Index": 0}, "LastExecution": began})
+
+
+def test_a_finished_job_is_converged_at_once_and_one_that_failed_for_good_is_failing():
+    done = a_job(a_task("c", "complete", desired="complete"))
+    assert a_watch().look(done, 0.0)[0].verdict is Verdict.CONVERGED
+    failed, watch = a_job(a_task("f", "failed", desired="shutdown", error="exit 1"), Condition="none"), a_watch()
+    watch.look(failed, 0.0)
+    assert watch.look(failed, 1.1)[0].verdict is Verdict.FAILING
+
+
+def test_a_failed_node_of_a_global_job_is_not_forgotten():
+    tasks = (
+        a_task("c", "complete", desired="complete", NodeID="id-n2"),
+        a_task("f", "failed", desired="shutdown", error="exit 1"),
+    )
+    state, watch = a_job(*tasks, mode={"GlobalJob": {}}, Condition="none"), a_watch()
+    assert (watch.look(state, 0.0)[0].running, watch.look(state, 0.0)[0].wanted) == (1, 2)
+    assert watch.look(state, 1.1)[0].verdict is Verdict.FAILING
+
+
+def test_a_job_whose_tasks_were_cleared_away_never_hangs():
+    assert a_watch().look(a_job(began="2025-12-01T00:00:00Z"), 0.0)[0].verdict is Verdict.CONVERGED
+    watch, just_begun = a_watch(), a_job()
+    assert watch.look(just_begun, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(just_begun, 5.0)[0].verdict is Verdict.CONVERGED
+
+
+def test_a_rollback_before_this_apply_is_an_old_story():
+    state = cluster_of(a_task("a", "running"), UpdateStatus={"State": "rollback_completed"})
+    told = Watch(("web_api",), None, ("web_api",)).look(state, 0.0)[0]
+    untouched = Watch(("web_api",), None, ())
+    untouched.look(state, 0.0)
+    assert told.verdict is Verdict.ROLLED_BACK
+    assert untouched.look(state, 5.0)[0].verdict is Verdict.CONVERGED
+
+
+def test_a_removed_service_is_missing():
+    assert a_watch().look(actual(), 0.0)[0].verdict is Verdict.MISSING

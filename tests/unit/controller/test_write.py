@@ -1,0 +1,152 @@
+"""Writes whose answer is lost, refused for a moment, or met by somebody else's: done once, or told."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.controller import patience as patience_module
+from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.manager.embedded_cluster import EmbeddedCluster
+from reconciler.model.desired import DesiredState, Policy
+from reconciler.model.errors import ErrorCode
+from reconciler.model.objects import Kind
+from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.planning.plan import plan
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.unit.controller.faulty_cluster import Fault, FaultyCluster
+from tests.unit.planning.builders import content_spec, desired, network_spec, service_spec, wanted
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience_module, "BACKOFF_FIRST_S", 0.001)
+    monkeypatch.setattr(patience_module, "BACKOFF_MAX_S", 0.002)
+
+
+def first() -> DesiredState:
+    spec = service_spec(Configs=[{"File": {"Name": "/app"}, "ConfigName": "web_app"}])
+    return desired(
+        wanted(Kind.NETWORK, network_spec()),
+        wanted(Kind.SECRET, content_spec("web_key", "s")),
+        wanted(Kind.CONFIG, content_spec("web_app", "1")),
+        wanted(Kind.SERVICE, spec),
+        wanted(Kind.SERVICE, service_spec("web_old")),
+        wanted(Kind.SERVICE, service_spec("web_mode")),
+        policy=Policy(prune=True, max_delete_percent=100),
+    )
+
+
+def second() -> DesiredState:
+    """A rotated config, an update, a removed service and one that is made anew."""
+    spec = service_spec(replicas=5, Configs=[{"File": {"Name": "/app"}, "ConfigName": "web_app"}])
+    other_mode = {**service_spec("web_mode"), "Mode": {"Global": {}}}
+    return desired(
+        wanted(Kind.NETWORK, network_spec()),
+        wanted(Kind.SECRET, content_spec("web_key", "s")),
+        wanted(Kind.CONFIG, content_spec("web_app", "2")),
+        wanted(Kind.SERVICE, spec),
+        wanted(Kind.SERVICE, other_mode),
+        policy=Policy(prune=True, max_delete_percent=100),
+    )
+
+
+async def carry_out(cluster: EmbeddedCluster | FaultyCluster, state: DesiredState) -> ApplyResult:
+    inner = cluster.inner if isinstance(cluster, FaultyCluster) else cluster
+    actual = await inner.observe()
+    options = ApplyOptions(wait=False, parallel=1)
+    return await apply(plan(state, actual), actual, cluster, options, lambda step: None)  # type: ignore[arg-type]
+
+
+async def names_of(cluster: EmbeddedCluster) -> list[str]:
+    actual = await cluster.observe()
+    kinds = (Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE)
+    return sorted(f"{kind}.{one.name}" for kind in kinds for one in actual.of_kind(kind))
+
+
+async def calls_of(prepared: list[DesiredState], state: DesiredState) -> int:
+    """Return how many calls an apply of `state` makes on what the `prepared` ones have left."""
+    cluster = await a_quiet_swarm()
+    for earlier in prepared:
+        await carry_out(cluster, earlier)
+    counting = FaultyCluster(cluster)
+    await carry_out(counting, state)
+    return len(counting.calls)
+
+
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("prepared", [[], [first()]], ids=["from nothing", "from the first"])
+async def test_one_fault_on_any_call_is_got_over_and_nothing_is_done_twice(fault, prepared):
+    state = second() if prepared else first()
+    clean = await a_quiet_swarm()
+    for one in [*prepared, state]:
+        await carry_out(clean, one)
+    calls = await calls_of(prepared, state)
+    assert calls >= 5
+    for number in range(calls):
+        cluster = await a_quiet_swarm()
+        for earlier in prepared:
+            await carry_out(cluster, earlier)
+        result = await carry_out(FaultyCluster(cluster, {number: fault}), state)
+        endings = {one.action.id: (one.status, one.problem) for one in result.actions}
+        assert result.count(ActionStatus.DONE) == len(result.actions), (number, endings)
+        assert not result.warnings
+        assert await names_of(cluster) == await names_of(clean), number
+        assert not plan(state, await cluster.observe()).actions
+
+
+async def test_an_endpoint_that_stays_away_ends_the_apply_and_says_what_was_not_done(monkeypatch):
+    monkeypatch.setattr(patience_module, "AWAY_MAX_S", 0.05)
+    cluster = await a_quiet_swarm()
+    away = FaultyCluster(cluster, observe=Fault.LOST_BEFORE, create=Fault.LOST_BEFORE, get=Fault.LOST_BEFORE)
+    result = await carry_out(away, first())
+    assert result.lost is not None
+    assert result.lost.code is ErrorCode.ENGINE_UNREACHABLE
+    statuses = [one.status for one in result.actions]
+    assert statuses.count(ActionStatus.FAILED) == 1
+    assert statuses.count(ActionStatus.SKIPPED) == len(statuses) - 1
+    assert all(one.problem is not None for one in result.actions)
+
+
+async def test_an_engine_that_goes_on_failing_is_asked_only_so_often():
+    cluster = await a_quiet_swarm()
+    failing = FaultyCluster(cluster, create=Fault.REFUSED_BEFORE)
+    result = await carry_out(failing, desired(wanted(Kind.NETWORK, network_spec())))
+    assert [one.problem.code for one in result.actions] == [ErrorCode.REQUEST_REFUSED]
+    assert failing.calls.count("create") == 1 + patience_module.FAILURES_MAX
+
+
+async def test_a_namesake_that_appears_while_the_answer_is_lost_is_never_taken_for_ours():
+    cluster = await a_quiet_swarm()
+
+    class Racing(FaultyCluster):
+        async def create(self, kind, spec, *, registry_auth=None):
+            if "create" not in self.calls:
+                await self.inner.create(kind, {**spec, "Attachable": True})
+            return await super().create(kind, spec)
+
+    result = await carry_out(Racing(cluster, {0: Fault.LOST_BEFORE}), desired(wanted(Kind.NETWORK, network_spec())))
+    assert [one.problem.code for one in result.actions] == [ErrorCode.NAME_CONFLICT]
+
+
+async def test_an_object_that_was_removed_meanwhile_is_told_and_the_next_apply_creates_it():
+    cluster = await a_quiet_swarm()
+    await carry_out(cluster, first())
+    actual = await cluster.observe()
+    made = plan(second(), actual)
+    await cluster.remove(Kind.SERVICE, actual.by_name(Kind.SERVICE)["web_api"].id)
+    result = await apply(made, actual, cluster, ApplyOptions(wait=False), lambda step: None)
+    problem = next(one.problem for one in result.actions if one.action.id == "service.web_api")
+    assert problem.code is ErrorCode.OBJECT_NOT_FOUND
+    assert "removed by someone else" in problem.what
+    await carry_out(cluster, second())
+    assert "service.web_api" in await names_of(cluster)
+
+
+async def test_registry_credentials_go_along_with_services_and_nothing_else():
+    cluster = FaultyCluster(await a_quiet_swarm())
+    state = first()
+    actual = await cluster.inner.observe()
+    options = ApplyOptions(wait=False, registry_auth=lambda image: f"auth of {image}")
+    await apply(plan(state, actual), actual, cluster, options, lambda step: None)
+    assert sorted(filter(None, cluster.auths)) == ["auth of nginx:1.25"] * 3
+    assert cluster.auths.count(None) == len(cluster.auths) - 3
