@@ -50,4 +50,4 @@ def _nowhere(demand: Demand, rooms: Rooms) -> Shortfall | None:
     """Return what to say of a global service that no node is meant for. One node that takes it is enough."""
     if not demand.mode.is_global or demand.total:
         return None
-    return Shortfall(demand, 0, refusals(rooms.by_id.values(), demand))
+    return Shortfall(demand, 0, refusals(rooms, demand))

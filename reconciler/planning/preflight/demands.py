@@ -21,7 +21,7 @@ from reconciler.planning.preflight.claims import (
     published,
     reserved,
 )
-from reconciler.planning.preflight.rooms import Room, Rooms
+from reconciler.planning.preflight.rooms import Rooms
 
 PLACEMENT = "TaskTemplate.Placement."
 RENEWING = ("TaskTemplate.", "EndpointSpec.")
@@ -189,16 +189,10 @@ def _all_new(service: str, spec: JsonObject, rooms: Rooms, driver_of: ResolveDri
     claim = claim_of(spec, driver_of)
     if not mode.is_global:
         return Demand(service, spec, claim, mode, total, total)
-    bound = tuple(room.node.id for room in _global_rooms(rooms, claim))
+    # Swarm makes a global service's task for each of these, whether or not it can run there: it looks at constraints
+    # and availability only, and a lack of anything else leaves the task pending. (swarmkit.md 2.3)
+    bound = tuple(room.node.id for room in rooms.meeting(claim.needs.constraints))
     return Demand(service, spec, claim, mode, len(bound), len(bound), bound)
-
-
-def _global_rooms(rooms: Rooms, claim: Claim) -> Iterable[Room]:
-    """Yield the nodes on which Swarm creates a global service's task, whether or not it can run there.
-
-    It looks at constraints and availability only; a lack of anything else leaves the task pending. (swarmkit.md 2.3)
-    """
-    return (room for room in rooms.by_id.values() if room.takes_tasks and room.keeps(claim.needs.constraints))
 
 
 def _update(

@@ -80,9 +80,9 @@ def beside(demand: Demand, rooms: Rooms) -> Shortfall | None:
     if demand.bound is None:
         if open_to or not demand.count:
             return None
-        return Shortfall(demand, len(demand.beside), refusals(crowded.by_id.values(), demand), beside=True)
-    missing = tuple(crowded.by_id[node_id] for node_id in demand.bound if node_id not in open_to)
-    return Shortfall(demand, len(missing), refusals(missing, demand), beside=True) if missing else None
+        return Shortfall(demand, len(demand.beside), refusals(crowded, demand), beside=True)
+    closed = tuple(node_id for node_id in demand.bound if node_id not in open_to)
+    return Shortfall(demand, len(closed), refusals(crowded, demand, closed), beside=True) if closed else None
 
 
 def _in_order(demands: Sequence[Demand], alone: list[Shortfall], shared: list[Shortfall]) -> list[Shortfall]:
@@ -103,20 +103,18 @@ def _alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
     suited = candidates_of(demand, rooms)
     if demand.bound is not None:
         taking = {room.node.id for room in suited if room.has_room(demand.service, demand.claim)}
-        refusing = [rooms.by_id[node_id] for node_id in demand.bound if node_id not in taking]
-        if not refusing:
-            return None
-        return Shortfall(demand, len(refusing), refusals(refusing, demand))
+        refusing = tuple(node_id for node_id in demand.bound if node_id not in taking)
+        return Shortfall(demand, len(refusing), refusals(rooms, demand, refusing)) if refusing else None
     if not demand.count or (suited and not demand.claim.takes_room):
         return None
     fitting = {room.node.id: room.capacity(demand.service, demand.claim) for room in suited}
     missing = demand.count - sum(fitting.values())
     if missing <= 0:
         return None
-    full = rooms.copy().by_id
+    full = rooms.copy()
     for node_id, capacity in fitting.items():
-        full[node_id].take(demand.service, demand.claim, capacity)
-    return Shortfall(demand, missing, refusals(full.values(), demand))
+        full.by_id[node_id].take(demand.service, demand.claim, capacity)
+    return Shortfall(demand, missing, refusals(full, demand))
 
 
 def _reduced(demand: Demand, short: Shortfall | None, rooms: Rooms) -> Demand:
@@ -130,11 +128,13 @@ def _reduced(demand: Demand, short: Shortfall | None, rooms: Rooms) -> Demand:
     return replace(demand, count=len(bound), bound=bound)
 
 
-def refusals(rooms: Iterable[Room], demand: Demand) -> Refusals:
-    """Return why `rooms` take no more tasks of a demand."""
+def refusals(rooms: Rooms, demand: Demand, node_ids: Iterable[str] | None = None) -> Refusals:
+    """Return why the nodes with these ids, or all, take no more tasks of a demand."""
+    meeting = {room.node.id for room in rooms.meeting(demand.claim.needs.constraints)}
     names: dict[Refusal, list[str]] = {}
-    for room in rooms:
-        refusal = room.refusal(demand.service, demand.claim)
+    for node_id in rooms.by_id if node_ids is None else node_ids:
+        room = rooms.by_id[node_id]
+        refusal = room.refusal(demand.service, demand.claim, meets=node_id in meeting)
         if refusal is not None:
             names.setdefault(refusal, []).append(room.node.hostname)
     return tuple((reason, tuple(sorted(names[reason]))) for reason in Refusal if reason in names)
@@ -169,18 +169,17 @@ def _placed(demands: Sequence[Demand], rooms: Rooms, rank: Rank) -> Placement:
         if not demand.claim.takes_room:
             placed.update(_spread(candidates, demand.count))
             continue
-        left = list(candidates)
-        for number in range(demand.count):
-            left = [room for room in left if room.has_room(demand.service, demand.claim)]
-            if not left:
-                short = Shortfall(demand, demand.count - number, refusals(copied.by_id.values(), demand))
-                made.shortfalls.append(short)
-                break
-            best = min(left, key=lambda room: rank(demand, room))
+        fitting = [room for room in candidates if room.has_room(demand.service, demand.claim)]
+        missing = demand.count
+        while missing and fitting:
+            best = fitting[0] if demand.bound is not None else min(fitting, key=lambda room: rank(demand, room))
             best.take(demand.service, demand.claim)
             placed[best.node.id] += 1
-            if demand.bound is not None:
-                left.remove(best)
+            missing -= 1
+            if demand.bound is not None or not best.has_room(demand.service, demand.claim):
+                fitting.remove(best)
+        if missing:
+            made.shortfalls.append(Shortfall(demand, missing, refusals(copied, demand)))
     return made
 
 

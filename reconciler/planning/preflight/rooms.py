@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from reconciler.model.constraints import constraints_hold
+from reconciler.model.constraints import constraints_hold, parse_constraint
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import ActionType
@@ -28,8 +29,8 @@ class Refusal(enum.Enum):
     """
 
     NOT_AVAILABLE = "not available for new tasks"
-    PLUGIN = "missing plugin on"
     CONSTRAINT = "scheduling constraints not satisfied on"
+    PLUGIN = "missing plugin on"
     PLATFORM = "unsupported platform on"
     RESOURCES = "insufficient resources on"
     HOST_PORT = "host-mode port already in use on"
@@ -75,22 +76,20 @@ class Room:
         self.tasks += count
 
     def has_resources(self, claim: Claim) -> bool:
-        return (
-            (not claim.nano_cpus or claim.nano_cpus <= self.nano_cpus)
-            and (not claim.memory_bytes or claim.memory_bytes <= self.memory_bytes)
-            and all(amount <= self.generic[kind] for kind, amount in claim.generic)
-        )
+        if claim.nano_cpus > self.nano_cpus and claim.nano_cpus:
+            return False
+        if claim.memory_bytes > self.memory_bytes and claim.memory_bytes:
+            return False
+        return not claim.generic or all(amount <= self.generic[kind] for kind, amount in claim.generic)
 
     def has_ports(self, claim: Claim) -> bool:
-        return not any(self.ports[port] > 0 for port in claim.host_ports)
+        return not claim.host_ports or not any(self.ports[port] > 0 for port in claim.host_ports)
 
     def has_room(self, service: str, claim: Claim) -> bool:
         """Return whether one more task fits, on a node that suits it."""
-        return (
-            self.has_resources(claim)
-            and self.has_ports(claim)
-            and (not claim.max_replicas or self.replicas[service] < claim.max_replicas)
-        )
+        if claim.max_replicas and self.replicas[service] >= claim.max_replicas:
+            return False
+        return self.has_resources(claim) and self.has_ports(claim)
 
     def capacity(self, service: str, claim: Claim) -> int:
         """Return how many more tasks fit, on a node that suits them."""
@@ -103,12 +102,14 @@ class Room:
         limits.append(claim.max_replicas and claim.max_replicas - self.replicas[service])
         return min((limit for limit in limits if limit), default=ENOUGH)
 
-    def refusal(self, service: str, claim: Claim) -> Refusal | None:
-        """Return why one more task can't come here, None when it can."""
+    def refusal(self, service: str, claim: Claim, *, meets: bool) -> Refusal | None:
+        """Return why one more task can't come here, None when it can; `meets` is whether the constraints hold."""
         if not self.takes_tasks:
             return Refusal.NOT_AVAILABLE
-        if (unsuited := unsuitable(self.node, claim.needs)) is not None:
-            return unsuited
+        if not meets:
+            return Refusal.CONSTRAINT
+        if (missing := lacking(self.node, claim.needs)) is not None:
+            return missing
         if not self.has_resources(claim):
             return Refusal.RESOURCES
         if not self.has_ports(claim):
@@ -116,15 +117,11 @@ class Room:
         return None if self.has_room(service, claim) else Refusal.MAX_REPLICAS
 
 
-def unsuitable(node: NodeRecord, needs: Needs) -> Refusal | None:
-    """Return why the node itself does not do, however empty it is."""
+def lacking(node: NodeRecord, needs: Needs) -> Refusal | None:
+    """Return what the engine on a node lacks, however empty the node is."""
     if not all(_has_plugin(node, kind, name) for kind, name in needs.plugins):
         return Refusal.PLUGIN
-    if not constraints_hold(needs.constraints, node):
-        return Refusal.CONSTRAINT
-    if needs.platforms and not _is_platform(node, needs.platforms):
-        return Refusal.PLATFORM
-    return None
+    return Refusal.PLATFORM if needs.platforms and not _is_platform(node, needs.platforms) else None
 
 
 def _has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
@@ -151,22 +148,36 @@ class Rooms:
 
     by_id: dict[str, Room]
     _suited: dict[Needs, tuple[str, ...]] = field(default_factory=dict)
+    _meeting: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     def copy(self) -> Rooms:
         """Return rooms that take tasks without these taking them. What suits whom is looked up once for all copies."""
-        return Rooms({node_id: room.copy() for node_id, room in self.by_id.items()}, self._suited)
+        return Rooms({node_id: room.copy() for node_id, room in self.by_id.items()}, self._suited, self._meeting)
+
+    def meeting(self, constraints: tuple[str, ...]) -> tuple[Room, ...]:
+        """Return the nodes that take new tasks and meet `constraints`; none where these can't be parsed."""
+        found = self._meeting.get(constraints)
+        if found is None:
+            found = self._meeting[constraints] = tuple(self._find_meeting(constraints))
+        return tuple(self.by_id[node_id] for node_id in found)
 
     def suited(self, needs: Needs) -> tuple[Room, ...]:
         """Return the nodes that take new tasks and have what `needs` asks for, full or not."""
         found = self._suited.get(needs)
         if found is None:
-            found = tuple(
-                node_id
-                for node_id, room in self.by_id.items()
-                if room.takes_tasks and unsuitable(room.node, needs) is None
+            found = self._suited[needs] = tuple(
+                room.node.id for room in self.meeting(needs.constraints) if lacking(room.node, needs) is None
             )
-            self._suited[needs] = found
         return tuple(self.by_id[node_id] for node_id in found)
+
+    def _find_meeting(self, constraints: tuple[str, ...]) -> Iterator[str]:
+        try:
+            parsed = [parse_constraint(text) for text in constraints]
+        except ValueError:
+            return
+        for node_id, room in self.by_id.items():
+            if room.takes_tasks and all(constraint.holds(room.node) for constraint in parsed):
+                yield node_id
 
 
 def planned_rooms(context: Context, draft: Draft, leaving: frozenset[str] = frozenset()) -> Rooms:

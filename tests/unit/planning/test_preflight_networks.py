@@ -36,7 +36,7 @@ def on(name: str = "web_api", *, replicas: int, networks: tuple[str, ...] = ("we
     return service(name, replicas=replicas, networks=networks, **fields)
 
 
-DNSRR = {"EndpointSpec": {"Mode": "dnsrr"}}
+DNSRR: Any = {"EndpointSpec": {"Mode": "dnsrr"}}
 
 
 def test_a_network_of_the_usual_size_has_room():
