@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +68,18 @@ def open_saved(outside: Outside, path: str) -> SavedPlan | None:
     if not Path(path).is_file():
         return None
     text = outside.read_text(path)
-    if plan_file.is_plan_file(text) or (path.endswith(ENDING) and '"services"' not in text):
+    if plan_file.is_plan_file(text) or (path.endswith(ENDING) and not _is_stack(text)):
         return plan_file.decode(text)
     return None
+
+
+def _is_stack(text: str) -> bool:
+    """Return whether a file of JSON, which YAML takes as well, is a stack file."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("services"), dict)
 
 
 def request_again(outside: Outside, saved: SavedPlan) -> PlanRequest:
