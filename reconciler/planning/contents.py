@@ -2,8 +2,7 @@
 
 The first version takes the name that the stack file gives, so that a stack deployed by `docker stack deploy` and by
 us is the same stack. A later version takes that name with a hash, carries the plain name in a label, and the services
-that use it are pointed to it in the same rollout. Old versions go once no service refers to them, not even the
-previous spec that a rollback would bring back.
+that use it are pointed to it in the same rollout. What becomes of former versions is prune.py's.
 """
 
 from __future__ import annotations
@@ -13,24 +12,31 @@ import binascii
 import functools
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import DesiredObject
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import ABSENT, Action, ActionType, Change
+from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Origin
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
+from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
+from reconciler.planning.marks import marked, prune_change
+from reconciler.planning.versions import Versions, versions_of
 
 NAME_CHARACTERS_MAX = 64
 """The daemon's limit for names of secrets and configs."""
 
 HASH_CHARACTERS = 8
-"""Of the content's hash, in the name of a later version."""
+"""Of the content's hash, in the name of a later version, and of what a plan shows of a secret."""
 
 SCRYPT_COST = 2**12
 """About 10 ms a hash: a label with it can't be searched through quickly for the content of a weak secret."""
+
+UNKNOWN_CONTENT = "(unknown)"
+"""What is shown for a secret that nobody has noted the hash of."""
 
 RealNames = dict[tuple[Kind, str], str]
 """{(kind, name in the stack file): name in the cluster}."""
@@ -39,64 +45,75 @@ RealNames = dict[tuple[Kind, str], str]
 def plan_contents(context: Context, draft: Draft) -> RealNames:
     """Add what creates secrets and configs, and return under which names services find them."""
     real_names: RealNames = {}
+    versions = versions_of(context.actual)
     for kind in (Kind.SECRET, Kind.CONFIG):
-        versions = _versions(context.actual.of_kind(kind))
+        # Of names to be, too: of two objects of one plan none may take the other's.
         taken = {found.name for found in context.actual.of_kind(kind)}
         for wanted in context.wanted(kind):
-            real_names[kind, wanted.name] = _plan_one(context, draft, wanted, versions.get(wanted.name, []), taken)
+            name = _plan_one(context, draft, wanted, versions, taken)
+            taken.add(name)
+            real_names[kind, wanted.name] = name
     return real_names
 
 
-def _versions(found: tuple[ObservedObject, ...]) -> dict[str, list[ObservedObject]]:
-    """Return {name in the stack file: its versions in the cluster}, the plainly named one first."""
-    versions: dict[str, list[ObservedObject]] = {}
-    for one in sorted(found, key=lambda item: (labels.LOGICAL_NAME in item.labels, item.name)):
-        versions.setdefault(one.labels.get(labels.LOGICAL_NAME, one.name), []).append(one)
-    return versions
-
-
-def _plan_one(
-    context: Context, draft: Draft, wanted: DesiredObject, versions: list[ObservedObject], taken: set[str]
-) -> str:
-    usable = [found for found in versions if belongs_elsewhere(wanted, found) is None]
-    current = next((found for found in usable if _same_content(wanted, found)), None)
+def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: Versions, taken: set[str]) -> str:
+    known = versions.of(wanted.kind, wanted.name)
+    usable = [found for found in known if belongs_elsewhere(wanted, found) is None]
+    current = _current(wanted, usable, versions)
     if current is not None:
         _plan_labels(context, draft, wanted, current)
         return current.name
     if wanted.name in taken and not usable:
-        problem = belongs_elsewhere(wanted, versions[0]) if versions else None
+        problem = belongs_elsewhere(wanted, known[0]) if known else None
         if problem is not None:
             draft.block(wanted.kind, wanted.name, problem)
             return wanted.name
-    name = wanted.name if wanted.name not in taken else _hashed_name(wanted)
-    draft.actions.append(_create(context, wanted, name, usable[-1] if usable else None))
+    name = wanted.name if wanted.name not in taken else _hashed_name(wanted, taken)
+    # What tasks see today is what the new content is compared with, whichever version that is.
+    previous = next((found for found in usable if versions.is_used(found)), usable[0] if usable else None)
+    draft.actions.append(_create(context, wanted, name, previous))
     return name
 
 
-def _same_content(wanted: DesiredObject, found: ObservedObject) -> bool:
-    """Return whether `found` holds what `wanted` asks for, as far as can be known.
+def _current(wanted: DesiredObject, usable: list[ObservedObject], versions: Versions) -> ObservedObject | None:
+    """Return the version that holds what `wanted` asks for, as far as can be known; one that is in use before others.
 
-    A secret that was not written by us has no hash to compare. It counts as unchanged: to replace every adopted
-    secret would restart whatever uses it, for nothing in nearly all cases.
+    A secret that was not written by us has no hash to compare. It counts as unchanged where no version has one: to
+    replace every adopted secret would restart whatever uses it, for nothing in nearly all cases.
     """
-    if (wanted.spec.get("Driver"), wanted.spec.get("Templating")) != (
-        canonical.without_empties(found.spec.get("Driver")),
-        canonical.without_empties(found.spec.get("Templating")),
-    ):
+    same = [found for found in usable if _same_content(wanted, found)]
+    if not same and not any(labels.CONTENT in found.labels for found in usable):
+        same = [found for found in usable if _same_frame(wanted, found) and wanted.kind is Kind.SECRET]
+    return next((found for found in same if versions.is_used(found)), same[0] if same else None)
+
+
+def _same_content(wanted: DesiredObject, found: ObservedObject) -> bool:
+    if not _same_frame(wanted, found):
         return False
     if wanted.kind is Kind.CONFIG:
         return _decoded(wanted.spec.get("Data")) == _decoded(found.spec.get("Data"))
-    stored = found.labels.get(labels.CONTENT)
-    return stored is None or stored == _content_label(wanted)
+    if "Data" not in wanted.spec:
+        return labels.CONTENT not in found.labels  # a driver hands the content out: there is none to compare
+    return found.labels.get(labels.CONTENT) == _content_label(wanted)
+
+
+def _same_frame(wanted: DesiredObject, found: ObservedObject) -> bool:
+    """Return whether driver and templating, which Swarm changes as little as the content, are the same."""
+    return _frame(wanted.spec) == _frame(found.spec)
+
+
+def _frame(spec: JsonObject) -> tuple[JsonValue, JsonValue]:
+    return tuple(canonical.without_empties(spec.get(key)) or None for key in ("Driver", "Templating"))  # type: ignore[return-value]
 
 
 def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current: ObservedObject) -> None:
-    changes = changes_between(canonical.content(current.spec), canonical.content(wanted.spec))
+    differing = changes_between(canonical.content(current.spec), canonical.content(wanted.spec))
+    changes = (*_label_origins(context, wanted, differing), *prune_change(wanted, current))
     if not changes:
         return
-    kept = {key: value for key, value in current.labels.items() if key in labels.OURS}
-    spec = dict(current.spec) | {"Name": current.name}
-    spec["Labels"] = {**(wanted.spec.get("Labels") or {}), **kept}
+    kept = {key: value for key, value in current.labels.items() if key in (labels.LOGICAL_NAME, labels.CONTENT)}
+    spec = marked(context, wanted, {**current.spec, "Name": current.name, "Labels": wanted.spec.get("Labels")})
+    spec["Labels"] = {**(spec.get("Labels") or {}), **kept}
     draft.actions.append(
         Action(
             id=action_id(wanted.kind, current.name),
@@ -105,25 +122,45 @@ def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current:
             name=current.name,
             stack=wanted.stack,
             reason="its labels differ",
-            changes=changes,
+            changes=with_places(changes, wanted),
             object_id=current.id,
             version=current.version,
-            spec=context.with_owner(spec),
+            spec=spec,
             read_spec=current.spec,
             place=wanted.place,
+            origin=origin_of(changes),
         )
     )
 
 
+def _label_origins(context: Context, wanted: DesiredObject, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return the changes of labels with who moved. Secrets and configs carry no record, only another Revision tells."""
+    if context.baseline is None:
+        return with_origin(changes, Origin.UNKNOWN)
+    before = context.baseline.get((wanted.kind, wanted.name))
+    if before is None:
+        return changes
+    asked = canonical.content(before.spec)
+    return tuple(
+        replace(change, origin=Origin.DRIFT if _label(asked, change.path) == change.new else Origin.INTENT)
+        for change in changes
+    )
+
+
+def _label(form: JsonObject, path: str) -> JsonValue | Absent:
+    key = path.removeprefix('Labels["').removesuffix('"]')
+    return (form.get("Labels") or {}).get(key, ABSENT)
+
+
 def _create(context: Context, wanted: DesiredObject, name: str, previous: ObservedObject | None) -> Action:
-    spec = context.with_owner(wanted.spec) | {"Name": name}
+    spec = marked(context, wanted, wanted.spec) | {"Name": name}
     ours: dict[str, str] = {}
     if name != wanted.name:
         ours[labels.LOGICAL_NAME] = wanted.name
     if wanted.kind is Kind.SECRET and "Data" in wanted.spec:
         ours[labels.CONTENT] = _content_label(wanted)
     spec["Labels"] = {**(spec.get("Labels") or {}), **ours}
-    reason = f"its content differs from {previous.name}" if previous else "it does not exist"
+    origin = _creation_origin(context, wanted, name)
     changes = (*_data_change(wanted, previous), *changes_between(ABSENT, canonical.content(wanted.spec)))
     return Action(
         id=action_id(wanted.kind, name),
@@ -131,21 +168,43 @@ def _create(context: Context, wanted: DesiredObject, name: str, previous: Observ
         kind=wanted.kind,
         name=name,
         stack=wanted.stack,
-        reason=reason,
-        changes=changes,
+        reason=f"its content differs from {previous.name}" if previous else "it does not exist",
+        changes=with_places(with_origin(changes, origin), wanted),
         spec=spec,
         place=wanted.place,
+        origin=origin,
     )
 
 
+def _creation_origin(context: Context, wanted: DesiredObject, name: str) -> Origin:
+    """Return DRIFT when the very content that is missing was there; a new content is what somebody wants."""
+    if context.baseline is not None:
+        before = context.baseline.get((wanted.kind, wanted.name))
+        if before is not None and before.spec.get("Data") != wanted.spec.get("Data"):
+            return Origin.INTENT
+    elif action_id(wanted.kind, _hashed_name(wanted, set())) in context.recorded:
+        return Origin.DRIFT
+    return origin_of_creation(context, wanted.kind, wanted.name, name)
+
+
 def _data_change(wanted: DesiredObject, previous: ObservedObject | None) -> tuple[Change, ...]:
+    """Return the change of the content: a config's text, and of a secret a short hash at most."""
     if "Data" not in wanted.spec:
         return ()
     if wanted.kind is Kind.SECRET:
-        before = previous.labels.get(labels.CONTENT, ABSENT) if previous else ABSENT
-        return (Change("Data", before, _content_label(wanted), sensitive=True),)
+        before: str | Absent = ABSENT
+        if previous is not None:
+            before = _short(previous.labels.get(labels.CONTENT))
+        return (Change("Data", before, _short(_content_label(wanted))),)
     old = _text(previous.spec.get("Data")) if previous else ABSENT
     return (Change("Data", old, _text(wanted.spec["Data"])),)
+
+
+def _short(content: str | None) -> str:
+    if content is None:
+        return UNKNOWN_CONTENT
+    algorithm, _, digest = content.rpartition(":")
+    return f"{algorithm}:{digest[:HASH_CHARACTERS]}"
 
 
 def _text(data: str | None) -> str:
@@ -163,14 +222,28 @@ def _decoded(data: str | None) -> bytes:
         return (data or "").encode()
 
 
-def _hashed_name(wanted: DesiredObject) -> str:
-    """Return `name-hash`, cut to what the daemon takes. A secret's hash is the slow one of its label."""
-    if wanted.kind is Kind.SECRET:
-        digest = _content_label(wanted).rpartition(":")[2]
-    else:
-        digest = hashlib.sha256(_decoded(wanted.spec.get("Data"))).hexdigest()
-    room = NAME_CHARACTERS_MAX - HASH_CHARACTERS - 1
-    return f"{wanted.name[:room]}-{digest[:HASH_CHARACTERS]}"
+def _hashed_name(wanted: DesiredObject, taken: set[str]) -> str:
+    """Return a free `name-hash` that is no longer than the daemon takes.
+
+    A secret's hash is the slow one of its label. Where the name has to be cut it goes into the hash: two long names
+    may begin alike. Where the result is taken, by another content, more of the hash makes it another name.
+    """
+    whole = f"{wanted.name}-" + "0" * HASH_CHARACTERS
+    digest = _digest(wanted, with_name=len(whole) > NAME_CHARACTERS_MAX)
+    for length in range(HASH_CHARACTERS, len(digest) + 1):
+        name = f"{wanted.name[: NAME_CHARACTERS_MAX - length - 1]}-{digest[:length]}"
+        if name not in taken:
+            return name
+    return name
+
+
+def _digest(wanted: DesiredObject, *, with_name: bool) -> str:
+    frame = "".join(str(part) for part in _frame(wanted.spec) if part)
+    if wanted.kind is Kind.SECRET and "Data" in wanted.spec:
+        content = _content_label(wanted).rpartition(":")[2]
+        return hashlib.sha256(f"{content}{frame}".encode()).hexdigest() if frame else content
+    prefix = f"{wanted.name}\0".encode() if with_name else b""
+    return hashlib.sha256(prefix + _decoded(wanted.spec.get("Data")) + frame.encode()).hexdigest()
 
 
 def _content_label(wanted: DesiredObject) -> str:
@@ -188,6 +261,29 @@ def content_label(name: str, content: bytes) -> str:
     return f"scrypt:{digest.hex()}"
 
 
+def names_of_baseline(context: Context, real_names: RealNames) -> RealNames:
+    """Return the names that the cluster has for what the baseline asks for; nothing without a baseline.
+
+    A content that the wanted state has as well goes by one name in both; so does a version that is still there.
+    """
+    if context.options.baseline is None:
+        return {}
+    wanted = {(one.kind, one.name): one for one in context.desired.objects}
+    versions = versions_of(context.actual)
+    names: RealNames = {}
+    for before in context.options.baseline.objects:
+        if before.kind not in (Kind.SECRET, Kind.CONFIG):
+            continue
+        key = before.kind, before.name
+        now = wanted.get(key)
+        if now is not None and now.spec.get("Data") == before.spec.get("Data"):
+            names[key] = real_names.get(key, before.name)
+        else:
+            there = _current(before, versions.of(*key), versions)
+            names[key] = there.name if there else _hashed_name(before, set())
+    return names
+
+
 def renamed_references(spec: JsonObject, real_names: Mapping[tuple[Kind, str], str]) -> JsonObject:
     """Return a service spec whose secret and config references carry the names that the cluster has them under."""
     container = (spec.get("TaskTemplate") or {}).get("ContainerSpec")
@@ -200,4 +296,8 @@ def renamed_references(spec: JsonObject, real_names: Mapping[tuple[Kind, str], s
                 {**item, name_key: real_names.get((kind, item.get(name_key)), item.get(name_key))}
                 for item in references
             ]
+    if credential := dig(container, "Privileges", "CredentialSpec", "Config"):
+        name = real_names.get((Kind.CONFIG, credential), credential)
+        credentials = {**container["Privileges"]["CredentialSpec"], "Config": name}
+        renamed["Privileges"] = {**container["Privileges"], "CredentialSpec": credentials}
     return {**spec, "TaskTemplate": {**spec["TaskTemplate"], "ContainerSpec": renamed}}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.errors import ErrorCode, Problem
-from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, Blocked
 from reconciler.model.tasks import TaskState
+from reconciler.planning.inventory import recorded
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
+
+NO_CLUSTER = "no cluster"
+"""The endpoint of a cluster that is only imagined (planning/baseline.py)."""
 
 
 @dataclass(slots=True)
@@ -23,9 +26,25 @@ class Draft:
     actions: list[Action] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    _planned: set[str] = field(default_factory=set, repr=False)
+    _planned_seen: int = 0
+    _causes: dict[str, Problem] = field(default_factory=dict, repr=False)
+    _causes_seen: int = 0
 
     def block(self, kind: Kind, name: str, problem: Problem) -> None:
         self.blocked.append(Blocked(action_id(kind, name), problem))
+
+    def is_planned(self, action: str) -> bool:
+        """Return whether an action of that id is in the draft by now. Actions are only ever added at the end."""
+        self._planned.update(one.id for one in self.actions[self._planned_seen :])
+        self._planned_seen = len(self.actions)
+        return action in self._planned
+
+    def why_blocked(self, action: str) -> Problem | None:
+        """Return why the action of that id is blocked by now, or None. What blocked it last is told."""
+        self._causes.update((one.id, one.problem) for one in self.blocked[self._causes_seen :])
+        self._causes_seen = len(self.blocked)
+        return self._causes.get(action)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +57,46 @@ class Context:
     held: frozenset[str] = frozenset()
     """Stacks that this plan leaves alone (planning/held.py)."""
     options: PlanOptions = NO_OPTIONS
+    recorded: frozenset[str] = frozenset()
+    """What this repository has created, as the swarm has it recorded (planning/inventory.py)."""
+    baseline: Mapping[tuple[Kind, str], DesiredObject] | None = None
+    """What counts as last applied instead of what the cluster has recorded, by kind and name."""
 
     @classmethod
     def of(cls, desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Context:
         names = {kind: {found.id: found.name for found in actual.of_kind(kind)} for kind in Kind}
         names[Kind.NETWORK] |= {network_id: name for name, network_id in actual.predefined_networks}
-        return cls(desired, actual, names, options=options)
+        before = options.baseline
+        baseline = {(one.kind, one.name): one for one in before.objects} if before is not None else None
+        return cls(
+            desired,
+            actual,
+            names,
+            options=options,
+            recorded=recorded(actual, desired.cluster),
+            baseline=baseline,
+        )
+
+    @property
+    def is_imagined(self) -> bool:
+        """Whether there is no cluster, and the actual state is only what a Revision makes of one."""
+        return self.actual.endpoint == NO_CLUSTER
 
     def wanted(self, kind: Kind) -> Iterator[DesiredObject]:
         """Yield the objects of one kind that this plan is about: those of held stacks are left out."""
         return (one for one in self.desired.of_kind(kind) if one.stack not in self.held)
 
     def owned(self, found: ObservedObject) -> bool:
-        """Return whether this repository created the object or was the last to write it."""
-        return bool(self.desired.cluster) and found.owner == self.desired.cluster
+        """Return whether this repository created the object or was the last to write it.
 
-    def with_owner(self, spec: JsonObject) -> JsonObject:
-        """Return a copy of `spec` that names its owner, if the repository has a name to give."""
+        A `docker stack deploy` of the same file drops the label that says so. Then the swarm's record counts, for
+        what a stack still claims: a namesake that somebody made by hand belongs to no stack.
+        """
         if not self.desired.cluster:
-            return dict(spec)
-        return {**spec, "Labels": {**(spec.get("Labels") or {}), labels.OWNER: self.desired.cluster}}
+            return False
+        if found.owner is not None or found.stack is None:
+            return found.owner == self.desired.cluster
+        return action_id(found.kind, found.name) in self.recorded
 
     def live_tasks(self, service_id: str) -> int:
         """Return in how many slots (or, for a global service, on how many nodes) a task runs or is about to."""

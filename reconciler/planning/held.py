@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from reconciler.model.desired import ExternalReference, Stack
 from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.objects import Kind
 from reconciler.model.plan import Blocked
 from reconciler.planning.context import Context, Draft, action_id
 
@@ -34,11 +35,17 @@ def hold_stacks(context: Context, draft: Draft) -> frozenset[str]:
 
 
 def missing_externals(context: Context) -> Iterator[ExternalReference]:
-    """Yield the external objects that some service uses, and that neither the cluster nor the repository has."""
+    """Yield the external objects that some service uses, and that neither the cluster nor the repository has.
+
+    Of a cluster that is only imagined nobody knows what else it has: then none is missing.
+    """
+    if context.is_imagined:
+        return
+    names = {kind: context.actual.by_name(kind).keys() for kind in (Kind.NETWORK, Kind.SECRET, Kind.CONFIG)}
     declared = {(wanted.kind, wanted.name) for wanted in context.desired.objects}
     predefined = {name for name, _ in context.actual.predefined_networks}
     for reference in context.desired.externals:
-        there = reference.name in context.actual.by_name(reference.kind) or reference.name in predefined
+        there = reference.name in names[reference.kind] or reference.name in predefined
         if not there and (reference.kind, reference.name) not in declared:
             yield reference
 

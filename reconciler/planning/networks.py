@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from reconciler.model.desired import DesiredObject
-from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import ABSENT, Action, ActionType, Change
+from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
+from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
+from reconciler.planning.inventory import applied_form
+from reconciler.planning.marks import is_kept, marked
 
 
 def plan_networks(context: Context, draft: Draft) -> None:
     """Add what creates and replaces networks."""
     live = context.actual.by_name(Kind.NETWORK)
+    unprotected: list[DesiredObject] = []
     for wanted in context.wanted(Kind.NETWORK):
         found = live.get(wanted.name)
         if found is None:
@@ -23,12 +27,16 @@ def plan_networks(context: Context, draft: Draft) -> None:
             draft.block(Kind.NETWORK, wanted.name, problem)
         else:
             _plan_existing(context, draft, wanted, found)
+            if not wanted.prune and not is_kept(found):
+                unprotected.append(wanted)
+    planned = [wanted for wanted in unprotected if not draft.is_planned(action_id(Kind.NETWORK, wanted.name))]
+    draft.notes.extend(_unprotected(wanted) for wanted in planned)
 
 
 def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found: ObservedObject) -> None:
     new = canonical.network(wanted.spec)
     old = canonical.keep_asked_for(new, canonical.network(found.spec))
-    changes = changes_between(canonical.without_empties(old), canonical.without_empties(new))
+    changes = _attributed(context, wanted, found, canonical.without_empties(old), canonical.without_empties(new))
     if not changes:
         return
     users = services_on(context, found.id, found.name)
@@ -43,17 +51,40 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
             name=wanted.name,
             stack=wanted.stack,
             reason="it differs, and Swarm can't change a network in place",
-            changes=changes,
+            changes=with_places(changes, wanted),
             object_id=found.id,
             version=found.version,
-            spec=context.with_owner(wanted.spec),
+            spec=marked(context, wanted, wanted.spec, _remembered(wanted)),
             read_spec=found.spec,
             place=wanted.place,
+            origin=origin_of(changes),
         )
     )
 
 
+def _attributed(
+    context: Context, wanted: DesiredObject, found: ObservedObject, old: JsonObject, new: JsonObject
+) -> tuple[Change, ...]:
+    """Return the differences, each blamed on who moved. Only where there are any is the record looked at."""
+    changes = changes_between(old, new)
+    if not changes:
+        return ()
+    if context.baseline is None:
+        applied = applied_form(found)
+        return with_origin(changes, Origin.UNKNOWN) if applied is None else changes_between(old, new, applied=applied)
+    before = context.baseline.get((Kind.NETWORK, wanted.name))
+    return changes if before is None else changes_between(old, new, applied=_remembered(before))
+
+
+def _remembered(wanted: DesiredObject) -> JsonObject:
+    """Return what was asked for, in the form in which a later plan compares."""
+    form: JsonObject = canonical.without_empties(canonical.network(wanted.spec))
+    return form
+
+
 def _create(context: Context, wanted: DesiredObject) -> Action:
+    origin = origin_of_creation(context, Kind.NETWORK, wanted.name, wanted.name)
+    changes = with_origin(changes_between(ABSENT, _stated(canonical.network(wanted.spec))), origin)
     return Action(
         id=action_id(Kind.NETWORK, wanted.name),
         type=ActionType.CREATE,
@@ -61,9 +92,10 @@ def _create(context: Context, wanted: DesiredObject) -> Action:
         name=wanted.name,
         stack=wanted.stack,
         reason="it does not exist",
-        changes=changes_between(ABSENT, _stated(canonical.network(wanted.spec))),
-        spec=context.with_owner(wanted.spec),
+        changes=with_places(changes, wanted),
+        spec=marked(context, wanted, wanted.spec, _remembered(wanted)),
         place=wanted.place,
+        origin=origin,
     )
 
 
@@ -96,6 +128,17 @@ def _in_use(wanted: DesiredObject, changes: tuple[Change, ...], users: list[str]
         why=f"Swarm changes no network in place, and {_listed(users)} attached to it.",
         hint="Give the changed network another name and move the services to it, or take the change back.",
         place=wanted.place,
+    )
+
+
+def _unprotected(wanted: DesiredObject) -> Problem:
+    return Problem(
+        ErrorCode.NOT_UPDATABLE,
+        f"Network {wanted.name} exists without the label that would keep it from being pruned.",
+        why="Swarm changes no network in place, its labels neither.",
+        hint="Keep it declared; or make it anew, once nothing is attached to it.",
+        place=wanted.place,
+        severity=Severity.WARNING,
     )
 
 

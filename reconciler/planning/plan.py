@@ -10,11 +10,14 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
+from reconciler.planning.drift import attributed
 from reconciler.planning.held import hold_stacks
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
+from reconciler.planning.ownership import inventory_after
 from reconciler.planning.preflight import preflight
 from reconciler.planning.prune import plan_prune
+from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 
@@ -26,7 +29,9 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     to wait, and the others may go out together. What ought to be done and can't is in `Plan.blocked`, each with its
     reason. `Plan.notes` holds what a user should know and no plan can change. No action and nothing blocked means
     that the cluster is what the repository asks for; a plan made after this one converged is such a plan.
+    Raises SwarmctlError when `options.stacks` names a stack that the repository does not declare.
     """
+    desired, options = _chosen(desired, options)
     context = Context.of(desired, actual, options)
     draft = Draft()
     context = replace(context, held=hold_stacks(context, draft))
@@ -41,10 +46,22 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
         revision=desired.revision,
         commit=desired.commit,
         endpoint=actual.endpoint,
-        actions=tuple(draft.actions),
+        actions=tuple(attributed(context, action) for action in draft.actions),
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),
         services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),
-        unplaceable=preflight(context, draft),
+        # Nobody knows what nodes an imagined cluster has, beside those that the repository lists.
+        unplaceable=() if context.is_imagined else preflight(context, draft),
         atomic_stacks=tuple(stack.name for stack in desired.stacks if stack.atomic),
+        owner=desired.cluster,
+        inventory=inventory_after(context, draft),
     )
+
+
+def _chosen(desired: DesiredState, options: PlanOptions) -> tuple[DesiredState, PlanOptions]:
+    """Return what the plan is about. Raises SwarmctlError for a stack that the repository does not declare."""
+    if options.stacks is None:
+        return desired, options
+    check_stacks(desired, options.stacks)
+    baseline = narrowed(options.baseline, options.stacks) if options.baseline is not None else None
+    return narrowed(desired, options.stacks), replace(options, baseline=baseline)

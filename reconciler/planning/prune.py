@@ -1,94 +1,166 @@
-"""What to remove: only what this repository owns, only when it says so, never most of it by mistake."""
+"""What to remove: only what this repository owns, only when it says so, never most of it by mistake, and last of all.
+
+Former versions of a secret or config that is still declared are our own doing, not the user's: they go by
+`policy.keepVersions` also where `policy.prune` is false, or each rotation would leave one more behind for ever.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity
-from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, Blocked, TaskEffect
 from reconciler.planning import effects
 from reconciler.planning.contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
+from reconciler.planning.marks import is_kept
+from reconciler.planning.versions import References, age_key, logical_name, referenced_ids
 
 PRUNED_KINDS = (Kind.SERVICE, Kind.CONFIG, Kind.SECRET, Kind.NETWORK)
 """In the order of removal: users before what they use."""
+
+VERSIONED_KINDS = (Kind.CONFIG, Kind.SECRET)
 
 LISTED_MAX = 8
 """Objects that a message names."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Surplus:
+    """What the cluster has in scope and nothing asks for, by what is to be said of it."""
+
+    owned: list[ObservedObject]
+    """Everything that the repository owns, former versions left out."""
+    undeclared: list[ObservedObject]
+    kept: list[ObservedObject]
+    """Undeclared, and labelled to stay."""
+    former: list[ObservedObject]
+    """Versions older than those that stay in any case."""
+
+
 def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     """Add what removes owned objects that nothing declares any more, or say why not."""
+    surplus = _surplus(context, real_names)
+    gone = _to_remove(context, draft, surplus)
+    removed_services = {found.id for found in gone if found.kind is Kind.SERVICE}
+    referenced = _still_referenced(context, draft, removed_services)
+    in_use = [found for found in gone if _refers_to(referenced, found)]
+    if in_use:
+        draft.notes.append(_used_by_others(in_use))
+    former = [found for found in surplus.former if not _refers_to(referenced, found)]
+    removed = [*former, *(found for found in gone if not _refers_to(referenced, found))]
+    # Last of all: not before what the plan writes has converged, nor before its last user was moved off it.
+    earlier = tuple(action.id for action in draft.actions if action.kind is Kind.SERVICE)
+    users = (*earlier, *(action_id(found.kind, found.name) for found in removed if found.kind is Kind.SERVICE))
+    for found in sorted(removed, key=lambda item: PRUNED_KINDS.index(item.kind)):
+        draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users))
+
+
+def _surplus(context: Context, real_names: RealNames) -> _Surplus:
     wanted = {(item.kind, real_names.get((item.kind, item.name), item.name)) for item in context.desired.objects}
+    versions = _former_versions(context, real_names)
+    former = {(found.kind, found.id) for found in versions}
     owned = [
         found
         for kind in PRUNED_KINDS
         for found in context.actual.of_kind(kind)
-        if context.owned(found) and found.stack not in context.held
+        if context.owned(found) and _in_scope(context, found) and (kind, found.id) not in former
     ]
-    in_use = _still_referenced(context, draft, wanted)
-    surplus = [
-        found for found in owned if (found.kind, found.name) not in wanted and (found.kind, found.id) not in in_use
+    undeclared = [found for found in owned if (found.kind, found.name) not in wanted]
+    return _Surplus(
+        owned=owned,
+        undeclared=[found for found in undeclared if not is_kept(found)],
+        kept=[found for found in undeclared if is_kept(found)],
+        former=_outdated(versions, context.desired.policy.keep_versions),
+    )
+
+
+def _in_scope(context: Context, found: ObservedObject) -> bool:
+    """Return whether this plan has a say about the object: not when its stack is held, or another than those chosen."""
+    chosen = context.options.stacks
+    return found.stack not in context.held and (chosen is None or found.stack in chosen)
+
+
+def _former_versions(context: Context, real_names: RealNames) -> list[ObservedObject]:
+    """Return the versions of declared secrets and configs that are not the current one, and are ours to remove.
+
+    What has a hashed name was made by a rotation, by whoever applies this file. What has the plain name may have been
+    adopted, and others may use it: it has to bear our own label.
+    """
+    return [
+        found
+        for kind in VERSIONED_KINDS
+        for found in context.actual.of_kind(kind)
+        if real_names.get((kind, logical_name(found)), found.name) != found.name
+        and _in_scope(context, found)
+        and _is_our_version(context, found)
     ]
-    outdated, undeclared = _split_outdated(surplus, real_names)
-    removed = [*outdated] if context.desired.policy.prune else []
-    if undeclared and not context.desired.policy.prune:
+
+
+def _is_our_version(context: Context, found: ObservedObject) -> bool:
+    if labels.LOGICAL_NAME in found.labels and not context.desired.cluster:
+        return found.owner is None and found.stack in {stack.name for stack in context.desired.stacks}
+    return bool(context.desired.cluster) and found.owner == context.desired.cluster
+
+
+def _outdated(versions: list[ObservedObject], keep: int) -> list[ObservedObject]:
+    """Return all but the `keep` newest of each object's former versions, and but those labelled to stay."""
+    by_name: dict[tuple[Kind, str], list[ObservedObject]] = {}
+    for found in sorted(versions, key=age_key, reverse=True):
+        by_name.setdefault((found.kind, logical_name(found)), []).append(found)
+    return [found for group in by_name.values() for found in group[keep:] if not is_kept(found)]
+
+
+def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[ObservedObject]:
+    """Return the undeclared objects that may go, as far as policy says; tell of the others."""
+    if surplus.kept:
+        draft.notes.append(_labelled_to_stay(surplus.kept))
+    undeclared = surplus.undeclared
+    if not undeclared:
+        return []
+    if not context.desired.policy.prune:
         draft.notes.append(_not_pruned(undeclared))
-    elif undeclared and (problem := _too_many(context, undeclared, owned)):
+        return []
+    leaving = {found.id for found in undeclared if found.kind is Kind.SERVICE}
+    referenced = _still_referenced(context, draft, leaving)
+    counted = [found for found in undeclared if not _refers_to(referenced, found)]
+    if problem := _too_many(context, counted, surplus.owned):
         draft.blocked.append(Blocked("prune", problem))
-    else:
-        removed.extend(undeclared)
-    # What a service uses may go only once its last user was moved off it.
-    services = tuple(action.id for action in draft.actions if action.kind is Kind.SERVICE)
-    for found in sorted(removed, key=lambda item: PRUNED_KINDS.index(item.kind)):
-        action = _remove(context, found, services)
-        draft.actions.append(action)
-        if found.kind is Kind.SERVICE:
-            services = (*services, action.id)
+        return []
+    return undeclared
 
 
-def _split_outdated(
-    surplus: list[ObservedObject], real_names: RealNames
-) -> tuple[list[ObservedObject], list[ObservedObject]]:
-    """Return (versions of a secret or config that is still declared, objects that are declared no more)."""
-    outdated = [
-        found for found in surplus if (found.kind, found.labels.get(labels.LOGICAL_NAME, found.name)) in real_names
-    ]
-    kept = {(found.kind, found.id) for found in outdated}
-    return outdated, [found for found in surplus if (found.kind, found.id) not in kept]
+def _still_referenced(context: Context, draft: Draft, removed: set[str]) -> References:
+    """Return what remaining services refer to, now or in the spec that a rollback would bring back.
 
-
-def _still_referenced(context: Context, draft: Draft, wanted: set[tuple[Kind, str]]) -> set[tuple[Kind, str]]:
-    """Return (kind, id) of what remaining services refer to, now or in the spec that a rollback would bring back.
-
-    An update makes today's spec the one to roll back to, and forgets the one before.
+    An update makes today's spec the one to roll back to, and forgets the one before. A replaced service has none.
     """
     updated = {action.object_id for action in draft.actions if action.type is ActionType.UPDATE}
     replaced = {action.object_id for action in draft.actions if action.type is ActionType.REPLACE}
     referenced: set[tuple[Kind, str]] = set()
     for service in context.actual.services:
-        if context.owned(service) and (Kind.SERVICE, service.name) not in wanted:
-            continue  # it goes as well
-        if service.id in replaced:
-            continue  # the new one has no spec to roll back to
-        referenced |= _reference_ids(service.spec)
+        if service.id in removed or service.id in replaced:
+            continue
+        referenced.update(referenced_ids(service.spec))
         if service.id not in updated:
-            referenced |= _reference_ids(service.dig("PreviousSpec") or {})
-    return referenced
+            referenced.update(referenced_ids(service.dig("PreviousSpec") or {}))
+    return frozenset(referenced)
 
 
-def _reference_ids(spec: JsonObject) -> set[tuple[Kind, str]]:
-    ids = {(Kind.NETWORK, item.get("Target", "")) for item in dig(spec, "TaskTemplate", "Networks") or []}
-    container = dig(spec, "TaskTemplate", "ContainerSpec") or {}
-    ids |= {(Kind.SECRET, item.get("SecretID", "")) for item in container.get("Secrets") or []}
-    ids |= {(Kind.CONFIG, item.get("ConfigID", "")) for item in container.get("Configs") or []}
-    return ids
+def _refers_to(referenced: References, found: ObservedObject) -> bool:
+    return (found.kind, found.id) in referenced or (
+        found.kind is Kind.NETWORK and (found.kind, found.name) in referenced
+    )
 
 
-def _too_many(context: Context, undeclared: list[ObservedObject], owned: list[ObservedObject]) -> Problem | None:
+def _too_many(context: Context, removed: list[ObservedObject], owned: list[ObservedObject]) -> Problem | None:
+    if not removed:
+        return None
     limit = context.desired.policy.max_delete_percent
-    percent = 100 * len(undeclared) / len(owned)
+    percent = 100 * len(removed) / len(owned)
     emptied = not context.desired.objects
     if not emptied and percent <= limit:
         return None
@@ -98,13 +170,14 @@ def _too_many(context: Context, undeclared: list[ObservedObject], owned: list[Ob
     else:
         why = f"That is {percent:.0f} %, and spec.policy.maxDeletePercent is {limit}."
         hint = "If that is meant, raise spec.policy.maxDeletePercent in swarm.yaml for this one change."
-    what = f"{len(undeclared)} of {len(owned)} owned objects would be removed, and stay: {_listed(undeclared)}."
+    what = f"{len(removed)} of {len(owned)} owned objects would be removed, and stay: {_listed(removed)}."
     return Problem(ErrorCode.PLAN_BLOCKED, what, why=why, hint=hint)
 
 
-def _listed(objects: list[ObservedObject]) -> str:
-    shown = ", ".join(f"{found.kind} {found.name}" for found in objects[:LISTED_MAX])
-    return f"{shown} and {len(objects) - LISTED_MAX} more" if len(objects) > LISTED_MAX else shown
+def _listed(objects: Iterable[ObservedObject]) -> str:
+    names = [f"{found.kind} {found.name}" for found in objects]
+    shown = ", ".join(names[:LISTED_MAX])
+    return f"{shown} and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else shown
 
 
 def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
@@ -117,7 +190,27 @@ def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
     )
 
 
-def _remove(context: Context, found: ObservedObject, services: tuple[str, ...]) -> Action:
+def _labelled_to_stay(kept: list[ObservedObject]) -> Problem:
+    return Problem(
+        ErrorCode.PLAN_BLOCKED,
+        f"No longer declared, and kept: {_listed(kept)}.",
+        why="It was declared with `x-swarmctl: {prune: false}`, and is never pruned.",
+        hint=f"Remove it with docker when it is needed no more; its label {labels.PRUNE} says that it stays.",
+        severity=Severity.WARNING,
+    )
+
+
+def _used_by_others(in_use: list[ObservedObject]) -> Problem:
+    return Problem(
+        ErrorCode.OBJECT_IN_USE,
+        f"No longer declared, and kept: {_listed(in_use)}.",
+        why="A service that stays still refers to it, now or in the spec that a rollback would bring back.",
+        hint="Move that service off it; a later plan then removes it.",
+        severity=Severity.WARNING,
+    )
+
+
+def _remove(context: Context, found: ObservedObject, after: tuple[str, ...]) -> Action:
     running = context.live_tasks(found.id) if found.kind is Kind.SERVICE else 0
     effect = effects.of_delete(running) if found.kind is Kind.SERVICE else None
     return Action(
@@ -126,11 +219,17 @@ def _remove(context: Context, found: ObservedObject, services: tuple[str, ...]) 
         kind=found.kind,
         name=found.name,
         stack=found.stack,
-        reason="nothing declares it any more",
+        reason=_reason(found),
         effect=effect.kind if effect else TaskEffect.NONE,
         effect_text=effect.text if effect else TaskEffect.NONE.value,
-        after=() if found.kind is Kind.SERVICE else services,
+        after=after,
         object_id=found.id,
         version=found.version,
         read_spec=found.spec,
     )
+
+
+def _reason(found: ObservedObject) -> str:
+    if found.kind in VERSIONED_KINDS and labels.LOGICAL_NAME in found.labels:
+        return f"nothing uses this version of {logical_name(found)} any more"
+    return "nothing declares it any more"

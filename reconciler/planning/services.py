@@ -3,67 +3,85 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from reconciler.model.desired import DesiredObject, Stack
-from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.desired import DesiredObject
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import ABSENT, Action, ActionType, Change
+from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.planning import canonical, effects
-from reconciler.planning.contents import RealNames, renamed_references
+from reconciler.planning.contents import RealNames, names_of_baseline, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
+from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
 from reconciler.planning.held import missing, missing_externals
+from reconciler.planning.images import answer_for, pinned
+from reconciler.planning.inventory import applied_form
+from reconciler.planning.marks import marked, prune_change
+from reconciler.planning.order import StackNeeds, after, references, services_in_order, stack_needs
+from reconciler.planning.preflight.rooms import Room, planned_rooms
 
 PAUSED = ("paused", "rollback_paused")
 """States in which an update stands still until the service is written again (swarmkit's updater)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What the plan of one service looks at, beside the service."""
+
+    context: Context
+    draft: Draft
+    real_names: RealNames
+    names_before: RealNames
+    needs: StackNeeds
+    rooms: Mapping[str, Room]
+
+    def after(self, wanted: DesiredObject, spec: JsonObject) -> tuple[str, ...]:
+        return after(self.draft, wanted, spec, self.needs)
+
+
 def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None:
-    """Add what creates, updates and replaces services; stacks come after those that they depend on."""
+    """Add what creates, updates and replaces services, each after those that it has to wait for."""
+    around = _Surroundings(
+        context,
+        draft,
+        real_names,
+        names_of_baseline(context, real_names),
+        stack_needs(context),
+        planned_rooms(context, draft).by_id,
+    )
     live = context.actual.by_name(Kind.SERVICE)
-    waves = stack_waves(context.desired.stacks)
-    for wanted in sorted(context.wanted(Kind.SERVICE), key=lambda one: waves.get(one.stack or "", 0)):
-        spec = renamed_references(wanted.spec, real_names)
+    unanswered: dict[str, Problem] = {}
+    lacking = _missing_externals(context)
+    for wanted in services_in_order(context):
         found = live.get(wanted.name)
-        problems = [*_missing_externals(context, wanted), *_blocked_needs(draft, wanted)]
+        problems = [*_blocked_externals(lacking, wanted), *_blocked_needs(draft, wanted)]
         if found is not None and (elsewhere := belongs_elsewhere(wanted, found)):
             problems.append(elsewhere)
         for problem in problems:
             draft.block(Kind.SERVICE, wanted.name, problem)
         if problems:
             continue
-        if found is None:
-            draft.actions.append(_create(context, draft, wanted, spec))
-        elif action := _update(context, draft, wanted, spec, found):
+        spec = renamed_references(wanted.spec, real_names)
+        answer = answer_for(wanted, found, context.options)
+        if isinstance(answer, ResolvedImage):
+            spec = pinned(spec, answer)
+        elif answer is not None:
+            unanswered.setdefault(answer.what, replace(answer, severity=Severity.WARNING))
+        action = _create(around, wanted, spec) if found is None else _update(around, wanted, spec, found)
+        if action is not None:
             draft.actions.append(action)
-
-
-def stack_waves(stacks: tuple[Stack, ...]) -> dict[str, int]:
-    """Return {stack name: wave}: 0 for stacks that need no other, else one more than the latest they need.
-
-    The loader has refused cycles; a name that no stack has counts as wave 0.
-    """
-    needs = {stack.name: stack.depends_on for stack in stacks}
-    waves: dict[str, int] = {}
-
-    def wave(name: str) -> int:
-        if name not in waves:
-            waves[name] = 0  # ends a cycle, should one get here
-            waves[name] = max((wave(needed) + 1 for needed in needs.get(name, ())), default=0)
-        return waves[name]
-
-    for stack in stacks:
-        wave(stack.name)
-    return waves
+    draft.notes.extend(unanswered.values())
 
 
 def _blocked_needs(draft: Draft, wanted: DesiredObject) -> Iterator[Problem]:
-    """Yield one problem for each object that the service refers to and that this plan can't bring about."""
-    blocked = {one.id: one.problem for one in draft.blocked}
-    for kind, name in references(wanted.spec):
-        cause = blocked.get(action_id(kind, name))
+    """Yield one problem for each object that the service needs and that this plan can't bring about."""
+    needed = [*references(wanted.spec), *((Kind.SERVICE, name) for name in wanted.needs)]
+    for kind, name in needed:
+        cause = draft.why_blocked(action_id(kind, name))
         if cause is not None:
             yield Problem(
                 ErrorCode.PLAN_BLOCKED,
@@ -74,27 +92,22 @@ def _blocked_needs(draft: Draft, wanted: DesiredObject) -> Iterator[Problem]:
             )
 
 
-def _missing_externals(context: Context, wanted: DesiredObject) -> Iterator[Problem]:
-    """Yield one problem for each external object that a service outside stacks uses and the cluster lacks.
+def _missing_externals(context: Context) -> dict[tuple[Kind, str], Problem]:
+    """Return what to say of each external object that services outside stacks use and the cluster lacks.
 
-    A stack that lacks one is held as a whole, and never gets here.
+    A stack that lacks one is held as a whole, and its services never get here.
     """
-    if wanted.stack is not None:
-        return
-    used = set(references(wanted.spec))
-    for reference in missing_externals(context):
-        if reference.stack is None and (reference.kind, reference.name) in used:
-            yield missing(reference)
+    return {
+        (reference.kind, reference.name): missing(reference)
+        for reference in missing_externals(context)
+        if reference.stack is None
+    }
 
 
-def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:
-    """Yield (kind, name) of each network, secret and config that a service spec of a manifest refers to."""
-    for attachment in dig(spec, "TaskTemplate", "Networks") or []:
-        yield Kind.NETWORK, attachment.get("Target", "")
-    for secret in dig(spec, "TaskTemplate", "ContainerSpec", "Secrets") or []:
-        yield Kind.SECRET, secret.get("SecretName", "")
-    for config in dig(spec, "TaskTemplate", "ContainerSpec", "Configs") or []:
-        yield Kind.CONFIG, config.get("ConfigName", "")
+def _blocked_externals(lacking: dict[tuple[Kind, str], Problem], wanted: DesiredObject) -> list[Problem]:
+    if wanted.stack is not None or not lacking:
+        return []
+    return [lacking[used] for used in dict.fromkeys(references(wanted.spec)) if used in lacking]
 
 
 def comparable(context: Context, spec: JsonObject) -> JsonObject:
@@ -103,19 +116,11 @@ def comparable(context: Context, spec: JsonObject) -> JsonObject:
     return canonical.service(spec, networks=names[Kind.NETWORK], secrets=names[Kind.SECRET], configs=names[Kind.CONFIG])
 
 
-def _after(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObject) -> tuple[str, ...]:
-    """Return the actions that must come before: what the service refers to, and the stacks that its stack needs."""
-    planned = {action.id for action in draft.actions}
-    needed = [action_id(kind, name) for kind, name in references(spec)]
-    stack = next((one for one in context.desired.stacks if one.name == wanted.stack), None)
-    if stack and stack.depends_on:  # most need none: no look at every service for each of them
-        others = (other for other in context.desired.of_kind(Kind.SERVICE) if other.stack in stack.depends_on)
-        needed += [action_id(Kind.SERVICE, other.name) for other in others]
-    return tuple(dict.fromkeys(name for name in needed if name in planned))
-
-
-def _create(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObject) -> Action:
-    effect = effects.of_create(spec, len(context.actual.nodes))
+def _create(around: _Surroundings, wanted: DesiredObject, spec: JsonObject) -> Action:
+    context = around.context
+    effect = effects.of_create(spec, around.rooms)
+    origin = origin_of_creation(context, Kind.SERVICE, wanted.name, wanted.name)
+    changes = with_origin(changes_between(ABSENT, canonical.stated(spec)), origin)
     return Action(
         id=action_id(Kind.SERVICE, wanted.name),
         type=ActionType.CREATE,
@@ -125,26 +130,27 @@ def _create(context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObj
         reason="it does not exist",
         effect=effect.kind,
         effect_text=effect.text,
-        changes=changes_between(ABSENT, canonical.stated(spec)),
-        after=_after(context, draft, wanted, spec),
-        spec=context.with_owner(spec),
+        changes=with_places(changes, wanted),
+        after=around.after(wanted, spec),
+        spec=marked(context, wanted, spec, comparable(context, spec)),
         place=wanted.place,
+        origin=origin,
+        tasks=effect.tasks,
     )
 
 
-def _update(
-    context: Context, draft: Draft, wanted: DesiredObject, spec: JsonObject, found: ObservedObject
-) -> Action | None:
+def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, found: ObservedObject) -> Action | None:
+    context = around.context
     old, new = comparable(context, found.spec), comparable(context, spec)
     canonical.adopt_pinned_image(new, old)
-    changes = changes_between(old, new)
+    changes = (*_attributed(around, wanted, found, old, new), *prune_change(wanted, found))
     paused = found.dig("UpdateStatus", "State") in PAUSED
     if not changes and not paused:
         return None
     mode_changes = old["Mode"].keys() != new["Mode"].keys()
-    running = context.live_tasks(found.id)
-    effect = effects.of_delete(running) if mode_changes else effects.of_update(new, changes, running)
     reason = "its mode differs, which Swarm can't change in place" if mode_changes else _reason(changes, paused=paused)
+    body = spec if mode_changes else _as_it_runs(context, _carry_over(spec, new, found), found, changes)
+    effect = _effect(around, found, body, changes, mode_changes=mode_changes)
     return Action(
         id=action_id(Kind.SERVICE, wanted.name),
         type=ActionType.REPLACE if mode_changes else ActionType.UPDATE,
@@ -153,21 +159,70 @@ def _update(
         stack=wanted.stack,
         reason=reason,
         effect=effect.kind,
-        effect_text=f"{effect.text}, then those of the new mode start" if mode_changes else effect.text,
-        changes=changes,
-        after=_after(context, draft, wanted, spec),
+        effect_text=effect.text,
+        changes=with_places(changes, wanted),
+        after=around.after(wanted, spec),
         object_id=found.id,
         version=found.version,
-        spec=context.with_owner(spec if mode_changes else _carry_over(spec, new, found)),
+        spec=marked(context, wanted, body, comparable(context, body)),
         read_spec=found.spec,
         place=wanted.place,
+        origin=origin_of(changes),
+        tasks=effect.tasks,
     )
+
+
+def _effect(
+    around: _Surroundings, found: ObservedObject, body: JsonObject, changes: tuple[Change, ...], *, mode_changes: bool
+) -> effects.Effect:
+    context = around.context
+    if mode_changes:
+        return effects.of_replace(context.live_tasks(found.id), body, around.rooms)
+    tasks = tuple(context.actual.tasks_of(found.id))
+    return effects.of_update(effects.Update(found, body, changes, tasks, around.rooms, context.id_names))
+
+
+def _attributed(
+    around: _Surroundings, wanted: DesiredObject, found: ObservedObject, old: JsonObject, new: JsonObject
+) -> tuple[Change, ...]:
+    """Return the differences, each blamed on who moved. Only where there are any is the record looked at."""
+    changes = changes_between(old, new)
+    if not changes:
+        return ()
+    context = around.context
+    if context.baseline is None:
+        applied = applied_form(found)
+        if applied is None:
+            return with_origin(changes, Origin.UNKNOWN)
+    else:
+        before = context.baseline.get((Kind.SERVICE, wanted.name))
+        if before is None:
+            return changes
+        applied = comparable(context, renamed_references(before.spec, around.names_before))
+    return changes_between(old, new, applied=with_image_of(applied, old, new))
 
 
 def _reason(changes: tuple[Change, ...], *, paused: bool) -> str:
     if paused and not changes:
         return "its update was paused after failures, and goes on"
     return "1 field differs" if len(changes) == 1 else f"{len(changes)} fields differ"
+
+
+def _as_it_runs(context: Context, body: JsonObject, found: ObservedObject, changes: tuple[Change, ...]) -> JsonObject:
+    """Return the body of an update with the task template and the endpoint as they are, where nothing there differs.
+
+    What means the same is not always the same to Swarm: an empty block where there was none, or two secrets in another
+    order, would restart every task for the sake of a label (planning/renewal.py).
+    """
+    kept = dict(body)
+    if not any(change.path.startswith("TaskTemplate") for change in changes):
+        kept["TaskTemplate"] = copy.deepcopy(found.spec["TaskTemplate"])
+        for attachment in kept["TaskTemplate"].get("Networks") or []:
+            target = attachment.get("Target", "")
+            attachment["Target"] = context.id_names[Kind.NETWORK].get(target, target)
+    if not any(change.path.startswith("EndpointSpec") for change in changes):
+        kept["EndpointSpec"] = found.spec.get("EndpointSpec")
+    return {key: value for key, value in kept.items() if value is not None}
 
 
 def _carry_over(spec: JsonObject, compared: JsonObject, found: ObservedObject) -> JsonObject:

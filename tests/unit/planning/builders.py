@@ -14,7 +14,7 @@ from reconciler.model.errors import Place
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import Plan
-from reconciler.model.tasks import ObservedTask
+from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.plan import plan
 
 HERE = Place("stacks/web.yaml", 3, 1, "services.web")
@@ -104,9 +104,35 @@ def wanted_node(name: str, *, role: str | None = None, **fields: Any) -> Desired
     )
 
 
+def running_tasks(service: ObservedObject) -> tuple[ObservedTask, ...]:
+    """The tasks of a replicated service that has converged."""
+    count = (service.spec.get("Mode") or {}).get("Replicated", {}).get("Replicas", 0)
+    template = service.spec.get("TaskTemplate")
+    return tuple(
+        ObservedTask(
+            id=f"{service.name}.{slot}",
+            service_id=service.id,
+            node_id="id-n1",
+            slot=slot,
+            state=TaskState.RUNNING,
+            desired_state=TaskState.RUNNING,
+            up_to_date=True,
+            message="",
+            error="",
+            timestamp="",
+            raw={"Spec": template},
+        )
+        for slot in range(1, count + 1)
+    )
+
+
 def actual(*objects: ObservedObject, tasks: tuple[ObservedTask, ...] = (), **fields: Any) -> ActualState:
-    """A swarm with these objects; its own object has version 3 and a task history of 5."""
-    spec = {"Name": "default", "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Labels": {}}
+    """A swarm with these objects; its own object has version 3 and a task history of 5.
+
+    `swarm_labels` are the labels of the swarm itself.
+    """
+    swarm_labels = fields.pop("swarm_labels", {})
+    spec = {"Name": "default", "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Labels": swarm_labels}
     swarm = ObservedObject(Kind.SWARM, "id-swarm", "default", 3, spec, {"Spec": spec})
     by_kind = {kind: tuple(one for one in objects if one.kind is kind) for kind in Kind}
     return ActualState(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from reconciler.model import labels
+from reconciler.model.desired import Policy
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, Plan
 from reconciler.planning import render_json, render_text
 from tests.unit.planning.builders import actual, content_spec, desired, observed, planned, service_spec, wanted
 
 
-def with_config(content: str):
+def with_config(content: str, **policy: Any):
     spec = service_spec(Configs=[{"File": {"Name": "/app.ini"}, "ConfigName": "web_app"}])
     spec["TaskTemplate"].pop("Networks")
-    return desired(wanted(Kind.CONFIG, content_spec("web_app", content)), wanted(Kind.SERVICE, spec))
+    objects = wanted(Kind.CONFIG, content_spec("web_app", content)), wanted(Kind.SERVICE, spec)
+    return desired(*objects, policy=Policy(**({"prune": True} | policy)))
 
 
 def stored(made: Plan, *older, previous=None):
@@ -53,16 +56,14 @@ def test_a_new_content_makes_a_hashed_config_and_one_service_update():
 
 
 def test_the_version_to_roll_back_to_is_kept_and_the_one_before_goes():
-    one = stored(planned(with_config("1"), actual()))
-    second_plan = planned(with_config("2"), one)
+    one = stored(planned(with_config("1", keep_versions=0), actual()))
+    second_plan = planned(with_config("2", keep_versions=0), one)
     two = stored(second_plan, *one.configs, *one.services, previous=one.services[0].spec)
-    assert planned(with_config("2"), two).is_empty, "the first version is what a rollback would bring back"
-    third_plan = planned(with_config("3"), two)
-    assert [(action.type, action.name) for action in third_plan.actions if action.kind is Kind.CONFIG][-1] == (
-        ActionType.DELETE,
-        "web_app",
-    )
+    unchanged = planned(with_config("2", keep_versions=0), two)
+    assert unchanged.is_empty, "the first version is what a rollback would bring back"
+    third_plan = planned(with_config("3", keep_versions=0), two)
     delete = third_plan.actions[-1]
+    assert (delete.type, delete.id) == (ActionType.DELETE, "config.web_app")
     assert "service.web_api" in delete.after
 
 

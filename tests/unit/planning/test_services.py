@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 
@@ -13,6 +14,7 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, TaskEffect
 from tests.unit.planning.builders import (
     HERE,
+    a_node,
     actual,
     content_spec,
     desired,
@@ -20,6 +22,7 @@ from tests.unit.planning.builders import (
     observed,
     paths,
     planned,
+    running_tasks,
     running_web,
     service_spec,
     wanted,
@@ -89,7 +92,9 @@ def with_update_config(spec):
 def test_a_change_in_git_names_its_field_and_what_happens_to_tasks(change, path, effect):
     spec = service_spec()
     change(spec)
-    made = planned(desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, spec)), actual(*running_web()))
+    network, service = running_web()
+    cluster = actual(a_node("n1", role="manager"), network, service, tasks=running_tasks(service))
+    made = planned(desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, spec)), cluster)
     (action,) = made.actions
     assert action.type is ActionType.UPDATE
     assert path in [one.path for one in action.changes]
@@ -203,7 +208,8 @@ def test_a_reference_to_a_deleted_secret_is_a_difference():
 def test_a_paused_update_goes_on_with_the_next_apply():
     network, service = running_web()
     service.raw["UpdateStatus"] = {"State": "paused", "Message": "update paused due to failure"}
-    (action,) = planned(web_service(), actual(network, service)).actions
+    late = [dataclasses.replace(task, up_to_date=False, raw={}) for task in running_tasks(service)]
+    (action,) = planned(web_service(), actual(a_node("n1"), network, service, tasks=tuple(late))).actions
     assert (action.type, action.changes) == (ActionType.UPDATE, ())
     assert action.effect is TaskEffect.ROLLING
     assert "goes on" in action.reason

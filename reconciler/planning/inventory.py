@@ -1,0 +1,73 @@
+"""What this repository last applied, as the swarm itself remembers it, in labels.
+
+Two records, both packed (JSON, deflated, in base64): on each service and network what we asked it to be, by which
+drift is told from intent; and on the swarm, which objects each repository has created, by which an object still
+counts as ours after a `docker stack deploy` dropped its labels, and one that vanished is told from one that is new.
+
+Labels are what anybody may write: whatever can't be unpacked, or has another shape, counts as no record at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Collection
+
+from reconciler.model import labels
+from reconciler.model.actual import ActualState
+from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.objects import Kind, ObservedObject
+
+FORMAT = "z1:"
+"""What a packed value starts with; another way of packing gets another number."""
+
+UNPACKED_BYTES_MAX = 4 * 1024 * 1024
+"""No spec is larger: swarmkit's messages end here. A label that unpacks to more was not written by us."""
+
+INVENTORIED_KINDS = (Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE)
+
+
+def packed(value: JsonValue) -> str:
+    """Return the label value that holds `value`."""
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return FORMAT + base64.b64encode(zlib.compress(text.encode("utf-8", "surrogatepass"), 9)).decode()
+
+
+def unpacked(label: str | None) -> JsonValue:
+    """Return what `label` holds; None for what is no record of ours, or a broken one."""
+    if not isinstance(label, str) or not label.startswith(FORMAT):
+        return None
+    try:
+        compressed = base64.b64decode(label.removeprefix(FORMAT), validate=True)
+        inflating = zlib.decompressobj()
+        text = inflating.decompress(compressed, UNPACKED_BYTES_MAX)
+        return json.loads(text) if inflating.eof else None
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
+        return None
+
+
+def applied_form(found: ObservedObject) -> JsonObject | None:
+    """Return the canonical spec that we last asked `found` to be, or None when nothing says it."""
+    form = unpacked(found.labels.get(labels.APPLIED))
+    return form if isinstance(form, dict) else None
+
+
+def inventory_label(owner: str) -> str:
+    """Return the swarm's label under which the objects of one repository are listed."""
+    return f"{labels.INVENTORY}.{owner}"
+
+
+def recorded(actual: ActualState, owner: str) -> frozenset[str]:
+    """Return the objects that the repository `owner` has created ("service.web_api"), as far as it is recorded."""
+    names = unpacked(actual.swarm.labels.get(inventory_label(owner))) if owner else None
+    if not isinstance(names, list):
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def swarm_spec_with(spec: JsonObject, owner: str, names: Collection[str]) -> JsonObject:
+    """Return a copy of the swarm's own Spec that records `names` as all that `owner` has created."""
+    label = {inventory_label(owner): packed(sorted(names))}
+    return {**spec, "Labels": {**(spec.get("Labels") or {}), **label}}

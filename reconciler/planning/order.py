@@ -1,0 +1,81 @@
+"""What has to come before what: between stacks, inside one, and between a service and what it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from reconciler.model.desired import DesiredObject, Stack
+from reconciler.model.json import JsonObject, dig
+from reconciler.model.objects import Kind
+from reconciler.planning.context import Context, Draft, action_id
+
+StackNeeds = Mapping[str, tuple[str, ...]]
+"""{stack: ids of the actions on all services of the stacks that it depends on}."""
+
+
+def services_in_order(context: Context) -> list[DesiredObject]:
+    """Return the wanted services, each after all that must have converged before it.
+
+    The loader has refused cycles; should one get here, its services come in some order.
+    """
+    services = list(context.wanted(Kind.SERVICE))
+    waves = stack_waves(context.desired.stacks)
+    steps = depths({wanted.name: wanted.needs for wanted in services})
+    return sorted(services, key=lambda one: (waves.get(one.stack or "", 0), steps[one.name]))
+
+
+def stack_waves(stacks: tuple[Stack, ...]) -> dict[str, int]:
+    """Return {stack name: wave}: 0 for stacks that need no other, else one more than the latest they need."""
+    return depths({stack.name: stack.depends_on for stack in stacks})
+
+
+def depths(needs: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """Return {name: 0 for what needs nothing, else one more than the deepest that it needs}.
+
+    Without recursion: a chain may be longer than Python's stack. Of a cycle, what closes it counts for nothing.
+    """
+    found: dict[str, int] = {}
+    for start in needs:
+        entered: set[str] = set()
+        path = [start]
+        while path:
+            name = path[-1]
+            if name in found:
+                path.pop()
+            elif name in entered:
+                found[name] = max((found.get(needed, -1) + 1 for needed in needs.get(name, ())), default=0)
+                path.pop()
+            else:
+                entered.add(name)
+                path.extend(needed for needed in needs.get(name, ()) if needed not in found and needed not in entered)
+    return found
+
+
+def stack_needs(context: Context) -> StackNeeds:
+    """Return for each stack that depends on others what its services have to wait for."""
+    of_stack: dict[str | None, list[str]] = {}
+    for wanted in context.desired.of_kind(Kind.SERVICE):
+        of_stack.setdefault(wanted.stack, []).append(action_id(Kind.SERVICE, wanted.name))
+    return {
+        stack.name: tuple(action for name in stack.depends_on for action in of_stack.get(name, ()))
+        for stack in context.desired.stacks
+        if stack.depends_on
+    }
+
+
+def after(draft: Draft, wanted: DesiredObject, spec: JsonObject, needs: StackNeeds) -> tuple[str, ...]:
+    """Return the planned actions that must have succeeded before a service with `spec` is written."""
+    needed = [action_id(kind, name) for kind, name in references(spec)]
+    needed += [action_id(Kind.SERVICE, name) for name in wanted.needs]
+    needed += needs.get(wanted.stack or "", ())
+    return tuple(dict.fromkeys(name for name in needed if draft.is_planned(name)))
+
+
+def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:
+    """Yield (kind, name) of each network, secret and config that a service spec of a manifest refers to."""
+    for attachment in dig(spec, "TaskTemplate", "Networks") or []:
+        yield Kind.NETWORK, attachment.get("Target", "")
+    for secret in dig(spec, "TaskTemplate", "ContainerSpec", "Secrets") or []:
+        yield Kind.SECRET, secret.get("SecretName", "")
+    for config in dig(spec, "TaskTemplate", "ContainerSpec", "Configs") or []:
+        yield Kind.CONFIG, config.get("ConfigName", "")
