@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, Change, Plan, TaskEffect
-from reconciler.planning.render_counts import by_stack, counts, drift, drifted_changes, totals
+from reconciler.planning.render_counts import Drift, by_stack, counts, drift, drifted_changes, totals
 from reconciler.planning.render_escapes import code, fenced, html_code, html_prose, prose, units
 from reconciler.planning.render_text import FUTURE, MISSING, NO_CHANGES, comment_of
 from reconciler.planning.render_values import (
@@ -55,12 +56,14 @@ def render(plan: Plan, *, marker: str = "default", limit: int = LIMIT) -> str:
     """Return the plan as Markdown of at most `limit` (and LIMIT_MIN at least) UTF-16 units, ending in a newline."""
     limit = max(limit, LIMIT_MIN)
     parts = [f"{marker_line(marker)}\n", *_heading(plan)]
-    parts += _alert("CAUTION", many(len(plan.blocked), "change") + " blocked", _blocked_items(plan), limit // 10)
-    placement = f"{many(len(plan.unplaceable), 'finding')} about where tasks can run"
-    parts += _alert("WARNING", placement, map(_problem_item, plan.unplaceable), limit // 10)
+    blocked = _Items(len(plan.blocked), (_problem_item(one.problem) for one in plan.blocked))
+    parts += _alert("CAUTION", f"{many(blocked.count, 'change')} blocked", blocked, limit // 10)
+    placement = _Items(len(plan.unplaceable), map(_problem_item, plan.unplaceable))
+    parts += _alert("WARNING", f"{many(placement.count, 'finding')} about where tasks can run", placement, limit // 10)
     moved = drift(plan)
-    drifted = f"{moved} since the swarm was last applied, and this plan undoes that"
-    parts += _alert("WARNING", drifted, _drift_items(plan), limit // 10)
+    drifted = _Items(moved.fields + moved.objects, _drift_items(moved))
+    title = f"{moved} since the swarm was last applied, and this plan undoes that"
+    parts += _alert("WARNING", title, drifted, limit // 10)
     parts += _stack_table(plan, limit // 5)
     parts += _notes(plan, limit // 10)
     return _with_objects("".join(parts), plan.actions, limit)
@@ -71,7 +74,7 @@ def render_problems(problems: Sequence[Problem], *, marker: str = "default", lim
     limit = max(limit, LIMIT_MIN)
     parts = [f"{marker_line(marker)}\n", "## swarmctl: no plan\n\n"]
     title = f"**{many(len(problems), 'error')} kept the plan from being made. Nothing was changed.**\n\n"
-    return "".join([*parts, title, *_within(map(_problem_item, problems), limit - 1_000)])
+    return "".join([*parts, title, *_within(_Items(len(problems), map(_problem_item, problems)), limit - 1_000)])
 
 
 def _heading(plan: Plan) -> Iterator[str]:
@@ -82,22 +85,28 @@ def _heading(plan: Plan) -> Iterator[str]:
     yield f"The swarm at {code(plan.endpoint)} {relation}: {commit}{code(plan.revision)}.\n\n"
 
 
-def _alert(kind: str, title: str, items: Iterable[str], budget: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """Items of a list, each made when there is still room for it, and how many they are."""
+
+    count: int
+    texts: Iterable[str]
+
+
+def _alert(kind: str, title: str, items: _Items, budget: int) -> Iterator[str]:
     """Yield a box with a title and as many items as fit into the budget; nothing when there are no items."""
-    lines = list(_within(items, budget))
-    if lines:
+    if items.count:
         yield f"> [!{kind}]\n> **{title}**\n>\n"
-        yield from (f"> {line}" for line in lines)
+        yield from (f"> {line}" for line in _within(items, budget))
         yield "\n"
 
 
-def _within(items: Iterable[str], budget: int) -> Iterator[str]:
+def _within(items: _Items, budget: int) -> Iterator[str]:
     """Yield list items within a budget of units, and how many did not fit."""
-    waiting = list(items)
-    for number, item in enumerate(waiting):
+    for number, item in enumerate(items.texts):
         budget -= units(item) + 4
         if budget < 0:
-            yield f"- and {len(waiting) - number} more\n"
+            yield f"- and {items.count - number} more\n"
             return
         yield item
 
@@ -108,12 +117,7 @@ def _problem_item(problem: Problem) -> str:
     return f"- {prose(problem.what)} {code(problem.code.value)}{place}{more}\n"
 
 
-def _blocked_items(plan: Plan) -> Iterator[str]:
-    return (_problem_item(one.problem) for one in plan.blocked)
-
-
-def _drift_items(plan: Plan) -> Iterator[str]:
-    moved = drift(plan)
+def _drift_items(moved: Drift) -> Iterator[str]:
     for action in moved.removed:
         yield f"- {code(action.id)} has been removed\n"
     for action in moved.changed:
@@ -124,16 +128,17 @@ def _drift_items(plan: Plan) -> Iterator[str]:
 
 
 def _stack_table(plan: Plan, budget: int) -> Iterator[str]:
-    rows = [(actions, _stack_row(name, actions)) for name, actions in by_stack(plan).items()]
-    if not rows:
+    stacks = list(by_stack(plan).items())
+    if not stacks:
         return
     yield "| stack | add | change | destroy | effect on running tasks |\n|---|--:|--:|--:|---|\n"
-    for number, (_, row) in enumerate(rows):
+    for number, (name, actions) in enumerate(stacks):
+        row = _stack_row(name, actions)
         budget -= units(row)
         if budget < 0:
-            rest = counts(action for actions, _ in rows[number:] for action in actions)
-            name = many(len(rows) - number, "more stack")
-            yield f"| {name} | {rest.add} | {rest.change} | {rest.destroy} | |\n"
+            rest = counts(action for _, others in stacks[number:] for action in others)
+            more = many(len(stacks) - number, "more stack")
+            yield f"| {more} | {rest.add} | {rest.change} | {rest.destroy} | |\n"
             break
         yield row
     yield "\n"
@@ -152,7 +157,7 @@ def _stack_row(name: str, actions: list[Action]) -> str:
 def _notes(plan: Plan, budget: int) -> Iterator[str]:
     if plan.notes:
         yield f"<details><summary>{many(len(plan.notes), 'note')}</summary>\n\n"
-        yield from _within(map(_problem_item, plan.notes), budget)
+        yield from _within(_Items(len(plan.notes), map(_problem_item, plan.notes)), budget)
         yield "\n</details>\n\n"
 
 

@@ -75,7 +75,7 @@ def _character_columns(character: str) -> int:
 
 def head(text: str, room: int) -> str:
     """Return as much of the beginning of `text` as fits into `room` columns."""
-    if columns(text) <= room:
+    if _fits(text, room):
         return text
     taken = 0
     for end, character in enumerate(text):
@@ -87,12 +87,16 @@ def head(text: str, room: int) -> str:
 
 def tail(text: str, room: int) -> str:
     """Return as much of the end of `text` as fits into `room` columns."""
-    return head(text[::-1], room)[::-1]
+    return head(text[max(0, len(text) - room) :][::-1], room)[::-1]
+
+
+def _fits(text: str, room: int) -> bool:
+    return len(text) <= room and columns(text) <= room  # a character takes a column at least
 
 
 def elided(text: str, room: int) -> str:
     """Return `text` in at most `room` columns (1 at least), cut in the middle, where names say least."""
-    if columns(text) <= room:
+    if _fits(text, room):
         return text
     end = tail(text, max(0, room - 1) // 2)
     return head(text, max(0, room - 1 - columns(end))) + ELLIPSIS + end
@@ -100,7 +104,7 @@ def elided(text: str, room: int) -> str:
 
 def elided_pair(old: str, new: str, room: int) -> tuple[str, str]:
     """Return both in at most `room` columns (24 at least) each, so that their first difference stays in sight."""
-    if columns(old) <= room and columns(new) <= room:
+    if _fits(old, room) and _fits(new, room):
         return old, new
     common = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))
     before = tail(old[:common], room // 4)
@@ -127,7 +131,7 @@ def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
 
 def cut(text: str) -> str:
     """Return a shown value no longer than VALUE_COLUMNS_MAX, with its length where it was cut."""
-    if columns(text) <= VALUE_COLUMNS_MAX:
+    if _fits(text, VALUE_COLUMNS_MAX):
         return text
     return f"{elided(text, VALUE_COLUMNS_MAX)} ({len(text)} characters)"
 
