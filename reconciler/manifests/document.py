@@ -109,18 +109,23 @@ class Document:
                     break
                 key, node = None, inner.items[step]
             else:
-                found = self._entries.get(id(inner), {}).get(step)
+                found = self._entries_of(inner).get(step)
                 if found is None:
                     break
                 key, node = found
         return key, node
 
+    def _entries_of(self, node: Node) -> _Entries:
+        """Return the entries of a mapping, put together when they are first asked for; none of another node."""
+        if node.kind is not NodeKind.MAPPING:
+            return {}
+        known = self._entries.get(id(node))
+        return known if known is not None else _Reader(self, ProblemList()).entries(node, ())
+
     def _build_tree(self) -> None:
         if not self._is_read:
             self._is_read = True
             self._root = parse(self._text).root
-            if self._root is not None:
-                _Reader(self, ProblemList()).value(self._root, ())
 
 
 def read_document(content: bytes, file: str, problems: ProblemList) -> Document | None:
@@ -203,7 +208,7 @@ class _Reader:
         elif inner.kind is NodeKind.SEQUENCE:
             result = [self.value(item, (*path, index)) for index, item in enumerate(inner.items)]
         else:
-            entries = self._mapping(inner, path)
+            entries = self.entries(inner, path)
             result = {name: self.value(value, (*path, name)) for name, (_, value) in entries.items()}
         self._values[id(inner)] = result
         return result
@@ -224,7 +229,8 @@ class _Reader:
             return None
         return value
 
-    def _mapping(self, node: Node, path: KeyPath) -> _Entries:
+    def entries(self, node: Node, path: KeyPath) -> _Entries:
+        """Return {key: (key's node, value's node)} of a mapping, with what its merge keys bring along."""
         known = self.document._entries.get(id(node))
         if known is not None:
             return known
@@ -260,7 +266,7 @@ class _Reader:
                 why = f"Here it is {'a list' if source.kind is NodeKind.SEQUENCE else 'a single value'}."
                 self._problem(ErrorCode.WRONG_TYPE, what, why, "Name an anchor of a mapping: `<<: *name`.", (key, path))
                 continue
-            for name, entry in self._mapping(source, path).items():
+            for name, entry in self.entries(source, path).items():
                 entries.setdefault(name, entry)
 
     def _is_text(self, key: Node, path: KeyPath) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from reconciler.manifests.problems import KeyPath
@@ -27,6 +28,8 @@ IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What identifies the items of a list, by the list's field; a test holds it against the planner's own table."""
 
+PATHS_KEPT: Final = 4096
+"""Paths whose steps are kept: those of a plan repeat from service to service."""
 _STEP: Final = re.compile(
     r"""\["(?P<key>.*?)"\](?=$|[.\[]) | \[(?P<item>.*?)\](?=$|[.\[]) | (?P<field>[^.\[]+) | .""",
     re.VERBOSE | re.DOTALL,
@@ -43,6 +46,7 @@ SpecSteps: TypeAlias = tuple[str, ...]
 """Names of fields and keys, and an Item for each step into a list."""
 
 
+@lru_cache(maxsize=PATHS_KEPT)
 def spec_steps(path: str) -> SpecSteps:
     """Return the steps of a path; what is no path gives some steps, which lead nowhere."""
     steps: list[str] = []
