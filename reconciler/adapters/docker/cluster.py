@@ -157,6 +157,8 @@ class DockerCluster:
         if kind is Kind.NETWORK:
             raise _impossible(kind, "updated")
         query = {"version": str(version)}
+        if kind is Kind.SERVICE:
+            spec = _with_placement(spec)
         if kind is Kind.SWARM:
             query |= {f"rotate{role.capitalize()}Token": "true" for role in rotate}
             await self._engine.post("swarm", "update", body=spec, query=query)
@@ -205,6 +207,18 @@ class DockerCluster:
         for stream in self._streams:
             await stream.aclose()
         self._engine.close()
+
+
+def _with_placement(spec: JsonObject) -> JsonObject:
+    """Return the body of a service's update with a placement, be it an empty one.
+
+    Where a task has one and an update leaves it out, the leading manager of engines up to 20.10 crashes, and crashes
+    again at each start: moby/moby#37883. An empty one means the same, and restarts no task.
+    """
+    template: JsonObject = spec.get("TaskTemplate") or {}
+    if template.get("Placement") is not None:
+        return spec
+    return {**spec, "TaskTemplate": {**template, "Placement": {}}}
 
 
 def _filters(**values: str) -> dict[str, str]:
