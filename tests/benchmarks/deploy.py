@@ -22,7 +22,7 @@ from reconciler.planning.plan import plan
 from reconciler.settings import EndpointSettings
 from tests.benchmarks.table import in_columns, ratio
 from tests.lab.lab import Lab, why_not
-from tests.lab.proxy import Proxy
+from tests.lab.meter import Meter
 from tests.lab.swept import sweep
 
 PAIRS = 5
@@ -66,10 +66,10 @@ class Pair:
 
 @dataclass
 class Bench:
-    """A swarm with a proxy in front, and a repository of one stack."""
+    """A swarm with a meter in front, and a repository of one stack."""
 
     lab: Lab
-    proxy: Proxy
+    meter: Meter
     folder: Path
     services: int
 
@@ -91,9 +91,9 @@ class Bench:
         return [*program, "apply", "--yes", "--resolve-image", "never", str(self.folder)]
 
     def run(self, command: list[str], *, until_running: bool) -> Run:
-        """Run a command through the proxy, and watch the engine past it until all tasks run."""
-        self.proxy.calls.clear()
-        environment = {**os.environ, "DOCKER_HOST": self.proxy.host, "PYTHONPATH": str(ROOT)}
+        """Run a command through the meter, and watch the engine past it until all tasks run."""
+        self.meter.calls.clear()
+        environment = {**os.environ, "DOCKER_HOST": self.meter.host, "PYTHONPATH": str(ROOT)}
         began = time.perf_counter()
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
@@ -107,9 +107,9 @@ class Bench:
             said.seek(0)
             if code != 0:
                 raise RuntimeError(f"{command} ended with {code}: {said.read().decode()}")
-        calls = self.proxy.calls
-        last = max((call.ended_s for call in (self.proxy.writes() or calls)), default=0.0)
-        return Run(wall_s, len(calls), len(self.proxy.writes()), last - calls[0].began_s, running_s)
+        calls = self.meter.calls
+        last = max((call.ended_s for call in (self.meter.writes() or calls)), default=0.0)
+        return Run(wall_s, len(calls), len(self.meter.writes()), last - calls[0].began_s, running_s)
 
     def _until_running(self, began: float) -> float:
         with self.lab.manager.client() as client:
@@ -160,10 +160,10 @@ def bench_deploy(counts: tuple[int, ...], pairs: int = PAIRS) -> None:
         print(f"deploy    skipped: {reason}")
         return
     with Lab() as lab, tempfile.TemporaryDirectory() as name:
-        socket = str(lab.folder / "proxy.sock")
-        with Proxy(socket, str(lab.manager.socket)) as proxy:
+        socket = str(lab.folder / "meter.sock")
+        with Meter(socket, str(lab.manager.socket)) as meter:
             for count in counts:
-                bench = Bench(lab, proxy, Path(name) / str(count), count)
+                bench = Bench(lab, meter, Path(name) / str(count), count)
                 bench.write()
                 _compare(bench, pairs)
             sweep(lab)
