@@ -1,90 +1,251 @@
-"""What a change of a service does to its running tasks.
+"""What a change of a service does to its running tasks: a sentence for people, numbers for programs.
 
-Source: swarmkit's "dirty" test. A task is renewed when the task template or the endpoint differs; service labels,
-the update and rollback settings and the replica count are no part of it. Where only the placement differs, tasks on
-nodes that still fit stay.
+The numbers are exact for the tasks as they were observed; tests/e2e/test_effects.py compares them with what a real
+swarm does, for every field of a ServiceSpec.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, dig
-from reconciler.model.plan import Change, TaskEffect
+from reconciler.model.objects import ObservedObject
+from reconciler.model.plan import Change, TaskCounts, TaskEffect
+from reconciler.model.tables import Availability
+from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.planning.preflight.rooms import Room
+from reconciler.planning.renewal import Filled, Names, SlotKey, SlotUse, Specs, constraints_of, filled_slots
+from reconciler.planning.rollout_time import about, pace_of, seconds
 
-RESTARTING = ("TaskTemplate.", "EndpointSpec.")
-PLACEMENT = "TaskTemplate.Placement."
-REPLICAS = "Mode.Replicated.Replicas"
+Rooms = Mapping[str, Room]
+"""{node id: the node as the plan makes it}."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What happens to tasks, as a kind and as a sentence for people."""
+    """What happens to tasks, as a kind, as a sentence for people, and in numbers."""
 
     kind: TaskEffect
     text: str
+    tasks: TaskCounts
 
 
-def of_create(spec: JsonObject, node_count: int) -> Effect:
-    """Return the effect of creating a service on a cluster of `node_count` nodes."""
-    count = task_count(spec)
-    if count is None:
-        return Effect(TaskEffect.START, f"1 task starts on each fitting node, of {node_count}")
-    return Effect(TaskEffect.START, f"{_tasks(count)} {_verb(count, 'start')}")
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An update of the service `found` to `body`, which is what will be sent, names standing for ids.
+
+    `tasks` are the service's own, history included. `changes` are the differences that the plan tells; those of the
+    tasks follow from `body` alone.
+    """
+
+    found: ObservedObject
+    body: JsonObject
+    changes: tuple[Change, ...]
+    tasks: tuple[ObservedTask, ...]
+    rooms: Rooms
+    names: Names
+
+
+def of_create(spec: JsonObject, rooms: Rooms) -> Effect:
+    """Return the effect of creating a service."""
+    count = task_count(spec, rooms)
+    if not count:
+        return Effect(TaskEffect.NONE, _why_none_starts(spec), TaskCounts())
+    text = f"{_tasks(count)} {_verb(count, 'start')}{_spread(spec, count)}"
+    return Effect(TaskEffect.START, text, TaskCounts(start=count))
 
 
 def of_delete(running: int) -> Effect:
     """Return the effect of removing a service that has `running` tasks."""
-    return Effect(TaskEffect.STOP, f"{_tasks(running)} {_verb(running, 'stop')}")
+    if not running:
+        return Effect(TaskEffect.NONE, "no task runs", TaskCounts())
+    return Effect(TaskEffect.STOP, f"{_tasks(running)} {_verb(running, 'stop')}", TaskCounts(stop=running))
 
 
-def of_update(spec: JsonObject, changes: tuple[Change, ...], running: int) -> Effect:
-    """Return the effect of an update to `spec` (canonical) with `changes` on a service with `running` tasks."""
-    restarting = [change.path for change in changes if f"{change.path}.".startswith(RESTARTING)]
-    scaling = next((change for change in changes if change.path == REPLICAS), None)
-    if next(iter(spec["Mode"])).endswith("Job"):
-        return Effect(TaskEffect.RERUN, "the job runs again from its start")
-    if restarting and all(path.startswith(PLACEMENT) for path in restarting):
-        move = "tasks on nodes that no longer fit move"
-        return Effect(TaskEffect.MOVE, f"{_scale(scaling)}; {move}" if scaling else move)
-    if restarting:
-        text = _rolling(spec, running)
-        return Effect(TaskEffect.ROLLING, f"{_scale(scaling)}; {text}" if scaling else text)
-    if scaling:
-        return Effect(TaskEffect.SCALE, _scale(scaling))
-    if not changes:
-        return Effect(TaskEffect.ROLLING, "the tasks that the update did not reach yet are replaced")
-    return Effect(TaskEffect.NONE, TaskEffect.NONE.value)
+def of_replace(running: int, spec: JsonObject, rooms: Rooms) -> Effect:
+    """Return the effect of removing a service that has `running` tasks and creating it anew with `spec`."""
+    gone, come = of_delete(running), of_create(spec, rooms)
+    kind = come.kind if gone.kind is TaskEffect.NONE else gone.kind
+    return Effect(kind, f"{gone.text}, then {come.text}", replace(gone.tasks, start=come.tasks.start))
 
 
-def task_count(spec: JsonObject) -> int | None:
-    """Return how many tasks a service asks for at a time; None for one on each node."""
+def of_update(update: Update) -> Effect:
+    """Return the effect of an update that leaves the service's mode what it is."""
+    if mode_of(update.body).endswith("Job"):
+        return _of_job(update)
+    if mode_of(update.body) == "Global":
+        return _of_global(update)
+    return _of_replicated(update)
+
+
+def mode_of(spec: JsonObject) -> str:
+    """Return the key of a spec's mode that is in use."""
     mode = spec.get("Mode") or {}
-    if "Global" in mode or "GlobalJob" in mode:
-        return None
-    if "ReplicatedJob" in mode:
-        concurrent = dig(mode, "ReplicatedJob", "MaxConcurrent")
-        return 1 if concurrent is None else int(concurrent)
-    replicas = dig(mode, "Replicated", "Replicas")
+    return next((key for key, value in mode.items() if value is not None), "Replicated")
+
+
+def task_count(spec: JsonObject, rooms: Rooms) -> int:
+    """Return how many tasks a new service of `spec` gets in all: of a job those that run later as well."""
+    mode = mode_of(spec)
+    if mode in ("Global", "GlobalJob"):
+        return len(_fitting(spec, rooms))
+    if mode == "ReplicatedJob":
+        total = dig(spec, "Mode", mode, "TotalCompletions")
+        return _concurrent(spec) if total is None else int(total)
+    replicas = dig(spec, "Mode", "Replicated", "Replicas")
     return 1 if replicas is None else int(replicas)
 
 
-def _rolling(spec: JsonObject, running: int) -> str:
-    config = spec.get("UpdateConfig") or {}
-    # The API's 0 means all at once; an absent block means Swarm's default of one at a time.
-    parallelism = config.get("Parallelism", 0) if config else 1
-    pace = "all at once" if parallelism == 0 or parallelism >= running > 1 else f"{parallelism} at a time"
-    order = config.get("Order", "stop-first")
-    return f"rolling restart of {_tasks(running)}, {pace}, {order}"
+def _concurrent(spec: JsonObject) -> int:
+    concurrent = dig(spec, "Mode", "ReplicatedJob", "MaxConcurrent")
+    return 1 if concurrent is None else int(concurrent)
 
 
-def _scale(change: Change | None) -> str:
-    assert change is not None
-    assert isinstance(change.old, int)
-    assert isinstance(change.new, int)
-    before, after = change.old, change.new
-    moved = abs(after - before)
-    return f"scale {before} -> {after}, {_tasks(moved)} {_verb(moved, 'start' if after > before else 'stop')}"
+def _fitting(spec: JsonObject, rooms: Rooms) -> set[str]:
+    """Return the nodes that are given a task of a global service.
+
+    Resources, platforms and ports count for none: a task that lacks them is made all the same, and waits.
+    """
+    constraints = constraints_of(spec)
+    return {node_id for node_id, room in rooms.items() if room.takes_tasks and constraints_hold(constraints, room.node)}
+
+
+def _of_job(update: Update) -> Effect:
+    """Swarm runs a job again at each update, whatever it changes, be it a label (measured on 20.10)."""
+    stop = len([task for task in update.tasks if _is_wanted(task)])
+    start = task_count(update.body, update.rooms)
+    text = f"the job runs again: {_tasks(start)} {_verb(start, 'start')}{_spread(update.body, start)}"
+    if stop:
+        text += f", {stop} still running {_verb(stop, 'stop')}"
+    return Effect(TaskEffect.RERUN, text, TaskCounts(start=start, stop=stop))
+
+
+def _is_wanted(task: ObservedTask) -> bool:
+    return task.desired_state <= TaskState.COMPLETE and task.state <= TaskState.RUNNING
+
+
+def _of_replicated(update: Update) -> Effect:
+    slots = filled_slots(update.tasks, is_global=False)
+    wanted, before = task_count(update.body, update.rooms), task_count(update.found.spec, update.rooms)
+    renewed = _renewed(update, slots)
+    surplus = max(0, len(slots) - wanted)
+    unsure = surplus and 0 < len(renewed) < len(slots)  # which slots go is the scheduler's choice
+    kept = renewed[: max(0, len(slots) - surplus)]
+    counts = TaskCounts(restart=len(kept), start=max(0, wanted - len(slots)), stop=surplus)
+    parts = []
+    if wanted != before:
+        parts.append(f"scale {before} -> {wanted}")
+    if counts.start:
+        parts.append(f"{_tasks(counts.start)} {_verb(counts.start, 'start')}")
+    if counts.stop:
+        parts.append(f"{_tasks(counts.stop)} {_verb(counts.stop, 'stop')}")
+    return _composed(update, ", ".join(parts), kept, counts, "up to " if unsure else "")
+
+
+def _of_global(update: Update) -> Effect:
+    slots = filled_slots(update.tasks, is_global=True)
+    fitting = _fitting(update.body, update.rooms)
+    constraints = constraints_of(update.body)
+    stay = {node_id for node_id in slots if _keeps(update.rooms, str(node_id), constraints)}
+    # a paused node is left as it is until it is active again
+    active = {key: slots[key] for key in stay if _is_active(update.rooms, str(key))}
+    renewed = _renewed(update, active)
+    gone = [slot for key, slot in slots.items() if key not in stay and slot.use is not SlotUse.FINISHED]
+    counts = TaskCounts(restart=len(renewed), start=len(fitting - slots.keys()), stop=len(gone))
+    parts = []
+    if counts.start:
+        nodes = "1 more node" if counts.start == 1 else f"{counts.start} more nodes"
+        parts.append(f"{_tasks(counts.start)} {_verb(counts.start, 'start')} on {nodes}")
+    if counts.stop:
+        nodes = "a node that does" if counts.stop == 1 else "nodes that do"
+        parts.append(f"{_tasks(counts.stop)} {_verb(counts.stop, 'stop')} on {nodes} not fit")
+    return _composed(update, ", ".join(parts), renewed, counts, "")
+
+
+def _keeps(rooms: Rooms, node_id: str, constraints: tuple[str, ...]) -> bool:
+    room = rooms.get(node_id)
+    return room is not None and room.keeps(constraints)
+
+
+def _is_active(rooms: Rooms, node_id: str) -> bool:
+    return rooms[node_id].node.availability is Availability.ACTIVE
+
+
+def _renewed(update: Update, slots: Mapping[SlotKey, Filled]) -> list[Filled]:
+    """Return the slots whose task is replaced, those that run first."""
+    earlier = update.found.dig("PreviousSpec") or {}
+    specs = Specs(now=update.found.spec, earlier=earlier, wanted=update.body, names=update.names, rooms=update.rooms)
+    renewed = [slot for slot in slots.values() if any(specs.renews(task) for task in slot.tasks)]
+    return sorted(renewed, key=lambda slot: list(SlotUse).index(slot.use))
+
+
+def _composed(update: Update, scaling: str, renewed: list[Filled], counts: TaskCounts, unsure: str) -> Effect:
+    """Return the effect of scaling (told in a sentence, "" for none) and of renewing some slots together."""
+    if not renewed:
+        kind = TaskEffect.SCALE if counts.start or counts.stop else TaskEffect.NONE
+        return Effect(kind, scaling or _why_nothing(update), counts)
+    kind = TaskEffect.MOVE if _is_about_placement(update.changes) else TaskEffect.ROLLING
+    text, seconds_taken = _renewal(update, renewed, kind, unsure)
+    counts = replace(counts, seconds=None if seconds_taken is None else round(seconds_taken))
+    return Effect(kind, f"{scaling}; {text}" if scaling else text, counts)
+
+
+def _renewal(update: Update, renewed: list[Filled], kind: TaskEffect, unsure: str) -> tuple[str, float | None]:
+    """Return the words for replacing tasks, and about how many seconds that takes; None where none of them runs."""
+    count = len(renewed)
+    running = sum(1 for slot in renewed if slot.use is SlotUse.RUNNING)
+    if not running and all(slot.use is SlotUse.FINISHED for slot in renewed):
+        noun = "finished task" if count == 1 else "finished tasks"
+        return f"{unsure}{count} {noun} {_verb(count, 'run')} again", None
+    if not running:
+        who = "that does not run yet is" if count == 1 else "that do not run yet are"
+        return f"{unsure}{_tasks(count)} {who} replaced", None
+    pace = pace_of(update.body, count)
+    taken = seconds(update.found.spec, update.body, pace)
+    if kind is TaskEffect.MOVE:
+        what = f"{unsure}{_tasks(count)} {_verb(count, 'move')} to another node"
+    else:
+        what = f"rolling restart of {unsure}{_tasks(count)}"
+    order = "start-first" if pace.start_first else "stop-first"
+    steps = [f"{pace.at_once} at a time" if pace.at_once < count else "all at once"] if count > 1 else []
+    return ", ".join([what, *steps, order, about(taken)]), taken
+
+
+def _is_about_placement(changes: tuple[Change, ...]) -> bool:
+    told = [change.path for change in changes if change.path.startswith(("TaskTemplate.", "EndpointSpec"))]
+    return bool(told) and all(path.startswith("TaskTemplate.Placement.") for path in told)
+
+
+def _why_nothing(update: Update) -> str:
+    """Return the words for an update that renews nothing and scales nothing."""
+    paths = [change.path for change in update.changes]
+    if paths and all(path.startswith("Labels") for path in paths):
+        return "label only, no task restarts"
+    if paths and all(path.startswith(("Labels", "UpdateConfig", "RollbackConfig")) for path in paths):
+        return "settings only, no task restarts"
+    if not filled_slots(update.tasks, is_global=mode_of(update.body) == "Global"):
+        return "no task runs, none restarts"
+    if _is_about_placement(update.changes):
+        return "placement only, every task stays where it is"
+    return "no task restarts"
+
+
+def _why_none_starts(spec: JsonObject) -> str:
+    if mode_of(spec) in ("Global", "GlobalJob"):
+        return "no task starts, as no node fits"
+    return "no task starts, with 0 replicas"
+
+
+def _spread(spec: JsonObject, count: int) -> str:
+    """Return what is to be said of where or when `count` new tasks run, or ""."""
+    mode = mode_of(spec)
+    if mode in ("Global", "GlobalJob"):
+        return ", 1 on each fitting node" if count > 1 else ", on the only fitting node"
+    if mode == "ReplicatedJob" and 0 < _concurrent(spec) < count:
+        return f", {_concurrent(spec)} at a time"
+    return ""
 
 
 def _tasks(count: int) -> str:
