@@ -1,221 +1,162 @@
-"""A unix socket in front of an engine, that counts the calls that pass and can spoil any of them.
+"""A proxy on a unix socket in front of an engine, which breaks the calls that a test chooses.
 
-It relays HTTP/1.1 as it comes, so that the docker CLI and ours look the same through it.
+It speaks just enough HTTP/1.1 for one request at a time on a connection, and closes each connection after its
+answer: a fault then has exactly one call, and no kept-alive connection hides it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
-import os
+import socket
+import socketserver
 import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-LINE_BYTES_MAX = 1 << 20
-CHUNK_BYTES = 1 << 16
-START_WAIT_S = 10.0
-READS = frozenset({"GET", "HEAD"})
+READ_BYTES = 65536
+ANSWER_WAIT_S = 60.0
 
 
 class Fault(enum.Enum):
-    """What may become of a call instead of its answer."""
+    """How a call breaks."""
 
-    UNHEARD = "the connection drops before the engine hears of it"
-    UNANSWERED = "the engine does it, and the connection drops before it answers"
-    SERVER_ERROR = "the answer is a 500, and the engine hears nothing"
-    UNAVAILABLE = "the answer is a 503, and the engine hears nothing"
-
-
-@dataclass
-class Call:
-    """One request and how it ended. Times are of time.perf_counter(), 0 until then; status 0 means no answer."""
-
-    method: str
-    path: str
-    began_s: float
-    ended_s: float = 0.0
-    status: int = 0
-
-    @property
-    def writes(self) -> bool:
-        return self.method not in READS
-
-    @property
-    def seconds(self) -> float:
-        return self.ended_s - self.began_s
+    ERROR_500 = "500 before it reaches the engine"
+    ERROR_503 = "503 before it reaches the engine"
+    DROPPED_BEFORE = "connection dropped before it reaches the engine"
+    DROPPED_AFTER = "connection dropped after the engine has answered"
 
 
 @dataclass(frozen=True)
-class _Head:
-    """The first lines of a message, as they came, and what they say of its body."""
+class Call:
+    """One request that came by: "POST /services/create", without the API version and the query."""
 
-    raw: bytes
-    first: bytes
-    length: int | None
-    chunked: bool
-    closes: bool
-    upgraded: bool
+    method: str
+    path: str
 
-    def has_no_body(self, method: str) -> bool:
-        status = int(self.first.split()[1])
-        return method == "HEAD" or status in (204, 304) or 100 <= status < 200
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+
+Choice = Callable[[int, Call], Fault | None]
+"""Says how the call of a number, counted from 0, breaks; None lets it pass."""
 
 
 @dataclass
 class Proxy:
-    """Serves at `path` while it is open as a context. `spoil` is asked of each call, from a thread of the proxy's."""
+    """Listens on `socket` while open. `calls` is what came by, broken or not.
 
-    path: str
-    upstream: str
-    spoil: Callable[[Call], Fault | None] = lambda _call: None
+    While `cut` is set, every connection is dropped before it reaches the engine.
+    """
+
+    engine_socket: Path
+    socket: Path
     calls: list[Call] = field(default_factory=list)
-    _loop: asyncio.AbstractEventLoop = field(init=False)
-    _thread: threading.Thread = field(init=False)
+    cut: threading.Event = field(default_factory=threading.Event)
+    _choice: Choice = field(default=lambda _number, _call: None)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def host(self) -> str:
-        return f"unix://{self.path}"
-
-    def writes(self) -> list[Call]:
-        return [call for call in self.calls if call.writes]
+        return f"unix://{self.socket}"
 
     def __enter__(self) -> Proxy:
-        listening = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, args=(listening,), name="proxy", daemon=True)
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):  # either side hung up
+                    proxy.serve(self.request)
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+            block_on_close = False
+            request_queue_size = 128
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Say nothing: whatever goes wrong here is a dropped connection to the client."""
+
+        self.socket.unlink(missing_ok=True)
+        self._server = Server(str(self.socket), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
-        if not listening.wait(START_WAIT_S):
-            raise RuntimeError(f"No proxy at {self.path}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(START_WAIT_S)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self.socket.unlink(missing_ok=True)
 
-    def _serve(self, listening: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_unix_server(self._connected, self.path, limit=LINE_BYTES_MAX))
-        listening.set()
-        self._loop.run_forever()
-        for task in (pending := asyncio.all_tasks(self._loop)):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+    def reset(self, choice: Choice = lambda _number, _call: None) -> None:
+        """Forget the calls, and break those that `choice` says from now on."""
+        with self._lock:
+            self.calls, self._choice = [], choice
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client, over one connection to the engine, until either hangs up."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            far_reader, far_writer = await asyncio.open_unix_connection(self.upstream, limit=LINE_BYTES_MAX)
-            try:
-                while await self._relayed(reader, writer, far_reader, far_writer):
-                    pass
-            finally:
-                far_writer.close()
-        writer.close()
-
-    async def _relayed(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        far_reader: asyncio.StreamReader,
-        far_writer: asyncio.StreamWriter,
-    ) -> bool:
-        """Relay one call; return whether another may follow on these connections."""
-        request = await _head(reader)
-        if request is None:
-            return False
-        method, path, _ = request.first.decode().split(" ", 2)
-        call = Call(method, path, time.perf_counter())
-        self.calls.append(call)
-        fault = self.spoil(call)
-        if fault is Fault.UNHEARD:
-            return False
-        if fault in (Fault.SERVER_ERROR, Fault.UNAVAILABLE):
-            await _copy_body(reader, None, request)
-            return await self._refused(call, writer, 500 if fault is Fault.SERVER_ERROR else 503)
-        far_writer.write(request.raw)
-        await _copy_body(reader, far_writer, request)
-        answer = await _head(far_reader)
-        if answer is None or fault is Fault.UNANSWERED:
-            return False
-        call.status = int(answer.first.split()[1])
-        writer.write(answer.raw)
-        if answer.upgraded:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
-        elif not answer.has_no_body(method):
-            await _copy_body(far_reader, writer, answer, until_end=True)
-        await writer.drain()
-        call.ended_s = time.perf_counter()
-        ends = answer.length is None and not answer.chunked and not answer.has_no_body(method)
-        return not (request.closes or answer.closes or answer.upgraded or ends)
-
-    async def _refused(self, call: Call, writer: asyncio.StreamWriter, status: int) -> bool:
-        body = b'{"message": "spoilt by the test"}'
-        head = f"HTTP/1.1 {status} Spoilt\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        await writer.drain()
-        call.status, call.ended_s = status, time.perf_counter()
-        return True
-
-
-async def _head(reader: asyncio.StreamReader) -> _Head | None:
-    """Read the first lines of a message; None when the other side has hung up."""
-    try:
-        raw = await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    first, *lines = raw.rstrip(b"\r\n").split(b"\r\n")
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-    length = headers.get(b"content-length")
-    return _Head(
-        raw,
-        first,
-        int(length) if length is not None else None,
-        headers.get(b"transfer-encoding", b"").lower() == b"chunked",
-        headers.get(b"connection", b"").lower() == b"close",
-        first.startswith(b"HTTP/1.1 101"),
-    )
-
-
-async def _copy_body(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, head: _Head, *, until_end: bool = False
-) -> None:
-    """Copy a message's body; `writer` None drops it. Without a length an answer's body goes on `until_end`."""
-    if head.chunked:
-        await _copy_chunks(reader, writer)
-        return
-    left = head.length
-    if left is None and not until_end:
-        return
-    while left is None or left > 0:
-        chunk = await reader.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES))
-        if not chunk:
+    def serve(self, client: socket.socket) -> None:
+        """Pass one request on and its answer back, or break it."""
+        request = _read_message(client)
+        if not request:
             return
-        left = left - len(chunk) if left is not None else None
-        await _write(writer, chunk)
-
-
-async def _copy_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
-    while True:
-        line = await reader.readline()
-        size = int(line.split(b";")[0], 16)
-        await _write(writer, line + await reader.readexactly(size + 2))
-        if size == 0:
+        fault = self._noted(request)
+        if self.cut.is_set() or fault is Fault.DROPPED_BEFORE:
             return
+        if fault in (Fault.ERROR_500, Fault.ERROR_503):
+            client.sendall(_error(fault))
+            return
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.settimeout(ANSWER_WAIT_S)
+            engine.connect(str(self.engine_socket))
+            engine.sendall(_asking_to_close(request))
+            answer = b"".join(iter(lambda: engine.recv(READ_BYTES), b""))
+        if fault is not Fault.DROPPED_AFTER:
+            client.sendall(answer)
+
+    def _noted(self, request: bytes) -> Fault | None:
+        method, target, _ = request.split(b"\r\n", 1)[0].decode().split(" ", 2)
+        path = target.partition("?")[0]
+        if path.startswith("/v1."):
+            path = "/" + path.split("/", 2)[2]
+        with self._lock:
+            call = Call(method, path)
+            self.calls.append(call)
+            return self._choice(len(self.calls) - 1, call)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(CHUNK_BYTES):
-        await _write(writer, chunk)
+def _error(fault: Fault) -> bytes:
+    status = "500 Internal Server Error" if fault is Fault.ERROR_500 else "503 Service Unavailable"
+    body = b'{"message":"injected"}'
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
-async def _write(writer: asyncio.StreamWriter | None, content: bytes) -> None:
-    if writer is not None:
-        writer.write(content)
-        await writer.drain()
+def _read_message(client: socket.socket) -> bytes:
+    """Return one request with its body, or nothing when the client hung up."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = client.recv(READ_BYTES)
+        if not more:
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += client.recv(READ_BYTES)
+    return head + b"\r\n\r\n" + body
+
+
+def _asking_to_close(request: bytes) -> bytes:
+    """Return the request with `Connection: close`, so that the answer ends with the connection."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*lines, b"Connection: close"]) + b"\r\n\r\n" + body
