@@ -1,6 +1,6 @@
 """A unix socket in front of an engine that counts and times the calls that pass.
 
-It relays HTTP/1.1 as it comes, connections that are kept alive included, so that what a client does is measured as it is.
+It relays HTTP/1.1 as it comes, kept-alive connections included, so that what a client does is measured as it is.
 (tests/lab/proxy.py breaks calls instead, and closes each connection to do so.)
 """
 
