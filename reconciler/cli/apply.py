@@ -140,7 +140,7 @@ def _confirm(terminal: Terminal) -> None:
 
 
 async def _carry_out(terminal: Terminal, swarm: Swarm, planned: Planned, limits: ApplyLimits) -> ApplyResult:
-    with ProgressDisplay(terminal) as display:
+    with ProgressDisplay(terminal, planned.plan) as display:
         return await swarm.apply(planned.plan, planned.actual, limits, display.report)
 
 
