@@ -222,6 +222,7 @@ def _remove(context: Context, found: ObservedObject, after: tuple[str, ...]) -> 
         reason=_reason(found),
         effect=effect.kind if effect else TaskEffect.NONE,
         effect_text=effect.text if effect else TaskEffect.NONE.value,
+        tasks=effect.tasks if effect else None,
         after=after,
         object_id=found.id,
         version=found.version,
