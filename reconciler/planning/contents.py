@@ -169,7 +169,7 @@ def _create(context: Context, wanted: DesiredObject, name: str, previous: Observ
         name=name,
         stack=wanted.stack,
         reason=f"its content differs from {previous.name}" if previous else "it does not exist",
-        changes=with_places(with_origin(changes, origin), wanted),
+        changes=with_places(changes, wanted, origin),
         spec=spec,
         place=wanted.place,
         origin=origin,

@@ -23,9 +23,11 @@ def with_origin(changes: tuple[Change, ...], origin: Origin) -> tuple[Change, ..
     return tuple(replace(change, origin=origin) for change in changes)
 
 
-def with_places(changes: tuple[Change, ...], wanted: DesiredObject) -> tuple[Change, ...]:
-    """Return the changes, each with the line that asks for it."""
-    return tuple(replace(change, place=wanted.place_of(change.path)) for change in changes)
+def with_places(changes: tuple[Change, ...], wanted: DesiredObject, origin: Origin | None = None) -> tuple[Change, ...]:
+    """Return the changes, each with the line that asks for it; and all blamed on `origin`, where one is given."""
+    if origin is None:
+        return tuple(replace(change, place=wanted.place_of(change.path)) for change in changes)
+    return tuple(replace(change, place=wanted.place_of(change.path), origin=origin) for change in changes)
 
 
 def origin_of(changes: tuple[Change, ...]) -> Origin:

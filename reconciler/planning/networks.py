@@ -84,7 +84,7 @@ def _remembered(wanted: DesiredObject) -> JsonObject:
 
 def _create(context: Context, wanted: DesiredObject) -> Action:
     origin = origin_of_creation(context, Kind.NETWORK, wanted.name, wanted.name)
-    changes = with_origin(changes_between(ABSENT, _stated(canonical.network(wanted.spec))), origin)
+    changes = changes_between(ABSENT, _stated(canonical.network(wanted.spec)))
     return Action(
         id=action_id(Kind.NETWORK, wanted.name),
         type=ActionType.CREATE,
@@ -92,7 +92,7 @@ def _create(context: Context, wanted: DesiredObject) -> Action:
         name=wanted.name,
         stack=wanted.stack,
         reason="it does not exist",
-        changes=with_places(changes, wanted),
+        changes=with_places(changes, wanted, origin),
         spec=marked(context, wanted, wanted.spec, _remembered(wanted)),
         place=wanted.place,
         origin=origin,

@@ -120,7 +120,7 @@ def _create(around: _Surroundings, wanted: DesiredObject, spec: JsonObject) -> A
     context = around.context
     effect = effects.of_create(spec, around.rooms)
     origin = origin_of_creation(context, Kind.SERVICE, wanted.name, wanted.name)
-    changes = with_origin(changes_between(ABSENT, canonical.stated(spec)), origin)
+    changes = changes_between(ABSENT, canonical.stated(spec))
     return Action(
         id=action_id(Kind.SERVICE, wanted.name),
         type=ActionType.CREATE,
@@ -130,7 +130,7 @@ def _create(around: _Surroundings, wanted: DesiredObject, spec: JsonObject) -> A
         reason="it does not exist",
         effect=effect.kind,
         effect_text=effect.text,
-        changes=with_places(changes, wanted),
+        changes=with_places(changes, wanted, origin),
         after=around.after(wanted, spec),
         spec=marked(context, wanted, spec, comparable(context, spec)),
         place=wanted.place,

@@ -13,8 +13,10 @@ from reconciler.model.desired import DesiredNode, DesiredObject, DesiredState, P
 from reconciler.model.errors import Place
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
-from reconciler.model.plan import Plan
+from reconciler.model.plan import ActionType, Plan
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.planning.inventory import INVENTORIED_KINDS, swarm_spec_with
+from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.plan import plan
 
 HERE = Place("stacks/web.yaml", 3, 1, "services.web")
@@ -52,8 +54,8 @@ def content_spec(name: str, content: str, *, stack: str = "web") -> JsonObject:
     }
 
 
-def wanted(kind: Kind, spec: JsonObject, *, stack: str | None = "web") -> DesiredObject:
-    return DesiredObject(kind, spec["Name"], stack, spec, HERE)
+def wanted(kind: Kind, spec: JsonObject, *, stack: str | None = "web", **fields: Any) -> DesiredObject:
+    return DesiredObject(kind, spec["Name"], stack, spec, HERE, **fields)
 
 
 def desired(*objects: DesiredObject, **fields: Any) -> DesiredState:
@@ -167,10 +169,45 @@ def running_web(*, owner: str | None = "prod", replicas: int = 3, **template: An
     return observed(Kind.NETWORK, network), observed(Kind.SERVICE, spec)
 
 
-def planned(state: DesiredState, cluster: ActualState) -> Plan:
-    return plan(state, cluster)
+def planned(state: DesiredState, cluster: ActualState, options: PlanOptions = NO_OPTIONS) -> Plan:
+    return plan(state, cluster, options)
 
 
 def paths(made: Plan) -> dict[str, list[str]]:
     """{action id: the paths of its changes}."""
     return {action.id: [change.path for change in action.changes] for action in made.actions}
+
+
+def carried_out(made: Plan, cluster: ActualState, *, at: str = "") -> ActualState:
+    """The cluster once every action of the plan is done, and its record of what is owned is written.
+
+    Ids are `id-` and the name. `at` is when new objects are made, `2026-01-02T00:00:00Z`.
+    """
+    there = {
+        (kind, found.name): found
+        for kind in (*CONTENT_KINDS, Kind.NETWORK, Kind.SERVICE)
+        for found in cluster.of_kind(kind)
+    }
+    for action in made.actions:
+        before = there.pop((action.kind, action.name), None)
+        if action.type is ActionType.DELETE:
+            continue
+        assert action.spec is not None
+        spec = _with_ids(action.spec)
+        raw: JsonObject = {"CreatedAt": before.raw.get("CreatedAt", "") if before else at}
+        if before is not None and action.type is ActionType.UPDATE:
+            raw["PreviousSpec"] = before.spec
+        there[action.kind, action.name] = observed(action.kind, spec, **raw)
+    swarm_labels = dict(cluster.swarm.labels)
+    if made.inventory is not None:
+        swarm_labels = swarm_spec_with(cluster.swarm.spec, made.owner, made.inventory)["Labels"]
+    return actual(*there.values(), *cluster.nodes, swarm_labels=swarm_labels)
+
+
+def _with_ids(spec: JsonObject) -> JsonObject:
+    filled = copy.deepcopy(spec)
+    container = filled.get("TaskTemplate", {}).get("ContainerSpec", {})
+    for key, noun in (("Secrets", "Secret"), ("Configs", "Config")):
+        for reference in container.get(key, []):
+            reference[f"{noun}ID"] = f"id-{reference[f'{noun}Name']}"
+    return filled
