@@ -106,7 +106,7 @@ class SchemaCheck:
         if schema.get("x-lenient"):
             place, why = document.key_place(path), "Docker ignores it."
             return Problem(ErrorCode.UNKNOWN_KEY, what, why, did_you_mean(key, known), place, Severity.WARNING)
-        hint = self.key_hints.get(key) or did_you_mean(key, known)
+        hint = self.key_hints.get(key) or did_you_mean(key, known) or "Remove the key."
         why = "The format has no such key here."
         return Problem(ErrorCode.UNKNOWN_KEY, what, why, hint, document.key_place(path))
 

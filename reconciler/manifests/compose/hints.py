@@ -34,6 +34,10 @@ KEY_HINTS: Final[dict[str, str]] = {
     "restart_policy": "Write it under `deploy`.",
     "update_config": "Write it under `deploy`.",
     "constraints": "Write it under deploy.placement.",
+    # what only we understand
+    "prune": "Write `x-swarmctl: {prune: false}` in a service, network, secret or config; volumes are never removed.",
+    "rollback": "Write `x-swarmctl: {rollback: stack}` at the top of the file.",
+    "dependsOn": "Between services it is `depends_on`; between stacks `dependsOn` in swarm.yaml.",
     # definitions
     "enable_ipv6": "Swarm's overlay networks have no such option; remove the key.",
     "gateway": "A stack file knows `subnet` only; declare the network in swarm.yaml to set a gateway.",

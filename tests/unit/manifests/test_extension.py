@@ -195,6 +195,7 @@ def test_any_object_may_stay_when_nothing_declares_it() -> None:
         ("secrets: {s: {file: web.yaml, x-swarmctl: {keep: 1}}}", ErrorCode.UNKNOWN_KEY, "secrets.s.x-swarmctl.keep"),
         ("configs: {s: {file: web.yaml, x-swarmctl: {spec: {}}}}", ErrorCode.UNKNOWN_KEY, "configs.s.x-swarmctl.spec"),
         ("configs: {s: {file: web.yaml, x-swarmctl: 1}}", ErrorCode.WRONG_TYPE, "configs.s.x-swarmctl"),
+        ("volumes: {v: {x-swarmctl: {prune: false}}}", ErrorCode.UNKNOWN_KEY, "volumes.v.x-swarmctl.prune"),
         ("x-swarmctl: {rollback: true}", ErrorCode.WRONG_TYPE, "x-swarmctl.rollback"),
         ("x-swarmctl: {rollback: service}", ErrorCode.INVALID_VALUE, "x-swarmctl.rollback"),
         ("x-swarmctl: {rolback: stack}", ErrorCode.UNKNOWN_KEY, "x-swarmctl.rolback"),
@@ -211,6 +212,8 @@ def test_a_wrong_extension_is_told(text: str, code: ErrorCode, path: str) -> Non
 def test_a_near_name_is_suggested_in_extensions() -> None:
     assert "`rollback`" in the_problem("x-swarmctl: {rolback: stack}").hint
     assert "`prune`" in service_problem("x-swarmctl: {purne: false}").hint
+    assert "x-swarmctl" in service_problem("prune: false").hint
+    assert "at the top" in service_problem("x-swarmctl: {rollback: stack}").hint
 
 
 def test_a_lone_file_says_that_its_stack_goes_back_as_a_whole() -> None:
