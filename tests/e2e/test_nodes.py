@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
+from tests.lab.lab import Lab
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -25,7 +27,7 @@ services:
     image: swarmctl-test:1
     command: [sleep, "600"]
     stop_signal: SIGKILL
-    deploy: {replicas: 3, endpoint_mode: dnsrr%s}
+    deploy: {replicas: 3, endpoint_mode: dnsrr, update_config: {monitor: 500ms}%s}
 """
 WAIT_S = 60.0
 POLL_S = 0.1
@@ -102,21 +104,49 @@ def test_a_manager_is_emptied_demoted_and_takes_tasks_again(backend: Backend, re
 
 
 @pytest.mark.usefixtures("joining_anew")
-@pytest.mark.parametrize("role", ["worker", "manager"])
-def test_an_absent_node_is_emptied_and_removed(backend: Backend, repository: Repository, role: str):
+def test_absent_nodes_are_emptied_and_removed(backend: Backend, repository: Repository):
     first, second, third = backend.hostnames()
-    listed = nodes_in(f"hostname: {first}", f"hostname: {second}, role: {role}", f"hostname: {third}, role: {role}")
+    listed = nodes_in(f"hostname: {first}", f"hostname: {second}, role: manager", f"hostname: {third}")
     repository.commit({"swarm.yaml": listed, "stacks/web.yaml": STACK % ""})
     backend.swarmctl.ok("apply", "--yes")
-    tasks = {one["ID"] for one in running_on(backend, third)}
-    assert tasks
+    assert running_on(backend, second)
+    assert running_on(backend, third)
 
-    gone = nodes_in(f"hostname: {first}", f"hostname: {second}", f"hostname: {third}, state: absent")
+    gone = nodes_in(f"hostname: {first}", f"hostname: {second}, state: absent", f"hostname: {third}, state: absent")
     repository.commit({"swarm.yaml": gone})
     backend.swarmctl.ok("apply", "--yes")
-    assert backend.hostnames() == [first, second]
+    assert backend.hostnames() == [first]
     assert len(backend.running("web_web")) == 3
     assert "No changes." in backend.swarmctl.ok("diff"), "gone already is nothing to do"
+
+
+@pytest.fixture
+def putting_back(backend: Backend, lab: Lab) -> Iterator[None]:
+    """Make the lab's first node a manager again, through another one, where a test has demoted it."""
+    yield
+    with lab.workers[0].client() as client:
+        found = next(one for one in client.nodes() if one["Description"]["Hostname"] == lab.manager.name)
+        client.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], "Role": "manager"})
+    wait_until(lambda: serves(backend), "the first node is a manager again")
+
+
+def serves(backend: Backend) -> bool:
+    """Whether the node that is talked to is a manager."""
+    try:
+        return bool(backend.engine.nodes())
+    except docker.errors.APIError:
+        return False
+
+
+@pytest.mark.usefixtures("putting_back")
+@pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
+def test_the_node_that_is_talked_to_steps_down_last(backend: Backend, repository: Repository):
+    first, second, third = backend.hostnames()
+    asked = nodes_in(f"hostname: {first}, role: worker", f"hostname: {second}, role: manager", f"hostname: {third}")
+    repository.commit({"swarm.yaml": asked, "stacks/web.yaml": STACK % ""})
+    told = backend.swarmctl.ok("apply", "--yes")
+    assert f"Node {first} stops being a manager at the end of this plan" in told
+    assert not serves(backend)
 
 
 def test_a_drain_that_leaves_tasks_nowhere_to_go_is_refused(backend: Backend, repository: Repository):
