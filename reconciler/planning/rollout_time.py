@@ -98,7 +98,7 @@ def about(duration_s: float) -> str:
         return f"about {max(1, round(duration_s))} s"
     if duration_s < 57.5:
         return f"about {5 * round(duration_s / 5)} s"
-    if duration_s < 90:
+    if duration_s < 115:
         return f"about {10 * round(duration_s / 10)} s"
     if duration_s < 100 * 60:
         return f"about {round(duration_s / 60)} min"

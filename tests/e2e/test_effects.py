@@ -37,6 +37,7 @@ from reconciler.planning.context import Context, Draft
 from reconciler.planning.plan import plan
 from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.settings import EndpointSettings
+from tests.e2e.conftest import Backend
 from tests.e2e.test_field_walk import ADDED, STACK, Steps, another, at, leaves
 from tests.lab.lab import Lab
 from tests.lab.swept import sweep
@@ -406,9 +407,9 @@ def slot_of(task: ObservedTask) -> str:
     return str(task.slot) if task.slot else task.node_id or task.id
 
 
-def walked(lab: Lab, cases: list[Case]) -> dict[str, Seen]:
+def walked(host: str, cases: list[Case]) -> dict[str, Seen]:
     async def walk() -> dict[str, Seen]:
-        cluster = await connect(EndpointSettings(host=lab.manager.host))
+        cluster = await connect(EndpointSettings(host=host))
         try:
             return await Swarm(cluster, cases).walk()
         finally:
@@ -444,7 +445,7 @@ def swept(lab: Lab) -> Iterator[Lab]:
 
 @pytest.mark.engine
 def test_the_predicted_effect_is_what_happens_to_running_tasks(swept: Lab, record_property):
-    seen = walked(swept, [*running_cases(), *ended_cases(), *raw_cases()])
+    seen = walked(swept.manager.host, [*running_cases(), *ended_cases(), *raw_cases()])
     tried, _ = judged(seen, record_property)
     assert tried >= 100
 
@@ -465,6 +466,13 @@ def test_the_predicted_effect_is_what_happens_for_every_key_of_a_stack(swept: La
         await cluster.close()
 
     asyncio.run(make_what_it_uses())
-    seen = walked(swept, list(every_key_cases(full.spec)))
+    seen = walked(swept.manager.host, list(every_key_cases(full.spec)))
     tried, refused = judged(seen, record_property)
     assert tried >= 65, (tried, refused)
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_the_embedded_swarm_does_what_is_predicted_as_well(backend: Backend, record_property):
+    seen = walked(backend.host, [*running_cases(), *ended_cases()])
+    tried, _ = judged(seen, record_property)
+    assert tried >= 20
