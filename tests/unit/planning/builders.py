@@ -183,11 +183,7 @@ def carried_out(made: Plan, cluster: ActualState, *, at: str = "") -> ActualStat
 
     Ids are `id-` and the name. `at` is when new objects are made, `2026-01-02T00:00:00Z`.
     """
-    there = {
-        (kind, found.name): found
-        for kind in (*CONTENT_KINDS, Kind.NETWORK, Kind.SERVICE)
-        for found in cluster.of_kind(kind)
-    }
+    there = {(kind, found.name): found for kind in INVENTORIED_KINDS for found in cluster.of_kind(kind)}
     for action in made.actions:
         before = there.pop((action.kind, action.name), None)
         if action.type is ActionType.DELETE:
