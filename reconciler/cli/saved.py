@@ -87,7 +87,8 @@ def request_again(outside: Outside, saved: SavedPlan) -> PlanRequest:
     how = saved.source
     desired = outside.load(Source(how.path, how.revision, how.stack_name, how.compose_files))
     stacks = None if how.stacks is None else frozenset(how.stacks)
-    return PlanRequest(desired, ResolveMode.NEVER, stacks, images=saved.images)
+    # The mode says for which services the answers count; with answers given, nobody is asked.
+    return PlanRequest(desired, how.resolve, stacks, images=saved.images)
 
 
 def refuse_with(*given: object) -> None:

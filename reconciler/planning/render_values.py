@@ -30,7 +30,7 @@ DURATIONS = frozenset(
 )  # fmt: skip
 """Fields that hold nanoseconds; shown as 1m30s."""
 
-CONTENT_LABEL = re.compile(r"scrypt:([0-9a-f]{8})[0-9a-f]{8}")
+CONTENT_LABEL = re.compile(r"scrypt:([0-9a-f]{8})[0-9a-f]*")
 """What planning/contents.py knows a secret's content by."""
 
 DIFF_CONTEXT_LINES = 2
@@ -121,9 +121,11 @@ def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
     """
     if isinstance(value, Absent):
         return "null"
+    if kind is Kind.SECRET and change.path == "Data":
+        label = CONTENT_LABEL.fullmatch(value) if isinstance(value, str) else None
+        return f"(sensitive value, hash {label[1]})" if label else SENSITIVE
     if change.sensitive:
-        label = CONTENT_LABEL.fullmatch(value) if kind is Kind.SECRET and isinstance(value, str) else None
-        return f"(sensitive value, hash {label[1]})" if label and change.path == "Data" else SENSITIVE
+        return SENSITIVE
     if change.path.rsplit(".", 1)[-1] in DURATIONS and isinstance(value, int) and not isinstance(value, bool):
         return duration(value)
     return printable(json.dumps(value, ensure_ascii=False, sort_keys=True))
