@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.controller.assess import assess
 from reconciler.controller.convergence import Outcome, Waiting, await_convergence
 from reconciler.controller.looks import Looks
+from reconciler.controller.nodes import farewell
 from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
@@ -71,7 +72,9 @@ class _Apply:
     ) -> None:
         self.plan, self.actual, self.waiting, self.patience, self.options = plan, actual, waiting, patience, options
         self.cluster = waiting.cluster
-        self.main = self._run(plan.actions, actual)
+        self.farewell = farewell(plan, actual)
+        """What this endpoint does not survive as one: it comes when all else has ended, and has been seen to."""
+        self.main = self._run(tuple(one for one in plan.actions if one is not self.farewell), actual)
 
     def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
         writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
@@ -79,6 +82,13 @@ class _Apply:
 
     async def result(self) -> ApplyResult:
         """Do everything, and return how it ended."""
+        result = await self._without_farewell()
+        if self.farewell is None:
+            return result
+        last = await self.main.carry_out_last(self.farewell, result.actions)
+        return replace(result, actions=(*result.actions, last))
+
+    async def _without_farewell(self) -> ApplyResult:
         ended = await self.main.carry_out()
         if self.patience.gone is not None:
             return ApplyResult(self.plan, ended, lost=self.patience.gone.problems[0])

@@ -10,7 +10,7 @@ from reconciler.controller.roles import await_role, changes_role
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.plan import Action, ActionType
+from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.tasks import ObservedTask, TaskState
 
 POLL_S = 0.25
@@ -25,11 +25,18 @@ Look = Callable[[], Awaitable[ActualState]]
 
 def needs_empty_node(action: Action) -> bool:
     """Return whether the action demotes or removes a node, which no task may run on any more."""
-    if action.kind is not Kind.NODE:
-        return False
-    if action.type is ActionType.DELETE:
-        return True
+    return _demotes(action) or (action.kind is Kind.NODE and action.type is ActionType.DELETE)
+
+
+def _demotes(action: Action) -> bool:
     return changes_role(action) and (action.spec or {}).get("Role") == NodeRole.WORKER
+
+
+def farewell(plan: Plan, before: ActualState) -> Action | None:
+    """Return the plan's last action if it demotes the node that answers us, which then answers no more; else None."""
+    last = plan.actions[-1] if plan.actions else None
+    own = last is not None and _demotes(last) and last.object_id == before.local_node_id
+    return last if own else None
 
 
 async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem | None:

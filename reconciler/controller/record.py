@@ -26,6 +26,8 @@ def names_to_record(
         return None
     names, sent = set(plan.inventory), frozenset(written)
     for one in ended:
+        if one.action.kind in (Kind.SWARM, Kind.NODE):
+            continue  # nobody creates these, and so nobody owns them
         if one.action.id not in sent and one.action.type is ActionType.CREATE:
             names.discard(_name(one.action))
         elif one.action.id not in sent and one.action.type is ActionType.DELETE:

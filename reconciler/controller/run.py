@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from reconciler.controller.convergence import Waiting, await_convergence
 from reconciler.controller.nodes import await_empty, await_node
@@ -36,9 +37,15 @@ class Run:
                 self._tasks[action.id] = group.create_task(self._perform(action))
         return tuple(self._tasks[action.id].result() for action in self.actions)
 
+    async def carry_out_last(self, action: Action, earlier: Iterable[ActionProgress]) -> ActionProgress:
+        """Return how one more action ended, which comes after all of `earlier`."""
+        return await self._after(action, earlier)
+
     async def _perform(self, action: Action) -> ActionProgress:
         """Return how the action ended, once all that must come before it has."""
-        earlier = [await self._tasks[name] for name in action.after]
+        return await self._after(action, [await self._tasks[name] for name in action.after])
+
+    async def _after(self, action: Action, earlier: Iterable[ActionProgress]) -> ActionProgress:
         broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
         if broken is not None:
             return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))

@@ -146,6 +146,7 @@ def test_the_node_that_is_talked_to_steps_down_last(backend: Backend, repository
     repository.commit({"swarm.yaml": asked, "stacks/web.yaml": STACK % ""})
     told = backend.swarmctl.ok("apply", "--yes")
     assert f"Node {first} stops being a manager at the end of this plan" in told
+    assert "web_web: converged" in told, "all else has been seen to before"
     assert not serves(backend)
 
 
