@@ -24,6 +24,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Plan
 from reconciler.planning import plan_file, plan_file_check
 from reconciler.planning.plan_file import PlanSource, SavedPlan, check_fresh, decode, encode, is_plan_file
+from reconciler.planning.plan_file_fields import ImageAnswer
 from tests.unit.planning.builders import (
     a_node,
     actual,
@@ -40,7 +41,7 @@ from tests.unit.planning.plans import plans
 
 CREATED = datetime.datetime(2026, 3, 4, 5, 6, 7, tzinfo=datetime.UTC)
 SOURCE = PlanSource("infra", "main", None, ("a.yaml",), ("web",), "docker", "unix:///x", None, ResolveMode.ALWAYS)
-IMAGES = {
+IMAGES: dict[str, ImageAnswer] = {
     "nginx:1.27": ResolvedImage("sha256:1234", ({"Architecture": "amd64", "OS": "linux"},)),
     "gone:1": Problem(
         ErrorCode.IMAGE_UNRESOLVED, "None.", "Down.", "Wait.", Place("a.yaml", 3, 1, "x"), Severity.WARNING, "d"
