@@ -12,6 +12,7 @@ from reconciler.manifests.networks import ipam_body, network_body, subnet_fault
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
 from reconciler.manifests.spec_path import SpecSteps, below, position, spec_steps
 from reconciler.manifests.yaml_scalars import go_text
+from reconciler.model import labels
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonObject
@@ -24,6 +25,7 @@ _FIELDS: Final[Mapping[SpecSteps, KeyPath]] = {
     ("Attachable",): ("attachable",),
     ("Internal",): ("internal",),
     ("Labels",): ("labels",),
+    ("Labels", labels.PRUNE): ("prune",),
     ("Options",): ("driverOpts",),
     ("IPAM", "Driver"): ("ipam", "driver"),
     ("IPAM", "Options"): ("ipam", "options"),

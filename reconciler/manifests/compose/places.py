@@ -45,6 +45,8 @@ class FieldPlaces:
         return None if spot is None else self.written.place(spot, steps[-1])
 
     def _spot(self, definition: Definition, steps: SpecSteps) -> KeyPath | None:
+        if steps == _KEPT:
+            return definition.given(EXTENSION, "prune")
         patch = dig(definition.value, EXTENSION, "spec")
         if patch and (decided := patch_path(patch, steps)):
             return (*definition.at, EXTENSION, "spec", *decided)
@@ -225,6 +227,10 @@ _CONTENT: Final[Mapping[str, Rule]] = {
     "Driver.Options": _texts("driver_opts"),
     "Templating": _key("template_driver"),
 }
+
+
+_KEPT: Final[SpecSteps] = ("Labels", labels.PRUNE)
+"""The one label of ours that a user asks for."""
 
 
 def _by_steps(table: Mapping[str, Rule]) -> Mapping[SpecSteps, Rule]:

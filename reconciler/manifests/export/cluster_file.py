@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from reconciler.manifests.export.quantities import duration_text
-from reconciler.manifests.export.sections import filled, network_definition, stack_of
+from reconciler.manifests.export.sections import filled, network_definition, stack_of, stays
 from reconciler.model.actual import ActualState
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import ObservedObject
@@ -78,7 +78,7 @@ def is_declarable(network: ObservedObject) -> bool:
 
 def _networks(actual: ActualState) -> JsonObject:
     return {
-        network.name: _network(network.spec)
+        network.name: _network(network.spec) | ({"prune": False} if stays(network) else {})
         for network in sorted(actual.networks, key=lambda one: one.name)
         if stack_of(network) is None and is_declarable(network)
     }

@@ -31,6 +31,17 @@ def written_labels(found: JsonObject | None, stack: str | None) -> dict[str, str
     }
 
 
+def stays(found: ObservedObject) -> bool:
+    """Return whether an object is to be kept when nothing declares it any more: a label of ours says so."""
+    return found.labels.get(labels.PRUNE) == "false"
+
+
+def extension(found: ObservedObject, patch: JsonObject) -> JsonObject:
+    """Return the extension of a definition, under its key, or nothing where it would say nothing."""
+    keys: JsonObject = ({"prune": False} if stays(found) else {}) | ({"spec": patch} if patch else {})
+    return {"x-swarmctl": keys} if keys else {}
+
+
 def stack_of(found: ObservedObject) -> str | None:
     """Return the stack whose file an object belongs into; a label that names no possible stack is a mere label."""
     stack = found.stack
@@ -129,8 +140,8 @@ class Sections:
     def _definition(self, found: ObservedObject, key: str, logical: str) -> JsonObject | None:
         named = _named(logical, self._scoped(key))
         if found.kind is Kind.NETWORK:
-            return named | network_definition(found.spec, self.stack)
-        definition = named | filled({"labels": written_labels(found.labels, self.stack)})
+            return named | network_definition(found.spec, self.stack) | extension(found, network_patch(found.spec))
+        definition = named | filled({"labels": written_labels(found.labels, self.stack)}) | extension(found, {})
         templating = (found.spec.get("Templating") or {}).get("Name")
         if templating:
             definition["template_driver"] = templating
@@ -173,17 +184,12 @@ def _named(name: str, implied: str) -> JsonObject:
 
 
 def network_definition(spec: JsonObject, stack: str | None) -> JsonObject:
-    """Return a network as a stack file declares it; what compose has no word for goes into its extension."""
+    """Return a network as the keys of a stack file declare it, but for what goes into its extension."""
     ipam = spec.get("IPAM") or {}
     pools: list[JsonValue] = ipam.get("Config") or []
     options = {name: value for name, value in (spec.get("Options") or {}).items() if name not in _ALLOCATED}
-    patch: JsonObject = {}
-    if any(pool.keys() - {"Subnet", "Gateway"} for pool in pools) or ipam.get("Options"):
-        patch["IPAM"] = filled({"Options": ipam.get("Options"), "Config": pools})
-    if spec.get("EnableIPv6"):
-        patch["EnableIPv6"] = True
     driver = ipam.get("Driver")
-    written_pools = [] if "Config" in patch.get("IPAM", {}) else [{"subnet": pool["Subnet"]} for pool in pools]
+    written_pools = [] if "IPAM" in network_patch(spec) else [{"subnet": pool["Subnet"]} for pool in pools]
     return filled(
         {
             "driver": spec.get("Driver") if spec.get("Driver") != "overlay" else None,
@@ -192,6 +198,17 @@ def network_definition(spec: JsonObject, stack: str | None) -> JsonObject:
             "internal": spec.get("Internal"),
             "ipam": filled({"driver": driver if driver != "default" else None, "config": written_pools}),
             "labels": written_labels(spec.get("Labels"), stack),
-            "x-swarmctl": {"spec": patch} if patch else None,
         }
     )
+
+
+def network_patch(spec: JsonObject) -> JsonObject:
+    """Return the part of a network's create request that compose has no word for."""
+    ipam = spec.get("IPAM") or {}
+    pools: list[JsonObject] = ipam.get("Config") or []
+    patch: JsonObject = {}
+    if any(pool.keys() - {"Subnet", "Gateway"} for pool in pools) or ipam.get("Options"):
+        patch["IPAM"] = filled({"Options": ipam.get("Options"), "Config": pools})
+    if spec.get("EnableIPv6"):
+        patch["EnableIPv6"] = True
+    return patch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.manifests.export.choices import Choices
 from reconciler.manifests.export.container import PLACEHOLDER_IMAGE, container, image
 from reconciler.manifests.export.quantities import cpus_text, duration_text, size_text
-from reconciler.manifests.export.sections import Sections, filled, written_labels
+from reconciler.manifests.export.sections import Sections, extension, filled, written_labels
 from reconciler.model import labels
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import ObservedObject
@@ -33,8 +33,7 @@ def service_keys(found: ObservedObject, key: str, sections: Sections, choices: C
     patch = choices.patches.get(found.name) or {}
     if found.name != (f"{sections.stack}_{key}" if sections.stack else key):
         patch = {"Name": found.name} | patch
-    extension: JsonObject = {"x-swarmctl": {"spec": patch}} if patch else {}
-    return {"image": written} | filled(kept) | init | extension
+    return {"image": written} | filled(kept) | init | extension(found, patch)
 
 
 def _without_left_out(spec: JsonObject, leaves_out: set[str]) -> JsonObject:

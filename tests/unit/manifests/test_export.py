@@ -196,6 +196,20 @@ def test_a_subnet_with_bits_of_an_address_is_written_as_the_loader_takes_it() ->
     ]
 
 
+def test_what_stays_when_nothing_declares_it_is_written_as_such() -> None:
+    stays = {"io.swarmctl.prune": "false"}
+    shared = network("shared", Labels=stays)
+    back = network("web_back", Labels={STACK: "web"} | stays, EnableIPv6=True)
+    conf = config("web_conf", b"x", **{STACK: "web"} | stays)
+    web = service("web_a", Labels={STACK: "web"} | stays)
+    files = written(swarm(shared, back, conf, web))
+    assert files["swarm.yaml"]["spec"]["networks"]["shared"]["prune"] is False
+    stack = files["stacks/web.yaml"]
+    assert stack["services"]["a"]["x-swarmctl"]["prune"] is False
+    assert stack["configs"]["conf"]["x-swarmctl"] == {"prune": False}
+    assert stack["networks"]["back"]["x-swarmctl"] == {"prune": False, "spec": {"EnableIPv6": True}}
+
+
 def test_settings_and_nodes_are_written_where_they_are_not_the_default() -> None:
     nodes = [
         observed(Kind.NODE, name, {"Role": "worker", "Availability": "active", "Labels": labels}, object_id)
