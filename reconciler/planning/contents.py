@@ -35,6 +35,9 @@ HASH_CHARACTERS = 8
 SCRYPT_COST = 2**12
 """About 10 ms a hash: a label with it can't be searched through quickly for the content of a weak secret."""
 
+CONFIG_NAME = ".ConfigName"
+"""What the path of a service's reference to a config ends with."""
+
 UNKNOWN_CONTENT = "(unknown)"
 """What is shown for a secret that nobody has noted the hash of."""
 
@@ -185,6 +188,28 @@ def _creation_origin(context: Context, wanted: DesiredObject, name: str) -> Orig
     elif action_id(wanted.kind, _hashed_name(wanted, set())) in context.recorded:
         return Origin.DRIFT
     return origin_of_creation(context, wanted.kind, wanted.name, name)
+
+
+def content_changes(context: Context, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return what files in a service's tasks will hold, for each of `changes` that points one to another config.
+
+    Only where both versions exist: the creation of a new one tells its content itself. A secret has none to show.
+    """
+    moved = [change for change in changes if change.path.endswith(CONFIG_NAME)]
+    if not moved:
+        return ()
+    texts = {found.name: found.spec.get("Data") for found in context.actual.configs}
+    return tuple(
+        replace(
+            change,
+            path=change.path.removesuffix(CONFIG_NAME) + " (content)",
+            old=_text(texts[change.old]),
+            new=_text(texts[change.new]),
+            applied=ABSENT,
+        )
+        for change in moved
+        if change.old in texts and change.new in texts
+    )
 
 
 def _data_change(wanted: DesiredObject, previous: ObservedObject | None) -> tuple[Change, ...]:

@@ -13,7 +13,7 @@ from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.planning import canonical, effects
-from reconciler.planning.contents import RealNames, names_of_baseline, renamed_references
+from reconciler.planning.contents import RealNames, content_changes, names_of_baseline, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
@@ -143,7 +143,8 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
     context = around.context
     old, new = comparable(context, found.spec), comparable(context, spec)
     canonical.adopt_pinned_image(new, old)
-    changes = (*_attributed(around, wanted, found, old, new), *prune_change(wanted, found))
+    differing = _attributed(around, wanted, found, old, new)
+    changes = (*differing, *content_changes(context, differing), *prune_change(wanted, found))
     paused = found.dig("UpdateStatus", "State") in PAUSED
     if not changes and not paused:
         return None

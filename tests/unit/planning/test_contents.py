@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import dataclasses
+import re
 from typing import Any
 
 from reconciler.model import labels
@@ -10,7 +13,16 @@ from reconciler.model.desired import Policy
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, Plan
 from reconciler.planning import render_json, render_text
-from tests.unit.planning.builders import actual, content_spec, desired, observed, planned, service_spec, wanted
+from tests.unit.planning.builders import (
+    actual,
+    carried_out,
+    content_spec,
+    desired,
+    observed,
+    planned,
+    service_spec,
+    wanted,
+)
 
 
 def with_config(content: str, **policy: Any):
@@ -106,3 +118,173 @@ def test_changed_labels_are_updated_in_place_and_keep_the_hash():
     assert action.type is ActionType.UPDATE
     assert action.spec["Labels"]["team"] == "blue"
     assert action.spec["Labels"][labels.CONTENT] == cluster.secrets[0].labels[labels.CONTENT]
+
+
+AT = "TaskTemplate.ContainerSpec.Configs[/app.ini]"
+
+
+def day(number: int) -> str:
+    return f"2026-01-{number:02d}T00:00:00Z"
+
+
+def rotated(*contents: str, **policy: Any):
+    """The cluster after these contents were applied one after the other, a day each."""
+    cluster = actual()
+    for number, content in enumerate(contents, start=1):
+        cluster = carried_out(planned(with_config(content, **policy), cluster), cluster, at=day(number))
+    return cluster
+
+
+def texts(cluster) -> list[str]:
+    return sorted(base64.b64decode(config.spec["Data"]).decode() for config in cluster.configs)
+
+
+def test_as_many_former_versions_stay_as_the_policy_says_and_the_second_plan_is_empty():
+    for keep, left in ((0, ["4", "5"]), (1, ["4", "5"]), (2, ["3", "4", "5"]), (9, ["1", "2", "3", "4", "5"])):
+        cluster = rotated("1", "2", "3", "4", "5", keep_versions=keep)
+        assert texts(cluster) == left, "the version to roll back to stays in any case"
+        assert planned(with_config("5", keep_versions=keep), cluster).is_empty
+
+
+def test_former_versions_go_also_without_prune_but_nothing_else_does():
+    cluster = rotated("1", "2", "3", "4", "5", prune=False)
+    assert texts(cluster) == ["3", "4", "5"]
+
+
+def test_a_lone_stack_file_leaves_no_more_versions_behind_either():
+    cluster = actual()
+    for number, content in enumerate("12345", start=1):
+        state = dataclasses.replace(with_config(content), cluster="")
+        cluster = carried_out(planned(state, cluster), cluster, at=day(number))
+    assert texts(cluster) == ["1", "3", "4", "5"], "the plainly named one may be anybody's"
+
+
+def test_an_adopted_first_version_is_not_ours_to_remove():
+    adopted = observed(Kind.CONFIG, content_spec("web_app", "1"), CreatedAt=day(1))
+    cluster = actual(adopted)
+    for number, content in enumerate("2345", start=2):
+        cluster = carried_out(planned(with_config(content), cluster), cluster, at=day(number))
+    assert texts(cluster) == ["1", "3", "4", "5"]
+
+
+def test_a_former_version_that_a_foreign_service_uses_stays():
+    cluster = rotated("1", "2")
+    user = service_spec("else_app", stack="else")
+    user["TaskTemplate"].pop("Networks")
+    user["TaskTemplate"]["ContainerSpec"]["Configs"] = [{"ConfigID": "id-web_app", "ConfigName": "web_app"}]
+    foreign = observed(Kind.SERVICE, user)
+    for number, content in enumerate("345", start=3):
+        cluster = dataclasses.replace(cluster, services=(*cluster.services, foreign))
+        cluster = carried_out(planned(with_config(content), cluster), cluster, at=day(number))
+    assert texts(cluster) == ["1", "3", "4", "5"]
+
+
+def data_of(made: Plan) -> tuple[object, object]:
+    (change,) = [change for action in made.actions for change in action.changes if change.path == "Data"]
+    return change.old, change.new
+
+
+def test_the_content_is_compared_with_what_tasks_see_whatever_versions_there_are():
+    cluster = rotated("1", "2", "3")
+    assert data_of(planned(with_config("4"), cluster)) == ("3", "4")
+    back = carried_out(planned(with_config("1"), cluster), cluster, at=day(4))
+    assert data_of(planned(with_config("4"), back)) == ("1", "4")
+
+
+def test_going_back_uses_the_version_that_is_still_there_and_shows_its_content():
+    made = planned(with_config("1"), rotated("1", "2"))
+    (action,) = made.actions
+    assert action.type is ActionType.UPDATE
+    changes = {change.path.removeprefix(AT): (change.old, change.new) for change in action.changes}
+    assert changes.keys() == {".ConfigName", " (content)"}
+    assert changes[".ConfigName"][1] == "web_app"
+    assert changes[" (content)"] == ("2", "1")
+
+
+def test_of_equal_versions_the_one_in_use_stays():
+    cluster = rotated("1", "2")
+    twin = dataclasses.replace(cluster.configs[0], id="id-twin", name="web_twin")
+    twin = dataclasses.replace(
+        twin, spec={**cluster.configs[1].spec, "Name": "web_twin"}, raw={"CreatedAt": day(9)}
+    )  # fmt: skip
+    cluster = dataclasses.replace(cluster, configs=(twin, *cluster.configs))
+    assert planned(with_config("2"), cluster).is_empty
+
+
+def test_only_the_services_that_use_a_config_are_written():
+    other = service_spec("web_other")
+    other["TaskTemplate"].pop("Networks")
+    bystander = wanted(Kind.SERVICE, other)
+
+    def both(content):
+        state = with_config(content)
+        return dataclasses.replace(state, objects=(*state.objects, bystander))
+
+    cluster = carried_out(planned(both("1"), actual()), actual())
+    made = planned(both("2"), cluster)
+    assert [action.name for action in made.actions if action.kind is Kind.SERVICE] == ["web_api"]
+
+
+def test_long_names_are_cut_and_stay_apart():
+    names = ["n" * 63 + end for end in "ab"]
+
+    def state(content):
+        return desired(*[wanted(Kind.CONFIG, content_spec(name, content)) for name in names])
+
+    cluster = carried_out(planned(state("1"), actual()), actual())
+    made = planned(state("2"), cluster)
+    created = {action.name for action in made.actions}
+    assert len(created) == 2
+    assert all(len(name) <= 64 for name in created)
+    assert planned(state("2"), carried_out(made, cluster)).is_empty
+
+
+def test_a_name_that_another_content_has_taken_is_made_longer():
+    first = rotated("1")
+    rotated_name = planned(with_config("2"), first).actions[0].name
+    squatter = observed(Kind.CONFIG, content_spec(rotated_name, "else"))
+    made = planned(with_config("2"), dataclasses.replace(first, configs=(*first.configs, squatter)))
+    assert made.actions[0].name.startswith(rotated_name)
+    assert made.actions[0].name != rotated_name
+
+
+def test_a_driver_object_is_left_alone():
+    spec = {"Name": "web_vault", "Labels": {labels.STACK_NAMESPACE: "web"}, "Driver": {"Name": "vault"}}
+    state = desired(wanted(Kind.SECRET, spec))
+    live = observed(Kind.SECRET, {**spec, "Driver": {"Name": "vault", "Options": {}}})
+    assert planned(state, actual(live)).is_empty
+    made = planned(state, actual())
+    assert labels.CONTENT not in made.actions[0].spec["Labels"]
+
+
+def test_a_plan_shows_no_more_of_a_secret_than_a_short_hash():
+    state = desired(wanted(Kind.SECRET, content_spec("web_key", "first-secret-value")))
+    cluster = carried_out(planned(state, actual()), actual())
+    made = planned(desired(wanted(Kind.SECRET, content_spec("web_key", "other-secret-value"))), cluster)
+    for shown in data_of(made):
+        assert re.fullmatch("scrypt:[0-9a-f]{8}", str(shown))
+
+
+def test_a_known_version_of_a_secret_comes_before_one_that_nobody_has_noted():
+    state = desired(wanted(Kind.SECRET, content_spec("web_key", "new")))
+    first = carried_out(planned(desired(wanted(Kind.SECRET, content_spec("web_key", "old"))), actual()), actual())
+    second = carried_out(planned(state, first), first)
+    relabelled_by_docker = observed(Kind.SECRET, content_spec("web_key", "old"))
+    rotated_one = next(secret for secret in second.secrets if secret.name != "web_key")
+    cluster = actual(relabelled_by_docker, rotated_one)
+    assert planned(state, cluster).is_empty
+    changed = planned(desired(wanted(Kind.SECRET, content_spec("web_key", "newer"))), cluster)
+    assert [action.type for action in changed.actions] == [ActionType.CREATE]
+
+
+def test_what_must_stay_gets_its_label_and_loses_it_again():
+    def state(*, prune):
+        return desired(wanted(Kind.CONFIG, content_spec("web_app", "1"), prune=prune))
+
+    cluster = carried_out(planned(state(prune=True), actual()), actual())
+    (action,) = planned(state(prune=False), cluster).actions
+    assert (action.type, action.spec["Labels"][labels.PRUNE]) == (ActionType.UPDATE, "false")
+    kept = carried_out(planned(state(prune=False), cluster), cluster)
+    assert planned(state(prune=False), kept).is_empty
+    (action,) = planned(state(prune=True), kept).actions
+    assert labels.PRUNE not in action.spec["Labels"]

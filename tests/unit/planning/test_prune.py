@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from reconciler.model.desired import Policy
+import dataclasses
+
+from reconciler.model import labels
+from reconciler.model.desired import ExternalReference, Policy, Stack
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ActionType
+from reconciler.model.plan import ActionType, TaskEffect
 from tests.unit.planning.builders import (
+    HERE,
+    a_node,
     actual,
+    carried_out,
+    content_spec,
     desired,
     network_spec,
     observed,
     planned,
+    running_tasks,
     running_web,
     service_spec,
     wanted,
@@ -70,3 +78,125 @@ def test_a_network_that_a_foreign_service_uses_stays():
     spare = observed(Kind.NETWORK, network_spec("web_spare", Labels={**network.labels}))
     made = planned(desired(some_service(), policy=EVERYTHING), actual(network, service, spare))
     assert [action.name for action in made.actions if action.type is ActionType.DELETE] == ["web_spare"]
+
+
+def stack_of(name, *services, **fields):
+    """A stack with its network, and services on it."""
+    network = wanted(Kind.NETWORK, network_spec(f"{name}_default", stack=name), stack=name)
+    specs = [service_spec(f"{name}_{service}", stack=name) for service in services]
+    return (network, *[wanted(Kind.SERVICE, spec, stack=name, **fields) for spec in specs])
+
+
+def stacks(*names):
+    return tuple(Stack(name, f"{name}.yaml", (), HERE) for name in names)
+
+
+def deployed(*objects, **fields):
+    state = desired(*objects, **fields)
+    return carried_out(planned(state, actual()), actual())
+
+
+WEB, SHOP = stack_of("web", "api"), stack_of("shop", "app", "db")
+
+
+def deletions(made):
+    return [action.id for action in made.actions if action.type is ActionType.DELETE]
+
+
+def test_a_stack_file_that_is_removed_takes_its_stack_along_after_all_else():
+    cluster = deployed(*WEB, *SHOP, stacks=stacks("web", "shop"))
+    more = service_spec("shop_new", stack="shop")
+    head = desired(*SHOP, wanted(Kind.SERVICE, more, stack="shop"), stacks=stacks("shop"))
+    made = planned(head, cluster)
+    assert [action.id for action in made.actions] == ["service.shop_new", "service.web_api", "network.web_default"]
+    after = {action.id: action.after for action in made.actions}
+    assert after["service.web_api"] == ("service.shop_new",), "not before the new service has converged"
+    assert set(after["network.web_default"]) == {"service.shop_new", "service.web_api"}
+    assert planned(head, carried_out(made, cluster)).is_empty
+
+
+def test_a_repository_that_lost_everything_deletes_nothing():
+    cluster = deployed(*WEB, *SHOP)
+    made = planned(desired(policy=EVERYTHING, stacks=()), cluster)
+    assert made.actions == ()
+    assert [blocked.id for blocked in made.blocked] == ["prune"]
+    assert "no object at all" in made.blocked[0].problem.why
+
+
+def test_a_held_stack_keeps_what_it_has():
+    cluster = deployed(*WEB, *SHOP, stacks=stacks("web", "shop"))
+    outside = ExternalReference(Kind.NETWORK, "edge", "shop", HERE)
+    head = desired(*WEB, *SHOP[:2], externals=(outside,), stacks=stacks("web", "shop"), policy=EVERYTHING)
+    made = planned(head, cluster)
+    assert [blocked.id for blocked in made.blocked] == ["network.edge"]
+    assert made.actions == (), "shop_db is declared no more, but its stack is left alone"
+
+
+def test_what_is_labelled_to_stay_stays_with_all_it_uses_and_that_is_told():
+    kept = stack_of("web", "api", prune=False)
+    cluster = deployed(*kept, *SHOP, stacks=stacks("web", "shop"))
+    assert cluster.by_name(Kind.SERVICE)["web_api"].labels[labels.PRUNE] == "false"
+    made = planned(desired(*SHOP, policy=EVERYTHING, stacks=stacks("shop")), cluster)
+    assert made.is_empty
+    told = [note.what for note in made.notes]
+    assert told == [
+        "No longer declared, and kept: service web_api.",
+        "No longer declared, and kept: network web_default.",
+    ]
+
+
+def test_a_service_that_shall_stay_gets_the_label_and_no_task_restarts():
+    cluster = deployed(*WEB)
+    cluster = dataclasses.replace(cluster, nodes=(a_node("n1"),), tasks=running_tasks(cluster.services[0]))
+    (action,) = planned(desired(*stack_of("web", "api", prune=False)), cluster).actions
+    assert [(change.path, change.new) for change in action.changes] == [(f'Labels["{labels.PRUNE}"]', "false")]
+    assert action.spec["Labels"][labels.PRUNE] == "false"
+    assert action.effect is TaskEffect.NONE
+    kept = carried_out(planned(desired(*stack_of("web", "api", prune=False)), cluster), cluster)
+    (back,) = planned(desired(*WEB), kept).actions
+    assert labels.PRUNE not in back.spec["Labels"]
+
+
+def test_a_network_that_can_not_be_labelled_any_more_is_told():
+    network = wanted(Kind.NETWORK, network_spec(), prune=False)
+    made = planned(desired(network), deployed(*WEB[:1]))
+    assert made.is_empty
+    assert "network web_default" in made.notes[0].what.lower()
+    fresh = planned(desired(network), actual())
+    assert fresh.notes == ()
+    assert fresh.actions[0].spec["Labels"][labels.PRUNE] == "false"
+
+
+def test_what_a_foreign_service_uses_is_kept_and_told():
+    objects = (
+        wanted(Kind.SECRET, content_spec("web_key", "x")),
+        wanted(Kind.CONFIG, content_spec("web_app", "y")),
+        *SHOP,
+    )
+    cluster = deployed(*objects)
+    user = service_spec("else_app", stack="else")
+    user["TaskTemplate"]["Networks"] = []
+    container = user["TaskTemplate"]["ContainerSpec"]
+    container["Secrets"] = [{"SecretID": "id-web_key", "SecretName": "web_key", "File": {"Name": "k"}}]
+    container["Privileges"] = {"CredentialSpec": {"Config": "id-web_app"}}
+    cluster = dataclasses.replace(cluster, services=(*cluster.services, observed(Kind.SERVICE, user)))
+    made = planned(desired(*SHOP, policy=EVERYTHING), cluster)
+    assert made.is_empty
+    assert [note.code for note in made.notes] == [ErrorCode.OBJECT_IN_USE]
+    assert "config web_app, secret web_key" in made.notes[0].what
+
+
+def test_what_stays_because_of_the_limit_keeps_the_versions_that_it_uses():
+    def with_config(content, *more):
+        spec = service_spec("web_api", Configs=[{"File": {"Name": "/a"}, "ConfigName": "web_app"}])
+        return desired(
+            wanted(Kind.CONFIG, content_spec("web_app", content)), wanted(Kind.SERVICE, spec), *more, *WEB[:1]
+        )
+
+    cluster = carried_out(planned(with_config("1"), actual()), actual())
+    # The service goes from the repository, and the config gets another content again and again.
+    for content in "2345":
+        head = desired(wanted(Kind.CONFIG, content_spec("web_app", content)), *WEB[:1], policy=Policy(keep_versions=0))
+        cluster = carried_out(planned(head, cluster), cluster)
+    assert {config.name for config in cluster.configs} >= {"web_app"}
+    assert "web_api" in cluster.by_name(Kind.SERVICE)

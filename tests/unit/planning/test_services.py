@@ -6,12 +6,16 @@ import copy
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.model import labels
 from reconciler.model.desired import ExternalReference, Stack
-from reconciler.model.errors import ErrorCode
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.images import ResolvedImage
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, TaskEffect
+from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import (
     HERE,
     a_node,
@@ -213,3 +217,117 @@ def test_a_paused_update_goes_on_with_the_next_apply():
     assert (action.type, action.changes) == (ActionType.UPDATE, ())
     assert action.effect is TaskEffect.ROLLING
     assert "goes on" in action.reason
+
+
+def plain_service(name, *, needs=(), stack="web"):
+    spec = service_spec(name, stack=stack)
+    spec["TaskTemplate"].pop("Networks")
+    return wanted(Kind.SERVICE, spec, stack=stack, needs=needs)
+
+
+def test_services_of_a_stack_come_after_those_that_they_need_whatever_the_order_of_the_file():
+    state = desired(
+        plain_service("web_front", needs=("web_api", "web_cache")),
+        plain_service("web_api", needs=("web_db",)),
+        plain_service("web_cache"),
+        plain_service("web_db"),
+    )
+    actions = {action.id: action.after for action in planned(state, actual()).actions}
+    assert list(actions) == ["service.web_cache", "service.web_db", "service.web_api", "service.web_front"]
+    assert actions["service.web_front"] == ("service.web_api", "service.web_cache")
+    assert actions["service.web_api"] == ("service.web_db",)
+    assert actions["service.web_db"] == ()
+
+
+def test_a_service_whose_need_is_blocked_waits_with_it():
+    state = desired(plain_service("web_front", needs=("web_api",)), plain_service("web_api"), plain_service("web_db"))
+    namesake = observed(Kind.SERVICE, {**service_spec("web_api"), "Labels": {}})
+    made = planned(state, actual(namesake))
+    assert [(one.id, one.code) for one in made.blocked] == [
+        ("service.web_api", ErrorCode.NAME_CONFLICT),
+        ("service.web_front", ErrorCode.PLAN_BLOCKED),
+    ]
+    assert [action.id for action in made.actions] == ["service.web_db"]
+
+
+def test_a_chain_of_needs_may_be_as_long_as_it_likes():
+    length = 1500
+    links = [plain_service(f"web_{n}", needs=(f"web_{n - 1}",) if n else ()) for n in range(length)]
+    made = planned(desired(*reversed(links)), actual())
+    assert [action.name for action in made.actions] == [f"web_{n}" for n in range(length)]
+
+
+@given(st.dictionaries(st.integers(0, 9), st.sets(st.integers(0, 9), max_size=3), max_size=10))
+def test_the_order_of_a_plan_is_an_order_to_carry_it_out(graph):
+    """Also with cycles, which the loader refuses: then every service is still there once."""
+    needs = {f"web_{n}": tuple(f"web_{m}" for m in sorted(below) if m in graph) for n, below in graph.items()}
+    state = desired(*[plain_service(name, needs=below) for name, below in needs.items()])
+    made = planned(state, actual())
+    done = set()
+    for action in made.actions:
+        assert set(action.after) <= done
+        done.add(action.id)
+    assert len(done) == len(made.actions) == len(graph)
+
+
+DIGESTS = {letter: "sha256:" + letter * 64 for letter in "abc"}
+
+
+def live_with(image, **labels_set):
+    network, service = running_web()
+    service.spec["TaskTemplate"]["ContainerSpec"]["Image"] = image
+    service.spec["Labels"] |= labels_set
+    return actual(network, service)
+
+
+def test_a_registrys_answer_pins_the_image_and_its_platforms():
+    answer = ResolvedImage(DIGESTS["b"], ({"Architecture": "x86_64", "OS": "linux"},))
+    options = PlanOptions(images={"nginx:1.25": answer})
+    (update,) = planned(web_service(), live_with(f"nginx:1.25@{DIGESTS['a']}"), options).actions
+    create = planned(web_service(), actual(), options).actions[-1]
+    for action in (update, create):
+        template = action.spec["TaskTemplate"]
+        assert template["ContainerSpec"]["Image"] == f"nginx:1.25@{DIGESTS['b']}"
+        assert template["Placement"]["Platforms"] == [{"Architecture": "x86_64", "OS": "linux"}]
+    made_so = observed(Kind.SERVICE, update.spec)
+    network, _ = running_web()
+    assert planned(web_service(), actual(network, made_so), options).is_empty
+    assert planned(web_service(), actual(network, made_so)).is_empty, "and without asking again"
+
+
+def test_a_registry_that_is_down_keeps_the_running_digest_and_is_told_once():
+    problem = Problem(ErrorCode.IMAGE_UNRESOLVED, "Image nginx:1.25 could not be looked up.")
+    options = PlanOptions(images={"nginx:1.25": problem, "nginx:1.27": problem})
+    cluster = live_with(f"nginx:1.25@{DIGESTS['a']}")
+    made = planned(web_service(), cluster, options)
+    assert made.is_empty
+    assert [(note.code, note.severity) for note in made.notes] == [(ErrorCode.IMAGE_UNRESOLVED, Severity.WARNING)]
+    (changed,) = planned(web_service(replicas=5), cluster, options).actions
+    assert changed.spec["TaskTemplate"]["ContainerSpec"]["Image"].endswith(DIGESTS["a"])
+    (moved,) = planned(web_service(Image="nginx:1.27"), cluster, options).actions
+    assert moved.spec["TaskTemplate"]["ContainerSpec"]["Image"] == "nginx:1.27"
+    twins = desired(plain_service("web_one"), plain_service("web_two"))
+    assert len(planned(twins, actual(), options).notes) == 1
+
+
+def test_a_backend_that_runs_no_images_has_nothing_to_say():
+    made = planned(web_service(), live_with(f"nginx:1.25@{DIGESTS['a']}"), PlanOptions(images={"nginx:1.25": None}))
+    assert made.is_empty
+    assert made.notes == ()
+
+
+def test_a_config_that_holds_a_credential_spec_is_named_in_both_forms():
+    reference = {"Runtime": {}, "ConfigName": "web_app"}
+    spec = service_spec(Privileges={"CredentialSpec": {"Config": "web_app"}}, Configs=[reference])
+    stored = {**reference, "ConfigID": "id-web_app"}
+    live = service_spec(Privileges={"CredentialSpec": {"Config": "id-web_app"}}, Configs=[stored])
+    for one in (spec, live):
+        one["TaskTemplate"].pop("Networks")
+    config = content_spec("web_app", "x")
+    state = desired(wanted(Kind.CONFIG, config), wanted(Kind.SERVICE, spec))
+    cluster = actual(observed(Kind.CONFIG, config), observed(Kind.SERVICE, live))
+    assert planned(state, cluster).is_empty
+    changed = desired(wanted(Kind.CONFIG, content_spec("web_app", "y")), wanted(Kind.SERVICE, spec))
+    create, update = planned(changed, cluster).actions
+    assert update.spec["TaskTemplate"]["ContainerSpec"]["Privileges"]["CredentialSpec"]["Config"] == create.name
+    assert update.after == (create.id,)

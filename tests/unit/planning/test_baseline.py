@@ -1,0 +1,162 @@
+"""What a pull request changes, where there is no cluster: one Revision planned against another."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.model.desired import ExternalReference, Policy, Stack
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ActionType, Origin, TaskEffect
+from reconciler.planning.baseline import imagined
+from reconciler.planning.options import PlanOptions
+from reconciler.planning.plan import plan
+from tests.unit.planning.builders import (
+    HERE,
+    NOW,
+    a_node,
+    actual,
+    carried_out,
+    content_spec,
+    desired,
+    network_spec,
+    planned,
+    service_spec,
+    wanted,
+    wanted_node,
+    web_service,
+)
+
+
+def review(base, head):
+    return plan(head, imagined(base, NOW), PlanOptions(baseline=base))
+
+
+def everything(config="1", secret="s", **service):
+    spec = service_spec(
+        Configs=[{"File": {"Name": "/app.ini"}, "ConfigName": "web_app"}],
+        Secrets=[{"File": {"Name": "key"}, "SecretName": "web_key"}, {"File": {"Name": "x"}, "SecretName": "outside"}],
+        **service,
+    )
+    spec["TaskTemplate"]["Networks"].append({"Target": "edge"})
+    job = service_spec("web_job")
+    job["Mode"] = {"ReplicatedJob": {}}
+    everywhere = service_spec("web_agent")
+    everywhere["Mode"] = {"Global": {}}
+    return desired(
+        wanted(Kind.NETWORK, network_spec(IPAM={"Config": [{"Subnet": "10.9.0.0/24"}]})),
+        wanted(Kind.CONFIG, content_spec("web_app", config)),
+        wanted(Kind.SECRET, content_spec("web_key", secret)),
+        wanted(Kind.SERVICE, spec, prune=False),
+        wanted(Kind.SERVICE, job),
+        wanted(Kind.SERVICE, everywhere),
+        externals=(
+            ExternalReference(Kind.NETWORK, "edge", "web", HERE),
+            ExternalReference(Kind.SECRET, "outside", "web", HERE),
+        ),
+        nodes=(
+            wanted_node("n1", role="manager", availability="active", labels={"zone": "a"}),
+            wanted_node("n2", role="worker"),
+        ),
+        settings={"Orchestration": {"TaskHistoryRetentionLimit": 9}},
+    )
+
+
+def test_a_revision_against_itself_changes_nothing():
+    made = review(everything(), everything())
+    assert made.is_empty
+    assert made.unplaceable == ()
+
+
+def test_a_changed_field_is_intent_with_its_effect_on_tasks_that_would_run():
+    made = review(everything(), everything(Env=["A=1"]))
+    (action,) = made.actions
+    assert (action.id, action.effect, action.origin) == ("service.web_api", TaskEffect.ROLLING, Origin.INTENT)
+    assert "3 tasks" in action.effect_text
+    assert [(change.path, change.origin) for change in action.changes] == [
+        ("TaskTemplate.ContainerSpec.Env[A]", Origin.INTENT)
+    ]
+
+
+def test_contents_rotate_as_they_would_in_a_cluster():
+    made = review(everything(), everything(config="2", secret="t"))
+    assert [(action.type, action.id.rpartition("-")[0] or action.id) for action in made.actions] == [
+        (ActionType.CREATE, "secret.web_key"),
+        (ActionType.CREATE, "config.web_app"),
+        (ActionType.UPDATE, "service.web_api"),
+    ]
+    config, service = made.actions[1:]
+    assert [(change.old, change.new) for change in config.changes if change.path == "Data"] == [("1", "2")]
+    assert {action.origin for action in made.actions} == {Origin.INTENT}
+    assert {change.path.rsplit(".", 1)[-1] for change in service.changes} == {"ConfigName", "SecretName"}
+
+
+def test_nodes_settings_and_removals_are_shown_too():
+    base = everything()
+    head = dataclasses.replace(
+        base,
+        objects=base.objects[:4],
+        settings={"Orchestration": {"TaskHistoryRetentionLimit": 3}},
+        nodes=(dataclasses.replace(base.nodes[0], labels={"zone": "b"}), base.nodes[1]),
+        policy=Policy(prune=True),
+    )
+    made = review(base, head)
+    assert {(action.type, action.id) for action in made.actions} == {
+        (ActionType.UPDATE, "swarm.default"),
+        (ActionType.UPDATE, "node.n1"),
+        (ActionType.DELETE, "service.web_job"),
+        (ActionType.DELETE, "service.web_agent"),
+    }
+    assert {action.origin for action in made.actions} == {Origin.INTENT}
+    effects = {action.id: action.effect_text for action in made.actions}
+    assert effects["service.web_agent"] == "2 tasks stop"
+
+
+def test_a_repository_that_lists_no_node_has_one_manager():
+    made = review(desired(), web_service())
+    assert not made.blocked
+    assert [action.effect_text for action in made.actions if action.kind is Kind.SERVICE] == ["3 tasks start"]
+    assert review(web_service(), web_service()).notes == ()
+
+
+def test_what_a_head_needs_from_outside_is_taken_to_be_there():
+    outside = ExternalReference(Kind.NETWORK, "edge", "web", HERE)
+    head = dataclasses.replace(web_service(), externals=(outside,))
+    assert review(web_service(), head).is_empty
+    assert [action.id for action in review(desired(), head).actions] == ["network.web_default", "service.web_api"]
+
+
+def test_a_lone_stack_is_reviewed_too():
+    base, head = (dataclasses.replace(state, cluster="") for state in (web_service(), web_service(replicas=5)))
+    assert review(base, base).is_empty
+    assert [action.effect_text for action in review(base, head).actions] == ["scale 3 -> 5, 2 tasks start"]
+
+
+def test_one_stack_of_a_pull_request():
+    stacks = (Stack("web", "w", (), HERE), Stack("db", "d", (), HERE))
+    base = dataclasses.replace(web_service(), stacks=stacks)
+    head = dataclasses.replace(web_service(replicas=5), stacks=stacks)
+    options = PlanOptions(baseline=base, stacks=frozenset({"db"}))
+    assert plan(head, imagined(base, NOW), options).is_empty
+
+
+def test_with_a_cluster_a_baseline_counts_instead_of_the_record():
+    base, head = web_service(), web_service(replicas=5)
+    cluster = carried_out(planned(head, actual()), actual(a_node("n1")))
+    scaled = dataclasses.replace(
+        cluster, services=carried_out(planned(web_service(replicas=9), cluster), cluster).services
+    )
+    (action,) = planned(head, scaled, PlanOptions(baseline=base)).actions
+    assert [(change.old, change.applied, change.new, change.origin) for change in action.changes] == [
+        (9, 3, 5, Origin.BOTH)
+    ]
+    (action,) = planned(head, scaled, PlanOptions(baseline=head)).actions
+    assert action.origin is Origin.DRIFT
+    gone = dataclasses.replace(cluster, services=())
+    assert planned(head, gone, PlanOptions(baseline=base)).actions[0].origin is Origin.DRIFT
+    assert planned(head, gone, PlanOptions(baseline=desired())).actions[0].origin is Origin.INTENT
+
+
+def test_what_a_pull_request_takes_over_is_its_intent():
+    cluster = carried_out(planned(web_service(replicas=9), actual()), actual())
+    (action,) = planned(web_service(), cluster, PlanOptions(baseline=desired())).actions
+    assert action.origin is Origin.INTENT
