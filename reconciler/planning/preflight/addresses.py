@@ -2,7 +2,7 @@
 
 Swarm takes one address of an overlay for each task, one for each service that has a virtual IP there, one for each
 node with a task on it (its load balancer), and one for the gateway. A task that finds none stays `new`, and no
-message ever says why. (swarmkit.md 8; moby #35849)
+message ever says why; a node that finds none keeps its tasks `assigned`. (swarmkit.md 8; moby #35849)
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Pr
         f"Network {name} has {size} addresses, and the tasks of {users} make it need {use.total}.",
         why=(
             f"It takes 1 for each of {use.tasks} tasks, {use.virtual_ips} for virtual IPs of services and {use.nodes} "
-            f"for nodes. {missing} {'task' if missing == 1 else 'tasks'} at least would never leave the state `new`."
+            f"for nodes. {missing} of the tasks, at least, would stay `new` for good."
         ),
         hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,

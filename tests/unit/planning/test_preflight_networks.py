@@ -49,7 +49,7 @@ def test_each_task_each_virtual_ip_and_each_node_takes_an_address():
     (problem,) = warned([on(replicas=10)], THREE, networks=[overlay("web_default", "10.77.0.0/28")])
     assert problem.code is ErrorCode.UNSCHEDULABLE
     assert problem.what == "Network web_default has 13 addresses, and the tasks of web_api make it need 14."
-    assert "1 for each of 10 tasks, 1 for virtual IPs of services and 3 for nodes. 1 task at least" in problem.why
+    assert "1 for each of 10 tasks, 1 for virtual IPs of services and 3 for nodes. 1 of the tasks" in problem.why
     assert warned([on(replicas=10, **DNSRR)], THREE, networks=[overlay("web_default", "10.77.0.0/28")]) == []
 
 
