@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ def show(terminal: Terminal, plan: Plan, output: PlanFormat) -> None:
     elif output is PlanFormat.MARKDOWN:
         from reconciler.planning import render_markdown  # noqa: PLC0415 - only pull requests need it
 
-        sys.stdout.write(render_markdown.render(plan))
+        terminal.write(render_markdown.render(plan))
     else:
         terminal.plan(render_text.render(plan, terminal.width))
 

@@ -70,12 +70,19 @@ class Terminal:
 
     def json(self, value: JsonValue) -> None:
         """Print a value as indented JSON, never coloured: it is for programs."""
-        self.out.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        if text != _encodable(text, self.out.encoding):
+            text = json.dumps(value, indent=2)
+        self.out.file.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        """Print a text as it is, uncoloured; characters that the output's encoding lacks are written as escapes."""
+        self.out.file.write(_encodable(text, self.out.encoding))
 
     def plan(self, text: str) -> None:
         """Print a plan's text, its lines in the colours of their symbols."""
         if not self.out.is_terminal:
-            self.out.file.write(text)  # as it is: Rich would make spaces of a config's tabs
+            self.write(text)  # Rich would make spaces of a config's tabs
             return
         for line in text.splitlines():
             self.out.print(_colored(line))
@@ -95,6 +102,10 @@ class Terminal:
                 self.err.print(Text(f"  why:  {problem.why}"))
             if problem.hint:
                 self.err.print(Text(f"  hint: {problem.hint}"))
+
+
+def _encodable(text: str, encoding: str) -> str:
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _colored(line: str) -> Text:

@@ -1,0 +1,61 @@
+"""Colour changes nothing of what is said, and a pipe gets exactly the text."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+
+import pytest
+from hypothesis import given, settings
+
+from reconciler.cli.terminal import Terminal
+from reconciler.model.plan import Change, Origin
+from reconciler.planning.render_text import render
+from tests.unit.planning.plans import a_plan, an_update, place, plans
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+RED, GREEN = "\x1b[31m", "\x1b[32m"
+
+
+def printed(text: str, *, color: bool) -> str:
+    """What a terminal with or without colour gets."""
+    stream = io.StringIO()
+    terminal = Terminal(color=color)
+    terminal.out.file = stream
+    terminal.plan(text)
+    return stream.getvalue()
+
+
+@settings(deadline=None, max_examples=40)
+@given(plans)
+def test_colour_changes_no_character(plan):
+    text = render(plan, 100).replace("\t", " ")
+    assert ANSI.sub("", printed(text, color=True)) == text
+
+
+def test_what_goes_is_red_what_comes_is_green_and_places_are_dim():
+    change = Change("Mode.Replicated.Replicas", 5, 3, origin=Origin.DRIFT, applied=3, place=place(9))
+    lines = printed(render(a_plan(an_update(change))), color=True).splitlines()
+    (line,) = [line for line in lines if "drift, stacks" in ANSI.sub("", line)]
+    assert f"{RED}5" in line
+    assert f"{GREEN}3" in line
+    assert re.search(r"\x1b\[2[;m][^\x1b]*# drift, stacks/web.yaml:9", line)
+
+
+def test_a_pipe_gets_tabs_as_they_are():
+    assert printed("          +a\tb\n", color=False) == "          +a\tb\n"
+
+
+def test_a_pipe_has_no_width(capsys: pytest.CaptureFixture[str]):
+    assert Terminal().width is None
+
+
+def test_an_encoding_that_lacks_a_character_gets_an_escape(monkeypatch: pytest.MonkeyPatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "latin-1"))
+    terminal = Terminal(color=False)
+    terminal.plan("… é\n")
+    terminal.json({"name": "日é\ud800"})
+    sys.stdout.flush()
+    assert raw.getvalue().decode("latin-1") == '\\u2026 é\n{\n  "name": "\\u65e5\\u00e9\\ud800"\n}\n'
