@@ -47,6 +47,18 @@ class Program:
         assert "Traceback" not in finished.stderr, finished.stderr
         return Finished(finished.returncode, finished.stdout, finished.stderr)
 
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin `swarmctl ARGUMENTS` and return the process, for a test that interrupts it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "reconciler.main", *arguments],
+            cwd=self.folder,
+            env=self._environment(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
     def ok(self, *arguments: str, code: int = 0) -> str:
         """Run a command that must end with `code`, and return what it printed."""
         finished = self(*arguments)
