@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import docker
@@ -45,13 +46,14 @@ class Swarm:
     async def deploy(self, *specs: JsonObject, networks: tuple[JsonObject, ...] = (), allocated: bool = True) -> None:
         """Create these; `allocated` waits until the swarm has given each network its addresses."""
         for network in networks:
-            network_id = await self.cluster.create(Kind.NETWORK, network)
+            await self.cluster.create(Kind.NETWORK, network)
             if allocated:
-                await self.until(
-                    lambda network_id=network_id: self.engine.inspect_network(network_id)["IPAM"]["Config"]
-                )
+                await self.until(partial(self._is_allocated, network["Name"]))
         for spec in specs:
             await self.cluster.create(Kind.SERVICE, spec)
+
+    def _is_allocated(self, network: str) -> bool:
+        return bool(self.engine.inspect_network(network)["IPAM"]["Config"])
 
     async def until(self, reached: Callable[[], Any]) -> None:
         deadline = time.monotonic() + SETTLE_WAIT_S
@@ -104,7 +106,9 @@ def mounting(name: str, driver: str) -> JsonObject:
 
 
 def job(name: str, at_once: int, **fields: Any) -> JsonObject:
+    """A job that is done at once, where it finds a node."""
     spec = sleeping(name, **fields)
+    spec["TaskTemplate"]["ContainerSpec"]["Command"] = ["true"]
     return {**spec, "Mode": {"ReplicatedJob": {"MaxConcurrent": at_once, "TotalCompletions": at_once}}}
 
 
@@ -129,7 +133,6 @@ async def test_tasks_warned_of_stay_pending_for_the_same_reason_and_the_others_r
         (sleeping("rest", replicas=3, cpus=cpus * 0.3), 3, 0, ""),
         (sleeping("more", replicas=None, cpus=cpus * 0.3), 0, 3, "insufficient resources on 1 node"),
         (job("batch", 2, cpus=cpus * 0.3), 0, 2, "insufficient resources on 3 nodes"),
-        (job("quick", 2), 2, 0, ""),
         (sleeping("gpu", generic=1), 0, 3, "insufficient resources on 3 nodes"),
     ]
     for spec, runs, waits, reason in cases:
@@ -143,6 +146,10 @@ async def test_tasks_warned_of_stay_pending_for_the_same_reason_and_the_others_r
             told = f"{warnings[0].what} {warnings[0].why}".lower()
             assert f"{waits} of {runs + waits}" in told, spec["Name"]
             assert reason.partition(" on ")[0] in told, spec["Name"]
+    # What it waited for comes: the job runs. (An engine of 20.10 keeps the waiting tasks of a job that is removed.)
+    for name in ("wide", "rest", "more"):
+        swarm.engine.remove_service(name)
+    await swarm.until(lambda: not swarm.tasks("batch"))
 
 
 async def test_a_start_first_update_with_a_host_port_never_begins(swarm: Swarm):

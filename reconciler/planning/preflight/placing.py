@@ -111,10 +111,12 @@ def _alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
     missing = demand.count - sum(fitting.values())
     if missing <= 0:
         return None
-    full = rooms.copy()
-    for node_id, capacity in fitting.items():
-        full.by_id[node_id].take(demand.service, demand.claim, capacity)
-    return Shortfall(demand, missing, refusals(full, demand))
+    for room in suited:  # as it will be once all that fit are there
+        room.take(demand.service, demand.claim, fitting[room.node.id])
+    short = Shortfall(demand, missing, refusals(rooms, demand))
+    for room in suited:
+        room.take(demand.service, demand.claim, -fitting[room.node.id])
+    return short
 
 
 def _reduced(demand: Demand, short: Shortfall | None, rooms: Rooms) -> Demand:

@@ -49,14 +49,15 @@ class Room:
     replicas: Counter[str] = field(default_factory=Counter)
     """{service name: tasks here}"""
     tasks: int = 0
+    takes_tasks: bool = field(init=False)
+    """Whether Swarm gives it new tasks at all."""
+
+    def __post_init__(self) -> None:
+        self.takes_tasks = self.node.state is NodeState.READY and self.node.availability is Availability.ACTIVE
 
     def copy(self) -> Room:
         """Return a room that takes tasks without this one taking them."""
         return replace(self, generic=self.generic.copy(), ports=self.ports.copy(), replicas=self.replicas.copy())
-
-    @property
-    def takes_tasks(self) -> bool:
-        return self.node.state is NodeState.READY and self.node.availability is Availability.ACTIVE
 
     def keeps(self, constraints: tuple[str, ...]) -> bool:
         """Return whether a task that runs here may stay. A paused or unreachable node keeps what it has."""

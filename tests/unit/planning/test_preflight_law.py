@@ -75,7 +75,7 @@ def waiting(swarm: VirtualSwarm) -> Counter[str]:
     return Counter(names[task.service_id] for task in swarm.live() if task.state is TaskState.PENDING)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(nodes, min_size=1, max_size=4), services("web_first"), services("web_second"))
 def test_a_service_alone_in_its_plan_is_warned_of_exactly_when_tasks_stay_pending(
     given_nodes: list[dict[str, Any]], first: JsonObject, second: JsonObject
@@ -96,7 +96,7 @@ def test_a_service_alone_in_its_plan_is_warned_of_exactly_when_tasks_stay_pendin
             assert told == {}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(nodes, min_size=1, max_size=4), services("web_same"), st.data())
 def test_an_update_is_warned_of_when_tasks_stay_pending_after_it(
     given_nodes: list[dict[str, Any]], before: JsonObject, data: st.DataObject
@@ -117,7 +117,7 @@ def test_an_update_is_warned_of_when_tasks_stay_pending_after_it(
         assert waiting(swarm) or not swarm.running(created), told
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(nodes, min_size=1, max_size=3), st.tuples(*(services(f"web_s{i}", everywhere=False) for i in range(3))))
 def test_several_services_are_warned_of_exactly_when_no_arrangement_fits_them_all(
     given_nodes: list[dict[str, Any]], specs: tuple[JsonObject, ...]
