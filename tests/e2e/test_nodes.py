@@ -75,7 +75,8 @@ def joining_anew(backend: Backend, request: pytest.FixtureRequest) -> Iterator[N
         if engine.name in here:
             continue
         with engine.client() as client:
-            client.leave_swarm(force=True)
+            if client.info()["Swarm"]["LocalNodeState"] != "inactive":
+                client.leave_swarm(force=True)
             client.join_swarm([f"{lab.manager.address}:2377"], token, listen_addr="0.0.0.0:2377")
     wait_until(lambda: len(backend.hostnames()) == len(lab.workers) + 1, "the engine joins again")
     wait_until(lambda: all(one["Status"]["State"] == "ready" for one in backend.engine.nodes()), "all are ready")
@@ -118,6 +119,27 @@ def test_absent_nodes_are_emptied_and_removed(backend: Backend, repository: Repo
     assert backend.hostnames() == [first]
     assert len(backend.running("web_web")) == 3
     assert "No changes." in backend.swarmctl.ok("diff"), "gone already is nothing to do"
+
+
+@pytest.mark.usefixtures("joining_anew")
+@pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
+def test_a_dead_manager_is_removed_and_then_another_steps_down(backend: Backend, repository: Repository, lab: Lab):
+    first, second, third = backend.hostnames()
+    manager = "hostname: {}, role: manager"
+    repository.commit({"swarm.yaml": nodes_in(*(manager.format(name) for name in (first, second, third)))})
+    backend.swarmctl.ok("apply", "--yes")
+    with lab.workers[1].client() as client:
+        client.leave_swarm(force=True)
+    wait_until(lambda: node(backend, third)["Status"]["State"] == "down", "the swarm gives the node up")
+    wait_until(lambda: node(backend, third)["ManagerStatus"]["Reachability"] == "unreachable", "nobody reaches it")
+    assert f"Node {third} is listed and down" in backend.swarmctl.ok("diff")
+
+    asked = (manager.format(first), f"hostname: {second}, role: worker", f"hostname: {third}, state: absent")
+    repository.commit({"swarm.yaml": nodes_in(*asked)})
+    backend.swarmctl.ok("apply", "--yes")
+    assert backend.hostnames() == [first, second]
+    assert "ManagerStatus" not in node(backend, second)
+    assert "No changes." in backend.swarmctl.ok("diff")
 
 
 @pytest.fixture
