@@ -1,19 +1,12 @@
 """What a plan says of tasks is what then happens to them, on a real swarm, for every field of a ServiceSpec.
 
-One service for each field, all created at once and updated at once; a change of nothing but a field shows which tasks
-Swarm replaces for it. Three walks:
-
-- `running`: services whose tasks run, each with a field more or another value;
-- `every key`: the stack of the field walk, each stored value changed in turn. No node fits its tasks, as not every
-  machine could run them; Swarm replaces a waiting task by the same rule as a running one;
-- `raw`: bodies written past the planner, with empty objects and noughts in the place of nothing: the line between what
-  Swarm tells apart and what it does not.
+One service for each field (effect_cases.py), all created at once and updated at once; a change of nothing but a field
+shows which tasks Swarm replaces for it. The prediction is the plan's; what happened is told by task ids alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +31,21 @@ from reconciler.planning.plan import plan
 from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.settings import EndpointSettings
 from tests.e2e.conftest import Backend
-from tests.e2e.test_field_walk import ADDED, STACK, Steps, another, at, leaves
+from tests.e2e.effect_cases import (
+    IMAGE,
+    LABEL,
+    TEMPLATE,
+    Case,
+    case,
+    ended_cases,
+    every_key_cases,
+    mode,
+    put,
+    raw_cases,
+    running_cases,
+    service,
+)
+from tests.e2e.test_field_walk import STACK
 from tests.lab.lab import Lab
 from tests.lab.swept import sweep
 
@@ -48,20 +55,6 @@ EFFECT_WAIT_S = 60.0
 POLL_S = 0.2
 CONTROL = "zzz-control"
 """The service that is updated last: once its task is replaced, Swarm has looked at all the others as well."""
-
-Change = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A service, what it is changed to, and when it is ready to be changed: so many tasks of one of these states."""
-
-    name: str
-    before: dict[str, Any]
-    after: dict[str, Any]
-    tasks: int = 1
-    ready: frozenset[TaskState] = frozenset({TaskState.RUNNING})
-    raw: bool = False
 
 
 @dataclass
@@ -83,231 +76,25 @@ def numbers(counts: TaskCounts) -> tuple[int, int, int]:
     return counts.restart, counts.start, counts.stop
 
 
-def service(name: str, *, replicas: int = 1, **template: Any) -> dict[str, Any]:
-    """A service that starts and stops as fast as Swarm can, and whose update is over at once."""
-    return {
-        "Name": name,
-        "Labels": {},
-        "Mode": {"Replicated": {"Replicas": replicas}},
-        "TaskTemplate": {
-            "ContainerSpec": {
-                "Image": "swarmctl-test:1",
-                "Command": ["sleep"],
-                "Args": ["3600"],
-                "StopGracePeriod": 1_000_000,
-                "StopSignal": "SIGKILL",
-            },
-            "RestartPolicy": {"Condition": "any", "Delay": 200_000_000},
-            "Placement": {},
-            "Resources": {},
-            **template,
-        },
-        "UpdateConfig": {"Parallelism": 0, "Monitor": 1, "FailureAction": "continue"},
-        "EndpointSpec": {"Mode": "vip"},
-    }
-
-
-def put(path: str, value: Any) -> Change:
-    """A change that sets what is at a dotted path."""
-
-    def change(spec: dict[str, Any]) -> None:
-        *steps, last = path.split(".")
-        parent = spec
-        for step in steps:
-            parent[step] = parent.get(step) or {}
-            parent = parent[step]
-        parent[last] = value
-
-    return change
-
-
-def case(name: str, before: dict[str, Any], *changes: Change, **fields: Any) -> Case:
-    after = copy.deepcopy(before)
-    for change in changes:
-        change(after)
-    return Case(name, {**before, "Name": name}, {**after, "Name": name}, **fields)
-
-
-TEMPLATE, CONTAINER = "TaskTemplate.", "TaskTemplate.ContainerSpec."
-IMAGE = put(f"{CONTAINER}Image", "swarmctl-test:2")
-LABEL = put("Labels", {"a": "b"})
-ENDED = frozenset({TaskState.COMPLETE, TaskState.FAILED})
-PENDING = frozenset({TaskState.PENDING})
-NOWHERE = {"Constraints": ["node.hostname == nowhere"]}
-
-MORE: list[tuple[str, Any]] = [
-    ("UpdateConfig.Delay", 1),
-    ("UpdateConfig.Order", "start-first"),
-    ("UpdateConfig.FailureAction", "pause"),
-    ("RollbackConfig", {"Parallelism": 2, "Order": "start-first"}),
-    ("EndpointSpec.Mode", "dnsrr"),
-    ("EndpointSpec.Ports", [{"TargetPort": 82, "PublishedPort": 8282, "Protocol": "tcp", "PublishMode": "ingress"}]),
-    (f"{CONTAINER}Image", "swarmctl-test:2"),
-    (f"{CONTAINER}Args", ["3601"]),
-    (f"{CONTAINER}StopGracePeriod", 2_000_000),
-    (f"{CONTAINER}Healthcheck", {"Test": ["CMD", "true"], "Interval": 1_000_000_000}),
-    (f"{CONTAINER}Privileges", {"NoNewPrivileges": True}),
-    (f"{TEMPLATE}Runtime", "container"),
-    (f"{TEMPLATE}RestartPolicy.Window", 1_000_000_000),
-    (f"{TEMPLATE}RestartPolicy.Condition", "on-failure"),
-    (f"{TEMPLATE}RestartPolicy.MaxAttempts", 3),
-    (f"{TEMPLATE}Placement.Preferences", [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]),
-    (f"{TEMPLATE}Placement.Constraints", ["node.hostname != nowhere"]),
-    (f"{TEMPLATE}Placement.Platforms", [{"OS": "windows"}]),
-    (f"{TEMPLATE}Networks", [{"Target": "effects-net"}]),
-    ("Mode.Replicated.Replicas", 0),
-]
-"""Fields that the field walk adds with another value or not at all."""
-
-
-def mode(**fields: Any) -> dict[str, Any]:
-    """A service in another mode; jobs have no update settings and are not started again."""
-    spec = service("")
-    spec["Mode"] = fields
-    if next(iter(fields)).endswith("Job"):
-        del spec["UpdateConfig"]
-        spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
-    return spec
-
-
-def ending(spec: dict[str, Any], condition: str, command: str = "true") -> dict[str, Any]:
-    """The service with a program that ends at once, started again or not."""
-    spec["TaskTemplate"]["ContainerSpec"] |= {"Command": [command], "Args": []}
-    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": condition}
-    return spec
-
-
-def running_cases() -> Iterator[Case]:
-    for number, (path, value) in enumerate([*ADDED, *MORE]):
-        name = path.replace("TaskTemplate.", "").replace("ContainerSpec.", "").replace(".", "-")
-        yield case(f"run-{number}-{name}", service(""), put(path, value))
-    two, worker = service("", replicas=2), {"Constraints": ["node.role == worker"]}
-    three = service("", replicas=3)
-    replicas = "Mode.Replicated.Replicas"
-    yield case("scale-up", two, put(replicas, 4), tasks=2)
-    yield case("scale-up-image", two, put(replicas, 3), IMAGE, tasks=2)
-    yield case("scale-down", three, put(replicas, 2), tasks=3)
-    yield case("scale-down-image", three, put(replicas, 1), IMAGE, tasks=3)
-    yield case("scale-from-0-image", service("", replicas=0), put(replicas, 1), IMAGE, tasks=0)
-    yield case("at-0-image", service("", replicas=0), IMAGE, tasks=0)
-    yield case("move-some", three, put(f"{TEMPLATE}Placement", worker), tasks=3)
-    yield case("move-none", service("", replicas=2, Placement=worker), put(f"{TEMPLATE}Placement", {}), tasks=2)
-    yield case("move-and-label", three, put(f"{TEMPLATE}Placement", worker), LABEL, tasks=3)
-    yield case("start-first", {**two, "UpdateConfig": {**two["UpdateConfig"], "Order": "start-first"}}, IMAGE, tasks=2)
-    everywhere = mode(Global={})
-    yield case("global-image", everywhere, IMAGE, tasks=3)
-    yield case("global-label", everywhere, LABEL, tasks=3)
-    yield case("global-fewer-nodes", everywhere, put(f"{TEMPLATE}Placement", worker), tasks=3)
-    workers = mode(Global={})
-    workers["TaskTemplate"]["Placement"] = worker
-    yield case("global-more-nodes", workers, put(f"{TEMPLATE}Placement", {}), tasks=2)
-    others = {"Constraints": ["node.hostname != node3"]}
-    yield case("global-other-nodes-image", workers, put(f"{TEMPLATE}Placement", others), IMAGE, tasks=2)
-    yield case("global-platform", everywhere, put(f"{TEMPLATE}Placement.Platforms", [{"OS": "windows"}]), tasks=3)
-
-
-def ended_cases() -> Iterator[Case]:
-    """Jobs, tasks that ended for good, and tasks that no node takes."""
-    job = {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 3}}
-    total = "Mode.ReplicatedJob.TotalCompletions"
-    yield case("job-label", ending(mode(**job), "none"), LABEL, tasks=3, ready=ENDED)
-    yield case("job-image", ending(mode(**job), "none"), IMAGE, tasks=3, ready=ENDED)
-    yield case("job-total", ending(mode(**job), "none"), put(total, 4), tasks=3, ready=ENDED)
-    # An engine of 20.10 goes on running a job that is removed while it runs; changed to this one it comes to an end.
-    running = mode(ReplicatedJob={"MaxConcurrent": 2, "TotalCompletions": 2})
-    yield case("job-running-command", running, put(f"{CONTAINER}Command", ["true"]), tasks=2)
-    yield case("global-job-label", ending(mode(GlobalJob={}), "none"), LABEL, tasks=3, ready=ENDED)
-    for condition, command in (("none", "true"), ("none", "false"), ("on-failure", "true")):
-        spec = ending(service("", replicas=2), condition, command)
-        yield case(f"ended-{condition}-{command}-image", spec, IMAGE, tasks=2, ready=ENDED)
-        yield case(f"ended-{condition}-{command}-label", spec, LABEL, tasks=2, ready=ENDED)
-        yield case(f"ended-{condition}-{command}-scale", spec, put("Mode.Replicated.Replicas", 3), tasks=2, ready=ENDED)
-    moved = put(f"{TEMPLATE}Placement", NOWHERE)
-    yield case("ended-placement", ending(service("", replicas=2), "none"), moved, tasks=2, ready=ENDED)
-    waiting = service("", replicas=2, Placement=NOWHERE)
-    yield case("waiting-image", waiting, IMAGE, tasks=2, ready=PENDING)
-    yield case("waiting-label", waiting, LABEL, tasks=2, ready=PENDING)
-    yield case("waiting-placement", waiting, put(f"{TEMPLATE}Placement", {}), tasks=2, ready=PENDING)
-
-
-RAW: list[tuple[str, Any, str, Any]] = [
-    ("TaskTemplate.Resources", None, "TaskTemplate.Resources", {}),
-    ("TaskTemplate.Resources", {}, "TaskTemplate.Resources", {"Limits": {}}),
-    ("TaskTemplate.Resources", {"Limits": {}}, "TaskTemplate.Resources", {"Limits": {"NanoCPUs": 0}}),
-    ("TaskTemplate.RestartPolicy", None, "TaskTemplate.RestartPolicy", {}),
-    ("TaskTemplate.RestartPolicy", {}, "TaskTemplate.RestartPolicy", {"Condition": "any", "MaxAttempts": 0}),
-    ("TaskTemplate.RestartPolicy", {}, "TaskTemplate.RestartPolicy", {"Delay": 0}),
-    ("TaskTemplate.RestartPolicy", {}, "TaskTemplate.RestartPolicy", {"Window": 0}),
-    ("TaskTemplate.LogDriver", None, "TaskTemplate.LogDriver", {}),
-    ("TaskTemplate.Runtime", "", "TaskTemplate.Runtime", "container"),
-    ("TaskTemplate.ForceUpdate", 0, "TaskTemplate.ForceUpdate", 1),
-    ("TaskTemplate.Networks", None, "TaskTemplate.Networks", []),
-    (f"{CONTAINER}DNSConfig", None, f"{CONTAINER}DNSConfig", {}),
-    (f"{CONTAINER}DNSConfig", {}, f"{CONTAINER}DNSConfig", {"Options": []}),
-    (f"{CONTAINER}Healthcheck", None, f"{CONTAINER}Healthcheck", {}),
-    (f"{CONTAINER}Healthcheck", {"Test": ["NONE"]}, f"{CONTAINER}Healthcheck", {"Test": ["NONE"], "Interval": 0}),
-    (f"{CONTAINER}Privileges", None, f"{CONTAINER}Privileges", {}),
-    (f"{CONTAINER}Privileges", {}, f"{CONTAINER}Privileges", {"SELinuxContext": {}}),
-    (f"{CONTAINER}Privileges", {}, f"{CONTAINER}Privileges", {"NoNewPrivileges": False}),
-    (f"{CONTAINER}Init", None, f"{CONTAINER}Init", False),
-    (f"{CONTAINER}TTY", None, f"{CONTAINER}TTY", False),
-    (f"{CONTAINER}StopGracePeriod", None, f"{CONTAINER}StopGracePeriod", 0),
-    (f"{CONTAINER}Isolation", "", f"{CONTAINER}Isolation", "default"),
-    (f"{CONTAINER}Env", None, f"{CONTAINER}Env", []),
-    (f"{CONTAINER}Env", ["A=1", "B=2"], f"{CONTAINER}Env", ["B=2", "A=1"]),
-    (f"{CONTAINER}Labels", {"a": ""}, f"{CONTAINER}Labels", {}),
-    (f"{CONTAINER}Sysctls", None, f"{CONTAINER}Sysctls", {}),
-    (f"{CONTAINER}Mounts", [{"Type": "tmpfs", "Target": "/t"}],
-     f"{CONTAINER}Mounts", [{"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {}}]),
-    (f"{CONTAINER}Mounts", [{"Type": "volume", "Source": "v", "Target": "/t"}],
-     f"{CONTAINER}Mounts", [{"Type": "volume", "Source": "v", "Target": "/t", "VolumeOptions": {}}]),
-    (f"{CONTAINER}Mounts", [{"Type": "volume", "Source": "v", "Target": "/t"}],
-     f"{CONTAINER}Mounts", [{"Type": "volume", "Source": "v", "Target": "/t", "Consistency": "cached"}]),
-    (f"{CONTAINER}Mounts", [{"Type": "bind", "Source": "/tmp", "Target": "/t"}],
-     f"{CONTAINER}Mounts", [{"Type": "bind", "Source": "/tmp", "Target": "/t", "BindOptions": {}}]),
-    ("EndpointSpec", None, "EndpointSpec", {}),
-    ("EndpointSpec", {}, "EndpointSpec", {"Mode": "vip", "Ports": []}),
-    ("EndpointSpec", {"Ports": [{"TargetPort": 85}]},
-     "EndpointSpec", {"Ports": [{"TargetPort": 85, "Protocol": "tcp"}]}),
-    ("UpdateConfig", {"Parallelism": 0, "Monitor": 1}, "UpdateConfig", None),
-    ("TaskTemplate.Placement", NOWHERE, "TaskTemplate.Placement", None),
-]  # fmt: skip
-
-
-def raw_cases() -> Iterator[Case]:
-    for number, (path, old, changed_path, new) in enumerate(RAW):
-        before = service("", Placement=NOWHERE)
-        put(path, old)(before)
-        name = f"raw-{number}-{path.rpartition('.')[2]}"
-        yield case(name, before, put(changed_path, new), ready=PENDING, raw=True)
-
-
-def every_key_cases(spec: dict[str, Any]) -> Iterator[Case]:
-    before = copy.deepcopy(spec)
-    before["Mode"]["Replicated"]["Replicas"] = 1
-    before["TaskTemplate"]["Placement"]["Constraints"] = NOWHERE["Constraints"]
-    for number, steps in enumerate(list(leaves(before))):
-
-        def change(after: dict[str, Any], steps: Steps = steps) -> None:
-            parent = at(after, steps[:-1])
-            parent[steps[-1]] = another(parent[steps[-1]])
-
-        name = f"key-{number}-{'-'.join(str(step) for step in steps if step not in ('TaskTemplate', 'ContainerSpec'))}"
-        yield case("".join(letter if letter.isalnum() else "-" for letter in name)[:60].rstrip("-"), before, change,
-                   ready=PENDING)  # fmt: skip
-
-
 class Swarm:
-    """The walk's way to a real swarm: create, plan, write and look, all services together."""
+    """The walk's way to a real swarm: create, plan, write and look, all services together.
 
-    def __init__(self, cluster: DockerCluster, cases: list[Case]) -> None:
+    The node `paused` takes no new tasks from the moment on that all is created.
+    """
+
+    def __init__(self, cluster: DockerCluster, cases: list[Case], paused: str | None = None) -> None:
         self.cluster = cluster
+        self.paused = paused
         self.cases = [*cases, case(CONTROL, service(""), IMAGE)]
         self.seen = {one.name: Seen() for one in self.cases}
 
     async def walk(self) -> dict[str, Seen]:
         await self._create()
         actual = await self._until(self._is_ready, START_WAIT_S)
+        if self.paused:
+            node = actual.by_name(Kind.NODE)[self.paused]
+            await self.cluster.update(Kind.NODE, node.id, node.version, {**node.spec, "Availability": "pause"})
+            actual = await self.cluster.observe()
         ids = {(kind, found.name): found.id for kind in Kind for found in actual.of_kind(kind)}
         for name, (found, body) in self._bodies(actual).items():
             try:
@@ -407,11 +194,11 @@ def slot_of(task: ObservedTask) -> str:
     return str(task.slot) if task.slot else task.node_id or task.id
 
 
-def walked(host: str, cases: list[Case]) -> dict[str, Seen]:
+def walked(host: str, cases: list[Case], paused: str | None = None) -> dict[str, Seen]:
     async def walk() -> dict[str, Seen]:
         cluster = await connect(EndpointSettings(host=host))
         try:
-            return await Swarm(cluster, cases).walk()
+            return await Swarm(cluster, cases, paused).walk()
         finally:
             await cluster.close()
 
@@ -427,6 +214,8 @@ def judged(seen: dict[str, Seen], record: Callable[[str, object], None]) -> tupl
         if not one.is_right
     ]
     summary = f"effects predicted: {len(tried) - len(wrong)} right of {len(tried)}, refused {len(seen) - len(tried)}"
+    touched = sum(1 for one in tried.values() if any(numbers(one.predicted)))
+    summary += f"; {touched} of them touch tasks, {len(tried) - touched} touch none"
     record("effects", summary)
     print(summary)
     assert not wrong, "\n".join(
@@ -471,8 +260,22 @@ def test_the_predicted_effect_is_what_happens_for_every_key_of_a_stack(swept: La
     assert tried >= 65, (tried, refused)
 
 
+@pytest.mark.engine
+def test_the_predicted_effect_is_what_happens_beside_a_paused_node(swept: Lab, record_property):
+    everywhere = mode(Global={})
+    worker = put(f"{TEMPLATE}Placement", {"Constraints": ["node.role == worker"]})
+    cases = [
+        case("paused-global-image", everywhere, IMAGE, tasks=3),
+        case("paused-global-label", everywhere, LABEL, tasks=3),
+        case("paused-global-fewer-nodes", everywhere, worker, IMAGE, tasks=3),
+        case("paused-replicated-image", service("", replicas=4), IMAGE, tasks=4),
+    ]
+    judged(walked(swept.manager.host, cases, paused="node3"), record_property)
+
+
 @pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 def test_the_embedded_swarm_does_what_is_predicted_as_well(backend: Backend, record_property):
+    backend.engine.create_network("effects-net", driver="overlay", attachable=True)
     seen = walked(backend.host, [*running_cases(), *ended_cases()])
     tried, _ = judged(seen, record_property)
     assert tried >= 20
