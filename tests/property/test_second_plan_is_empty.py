@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 
+from reconciler.model.plan import Origin
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.property.repositories import carried_out, loaded, repositories
@@ -39,7 +40,10 @@ def test_a_second_plan_is_empty_after_any_change_of_the_repository(
         await carried_out(cluster, loaded(folder, before))
         desired = loaded(folder, after)
         actual = await cluster.observe()
-        blocked = plan(desired, actual).blocked
+        made = plan(desired, actual)
+        blocked = made.blocked
+        blamed = {change.origin for action in made.actions for change in action.changes}
+        assert blamed <= {Origin.INTENT, Origin.UNKNOWN}, "nobody but Git has moved"
         again, _ = await carried_out(cluster, desired)
         if not blocked:
             assert again.is_empty, [(action.id, action.changes) for action in again.actions]
