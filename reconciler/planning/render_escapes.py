@@ -13,7 +13,9 @@ from reconciler.planning.render_values import elided, printable
 
 ZERO_WIDTH_SPACE = "\u200b"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@,=+-]([A-Za-z0-9_./:@,=+ -]*[A-Za-z0-9_./:@,=+-])?")
+_PLAIN = re.compile(r"[^`|\\<>&\s]([^`|\\<>&]*[^`|\\<>&\s])?")
+"""What every forge takes as it is between two backticks, in a table too."""
+
 _MARKUP = re.compile(r"[^\w\s./,=;\-]|_|(?<=[wW]{3})\.", re.ASCII)
 _REFERENCE = re.compile(r"([@#!%~&$^])(?=\w)")
 _CODE_SPAN = re.compile(r"`([^`]+)`")

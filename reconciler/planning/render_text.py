@@ -175,7 +175,9 @@ def _action_lines(action: Action, width: int | None) -> Iterator[str]:
 def comment_of(change: Change, action: Action) -> str:
     """Return who moved the field, where that needs saying, and the line that asks for it, if it is one of its own."""
     parts = []
-    if change.origin is Origin.DRIFT:
+    if action.type is ActionType.CREATE:
+        pass  # of a whole object that is gone, the section about drift tells
+    elif change.origin is Origin.DRIFT:
         parts.append("drift")
     elif change.origin is Origin.BOTH:
         applied = elided(shown(change.applied, change, action.kind), COMMENT_VALUE_COLUMNS)

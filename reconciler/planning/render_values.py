@@ -168,7 +168,7 @@ def is_text_block(change: Change) -> bool:
 
 
 def block_lines(change: Change) -> Iterator[str]:
-    """Yield a text that changed as a unified diff without its header, each line beginning with +, -, @ or a space.
+    """Yield a text that changed as a unified diff without its header; a line is empty or begins with +, -, @ or a space.
 
     Only for what `is_text_block` says. Nothing is cut, but for texts that are too long to be compared by lines.
     """
@@ -186,7 +186,7 @@ def block_lines(change: Change) -> Iterator[str]:
     # What comes before the first difference is the same, and need not be searched.
     skipped = max(0, same_head - DIFF_CONTEXT_LINES)
     lines = difflib.unified_diff(old[skipped:], new[skipped:], lineterm="", n=DIFF_CONTEXT_LINES)
-    yield from (_moved(line, skipped) for line in list(lines)[2:])
+    yield from ("" if line == " " else _moved(line, skipped) for line in list(lines)[2:])
 
 
 def _moved(line: str, skipped: int) -> str:
