@@ -116,7 +116,7 @@ async def test_tasks_warned_of_stay_pending_for_the_same_reason_and_the_others_r
     """Each service alone in its plan, all in one swarm: each is judged with the ones before it running."""
     cpus = min(node["Description"]["Resources"]["NanoCPUs"] for node in swarm.engine.nodes()) / CPU
     cases: list[tuple[JsonObject, int, int, str]] = [
-        (sleeping("fits"), 3, 0, ""),
+        (sleeping("fits", replicas=1), 1, 0, ""),
         (sleeping("zone", placement={"Constraints": ["node.labels.zone==a"]}), 0, 3, "scheduling constraints not"),
         (
             sleeping("workers", placement={"Constraints": ["node.role!=manager"], "MaxReplicas": 1}),
@@ -125,7 +125,7 @@ async def test_tasks_warned_of_stay_pending_for_the_same_reason_and_the_others_r
             "max replicas",
         ),
         (sleeping("arm", placement={"Platforms": [{"OS": "linux", "Architecture": "arm64"}]}), 0, 3, "unsupported pl"),
-        (sleeping("amd", placement={"Platforms": [{"OS": "linux", "Architecture": "amd64"}]}), 3, 0, ""),
+        (sleeping("amd", replicas=1, placement={"Platforms": [{"OS": "linux", "Architecture": "amd64"}]}), 1, 0, ""),
         (mounting("volume", "nosuchdriver"), 0, 3, "missing plugin on 3 nodes"),
         (sleeping("ported", replicas=4, ports=(host_port(8080),)), 3, 1, "host-mode port already in use on 3 nodes"),
         (sleeping("late", replicas=None, ports=(host_port(8080),)), 0, 3, "host-mode port already in use on 1 node"),
@@ -172,19 +172,19 @@ def small(name: str, subnet: str) -> JsonObject:
 
 
 async def test_tasks_without_an_address_stay_new(swarm: Swarm):
-    """10.77.0.0/28 leaves 13 addresses: one for the virtual IP, three for nodes, nine for tasks."""
-    network = small("web_small", "10.77.0.0/28")
-    spec = sleeping("some", replicas=9, networks=("web_small",))
+    """10.77.0.0/29 leaves 5 addresses: one for the virtual IP, two for nodes, two for tasks."""
+    network = small("web_small", "10.77.0.0/29")
+    spec = sleeping("some", replicas=2, networks=("web_small",))
     assert await swarm.warnings(spec, networks=(network,)) == []
     await swarm.deploy(spec, networks=(network,))
-    await swarm.settled("some", running=9)
+    await swarm.settled("some", running=2)
 
-    more = sleeping("some", replicas=10, networks=("web_small",))
+    more = sleeping("some", replicas=3, networks=("web_small",))
     (warning,) = await swarm.warnings(more, networks=(network,))
-    assert warning.what == "Network web_small has 13 addresses, and the tasks of some make it need 14."
+    assert warning.what == "Network web_small has 5 addresses, and the tasks of some make it need 7."
     (found,) = swarm.engine.services(filters={"name": "some"})
     await swarm.cluster.update(Kind.SERVICE, found["ID"], found["Version"]["Index"], more)
-    await swarm.settled("some", running=9, new=1)
+    await swarm.settled("some", running=2, new=1)
 
 
 async def test_a_network_with_a_subnet_that_is_taken_keeps_its_tasks_new(swarm: Swarm):

@@ -169,7 +169,7 @@ def _placed(demands: Sequence[Demand], rooms: Rooms, rank: Rank) -> Placement:
         placed = made.placed.setdefault(demand.service, Counter())
         candidates = candidates_of(demand, copied)
         if not demand.claim.takes_room:
-            placed.update(_spread(candidates, demand.count))
+            placed.update(_spread(demand, candidates))
             continue
         fitting = [room for room in candidates if room.has_room(demand.service, demand.claim)]
         missing = demand.count
@@ -185,7 +185,8 @@ def _placed(demands: Sequence[Demand], rooms: Rooms, rank: Rank) -> Placement:
     return made
 
 
-def _spread(candidates: tuple[Room, ...], count: int) -> Counter[str]:
-    """Return {node id: tasks} of tasks that need no room."""
-    each, more = divmod(count, len(candidates)) if candidates else (0, 0)
-    return Counter({room.node.id: each + (number < more) for number, room in enumerate(candidates)})
+def _spread(demand: Demand, candidates: tuple[Room, ...]) -> Counter[str]:
+    """Return {node id: tasks} of tasks that need no room: nodes that have none of the service come first."""
+    each, more = divmod(demand.count, len(candidates)) if candidates else (0, 0)
+    ordered = sorted(candidates, key=lambda room: room.replicas[demand.service])
+    return Counter({room.node.id: each + (number < more) for number, room in enumerate(ordered)})

@@ -64,6 +64,14 @@ def test_tasks_that_are_there_already_have_their_addresses():
     assert warned([on(replicas=5)], THREE, before, networks=declared, live=[there]) == []
 
 
+def test_a_new_task_goes_to_a_node_that_has_none_and_brings_its_node_an_address():
+    there = live(overlay("web_default", "10.77.0.0/29", Gateway="10.77.0.1"), owner="prod")
+    before = running(on(replicas=2), "n1", "n2", owner="prod")
+    declared = [overlay("web_default", "10.77.0.0/29")]
+    (problem,) = warned([on(replicas=3)], THREE, before, networks=declared, live=[there])
+    assert problem.what == "Network web_default has 5 addresses, and the tasks of web_api make it need 7."
+
+
 @pytest.mark.parametrize(
     ("block", "size"),
     [
