@@ -251,7 +251,7 @@ def _row_lines(row: _Row, aligned: int, width: int | None) -> Iterator[str]:
         yield from _folded(row, width)
         yield from _wrapped(DEEPER + comment, width, f"{DEEPER}# ") if comment else ()
     for line in row.below:
-        yield from _broken(DEEPER + line, width, f"{DEEPER}  ")
+        yield from _broken(DEEPER + line if line else "", width, f"{DEEPER}  ")
 
 
 def _folded(row: _Row, width: int) -> Iterator[str]:

@@ -168,7 +168,7 @@ def is_text_block(change: Change) -> bool:
 
 
 def block_lines(change: Change) -> Iterator[str]:
-    """Yield a text that changed as a unified diff without its header; a line is empty or begins with +, -, @ or a space.
+    """Yield a text that changed as a unified diff without its header: lines are empty or begin with +, -, @ or space.
 
     Only for what `is_text_block` says. Nothing is cut, but for texts that are too long to be compared by lines.
     """
