@@ -39,7 +39,10 @@ def is_down(node: ObservedObject) -> bool:
 
 
 def listed_nodes(context: Context, draft: Draft) -> tuple[ListedNode, ...]:
-    """Return the nodes that swarm.yaml means; note what it lists in vain, and what it doesn't list."""
+    """Return the nodes that swarm.yaml means; note what it lists in vain, and what it doesn't list.
+
+    Of a cluster that is only imagined, whose nodes are those of another revision, nothing is noted.
+    """
     listed: dict[str, ListedNode] = {}
     for wanted in context.desired.nodes:
         for found in _match(context, draft, wanted):
@@ -64,7 +67,7 @@ def _match(context: Context, draft: Draft, wanted: DesiredNode) -> Iterator[Obse
         yield up[0]  # the others are what it left behind when it joined anew
     elif found:
         draft.block(Kind.NODE, wanted.selector, _ambiguous(wanted, found))
-    elif not wanted.absent:
+    elif not wanted.absent and not context.is_imagined:
         draft.notes.append(_missing(context, wanted))
 
 
@@ -76,7 +79,7 @@ def _called(context: Context, wanted: DesiredNode) -> list[ObservedObject]:
 
 def _note_unlisted(context: Context, draft: Draft) -> None:
     """Tell which nodes no entry means. A repository that lists none leaves them to others, and hears nothing."""
-    if not context.desired.nodes:
+    if not context.desired.nodes or context.is_imagined:
         return
     known = {node.id for wanted in context.desired.nodes for node in _called(context, wanted)}
     unlisted = [node for node in context.actual.nodes if node.id not in known]

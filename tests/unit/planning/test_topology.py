@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import TaskEffect
+from reconciler.planning.context import NO_CLUSTER
 from tests.unit.planning.builders import a_node, actual, desired, observed, paths, planned, service_spec, wanted_node
 
 
@@ -78,6 +79,11 @@ def test_a_repository_that_lists_no_nodes_hears_nothing_of_them():
     made = planned(desired(nodes=()), actual(a_node("n1", Availability="drain")))
     assert made.is_empty
     assert made.notes == ()
+
+
+def test_of_nodes_that_are_only_imagined_nothing_is_noted():
+    state = replace(actual(a_node("n1")), endpoint=NO_CLUSTER)
+    assert planned(desired(nodes=(wanted_node("n2"),)), state).notes == ()
 
 
 def test_two_nodes_of_one_hostname_block():

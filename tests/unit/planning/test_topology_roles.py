@@ -88,6 +88,7 @@ def test_a_demotion_that_was_interrupted_is_finished_by_the_next_plan(written: i
     m1, m2, m3 = managers("m1", "m2", "m3")
     actions = made_for(asked, m1, replace(m2, spec={**m2.spec, "Availability": "pause"}), m3).actions
     spec = actions[written - 1].spec
+    assert spec is not None
     raw = {"Status": {"State": "ready"}} | ({"ManagerStatus": m2.dig("ManagerStatus")} if written == 1 else {})
     rest = made_for(asked, m1, replace(m2, spec=spec, raw=raw), m3).actions
     assert [one.spec for one in rest] == [one.spec for one in actions[written:]]

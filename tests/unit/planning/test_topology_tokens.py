@@ -43,6 +43,7 @@ def test_the_next_plan_finds_it_renewed():
     state = aged(31, **{f"{labels.INVENTORY}.prod": "packed", "by": "hand"})
     made = planned(desired(join_tokens=MONTHLY), state)
     written = made.actions[0].spec
+    assert written is not None
     assert written["Labels"][f"{labels.INVENTORY}.prod"] == "packed", "other labels of the swarm stay"
     assert written["Labels"]["by"] == "hand"
     raw = {**state.swarm.raw, "Spec": written}
