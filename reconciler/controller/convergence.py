@@ -17,6 +17,11 @@ from reconciler.model.tasks import TaskState
 POLL_S = 0.25
 """Seconds between looks. Swarm sends no event for a task, so there is nothing to be woken by."""
 
+POLL_MAX_S = 2.0
+PAUSE_PER_LOOK = 4
+"""A pause lasts at least so many times as long as the look before it, up to POLL_MAX_S: a swarm that answers slowly is
+busy starting the very tasks that are waited for."""
+
 LOG_LINES = 10
 """Of a failing task's log."""
 
@@ -59,6 +64,7 @@ async def await_convergence(
     started_s = loop.time()
     watch = Watch(services, waiting.before, updated)
     while True:
+        asked_s = loop.time()
         actual = await waiting.looks.look()
         now_s = loop.time()
         waited_s = now_s - started_s
@@ -70,7 +76,7 @@ async def await_convergence(
         if ended or waited_s >= waiting.timeout_s:
             told = await asyncio.gather(*(_with_log(look, watch, waiting.cluster) for look in looks))
             return Outcome(tuple(told), timed_out=not ended)
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(min(max(POLL_S, PAUSE_PER_LOOK * (now_s - asked_s)), POLL_MAX_S))
 
 
 async def _with_log(look: Assessment, watch: Watch, cluster: Cluster) -> Assessment:
