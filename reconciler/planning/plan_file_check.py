@@ -107,8 +107,8 @@ def _moves(saved: SavedPlan, plan: Plan, actual: ActualState) -> Iterator[Proble
         return
     if plan.commit != saved.commit:
         yield _commit_moved(saved, plan)
-    moved = {one.id: why for one in saved.objects if (why := _object_moved(one, actual))}
-    for name, why in moved.items():
+    moved = {one.id: (one, why) for one in saved.objects if (why := _object_moved(one, actual))}
+    for name, why in {f"{one.kind}.{one.name}": why for one, why in moved.values()}.items():
         yield _stale(f"{name} has moved.", why)
     if plan.commit != saved.commit:
         return  # what else is different, is so because of that

@@ -322,6 +322,21 @@ def test_a_node_may_beat_its_heart_but_nobody_may_change_it():
     assert moves(before, *node_plan(drained)) == [("node.node1 has moved.", "It was changed meanwhile.")]
 
 
+def test_a_node_with_several_steps_is_told_of_once():
+    managers = [a_node(name, role="manager") for name in ("node1", "node2", "node3")]
+    state = desired(
+        nodes=tuple(wanted_node(f"node{n}", role=role) for n, role in enumerate(("manager", "manager", "worker"), 1)),
+        stacks=(),
+    )
+    cluster = actual(*managers)
+    before = saved(state, cluster)
+    assert len(before.objects) > 1
+    check_fresh(before, planned(state, cluster), cluster)
+    labelled = actual(*managers[:2], a_node("node3", role="manager", Labels={"a": "b"}))
+    assert ("node.node3 has moved.", "It was changed meanwhile.") in moves(before, state, labelled)
+    assert len(moves(before, state, labelled)) == 1
+
+
 def test_what_we_record_on_the_swarm_is_no_change_of_it():
     state = desired(settings={"Orchestration": {"TaskHistoryRetentionLimit": 9}}, stacks=())
     cluster = actual()
