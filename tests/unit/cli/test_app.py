@@ -88,6 +88,7 @@ def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str])
 def test_every_part_is_listed_with_the_commands_that_it_registers(part: str):
     built = app.build(Wiring(settings.read({"HOME": "/root"})), Terminal(color=False), [app.PARTS[part][0]])
     names = [one.name or one.callback.__name__ for one in built.registered_commands]
+    names += [str(group.name) for group in built.registered_groups]
     assert tuple(names) == app.PARTS[part]
 
 
