@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.model.plan import Action, ActionType, Change, Origin, Plan
+from reconciler.planning.context import NO_CLUSTER
 from reconciler.planning.render_values import many
 
 MOVED = frozenset({Origin.DRIFT, Origin.BOTH})
@@ -82,6 +83,11 @@ def drift(plan: Plan) -> Drift:
 def drifted_changes(action: Action) -> tuple[Change, ...]:
     """Return the changes of an action whose field the cluster moved."""
     return tuple(change for change in action.changes if change.origin in MOVED)
+
+
+def is_offline(plan: Plan) -> bool:
+    """Return whether two revisions were compared, and no swarm was asked."""
+    return plan.endpoint == NO_CLUSTER
 
 
 def totals(plan: Plan) -> str:

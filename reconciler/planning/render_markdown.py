@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, Change, Plan, TaskEffect
-from reconciler.planning.render_counts import Drift, by_stack, counts, drift, drifted_changes, totals
+from reconciler.planning.render_counts import Drift, by_stack, counts, drift, drifted_changes, is_offline, totals
 from reconciler.planning.render_escapes import code, fenced, html_code, html_prose, prose, units
 from reconciler.planning.render_text import FUTURE, MISSING, NO_CHANGES, comment_of
 from reconciler.planning.render_values import (
@@ -81,8 +81,9 @@ def _heading(plan: Plan) -> Iterator[str]:
     yield "## swarmctl plan\n\n"
     yield f"**{NO_CHANGES if plan.is_empty else totals(plan)}**\n\n"
     commit = f"commit {code(plan.commit[:COMMIT_CHARACTERS])}, " if plan.commit else ""
+    asked = "The base of this change" if is_offline(plan) else f"The swarm at {code(plan.endpoint)}"
     relation = "is what the repository asks for" if plan.is_empty else "compared with the repository"
-    yield f"The swarm at {code(plan.endpoint)} {relation}: {commit}{code(plan.revision)}.\n\n"
+    yield f"{asked} {relation}: {commit}{code(plan.revision)}.\n\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin, Plan, TaskEffect
-from reconciler.planning.render_counts import MOVED, drift, drifted_changes, totals
+from reconciler.planning.render_counts import MOVED, drift, drifted_changes, is_offline, totals
 from reconciler.planning.render_values import (
     SYMBOLS,
     VALUE_COLUMNS_MAX,
@@ -101,7 +101,8 @@ def render(plan: Plan, width: int | None = None) -> str:
     for blocked in plan.blocked:
         lines += [*problem_lines(blocked.problem, "Blocked", width), ""]
     if plan.is_empty:
-        lines += _wrapped(f"{NO_CHANGES} The swarm at {plan.endpoint} is what {plan.revision} asks for.", width, "")
+        same = "The base" if is_offline(plan) else f"The swarm at {plan.endpoint}"
+        lines += _wrapped(f"{NO_CHANGES} {same} is what {plan.revision} asks for.", width, "")
     else:
         lines += _wrapped(totals(plan), width, "")
     return "\n".join(lines) + "\n"
@@ -149,7 +150,8 @@ def _drift_row(change: Change, action: Action) -> _Row:
 def _action_section(plan: Plan, width: int | None) -> Iterator[str]:
     if not plan.actions:
         return
-    yield from _wrapped(f"swarmctl compared {plan.revision} with the swarm at {plan.endpoint}.", width)
+    other = "its base; no swarm was asked" if is_offline(plan) else f"the swarm at {plan.endpoint}"
+    yield from _wrapped(f"swarmctl compared {plan.revision} with {other}.", width)
     yield from _wrapped("Actions are indicated with the following symbols:", width)
     for kind in ActionType:
         if plan.count(kind):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, ActionType, Blocked, Change, Origin, TaskEffect
+from reconciler.planning import render_markdown
+from reconciler.planning.context import NO_CLUSTER
 from reconciler.planning.render_text import problem_lines, render
 from reconciler.planning.render_values import block_lines, columns, duration, elided, elided_pair
 from tests.unit.planning.plans import a_creation, a_plan, a_warning, an_update, place, plans, texts
@@ -101,6 +105,15 @@ Plan: 0 to add, 0 to change, 0 to destroy. 1 blocked.
 
 def test_nothing_to_do():
     assert render(a_plan()) == "No changes. The swarm at unix:///test.sock is what infra at abc123 asks for.\n"
+
+
+def test_two_revisions_may_be_compared_without_a_swarm():
+    offline = replace(a_plan(an_update(Change("A", 1, 2))), endpoint=NO_CLUSTER)
+    assert "swarmctl compared infra at abc123 with its base; no swarm was asked.\n" in render(offline)
+    assert render(replace(offline, actions=())) == "No changes. The base is what infra at abc123 asks for.\n"
+    assert "The base of this change compared with the repository: commit `abc123abc123`" in render_markdown.render(
+        offline
+    )
 
 
 def test_a_service_always_says_what_becomes_of_its_tasks_and_others_when_there_is_something_to_say():
