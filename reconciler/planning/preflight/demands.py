@@ -132,6 +132,11 @@ def live_tasks(context: Context) -> dict[str, list[ObservedTask]]:
     return by_service
 
 
+def is_placed(task: ObservedTask) -> bool:
+    """Return whether a task takes room on a node. A global service's is bound to one before it is let in there."""
+    return bool(task.node_id) and task.state >= TaskState.ASSIGNED
+
+
 def held_claim(task: ObservedTask, found: ObservedObject) -> Claim:
     """Return what a running task holds of its node."""
     template = task.raw.get("Spec") or found.spec.get("TaskTemplate") or {}
@@ -157,7 +162,7 @@ def _stay_untouched(
     constraints = tuple(dig(found.spec, "TaskTemplate", "Placement", "Constraints") or ())
     driven_off = 0
     for task in tasks:
-        if not task.node_id:
+        if not is_placed(task):
             continue
         if task.node_id in moved and not _may_stay(made.rooms, task.node_id, constraints):
             driven_off += 1
@@ -242,7 +247,7 @@ def _split(
     """
     kept, renewed = [], []
     for task in tasks:
-        if not task.node_id:
+        if not is_placed(task):
             continue
         if task.up_to_date and spares and _may_stay(rooms, task.node_id, claim.needs.constraints):
             kept.append(task)

@@ -8,7 +8,14 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft
-from reconciler.planning.preflight.demands import Survey, displaced_demand, held_claim, live_tasks, network_drivers
+from reconciler.planning.preflight.demands import (
+    Survey,
+    displaced_demand,
+    held_claim,
+    is_placed,
+    live_tasks,
+    network_drivers,
+)
 from reconciler.planning.preflight.placing import Shortfall, place
 from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.planning.preflight.words import explained, hint_for
@@ -27,7 +34,7 @@ def stranded_by(context: Context, draft: Draft, leaving: Collection[str]) -> tup
     by_service = live_tasks(context)
     declared = {wanted.name: wanted for wanted in context.wanted(Kind.SERVICE)}
     for found in context.actual.services:
-        placed = [task for task in by_service.get(found.id, ()) if task.node_id]
+        placed = [task for task in by_service.get(found.id, ()) if is_placed(task)]
         moving = [task for task in placed if task.node_id in gone]
         for task in placed:
             if task.node_id not in gone:

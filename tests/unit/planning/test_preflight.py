@@ -230,6 +230,13 @@ def test_a_global_service_waits_where_only_room_is_missing():
     assert problem.why == "Insufficient resources on 1 node (n2)."
 
 
+def test_a_global_task_that_waits_on_its_node_holds_nothing_of_it():
+    found, _ = running(service("web_all", replicas=None, cpus=5), "n1", owner="prod")
+    waiting = a_task(found, "n1", slot=0, Status={"State": "pending"})
+    specs = [service("web_all", replicas=None, cpus=5), service(cpus=4)]
+    assert warned(specs, [seat("n1")], (found, [waiting])) == []
+
+
 def test_a_job_is_measured_by_what_runs_at_a_time():
     job = service(cpus=2)
     job["Mode"] = {"ReplicatedJob": {"MaxConcurrent": 4, "TotalCompletions": 40}}

@@ -108,6 +108,8 @@ def test_an_update_is_warned_of_when_tasks_stay_pending_after_it(
     after = data.draw(services("web_same", everywhere=False))
     if "Global" in before["Mode"]:
         after = {**after, "Mode": before["Mode"]}
+    after["UpdateConfig"] = {"Order": data.draw(st.sampled_from(("stop-first", "start-first"))), "Parallelism": 1}
+    after["TaskTemplate"]["ContainerSpec"]["Image"] = data.draw(st.sampled_from(("app:1", "app:2")))
     if waiting(swarm):
         return
     told = warnings(swarm, after)
