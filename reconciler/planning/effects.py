@@ -16,7 +16,7 @@ from reconciler.model.plan import Change, TaskCounts, TaskEffect
 from reconciler.model.tables import Availability
 from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.preflight.rooms import Room
-from reconciler.planning.renewal import Filled, Names, SlotKey, SlotUse, Specs, constraints_of, filled_slots
+from reconciler.planning.renewal import Filled, Names, Renewal, SlotKey, SlotUse, constraints_of, filled_slots
 from reconciler.planning.rollout_time import about, pace_of, seconds
 
 Rooms = Mapping[str, Room]
@@ -175,9 +175,8 @@ def _is_active(rooms: Rooms, node_id: str) -> bool:
 
 def _renewed(update: Update, slots: Mapping[SlotKey, Filled]) -> list[Filled]:
     """Return the slots whose task is replaced, those that run first."""
-    earlier = update.found.dig("PreviousSpec") or {}
-    specs = Specs(now=update.found.spec, earlier=earlier, wanted=update.body, names=update.names, rooms=update.rooms)
-    renewed = [slot for slot in slots.values() if any(specs.renews(task) for task in slot.tasks)]
+    renewal = Renewal.of(update.found, update.body, update.rooms, update.names)
+    renewed = [slot for slot in slots.values() if any(renewal.replaces(task) for task in slot.tasks)]
     return sorted(renewed, key=lambda slot: list(SlotUse).index(slot.use))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, JsonValue, dig
-from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.preflight.rooms import Room
 
@@ -83,42 +83,68 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
-class Specs:
-    """The service's spec now and before its last update, and the one that is to be sent; names stand for ids."""
+class Renewal:
+    """An update of a service, ready to be asked of each task whether it replaces it.
 
+    `template` and `endpoint` are those to be sent, `now` and `endpoint_now` those that the service has, all as stored;
+    `endpoint_before` is that of the spec which its last update left behind.
+    """
+
+    template: JsonObject
+    endpoint: JsonObject | None
     now: JsonObject
-    earlier: JsonObject
-    wanted: JsonObject
-    names: Names
+    endpoint_now: JsonObject | None
+    endpoint_before: JsonObject | None
+    constraints: tuple[str, ...]
     rooms: Mapping[str, Room]
+    names: Names
+    dropped: frozenset[str]
 
-    def renews(self, task: ObservedTask) -> bool:
+    @classmethod
+    def of(cls, found: ObservedObject, body: JsonObject, rooms: Mapping[str, Room], names: Names) -> Renewal:
+        """Return the update of the service `found` to `body`."""
+        dropped = dropped_fields(rooms)
+        return cls(
+            template=stored_template(body.get("TaskTemplate"), names, dropped),
+            endpoint=stored_endpoint(body.get("EndpointSpec")),
+            now=stored_template(found.spec.get("TaskTemplate"), names, dropped),
+            endpoint_now=stored_endpoint(found.spec.get("EndpointSpec")),
+            endpoint_before=stored_endpoint(found.dig("PreviousSpec", "EndpointSpec")),
+            constraints=constraints_of(body),
+            rooms=rooms,
+            names=names,
+            dropped=dropped,
+        )
+
+    def replaces(self, task: ObservedTask) -> bool:
         """Return whether `task` is replaced by the update.
 
         Where nothing but the placement differs, a task stays on a node that meets the new constraints; spread
         preferences, platforms and replicas per node count for new tasks only.
         """
-        template = dig(task.raw, "Spec")
-        if template is None:
-            template = self.now.get("TaskTemplate") if task.up_to_date else {}
-        old, new = self._template(template), self._template(self.wanted["TaskTemplate"])
-        placed, place = old.pop("Placement", {}), new.pop("Placement", {})
-        if old != new or self._endpoint_of(task, template) != stored_endpoint(self.wanted.get("EndpointSpec")):
+        made_from = dig(task.raw, "Spec")
+        if made_from is not None:
+            template = stored_template(made_from, self.names, self.dropped)
+        else:
+            template = self.now if task.up_to_date else {}
+        if (
+            _but_placement(template) != _but_placement(self.template)
+            or self._endpoint_of(task, template) != self.endpoint
+        ):
             return True
-        if placed == place:
+        if template.get("Placement", {}) == self.template.get("Placement", {}):
             return False
         room = self.rooms.get(task.node_id)
-        return room is None or not constraints_hold(constraints_of(self.wanted), room.node)
+        return room is None or not constraints_hold(self.constraints, room.node)
 
-    def _endpoint_of(self, task: ObservedTask, template: JsonValue) -> JsonObject | None:
+    def _endpoint_of(self, task: ObservedTask, template: JsonObject) -> JsonObject | None:
         """Return the endpoint that `task` was made with, which no answer shows: today's, unless only it is out of
         date, for then that is what the last update changed."""
-        if task.up_to_date or self._template(template) != self._template(self.now.get("TaskTemplate")):
-            return stored_endpoint(self.now.get("EndpointSpec"))
-        return stored_endpoint(self.earlier.get("EndpointSpec"))
+        return self.endpoint_now if task.up_to_date or template != self.now else self.endpoint_before
 
-    def _template(self, template: JsonValue) -> JsonObject:
-        return stored_template(template, self.names, dropped_fields(self.rooms))
+
+def _but_placement(template: JsonObject) -> JsonObject:
+    return {key: value for key, value in template.items() if key != "Placement"}
 
 
 def constraints_of(spec: JsonObject) -> tuple[str, ...]:
