@@ -32,6 +32,10 @@ UNSCHEDULABLE_GRACE_S = 15.0
 GIVEN_UP_GRACE_S = 1.0
 """Seconds for which a slot must look given up: the swarm may still be replacing its task."""
 
+AFTER_FAILURE_WATCH_S = 5.0
+"""Seconds for which a service must stay up, however short its own monitor period, once its tasks have failed while we
+looked: what crashes needs a moment for it, on a busy node a long one. (Swarm's own default)"""
+
 JOB_TASKS_WAIT_S = 5.0
 """Seconds after which a job of which no task was ever seen has none to run: no node fits, or they were cleared away."""
 
@@ -60,6 +64,7 @@ class _Story:
     taskless: _Since = field(default_factory=_Since)
     failed: dict[Slot, set[str]] = field(default_factory=dict)
     last_failure: ObservedTask | None = None
+    has_failed: bool = False
     converged: bool = False
 
 
@@ -141,6 +146,7 @@ class Watch:
         for task in fresh:
             if crew.has_failed(task):
                 story.failed.setdefault(crew.slot_of(task), set()).add(task.id)
+                story.has_failed = True
         # An update that was rolled back leaves failed tasks that are no longer of today's spec.
         last = newest_failure(task for task in fresh if task.state in (TaskState.FAILED, TaskState.REJECTED))
         story.last_failure = last or story.last_failure
@@ -183,10 +189,11 @@ def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float) -> Asses
     A task that crashes at once is running for a moment, too. The swarm itself has watched a completed update.
     """
     held_s = story.stable.held_s(look.task_ids, now_s)
-    none_wanted = look.wanted == 0 and crew.mode == "Replicated"
-    if crew.is_job or none_wanted or crew.service.dig("UpdateStatus", "State") == "completed":
+    if crew.is_job or (look.wanted == 0 and crew.mode == "Replicated"):
         return look
-    left_s = monitor_s(crew.service) - held_s
+    watched_by_swarm = crew.service.dig("UpdateStatus", "State") == "completed"
+    needed_s = 0.0 if watched_by_swarm else monitor_s(crew.service)
+    left_s = max(needed_s, AFTER_FAILURE_WATCH_S if story.has_failed else 0.0) - held_s
     if left_s <= 0:
         return look
     return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")

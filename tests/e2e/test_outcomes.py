@@ -84,14 +84,13 @@ def test_a_service_that_takes_too_long_has_timed_out(backend: Backend, folder: P
     ended = apply(backend, "--timeout", "2")
     assert ended.code == 3, ended.text
     assert "[timed-out]" in ended.err
-    assert "watched for another" in ended.err
 
 
 @pytest.mark.parametrize(("action", "code", "word"), [("pause", 4, "update-paused"), ("rollback", 5, "rolled-back")])
 def test_what_the_swarm_makes_of_a_failed_update_is_told(
     backend: Backend, folder: Path, action: str, code: int, word: str
 ):
-    update = {"update_config": {"monitor": "2s", "failure_action": action}}
+    update = {"update_config": {"monitor": "5s", "failure_action": action}}
     write(folder, {"web": a_service(deploy=update)})
     assert apply(backend).code == 0
     write(folder, {"web": a_service(deploy=update, command=CRASH)})
@@ -137,9 +136,11 @@ def test_one_failure_puts_an_atomic_stack_back(backend: Backend, folder: Path):
     db_tasks = {task["ID"] for task in backend.running("shop_db")}
 
     (folder / "app.ini").write_text("level = 2\n")
+    # What crashes must have done so within the monitor period, also on a busy machine.
+    long = {"update_config": {"monitor": "5s"}}
     changed = {
         "api": a_service(environment={"V": "2"}, **uses),
-        "old": a_service(command=CRASH),
+        "old": a_service(command=CRASH, deploy=long),
         "db": a_service(),
         "new": a_service(),
     }
