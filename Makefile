@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz parity golden lock clean
+.PHONY: help demo test check bench fuzz kills parity golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ bench: $(VENV)/.dev ## Measure, as ratios within one run
 FILES ?= 100000
 fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more seeds); fails on any surprise
 	@$(BIN)/python -m tests.fuzz --files "$(FILES)" --corpus "$(CORPUS)"
+
+KILLS ?= 100
+kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace left
+	@KILLS="$(KILLS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kills.py
 
 parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference
 	@$(BIN)/python -m tests.parity --corpus "$(CORPUS)" --cases "$(CASES)"

@@ -19,8 +19,8 @@ import pytest
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
 
-KILLS = int(os.environ.get("KILLS", "12"))
-SEED = int(os.environ.get("SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
+KILLS = int(os.environ.get("KILLS") or 12)
+SEED = int(os.environ.get("SEED") or 0) or random.SystemRandom().randrange(1, 1 << 30)
 CHECK_EVERY = 4
 """Kills in a row before an apply is left to finish, so that kills add up."""
 
@@ -94,8 +94,9 @@ def files_of(number: int) -> dict[str, str | None]:
     }
 
 
+@pytest.mark.timeout(120 + 60 * KILLS)
 @pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
-def test_whenever_an_apply_is_killed_the_next_one_finishes(backend: Backend, tmp_path: Path, request):
+def test_whenever_an_apply_is_killed_the_next_one_finishes(backend: Backend, tmp_path: Path):
     rolls = random.Random(SEED)
     repository = Repository(tmp_path / "infra")
     swarmctl = backend.swarmctl
@@ -112,7 +113,7 @@ def test_whenever_an_apply_is_killed_the_next_one_finishes(backend: Backend, tmp
             finished = swarmctl("apply", "--yes", "--resolve-image", "never")
             assert finished.code == 0, (SEED, kill, finished.text)
             check(backend, kill)
-    print(f"\nkills: {KILLS}, seed {SEED}, {dict(endings)}")
+        print(f"kill {kill} of {KILLS}, seed {SEED}: {dict(endings)}", flush=True)
     assert endings["killed"] + endings["interrupted"] > 0, endings
 
 
@@ -125,6 +126,8 @@ def killed(backend: Backend, rolls: random.Random, undisturbed_s: float) -> str:
     except subprocess.TimeoutExpired:
         program.send_signal(number)
         _, err = program.communicate(timeout=COMMAND_WAIT_S)
+    finally:
+        program.kill()  # should the test itself be ended
     assert "Traceback" not in err or program.returncode == -signal.SIGINT, err
     words = {-signal.SIGKILL: "killed", -signal.SIGINT: "interrupted", 130: "interrupted", 0: "too late"}
     assert program.returncode in words, (program.returncode, err)
