@@ -16,7 +16,13 @@ ZERO_WIDTH_SPACE = "\u200b"
 _PLAIN = re.compile(r"[^`|\\<>&\s]([^`|\\<>&]*[^`|\\<>&\s])?")
 """What every forge takes as it is between two backticks, in a table too."""
 
-_MARKUP = re.compile(r"[^\w\s./,=;\-]|_|(?<=[wW]{3})\.", re.ASCII)
+_MARKUP = re.compile(
+    r"""[^\w\s./,=;:()'"-]  # what may be markup
+      | (?<![A-Za-z0-9])_ | _(?![A-Za-z0-9])  # between letters it is none
+      | :(?=\S)  # http://, :emoji:
+      | (?<=[wW]{3})\.  # www.""",
+    re.ASCII | re.VERBOSE,
+)
 _REFERENCE = re.compile(r"([@#!%~&$^])(?=\w)")
 _CODE_SPAN = re.compile(r"`([^`]+)`")
 _BACKTICKS = re.compile(r"`+")
