@@ -198,8 +198,3 @@ def _compare(bench: Bench, pairs: int) -> None:
     rows.append(["no-op: s of a pass in a running process", f"{again:.3f}", f"{a_pass:.3f}", ratio(a_pass, again)])
     print(f"\ndeploy of {bench.services} services, median of {pairs} pairs in alternating order")
     print(in_columns(rows))
-
-
-if __name__ == "__main__":
-    asked = os.environ.get("SERVICES")
-    bench_deploy((int(asked),) if asked else (20, 100), int(os.environ.get("PAIRS", PAIRS)))
