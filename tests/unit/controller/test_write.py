@@ -8,9 +8,10 @@ from reconciler.controller import patience as patience_module
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy
-from reconciler.model.errors import ErrorCode
+from reconciler.model.errors import ErrorCode, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.planning.inventory import recorded
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.unit.controller.faulty_cluster import Fault, FaultyCluster
@@ -150,3 +151,45 @@ async def test_registry_credentials_go_along_with_services_and_nothing_else():
     await apply(plan(state, actual), actual, cluster, options, lambda step: None)
     assert sorted(filter(None, cluster.auths)) == ["auth of nginx:1.25"] * 3
     assert cluster.auths.count(None) == len(cluster.auths) - 3
+
+
+async def test_a_record_that_cannot_be_written_is_a_warning_and_what_was_applied_stays_applied():
+    cluster = await a_quiet_swarm()
+    result = await carry_out(FaultyCluster(cluster, update=Fault.REFUSED_BEFORE), first())
+    assert result.count(ActionStatus.DONE) == len(result.actions)
+    (warning,) = result.warnings
+    assert warning.severity is Severity.WARNING
+    assert "service.web_api" not in recorded(await cluster.observe(), "prod")
+    await carry_out(cluster, second())
+    assert "service.web_api" in recorded(await cluster.observe(), "prod")
+
+
+async def test_the_record_is_made_on_what_the_settings_are_by_then():
+    cluster = await a_quiet_swarm()
+
+    class Racing(FaultyCluster):
+        async def update(self, kind, object_id, version, spec, *, registry_auth=None, rotate=()):
+            if "update" not in self.calls:
+                swarm = await self.inner.get(Kind.SWARM, "")
+                theirs = {**swarm.spec, "Orchestration": {"TaskHistoryRetentionLimit": 7}}
+                await self.inner.update(Kind.SWARM, swarm.id, swarm.version, theirs)
+            await super().update(kind, object_id, version, spec)
+
+    racing = Racing(cluster)
+    result = await carry_out(racing, first())
+    assert not result.warnings
+    assert racing.calls.count("update") == 2
+    actual = await cluster.observe()
+    assert actual.swarm.spec["Orchestration"]["TaskHistoryRetentionLimit"] == 7
+    assert "service.web_api" in recorded(actual, "prod")
+
+
+async def test_an_endpoint_that_goes_away_while_waiting_is_the_result(monkeypatch):
+    monkeypatch.setattr(patience_module, "AWAY_MAX_S", 0.05)
+    cluster = await a_quiet_swarm()
+    actual = await cluster.observe()
+    away = FaultyCluster(cluster, observe=Fault.LOST_BEFORE)
+    result = await apply(plan(first(), actual), actual, away, ApplyOptions(timeout_s=30), lambda step: None)
+    assert result.count(ActionStatus.DONE) == len(result.actions)
+    assert result.lost is not None
+    assert result.lost.code is ErrorCode.ENGINE_UNREACHABLE

@@ -1,0 +1,107 @@
+"""What is said at the end of an apply, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from reconciler.cli.conclusion import conclude
+from reconciler.cli.progress import ProgressDisplay
+from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType, Plan
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
+
+WEB = Action("service.web_api", ActionType.UPDATE, Kind.SERVICE, "web_api", "web", "because")
+DB = Action("service.db_one", ActionType.CREATE, Kind.SERVICE, "db_one", "db", "because")
+PLAN = Plan("main", None, "unix:///x", (WEB, DB))
+GOOD = Assessment("db_one", Verdict.CONVERGED, 1, 1)
+BAD = Assessment("web_api", Verdict.FAILING, 0, 2, "task 1 on n1 failed: exit 3", log=("one", "two"))
+
+
+def ended(**fields) -> ApplyResult:
+    actions = tuple(ActionProgress(action, ActionStatus.DONE) for action in PLAN.actions)
+    return replace(ApplyResult(PLAN, actions, (BAD, GOOD)), **fields)
+
+
+def said(result: ApplyResult, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = conclude(Terminal(color=False), result)
+    captured = capsys.readouterr()
+    return int(code), captured.out, captured.err
+
+
+def test_a_failing_service_is_told_with_its_error_and_its_last_lines(capsys):
+    code, out, err = said(ended(), capsys)
+    assert code == 6
+    assert "Service web_api: its tasks fail, 0 of 2 tasks running. [tasks-failing]" in err
+    assert err.index("why:  task 1 on n1 failed: exit 3") < err.index("log:  one") < err.index("log:  two")
+    assert "Applied in part: 1 added, 1 changed, 0 destroyed. 1 of 2 services converged." in out
+
+
+def test_all_well_ends_with_nothing_said_but_the_sum(capsys):
+    code, out, err = said(ended(services=(GOOD,)), capsys)
+    assert (code, err) == (0, "")
+    assert "Apply complete: 1 added, 1 changed" in out
+
+
+def test_a_stack_that_was_put_back_is_one_ending_whatever_its_services_came_to(capsys):
+    undone = UndoneStack(
+        "web",
+        Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.", why="exit 3"),
+        (ActionProgress(replace(WEB, id="undo.service.web_api"), ActionStatus.DONE),),
+        (Assessment("web_api", Verdict.CONVERGED, 2, 2),),
+    )
+    code, out, err = said(ended(undone=(undone,)), capsys)
+    assert code == 5
+    assert "Stack web was put back to what it was before: 1 service written again. [rolled-back]" in err
+    assert "log:  two" in err
+    assert "Put back: web." in out
+
+
+def test_a_stack_that_could_not_be_put_back_is_an_error(capsys):
+    refused = Problem(ErrorCode.STALE_VERSION, "Service web_api was not put back.")
+    cause = Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.")
+    undone = UndoneStack("web", cause, (ActionProgress(WEB, ActionStatus.SKIPPED, refused),))
+    code, _, err = said(ended(undone=(undone,)), capsys)
+    assert code == 1
+    assert "was not put back" in err
+
+
+def test_an_endpoint_that_went_away_says_what_was_done_before(capsys):
+    gone = Problem(ErrorCode.ENGINE_UNREACHABLE, "No Docker Engine answers.")
+    skipped = ActionProgress(DB, ActionStatus.SKIPPED, Problem(ErrorCode.APPLY_FAILED, "Service db_one was left."))
+    result = ended(actions=(ActionProgress(WEB, ActionStatus.DONE), skipped), services=(), lost=gone)
+    code, out, err = said(result, capsys)
+    assert code == 1
+    assert "Service db_one was left." in err
+    assert "[engine-unreachable]" in err
+    assert "Apply failed: 0 added, 1 changed, 0 destroyed. 0 failed, 1 skipped." in out
+
+
+def test_a_warning_does_not_change_the_exit_code(capsys):
+    warning = Problem(ErrorCode.SWARM_UNAVAILABLE, "It could not be written down.", severity=Severity.WARNING)
+    code, out, err = said(ended(services=(GOOD,), warnings=(warning,)), capsys)
+    assert code == 0
+    assert "Warning: It could not be written down." in err
+    assert "Apply complete" in out
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])
+def test_an_interrupted_apply_says_what_was_done_what_may_be_and_what_was_not_begun(kind, capsys):
+    display = ProgressDisplay(Terminal(color=False), replace(PLAN, actions=(WEB, DB, replace(DB, id="service.db_two"))))
+
+    def interrupted() -> None:
+        with display:
+            display.report(ActionProgress(WEB, ActionStatus.RUNNING))
+            display.report(ActionProgress(WEB, ActionStatus.DONE))
+            display.report(ActionProgress(DB, ActionStatus.RUNNING))
+            raise kind
+
+    with pytest.raises(kind):
+        interrupted()
+    said = capsys.readouterr().err
+    assert "Interrupted: 1 of 3 actions done, not known of service.db_one, 1 not begun." in said
+    assert "The next apply does the rest." in said
