@@ -11,7 +11,7 @@ from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, Blocked
-from reconciler.model.tasks import TaskState
+from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.inventory import recorded
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
 
@@ -61,6 +61,7 @@ class Context:
     """What this repository has created, as the swarm has it recorded (planning/inventory.py)."""
     baseline: Mapping[tuple[Kind, str], DesiredObject] | None = None
     """What counts as last applied instead of what the cluster has recorded, by kind and name."""
+    tasks_by_service: Mapping[str, tuple[ObservedTask, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Context:
@@ -75,6 +76,7 @@ class Context:
             options=options,
             recorded=recorded(actual, desired.cluster),
             baseline=baseline,
+            tasks_by_service=_tasks_by_service(actual),
         )
 
     @property
@@ -98,16 +100,27 @@ class Context:
             return found.owner == self.desired.cluster
         return action_id(found.kind, found.name) in self.recorded
 
+    def tasks_of(self, service_id: str) -> tuple[ObservedTask, ...]:
+        """Return the tasks of one service, history included, without a look at all others."""
+        return self.tasks_by_service.get(service_id, ())
+
     def live_tasks(self, service_id: str) -> int:
         """Return in how many slots (or, for a global service, on how many nodes) a task runs or is about to."""
         wanted_on = (TaskState.RUNNING, TaskState.READY)
         return len(
             {
                 (task.slot, task.node_id if task.slot == 0 else "")
-                for task in self.actual.tasks_of(service_id)
+                for task in self.tasks_of(service_id)
                 if task.desired_state in wanted_on and task.state <= TaskState.RUNNING
             }
         )
+
+
+def _tasks_by_service(actual: ActualState) -> dict[str, tuple[ObservedTask, ...]]:
+    tasks: dict[str, list[ObservedTask]] = {}
+    for task in actual.tasks:
+        tasks.setdefault(task.service_id, []).append(task)
+    return {service_id: tuple(found) for service_id, found in tasks.items()}
 
 
 def action_id(kind: Kind, name: str) -> str:

@@ -179,7 +179,7 @@ def _effect(
     context = around.context
     if mode_changes:
         return effects.of_replace(context.live_tasks(found.id), body, around.rooms)
-    tasks = tuple(context.actual.tasks_of(found.id))
+    tasks = context.tasks_of(found.id)
     return effects.of_update(effects.Update(found, body, changes, tasks, around.rooms, context.id_names))
 
 
