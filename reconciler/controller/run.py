@@ -107,8 +107,13 @@ class Run:
 
 
 def starts_tasks(action: Action) -> bool:
-    """Return whether the action leaves a service whose tasks change."""
-    return action.kind is Kind.SERVICE and action.type is not ActionType.DELETE and action.effect is not TaskEffect.NONE
+    """Return whether the action leaves a service whose tasks change.
+
+    An update without a change resumes a paused one: whether that ends well is to be seen, though no task is replaced.
+    """
+    if action.kind is not Kind.SERVICE or action.type is ActionType.DELETE:
+        return False
+    return action.effect is not TaskEffect.NONE or not action.changes
 
 
 def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
