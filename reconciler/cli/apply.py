@@ -29,7 +29,6 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.progress import ApplyResult
-from reconciler.planning.plan_file import check_fresh
 
 PathOrPlan = Annotated[
     str,
@@ -94,6 +93,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         with Connection(outside, options.endpoint(outside, target.host, target.context, target.backend)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
+                from reconciler.planning.plan_file import check_fresh
+
                 check_fresh(plan_file, planned.plan, planned.actual)
             raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))
 

@@ -9,18 +9,21 @@ from reconciler.cli.options import PlanFormat
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import Severity, SwarmctlError
 from reconciler.model.plan import Plan
-from reconciler.planning import render_json, render_text
 
 
 def show(terminal: Terminal, plan: Plan, output: PlanFormat) -> None:
     """Print a plan in the format asked for."""
     if output is PlanFormat.JSON:
+        from reconciler.planning import render_json
+
         terminal.json(render_json.render(plan))
     elif output is PlanFormat.MARKDOWN:
-        from reconciler.planning import render_markdown  # noqa: PLC0415 - only pull requests need it
+        from reconciler.planning import render_markdown
 
         terminal.write(render_markdown.render(plan))
     else:
+        from reconciler.planning import render_text
+
         terminal.plan(render_text.render(plan, terminal.width))
 
 
