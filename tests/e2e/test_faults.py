@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,10 @@ async def assert_finished(cluster: Cluster, desired: DesiredState, where: object
     return await names_of(cluster)
 
 
+def _one_broken(broken: int, fault: Fault, number: int, _call: Call) -> Fault | None:
+    return fault if number == broken else None
+
+
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.name.lower())
 @pytest.mark.parametrize("step", ["from nothing", "from the first"])
 async def test_a_fault_on_any_call_is_got_over_or_told(
@@ -181,7 +186,7 @@ async def test_a_fault_on_any_call_is_got_over_or_told(
         where = (number, str(call), fault.value)
         async with served(await prepared(), short_folder) as (proxy, cluster):
             before = await names_of(cluster)
-            proxy.reset(lambda number, _call, broken=number: fault if number == broken else None)
+            proxy.reset(partial(_one_broken, number, fault))
             if number < planning:  # nothing was written yet: an error says so, and that is all
                 with pytest.raises(SwarmctlError):
                     await applied(cluster, desired)

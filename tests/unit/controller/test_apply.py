@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.apply import ApplyOptions, apply, services_to_await
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
-from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.unit.planning.builders import HERE, content_spec, desired, network_spec, service_spec, wanted
@@ -135,3 +135,15 @@ async def test_a_change_that_the_daemon_refuses_is_told_with_its_own_words():
     problem = next(one.problem for one in result.actions if one.action.name == "web_api")
     assert problem.code is ErrorCode.REQUEST_REFUSED
     assert "duplicate mount point" in problem.why
+
+
+async def test_what_an_earlier_apply_left_on_its_way_is_awaited_too():
+    """Nothing of the quiet swarm ever runs: both services are still on their way."""
+    cluster = await deployed()
+    for state, moved in ((two_stacks(), ()), (two_stacks(replicas=5), ("web_api",))):
+        made, actual = await planned_for(cluster, state)
+        assert tuple(action.name for action in made.actions) == moved
+        done = tuple(ActionProgress(action, ActionStatus.DONE) for action in made.actions)
+        assert set(services_to_await(made, actual, done)) == {"web_api", "solo_app"}
+        failed = tuple(ActionProgress(action, ActionStatus.FAILED) for action in made.actions)
+        assert set(services_to_await(made, actual, failed)) == {"web_api", "solo_app"} - set(moved)
