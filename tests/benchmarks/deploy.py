@@ -49,7 +49,7 @@ spec: {stacks: [{path: stacks/bench.yaml}]}
 @dataclass(frozen=True)
 class Run:
     """One deployment. Seconds: of the command; during which any call was under way, and from the first call on, both
-    until the end of the last write (or of the last call, where nothing was written); from its start until all tasks ran.
+    until the end of the last write (of the last call, where nothing was written); from its start until all tasks ran.
     """
 
     wall_s: float
