@@ -259,3 +259,14 @@ def test_absent_is_told_from_unrecorded_values():
     made = planned(web_service(Env=["A=1"]), applied())
     (change,) = made.actions[0].changes
     assert change.applied is ABSENT
+
+
+def test_the_label_that_keeps_an_object_is_blamed_like_any_field():
+    kept = desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, service_spec(), prune=False))
+    assert the_origins(planned(kept, applied()))[0] is Origin.INTENT
+    assert the_origins(planned(kept, with_live(applied(), without_our_labels)))[0] is Origin.UNKNOWN
+    by_hand = with_live(applied(kept), lambda spec: spec["Labels"].pop(labels.PRUNE))
+    (action,) = planned(kept, by_hand, PlanOptions(baseline=kept)).actions
+    assert action.origin is Origin.DRIFT
+    (action,) = planned(kept, by_hand, PlanOptions(baseline=web_service())).actions
+    assert action.origin is Origin.INTENT
