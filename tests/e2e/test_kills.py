@@ -148,15 +148,19 @@ def check(backend: Backend, kill: int) -> None:
     expected = {"app_default"} | ({"app_inner"} if "app_extra" in wanted else set())
     assert set(networks) - {"app_inner"} == expected - {"app_inner"}, where
     assert len(networks) == len(set(networks)), where
-    container = backend.service("app_web")["Spec"]["TaskTemplate"]["ContainerSpec"]
+    web = backend.service("app_web")
+    container = web["Spec"]["TaskTemplate"]["ContainerSpec"]
+    former = web.get("PreviousSpec", {}).get("TaskTemplate", {}).get("ContainerSpec", {})
     for noun, listed in (("Config", engine.configs()), ("Secret", engine.secrets())):
-        used = {reference[f"{noun}ID"] for reference in container[f"{noun}s"]}
+        used, brought_back = (
+            {reference[f"{noun}ID"] for reference in spec.get(f"{noun}s", [])} for spec in (container, former)
+        )
         ids = {one["ID"] for one in listed}
         assert used <= ids, where
-        assert len(ids) <= 1 + KEEP, (where, noun, [one["Spec"]["Name"] for one in listed])
-        assert len({one["Spec"]["Name"] for one in listed}) == len(listed)
-    env = backend.service("app_web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
-    assert env == [f"LEVEL={kill % len(REVISIONS) + 1}"], where
+        names = [one["Spec"]["Name"] for one in listed]
+        assert len(ids - used - brought_back) <= KEEP, (where, noun, names)
+        assert len(set(names)) == len(names), where
+    assert container["Env"] == [f"LEVEL={kill % len(REVISIONS) + 1}"], where
     for name in wanted:
         count = 3 if name == "app_turns" and "mode: global" in text else 1
         assert len(backend.running(name)) == count, (where, name)
