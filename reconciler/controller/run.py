@@ -59,7 +59,12 @@ class Run:
         if problem is not None:
             return self._end(action, ActionStatus.FAILED, problem)
         self.written.add(action.id)
-        return self._end(action, *await self._settled(action))
+        try:
+            settled = await self._settled(action)
+        except asyncio.CancelledError:
+            self._end(action, ActionStatus.DONE, None)  # interrupted while waiting: the write itself is done
+            raise
+        return self._end(action, *settled)
 
     async def _written(self, action: Action) -> Problem | None:
         """Do the write, and return why it failed. When interrupted, say how it ended if it does so soon."""
