@@ -155,7 +155,8 @@ async def test_what_an_earlier_apply_left_on_its_way_is_awaited_too():
 
 async def test_an_interrupted_apply_lets_the_write_under_way_end_and_begins_no_other():
     cluster = await a_quiet_swarm()
-    begun, steps = asyncio.Event(), []
+    begun = asyncio.Event()
+    steps: list[Any] = []
 
     class Slow(FaultyCluster):
         async def create(self, kind, spec, *, registry_auth=None):
