@@ -11,6 +11,7 @@ from reconciler.model.plan import Plan
 from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.drift import attributed
+from reconciler.planning.handover import hand_over_ports
 from reconciler.planning.held import hold_stacks
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
@@ -41,6 +42,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
+    hand_over_ports(draft)
     leave_last(context, draft)
     return Plan(
         revision=desired.revision,
