@@ -182,10 +182,10 @@ def test_an_image_set_by_hand_is_drift_though_the_deploy_pinned_its_own():
 
 
 def test_a_password_is_masked_in_what_was_last_applied():
-    def change(spec):
+    def by_hand(spec):
         spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["PASSWORD=by-hand"]
 
-    cluster = with_live(applied(web_service(Env=["PASSWORD=hunter2"])), change)
+    cluster = with_live(applied(web_service(Env=["PASSWORD=hunter2"])), by_hand)
     made = planned(web_service(Env=["PASSWORD=hunter3"]), cluster)
     (change,) = made.actions[0].changes
     assert (change.sensitive, change.origin, change.applied) == (True, Origin.BOTH, SENSITIVE)
