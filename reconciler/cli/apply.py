@@ -104,7 +104,7 @@ def _apply(
 ) -> ExitCode:
     plan = planned.plan
     plans.show(terminal, plan, PlanFormat.TEXT)
-    plans.refuse_unplaceable(plan, strict=manner.strict)
+    plans.refuse_if_strict(plan, strict=manner.strict)
     if manner.dry_run or (plan.blocked and not plan.actions):
         return ExitCode.ERROR if plan.blocked else ExitCode.OK
     if (plan.actions or manner.volumes) and not manner.confirmed and not asked_before:

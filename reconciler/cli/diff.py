@@ -88,7 +88,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
         planned = answer(outside, question, lambda: Connection(outside, endpoint))
         plans.show(terminal, planned.plan, output)
-        plans.refuse_unplaceable(planned.plan, strict=strict)
+        plans.refuse_if_strict(planned.plan, strict=strict)
         if out is not None:
             _save(outside, out, planned, question, (host, context, backend))
             terminal.note(f"Saved. To carry out exactly this plan: swarmctl apply {out}")

@@ -32,9 +32,9 @@ def selected(stacks: Iterable[str] | None) -> frozenset[str] | None:
     return frozenset(stacks or ()) or None
 
 
-def refuse_unplaceable(plan: Plan, *, strict: bool) -> None:
-    """Raise what the placement pre-flight found, as errors, where `strict` asks for that."""
-    if strict and plan.unplaceable:
-        raise SwarmctlError.from_problems(
-            tuple(replace(problem, severity=Severity.ERROR) for problem in plan.unplaceable)
-        )
+def refuse_if_strict(plan: Plan, *, strict: bool) -> None:
+    """Raise what is blocked, and what the placement pre-flight found, as errors, where `strict` asks for that."""
+    problems = [one.problem for one in plan.blocked]
+    problems += [replace(problem, severity=Severity.ERROR) for problem in plan.unplaceable]
+    if strict and problems:
+        raise SwarmctlError.from_problems(tuple(problems))

@@ -53,7 +53,7 @@ def is_looked_up(wanted: DesiredObject, live: ObservedObject | None, mode: Resol
 def _names_another_image(wanted: DesiredObject, live: ObservedObject) -> bool:
     """Return whether the file names another image than the one that was deployed.
 
-    What `docker service create` made has no label of what was written; there the image itself tells, without its digest.
+    What `docker service create` made has no label of what was written; there the image tells, without its digest.
     """
     written = live.labels.get(labels.STACK_IMAGE)
     if written is None:

@@ -20,6 +20,7 @@ from reconciler.planning.preflight import preflight
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
+from reconciler.planning.takeover import note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 
 
@@ -43,6 +44,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
     hand_over_ports(draft)
+    note_takeovers(context, draft)
     leave_last(context, draft)
     return Plan(
         revision=desired.revision,

@@ -65,8 +65,8 @@ def test_the_record_names_what_a_plan_creates_and_no_longer_what_it_removes():
     assert made.inventory == {"network.web_default", "config.web_app", "secret.web_key", "service.web_api"}
     cluster = carried_out(made, actual())
     assert recorded(cluster, "prod") == made.inventory
-    smaller = dataclasses.replace(state, objects=state.objects[:2])
-    assert planned(smaller, cluster).inventory == {"network.web_default", "config.web_app"}
+    smaller = dataclasses.replace(state, objects=(*state.objects[:2], state.objects[3]))
+    assert planned(smaller, cluster).inventory == {"network.web_default", "config.web_app", "service.web_api"}
 
 
 def test_a_plan_without_actions_records_nothing():
