@@ -215,6 +215,15 @@ def unplaced(crew: Crew) -> tuple[ObservedTask, ...]:
     )
 
 
+def unallocated(crew: Crew) -> tuple[ObservedTask, ...]:
+    """Return the wanted tasks of today's spec that have no addresses yet. Swarm never says why one stays `new`."""
+    return tuple(
+        task
+        for task in crew.tasks
+        if task.up_to_date and task.state is TaskState.NEW and task.desired_state <= TaskState.COMPLETE
+    )
+
+
 def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
     """Return the most telling sentence: the update's own when it stopped, else a task's error, else nothing."""
     said = ""
