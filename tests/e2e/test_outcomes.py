@@ -150,7 +150,11 @@ def test_one_failure_puts_an_atomic_stack_back(backend: Backend, folder: Path):
     write(folder, changed, **top)
     ended = apply(backend)
     assert ended.code == 5, ended.text
-    assert "Stack shop was put back to what it was before: 3 services written again. [rolled-back]" in ended.err
+    assert (
+        "Stack shop was put back to what it was before: 2 services written again, 1 removed. [rolled-back]" in ended.err
+    )
+    assert "1 added, 0 changed, 0 destroyed." in ended.out, "the new config stays"
+    assert "service.shop_new (put back): removed" in ended.err
     assert "Put back: shop." in ended.out
     assert "log:  the cat has the key" in ended.err
     after = {service["Spec"]["Name"]: service["Spec"] for service in backend.engine.services()}
