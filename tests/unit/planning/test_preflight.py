@@ -59,7 +59,10 @@ CASES: list[tuple[JsonObject, list[Any], str, str]] = [
         "insufficient resources on 3 nodes (n1, n2, n3)",
         "A task reserves 5 CPUs; before this plan's tasks one node has at most 4 CPUs free.",
     ),
-    (service(replicas=2, gib=9), THREE, "insufficient resources on 3 nodes", "reserves 9216 MiB"),
+    (service(replicas=2, gib=9), THREE, "insufficient resources on 3 nodes", "reserves 9 GiB"),
+    (service(replicas=2, gib=900 * 1024), THREE, "insufficient resources", "reserves 921600 GiB; before"),
+    (service(replicas=2, cpus=1), [seat("n1", cpus=0)], "insufficient resources", "reserves 1 CPU; before"),
+    (service(replicas=2, cpus=0.5, gib=1.5), [seat("n1", cpus=0)], "insufficient", "0.5 CPUs, 1.5 GiB; b"),
     (service(replicas=2, generic=1), THREE, "insufficient resources on 3 nodes", "reserves 1 gpu"),
     (
         service(replicas=2, placement={"Platforms": [{"OS": "linux", "Architecture": "arm64"}]}),
