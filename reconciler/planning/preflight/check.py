@@ -12,6 +12,7 @@ from reconciler.planning.preflight.placing import Placement, Shortfall, beside, 
 from reconciler.planning.preflight.ports import taken_ports
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.subnets import overlapping
+from reconciler.planning.preflight.waiting import waiting
 from reconciler.planning.preflight.words import problem
 
 WITHOUT_OVERLAYS = "swarmctl"
@@ -27,10 +28,11 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     Warnings about what no task could be reached by come with them: overlays without enough addresses or with a subnet
     that another one has, and ports that the engine will refuse. Each is true of the cluster as observed, with
     everything that this plan does to nodes and services already done; Swarm itself could not place these tasks all
-    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them.
+    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them. Services that the
+    plan leaves alone are told where Swarm itself says that it finds no node for their tasks.
     """
     if not any(action.kind in PLACING for action in draft.actions):
-        return ()
+        return tuple(waiting(context, draft))
     overlays = _has_overlays(context)
     problems = [*(overlapping(context, draft) if overlays else ()), *taken_ports(context, draft)]
     if not context.actual.nodes:
@@ -38,7 +40,8 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
     short_of_addresses = exhausted(context, draft, surveyed, made) if overlays else ()
-    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems)
+    left_waiting = waiting(context, draft, surveyed)
+    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_waiting)
 
 
 def _has_overlays(context: Context) -> bool:
