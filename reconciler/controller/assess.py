@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.model.actual import ActualState
@@ -91,7 +91,7 @@ def assess(service: ObservedObject, actual: ActualState) -> Assessment:
     crew = Crew.of(service, actual)
     look = _assess_job(crew, actual) if crew.is_job else _assess_service(crew, actual)
     if look.verdict is Verdict.PROGRESSING and given_up(crew, actual):
-        look = Assessment(look.service, Verdict.FAILING, look.running, look.wanted, look.message, look.task_ids)
+        look = replace(look, verdict=Verdict.FAILING)
     return look
 
 
@@ -105,14 +105,18 @@ def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
         if not any(_is_wanted(task) for task in tasks) and crew.is_done_for_good(newest(tasks))
     ]
     if crew.mode == "Global":
-        wanted = len(live) + len(finished)
+        # one task on each node, and for a moment two: a start-first update ends the old one after the new one runs
+        wanted = len({task.node_id for task in live}) + len(finished)
     else:
         replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
         wanted = 1 if replicas is None else int(replicas)
     reached = len(good) + len(finished)
     verdict = _verdict(update_state, done=len(good) == len(live) and reached == wanted)
+    older = sum(1 for task in live if not task.up_to_date and task.state == TaskState.RUNNING)
     message = "" if verdict is Verdict.CONVERGED else _message(crew, actual, update_state)
-    return Assessment(service.name, verdict, reached, wanted, message, frozenset(task.id for task in good))
+    return Assessment(
+        service.name, verdict, min(reached, wanted), wanted, message, frozenset(task.id for task in good), older=older
+    )
 
 
 def _verdict(update_state: str, *, done: bool) -> Verdict:
@@ -143,7 +147,15 @@ def _assess_job(crew: Crew, actual: ActualState) -> Assessment:
         done = not (begins and _has_just_begun(service, actual.observed_at))
     message = "" if done else _message(crew, actual, "")
     verdict = Verdict.CONVERGED if done else Verdict.PROGRESSING
-    return Assessment(service.name, verdict, len(complete), wanted, message, frozenset(task.id for task in complete))
+    return Assessment(
+        service.name,
+        verdict,
+        min(len(complete), wanted),
+        wanted,
+        message,
+        frozenset(task.id for task in complete),
+        is_job=True,
+    )
 
 
 def _has_just_begun(service: ObservedObject, now: datetime) -> bool:

@@ -169,7 +169,7 @@ class Watch:
     def _old_story_left_out(self, look: Assessment) -> Assessment:
         if look.service in self._updated or look.verdict is not Verdict.ROLLED_BACK:
             return look
-        good = look.running == look.wanted
+        good = look.running == look.wanted and not look.older
         return replace(look, verdict=Verdict.CONVERGED if good else Verdict.PROGRESSING)
 
     def _note_failures(self, story: _Story, crew: Crew) -> None:

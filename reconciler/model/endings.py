@@ -45,10 +45,28 @@ def problem_of(one: Assessment) -> Problem:
     """Return the problem of a service that ended otherwise than converged; its log lines are not part of it."""
     return Problem(
         CODES.get(one.verdict, ErrorCode.NOT_CONVERGED),
-        f"Service {one.service}: {_ending(one)}, {one.running} of {one.wanted} tasks running.",
+        f"Service {one.service}: {_ending(one)}, {_count(one)}.",
         why=one.message,
-        hint=_HINTS.get(one.verdict, f"`docker service ps {one.service}` lists its tasks."),
+        hint=_hint(one),
     )
+
+
+def _count(one: Assessment) -> str:
+    if one.is_job:
+        return f"{one.running} of {one.wanted} tasks complete"
+    if one.older:
+        still = "1 of the old ones still runs" if one.older == 1 else f"{one.older} of the old ones still run"
+        return f"{one.running} of {one.wanted} tasks updated, {still}"
+    return f"{one.running} of {one.wanted} tasks running"
+
+
+def _hint(one: Assessment) -> str:
+    if one.is_job and one.verdict is Verdict.FAILING:
+        return (
+            f"`docker service update --force {one.service}` runs the job again once the cause is gone. "
+            "Applying it again does so only where its definition has changed."
+        )
+    return _HINTS.get(one.verdict, f"`docker service ps {one.service}` lists its tasks.")
 
 
 def _ending(one: Assessment) -> str:

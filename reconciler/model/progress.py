@@ -39,6 +39,9 @@ class Assessment:
     task_ids: frozenset[str] = frozenset()
     log: tuple[str, ...] = ()
     """The last lines that a failing task printed, oldest first."""
+    older: int = 0
+    """Tasks of what the service was before that still run, and are wanted to for now."""
+    is_job: bool = False
 
 
 class ActionStatus(enum.StrEnum):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from reconciler.controller.assess import assess, monitor_s
+from reconciler.model.endings import problem_of
 from reconciler.model.objects import Kind
 from reconciler.model.progress import Verdict
 from reconciler.model.tasks import ObservedTask
@@ -79,9 +81,45 @@ def test_the_newest_error_of_todays_spec_is_told():
 
 
 def test_a_global_service_wants_what_its_nodes_have():
-    look = verdict_of(a_task("running"), a_task("running"), a_task("running"), mode={"Global": {}})
+    on_three = [a_task("running", NodeID=node) for node in ("n1", "n2", "n3")]
+    look = verdict_of(*on_three, mode={"Global": {}})
     assert (look.verdict, look.wanted) == (Verdict.CONVERGED, 3)
-    assert verdict_of(a_task("running"), a_task("pending"), mode={"Global": {}}).verdict is Verdict.PROGRESSING
+    waiting = a_task("pending", NodeID="n4")
+    assert verdict_of(*on_three, waiting, mode={"Global": {}}).verdict is Verdict.PROGRESSING
+
+
+def test_a_node_that_has_the_old_task_and_the_new_one_counts_once():
+    old = [a_task("running", NodeID=node, up_to_date=False) for node in ("n2", "n3")]
+    new = [a_task("running", NodeID=node) for node in ("n1", "n2")]
+    look = verdict_of(*old, *new, mode={"Global": {}}, UpdateStatus={"State": "updating"})
+    assert (look.verdict, look.running, look.wanted, look.older) == (Verdict.PROGRESSING, 2, 3, 2)
+
+
+def test_never_more_are_told_to_run_than_are_wanted():
+    look = verdict_of(*(a_task("running") for _ in range(5)))
+    assert (look.verdict, look.running, look.wanted) == (Verdict.PROGRESSING, 2, 2)
+
+
+def test_old_tasks_that_still_run_are_told():
+    old = [a_task("running", up_to_date=False) for _ in range(3)]
+    paused = {"State": "paused", "Message": "update paused"}
+    look = verdict_of(*old, a_task("failed", desired="shutdown"), replicas=5, UpdateStatus=paused)
+    told = problem_of(look)
+    sentence = "Service web_api: update paused, 0 of 5 tasks updated, 3 of the old ones still run."
+    assert (look.verdict, told.what) == (Verdict.PAUSED, sentence)
+    assert problem_of(replace(look, older=1)).what.endswith("1 of the old ones still runs.")
+    assert problem_of(replace(look, older=0)).what.endswith("0 of 5 tasks running.")
+
+
+def test_how_a_failed_job_is_run_again_is_told():
+    mode = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+    spec = {**service_spec(), "Mode": mode}
+    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
+    job = observed(Kind.SERVICE, spec, object_id="svc")
+    look = assess(job, actual(job, tasks=(a_task("failed", desired="shutdown", error="exit 1"),)))
+    told = problem_of(look)
+    assert (look.verdict, told.what) == (Verdict.FAILING, "Service web_api: its tasks fail, 0 of 1 tasks complete.")
+    assert "`docker service update --force web_api` runs the job again once the cause is gone" in told.hint
 
 
 def test_a_finished_job_is_converged_and_never_waited_for():
