@@ -13,8 +13,9 @@ from reconciler.controller.nodes import farewell
 from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
-from reconciler.controller.record import names_to_record, record
-from reconciler.controller.run import Run, starts_tasks
+from reconciler.controller.record import Books, names_to_record, record
+from reconciler.controller.run import Run, left_as_it_is, starts_tasks
+from reconciler.controller.transactions import left_open, outlived, to_hold_back, to_open
 from reconciler.controller.undo import failure_of, ids_of, undo
 from reconciler.controller.write import Writer
 from reconciler.model.actual import ActualState
@@ -30,6 +31,10 @@ from reconciler.model.progress import (
     UndoneStack,
     Verdict,
 )
+from reconciler.planning.inventory import recorded
+
+_KEPT = "A stack that did not end well may need it."
+_KEPT_LOST = "The endpoint went away before it was known whether a stack needs it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ async def apply(
 
     An action whose predecessor failed is skipped, everything independent of it goes on: a broken stack doesn't hold
     the others. A stack of `plan.atomic_stacks` goes back to what it was in `actual` as soon as its own services have
-    ended and one of them badly. Raises nothing but cancellation; what a user must know is in the result.
+    ended and one of them badly; to what it was before an earlier apply, if that was interrupted while it wrote to it.
+    Raises nothing but cancellation; what a user must know is in the result.
     """
     patience = Patience()
     looks = Looks(cluster, patience)
@@ -74,7 +80,13 @@ class _Apply:
         self.cluster = waiting.cluster
         self.farewell = farewell(plan, actual)
         """What this endpoint does not survive as one: it comes when all else has ended, and has been seen to."""
-        self.main = self._run(tuple(one for one in plan.actions if one is not self.farewell), actual)
+        self.left_open = left_open(plan, actual)
+        """What atomic stacks were before an earlier apply that was interrupted; this one brings that to its end."""
+        self.opened = to_open(plan, actual) if options.wait else {}
+        first = tuple(one for one in plan.actions if one is not self.farewell)
+        self.held_back = to_hold_back(first, self.left_open.values())
+        """What a stack needs if it goes back to before that: it is removed once it is known that it does not."""
+        self.main = self._run(tuple(one for one in first if one not in self.held_back), actual)
 
     def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
         writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
@@ -89,18 +101,23 @@ class _Apply:
         return replace(result, actions=(*result.actions, last))
 
     async def _without_farewell(self) -> ApplyResult:
+        warnings = [await self._open()]
         ended = await self.main.carry_out()
         if self.patience.gone is not None:
+            ended += self._leave(_KEPT_LOST)
             return ApplyResult(self.plan, ended, lost=self.patience.gone.problems[0])
-        atomic = tuple(name for name in self.plan.atomic_stacks if any(one.action.stack == name for one in ended))
+        touched = {one.action.stack for one in ended}
+        atomic = tuple(name for name in self.plan.atomic_stacks if name in touched or name in self.left_open)
         if atomic:
             finish = await self._finish(ended, atomic)
-            warning = await self._record(ended, finish)
+            ended += await self._carry_out_held_back(ended, finish)
+            warnings.append(await self._record(ended, finish))
         else:
             async with asyncio.TaskGroup() as group:
                 finishing = group.create_task(self._finish(ended, ()))
                 recording = group.create_task(self._record(ended, _Finish()))
-            finish, warning = finishing.result(), recording.result()
+            finish = finishing.result()
+            warnings.append(recording.result())
         return ApplyResult(
             self.plan,
             ended,
@@ -108,24 +125,92 @@ class _Apply:
             finish.timed_out,
             lost=finish.lost,
             undone=finish.undone,
-            warnings=(warning,) if warning else (),
+            warnings=tuple(warning for warning in warnings if warning is not None),
         )
+
+    async def _open(self) -> Problem | None:
+        """Write down what atomic stacks are, before anything is written to them."""
+        if not self.opened:
+            return None
+        books = Books(self.plan.owner, undo=self.opened)
+        warning = await record(self.cluster, self.patience, books)
+        if warning is None:
+            # The plan was made against the swarm's settings without this, and must not take it away.
+            self.main.sent_as |= {
+                one.id: replace(one, spec=books.on(one.spec or {}), read_spec=books.on(one.read_spec or {}))
+                for one in self.plan.actions
+                if one.kind is Kind.SWARM
+            }
+        return warning
+
+    async def _carry_out_held_back(
+        self, ended: tuple[ActionProgress, ...], finish: _Finish
+    ) -> tuple[ActionProgress, ...]:
+        if finish.undone or not set(self.left_open) <= set(self._over(ended, finish)):
+            return self._leave(_KEPT)
+        done: list[ActionProgress] = []
+        for action in self.held_back:
+            earlier = [one for one in (*ended, *done) if one.action.id in action.after]
+            done.append(await self.main.carry_out_last(action, earlier))
+        return tuple(done)
+
+    def _leave(self, why: str) -> tuple[ActionProgress, ...]:
+        """Tell what was held back that it stays, and return that."""
+        left = tuple(
+            ActionProgress(one, ActionStatus.SKIPPED, left_as_it_is(one, why, "Apply again.")) for one in self.held_back
+        )
+        for one in left:
+            self.waiting.report(one)
+        return left
 
     async def _record(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> Problem | None:
         undone = [one for stack in finish.undone for one in stack.actions]
-        names = names_to_record(self.plan, ended, self.main.written, undone)
-        return None if names is None else await record(self.cluster, self.patience, self.plan.owner, names)
+        plan = self.plan
+        if undone and plan.owner and plan.inventory is None:
+            plan = replace(plan, inventory=recorded(self.actual, plan.owner))  # what is taken back changes it after all
+        names = names_to_record(plan, ended, self.main.written, undone)
+        over = [*self._over(ended, finish), *outlived(plan, self.actual)]
+        return await record(self.cluster, self.patience, Books(plan.owner, names, dict.fromkeys(over)))
+
+    def _over(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> list[str]:
+        """Return the stacks of which no later apply needs to know what they were: they are it, or new and well."""
+        if finish.lost is not None:
+            return []
+        undone = {one.stack: one.actions for one in finish.undone}
+        # Without waiting nothing is judged, and neither is what an earlier apply began.
+        half = {one.action.stack for one in ended if self.options.wait and one.status is ActionStatus.SKIPPED}
+        half -= set(undone)
+        half |= {
+            stack for stack, actions in undone.items() if any(one.status is ActionStatus.FAILED for one in actions)
+        }
+        return [stack for stack in {**self.left_open, **self.opened} if stack not in half]
 
     async def _finish(self, ended: tuple[ActionProgress, ...], atomic: tuple[str, ...]) -> _Finish:
         """Wait for the services, each atomic stack by itself, and put back those stacks that failed."""
         names = services_to_await(self.plan, self.actual, ended) if self.options.wait else ()
         updated = frozenset(one.action.name for one in ended if starts_tasks(one.action))
         stacks = {action.name: action.stack for action in self.plan.actions if action.kind is Kind.SERVICE}
+        if self.options.wait:
+            begun = self._begun_earlier()
+            stacks |= begun
+            names = tuple(dict.fromkeys((*names, *begun)))
         stack_of = {name: stacks.get(name) if stacks.get(name) in atomic else None for name in names}
         groups = [(stack, tuple(name for name in names if stack_of[name] == stack)) for stack in (*atomic, None)]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._finish_group(*one, ended, updated)) for one in groups]
         return _Finish.of(tuple(task.result() for task in tasks), names)
+
+    def _begun_earlier(self) -> dict[str, str]:
+        """Return {service: its stack} of what an interrupted apply had written, but for what swarm has put back."""
+        removed = {one.name for one in self.plan.actions if one.type is ActionType.DELETE}
+        return {
+            service.name: stack
+            for stack, before in self.left_open.items()
+            for service in self.actual.services
+            if service.name in before
+            and service.name not in removed
+            and assess(service, self.actual).verdict is not Verdict.ROLLED_BACK
+        }
 
     async def _finish_group(
         self,
@@ -147,7 +232,7 @@ class _Apply:
     async def _undo(self, stack: str, cause: Problem, ended: tuple[ActionProgress, ...]) -> UndoneStack:
         """Put the services of one stack back, and wait until they are as they were."""
         now = await self.waiting.looks.look()
-        back = undo(stack, ended, self.main.written, self.actual, now)
+        back = undo(stack, ended, self.main.written, self.actual, now, self.left_open.get(stack))
         run = self._run(back.actions, now)
         writes = await run.carry_out()
         names = [one.action.name for one in writes if starts_tasks(one.action) and one.status is ActionStatus.DONE]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from reconciler.controller.patience import Patience, Tries
 from reconciler.controller.ports import Cluster
+from reconciler.controller.transactions import Before, swarm_spec_with_undo
 from reconciler.controller.write import STALE_RETRIES_MAX
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.progress import ActionProgress, ActionStatus
@@ -46,16 +49,35 @@ def _name(action: Action) -> str:
     return f"{action.kind}.{action.name}"
 
 
-async def record(cluster: Cluster, patience: Patience, owner: str, names: frozenset[str]) -> Problem | None:
-    """Write `names` to the swarm as what `owner` has created; return a warning where that did not succeed.
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What one write to the swarm's own labels is to change: the inventory of `owner`, and stacks' records.
+
+    `names` None leaves the inventory as it is. `undo` has for each stack what it is to go back to; None removes that.
+    """
+
+    owner: str
+    names: frozenset[str] | None = None
+    undo: Mapping[str, Before | None] = field(default_factory=dict)
+
+    def on(self, spec: JsonObject) -> JsonObject:
+        """Return the swarm's own Spec with these changes."""
+        with_names = spec if self.names is None else swarm_spec_with(spec, self.owner, self.names)
+        return swarm_spec_with_undo(with_names, self.owner, self.undo)
+
+
+async def record(cluster: Cluster, patience: Patience, books: Books) -> Problem | None:
+    """Write `books` to the swarm; return a warning where that did not succeed. Nothing to change is nothing to ask.
 
     One write, made on what the swarm's settings are now; made again when they move in between, within a limit.
     """
+    if books.names is None and not books.undo:
+        return None
     tries, moved = Tries(), 0
     try:
         while True:
             swarm = await patience.read(lambda: cluster.get(Kind.SWARM, ""))
-            spec = swarm_spec_with(swarm.spec, owner, names)
+            spec = books.on(swarm.spec)
             if spec == swarm.spec:
                 return None
             try:
@@ -70,11 +92,16 @@ async def record(cluster: Cluster, patience: Patience, owner: str, names: frozen
                 patience.heard()
                 return None
     except SwarmctlError as error:
-        first = error.problems[0]
-        return Problem(
-            first.code,
-            "What this repository has created could not be written down in the swarm.",
-            why=first.why or first.what,
-            hint="The next apply that writes something does it; until then, what loses its labels counts as foreign.",
-            severity=Severity.WARNING,
-        )
+        return _not_written(error.problems[0], books)
+
+
+def _not_written(cause: Problem, books: Books) -> Problem:
+    what = "What this repository has created could not be written down in the swarm."
+    hint = "The next apply that writes something does it; until then, what loses its labels counts as foreign."
+    if any(books.undo.values()):
+        what = "What the stacks are before this apply could not be written down in the swarm."
+        hint = "Should this apply be interrupted, the next one can't put them back."
+    elif books.names is None:
+        what = "That this apply has ended could not be written down in the swarm."
+        hint = "The next apply does it."
+    return Problem(cause.code, what, why=cause.why or cause.what, hint=hint, severity=Severity.WARNING)

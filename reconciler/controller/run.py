@@ -26,6 +26,8 @@ class Run:
     ) -> None:
         self.actions, self.writer, self.waiting, self.wait = actions, writer, waiting, wait
         self.written: set[str] = set()
+        self.sent_as: dict[str, Action] = {}
+        """{action's id: what is sent in its place}, where a write of ours has moved what the plan was made against."""
         self._tasks: dict[str, asyncio.Task[ActionProgress]] = {}
         self._slots = asyncio.Semaphore(parallel)
         self._needed = {name for action in actions for name in action.after}
@@ -81,7 +83,7 @@ class Run:
 
     async def _outcome(self, action: Action) -> Problem | None:
         try:
-            await self.writer.carry_out(action)
+            await self.writer.carry_out(self.sent_as.get(action.id, action))
         except SwarmctlError as error:
             return error.problems[0]
         return None
@@ -121,21 +123,21 @@ def starts_tasks(action: Action) -> bool:
     return action.effect is not TaskEffect.NONE or not action.changes
 
 
-def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
+def left_as_it_is(action: Action, why: str, hint: str) -> Problem:
+    """Return what is told of an action that was not begun."""
     return Problem(
         ErrorCode.APPLY_FAILED,
         f"{action.kind.capitalize()} {action.name} was left as it is.",
-        why=f"{broken.action.id}, which must come before, {broken.status.value}.",
-        hint="Mend that one and apply again.",
+        why=why,
+        hint=hint,
         place=action.place,
     )
+
+
+def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
+    why = f"{broken.action.id}, which must come before, {broken.status.value}."
+    return left_as_it_is(action, why, "Mend that one and apply again.")
 
 
 def _nobody_there(action: Action, gone: SwarmctlError) -> Problem:
-    return Problem(
-        ErrorCode.APPLY_FAILED,
-        f"{action.kind.capitalize()} {action.name} was left as it is.",
-        why=gone.problems[0].what,
-        hint="Apply again once it answers: that does what is left.",
-        place=action.place,
-    )
+    return left_as_it_is(action, gone.problems[0].what, "Apply again once it answers: that does what is left.")

@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from reconciler.controller.sent import stored_as_sent
+from reconciler.controller.transactions import Before, by_network_names
 from reconciler.controller.write import Ids, with_ids
 from reconciler.model.actual import ActualState
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem
-from reconciler.model.json import JsonObject, dig
+from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus, Assessment, Verdict
+from reconciler.planning.context import action_id
 
 NOT_A_FAILURE = (Verdict.CONVERGED, Verdict.PROGRESSING, Verdict.MISSING)
 """Verdicts for which no stack is put back: a service that somebody removed did not fail."""
@@ -39,25 +41,39 @@ def failure_of(stack: str, ended: Iterable[ActionProgress], looks: Iterable[Asse
 
 
 def undo(
-    stack: str, ended: Iterable[ActionProgress], written: Collection[str], before: ActualState, now: ActualState
+    stack: str,
+    ended: Iterable[ActionProgress],
+    written: Collection[str],
+    before: ActualState,
+    now: ActualState,
+    recorded: Before | None = None,
 ) -> Undo:
-    """Return what brings the services of `stack` back to what they were in `before`.
+    """Return what brings the services of `stack` back to what they were in `before`, or in `recorded`.
 
     `written` are the ids of the actions that were carried out; one that failed may have been, which `now` tells. A
     service that swarm itself has put back needs no write, and one that somebody else has changed meanwhile is left
-    to them. Secrets, configs and networks that the apply created stay: the next plan knows them.
+    to them. Secrets, configs and networks that the apply created stay: the next plan knows them. `recorded` is what an
+    earlier apply, which did not come to its end, found: it goes before what is in `before`, and it counts for services
+    that this apply did not write as well.
     """
+    older = recorded or {}
+    sent = {
+        one.action.name: one.action
+        for one in ended
+        if one.action.stack == stack
+        and one.action.kind is Kind.SERVICE
+        and (one.action.id in written or one.status is ActionStatus.FAILED)
+    }
+    earlier = [_earlier(stack, name, before) for name in older if name not in sent]
     actions: list[Action] = []
     left: list[ActionProgress] = []
-    for one in ended:
-        sent = one.action.id in written or one.status is ActionStatus.FAILED
-        if one.action.stack != stack or one.action.kind is not Kind.SERVICE or not sent:
-            continue
-        back = _back(one.action, before, now)
+    for action in (*sent.values(), *earlier):
+        goal = older[action.name] if action.name in older else by_network_names(action.read_spec or {}, before)
+        back = _back(action, goal or None, before, now)
         if not isinstance(back, Problem):
             actions += [back] if back else []
-        elif one.action.id in written:
-            left.append(ActionProgress(one.action, ActionStatus.SKIPPED, back))
+        elif action.id in written or action.name not in sent:
+            left.append(ActionProgress(action, ActionStatus.SKIPPED, back))
     return Undo(tuple(actions), tuple(left))
 
 
@@ -66,32 +82,44 @@ def ids_of(actual: ActualState) -> Ids:
     return {(kind, found.name): found.id for kind in (Kind.SECRET, Kind.CONFIG) for found in actual.of_kind(kind)}
 
 
-def _back(action: Action, before: ActualState, now: ActualState) -> Action | Problem | None:
-    """Return the write that takes one action back, None when nothing is to be done, or why it can't be."""
+def _earlier(stack: str, name: str, before: ActualState) -> Action:
+    """Return what an earlier apply has done to a service, as far as it can be told: it is as it was in `before`."""
+    found = before.by_name(Kind.SERVICE).get(name)
+    return Action(
+        id=action_id(Kind.SERVICE, name),
+        type=ActionType.UPDATE if found else ActionType.DELETE,
+        kind=Kind.SERVICE,
+        name=name,
+        stack=stack,
+        reason="an earlier apply did not come to its end",
+        spec=found.spec if found else None,
+    )
+
+
+def _back(action: Action, goal: JsonObject | None, before: ActualState, now: ActualState) -> Action | Problem | None:
+    """Return the write that makes a service `goal` (None: no service) again, None when it is that, or why it can't be.
+
+    It may be put back when it is as `action` sent it, or as this apply found it.
+    """
     found = now.by_name(Kind.SERVICE).get(action.name)
-    if action.type is ActionType.CREATE:
-        if found is None:
-            return None
-        ours = stored_as_sent(Kind.SERVICE, _sent(action, now), found.spec, now)
-        return _undoing(action, ActionType.DELETE, found) if ours else _changed_by_others(action)
-    assert action.read_spec is not None
-    old = _by_network_names(action.read_spec, before)
     if found is None:
-        return _undoing(action, ActionType.CREATE, None, old)
-    if action.type is ActionType.DELETE or (action.type is ActionType.REPLACE and found.id == action.object_id):
-        return None  # the removal never happened
-    halfway = found.dig("UpdateStatus", "State") == "rollback_paused"  # it is back, and not all of its tasks are
-    if found.spec == action.read_spec:
-        return _undoing(action, ActionType.UPDATE, found, old) if halfway else None
-    if not stored_as_sent(Kind.SERVICE, _sent(action, now), found.spec, now):
+        return _undoing(action, ActionType.CREATE, None, goal) if goal else None
+    if goal is not None and _is(goal, found, now):
+        # Swarm's own rollback stood still: the spec is back, and not all of its tasks are.
+        halfway = found.dig("UpdateStatus", "State") == "rollback_paused"
+        return _undoing(action, ActionType.UPDATE, found, goal) if halfway else None
+    as_found = before.by_name(Kind.SERVICE).get(action.name)
+    ours = (action.spec, as_found.spec if as_found else None)
+    if not any(spec is not None and _is(spec, found, now) for spec in ours):
         return _changed_by_others(action)
-    if action.type is ActionType.REPLACE:
-        return _undoing(action, ActionType.REPLACE, found, old)
-    return _undoing(action, ActionType.UPDATE, found, old)
+    if goal is None:
+        return _undoing(action, ActionType.DELETE, found)
+    in_place = (goal.get("Mode") or {}).keys() == (found.spec.get("Mode") or {}).keys()
+    return _undoing(action, ActionType.UPDATE if in_place else ActionType.REPLACE, found, goal)
 
 
-def _sent(action: Action, now: ActualState) -> JsonObject:
-    return with_ids(action.spec or {}, ids_of(now))
+def _is(spec: JsonObject, found: ObservedObject, now: ActualState) -> bool:
+    return found.spec == spec or stored_as_sent(Kind.SERVICE, with_ids(spec, ids_of(now)), found.spec, now)
 
 
 def _undoing(action: Action, kind: ActionType, found: ObservedObject | None, spec: JsonObject | None = None) -> Action:
@@ -110,16 +138,6 @@ def _undoing(action: Action, kind: ActionType, found: ObservedObject | None, spe
         read_spec=found.spec if found else None,
         place=action.place,
     )
-
-
-def _by_network_names(spec: JsonObject, before: ActualState) -> JsonObject:
-    """Return an observed spec with its networks by name: one that was made anew has another id now."""
-    attachments = dig(spec, "TaskTemplate", "Networks")
-    if not attachments:
-        return spec
-    names = {network.id: network.name for network in before.networks}
-    named = [{**item, "Target": names.get(item.get("Target", ""), item.get("Target", ""))} for item in attachments]
-    return {**spec, "TaskTemplate": {**spec["TaskTemplate"], "Networks": named}}
 
 
 def _changed_by_others(action: Action) -> Problem:

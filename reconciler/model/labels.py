@@ -33,6 +33,10 @@ PRUNE = "io.swarmctl.prune"
 INVENTORY = "io.swarmctl.inventory"
 """On the swarm itself, followed by a dot and the owner's name: which objects that repository has created, packed."""
 
+UNDO = "io.swarmctl.undo"
+"""On the swarm itself, followed by the owner's name and an atomic stack's: what its services were before an apply that
+has not ended yet, packed (controller/transactions.py)."""
+
 TOKEN_ROTATED = "io.swarmctl.token-rotated"
 """On the swarm itself, followed by a dot and the role: when we last renewed that join token, in RFC 3339."""
 
