@@ -88,7 +88,10 @@ class VoteReply(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
 
 
 class Append(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
-    """Entries to follow the one at `prev_index`, none for a heartbeat. `round` numbers the leader's heartbeats."""
+    """Entries to follow the one at `prev_index`, none for a heartbeat. `round` numbers the leader's heartbeats.
+
+    `round` 0 without entries only tells `commit`; nobody answers it unless it doesn't fit.
+    """
 
     term: int
     prev_index: int
@@ -99,7 +102,8 @@ class Append(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 
 
 class AppendReply(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
-    """Accepted: `index` is the last entry that is known equal to the leader's and synced on the sender's disk.
+    """Accepted: `index` is the last entry that is known equal to the leader's and synced on the sender's disk;
+    `hint_index` the last that is equal, synced or not.
 
     Refused: `index` is the refused `prev_index`; `hint_index` the sender's last entry that may be equal, and
     `hint_term` its term, so that the leader skips a whole term at a time.
@@ -125,13 +129,15 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
-    """The receiver has the first `next_offset` bytes of the snapshot at `index`; `installed`: all of it, in use."""
+    """The receiver has the first `next_offset` bytes of the snapshot at `index`.
+
+    Once it is in use, AppendReply says so.
+    """
 
     term: int
     round: int
     index: int
     next_offset: int
-    installed: bool
 
 
 class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
