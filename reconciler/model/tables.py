@@ -1,8 +1,9 @@
 """The embedded swarm's replicated state: what every manager holds, changed only by the Commands of commands.py.
 
-Records are frozen and replaced whole. Specs are the Engine API's own JSON and are never changed in place: whoever
-needs another spec makes a copy. `version` is the log index of the entry that last wrote the record; `created_at` and
-`updated_at` are aware UTC, stamped by the proposer of that entry.
+Records are frozen and replaced whole; tasks, of which there are many and which change all the time, are msgspec's own
+kind, which is several times faster to replace and to read from a snapshot. Specs are the Engine API's own JSON and are
+never changed in place: whoever needs another spec makes a copy. `version` is the log index of the entry that last
+wrote the record; `created_at` and `updated_at` are aware UTC, stamped by the proposer of that entry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import enum
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
@@ -213,8 +216,7 @@ class ServiceRecord:
         return "Global" in mode or "GlobalJob" in mode
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(msgspec.Struct, frozen=True):
     """What was last seen of a task. `timestamp` is the reporter's clock; `pid` and `exit_code` are None until known.
 
     `address` is where the task listens, "" when it has no address of its own.
@@ -229,8 +231,7 @@ class TaskStatus:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
+class TaskRecord(msgspec.Struct, frozen=True):
     """One task; it runs once. `created_index` orders tasks of equal age.
 
     `slot` is 0 for tasks of global services (and for the first of a replicated job). `replaces` is the task whose end

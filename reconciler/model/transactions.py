@@ -25,8 +25,8 @@ class Transaction:
     """Commands of one caller, as they are proposed.
 
     `client` names the caller and differs from that of any other life of the same process; `sequence` counts its
-    transactions from 1. The pair makes a repetition harmless: it gives the first Outcome again. `epoch` is the log index
-    of the Claim under which the caller leads, None for who needs not lead.
+    transactions from 1. The pair makes a repetition harmless: it gives the first Outcome again. `epoch` is the log
+    index of the Claim under which the caller leads, None for who needs not lead.
     """
 
     client: str

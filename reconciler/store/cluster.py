@@ -9,8 +9,8 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import INGRESS_NETWORK, PREDEFINED_LABEL, ClusterRecord, JoinTokens, NetworkRecord
 from reconciler.store.defaults import complete_cluster
-from reconciler.store.networks import complete_network
 from reconciler.store.draft import Draft
+from reconciler.store.networks import complete_network
 from reconciler.store.refusal import Refusal, invalid, out_of_sequence
 
 

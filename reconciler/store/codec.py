@@ -1,9 +1,12 @@
 """Entries of the log as bytes: what a caller's Transaction looks like on the wire and on disk.
 
-An entry is the msgpack array [format, [transaction, ...]]. Each transaction is a binary of its own, so that a spoilt one
-can't spoil those of other callers that share the entry: [client, sequence, epoch or nil, [[kind, id, version], ...],
-[[command name, fields], ...]]. Everything that is read is checked before it is used, and what is wrong is a Refusal whose
-text is ours: a library's differs between versions, and may quote a secret.
+An entry is the msgpack array [format, [transaction, ...]]. Each transaction is a binary of its own, so that a spoilt
+one can't spoil those of other callers that share the entry:
+
+    [client, sequence, epoch or nil, [[kind, id, version], ...], [[command name, fields], ...]]
+
+Everything that is read is checked before it is used, and what is wrong is a Refusal whose text is ours: a library's
+differs between versions, and may quote a secret.
 
 Names of commands and formats are for ever: a log may be older than the program, and members may run different versions.
 A member refuses what it does not know, so that nothing of a newer format may be proposed until all members know it.
@@ -38,8 +41,8 @@ COMMANDS_MAX = 10_000
 """Commands of one transaction."""
 
 NESTING_MAX = 64
-"""Levels of objects and lists in a transaction; a spec begins at the fifth. Far below what a stack holds, wherever `apply`
-is called from: a limit that depended on the stack would be met by one manager and not by another."""
+"""Levels of objects and lists in a transaction; a spec begins at the fifth. Far below what a stack holds, wherever
+`apply` is called from: a limit that depended on the stack would be met by one manager and not by another."""
 
 COMMAND_NAMES: Mapping[str, type[Command]] = MappingProxyType(
     {
@@ -114,7 +117,7 @@ _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
 def encode_transaction(transaction: Transaction) -> bytes:
-    """Return the bytes of one transaction. Raises SwarmctlError for what can't be written down, such as a huge number."""
+    """Return the bytes of one transaction. Raises SwarmctlError for what can't be written, as a huge number."""
     row = (
         transaction.client,
         transaction.sequence,
@@ -173,7 +176,7 @@ def decode_command(name: str, encoded: Raw) -> Command:
     """Return one command of a decoded transaction. Raises Refusal, and nothing else."""
     decoder = _DECODERS.get(name)
     if decoder is None:
-        raise unreadable(f"there is no command {ascii(name[:64])}")
+        raise unreadable(f"there is no command {name[:64]!a}")
     try:
         command = decoder.decode(encoded)
     except _UNREADABLE:

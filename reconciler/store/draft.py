@@ -1,7 +1,7 @@
 """What one transaction is about to change: read like the Tables, written without touching them.
 
-Handlers work on a Draft. Committed, all of it enters the Tables at once; dropped, none of it does. So a transaction that
-is refused at its last command, or fails half-way in a way nobody thought of, leaves nothing behind.
+Handlers work on a Draft. Committed, all of it enters the Tables at once; dropped, none of it does. So a transaction
+that is refused at its last command, or fails half-way in a way nobody thought of, leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Fallback = TypeVar("Fallback")
 class TableDraft(Generic[Record]):
     """One table with the writes of a transaction on top; iterates in the order that the table will have.
 
-    As in a dict, an object that is written again keeps its place, and one that is removed and added anew goes to the end.
+    As in a dict, an object that is written again keeps its place; one that is removed and added anew goes to the end.
     """
 
     __slots__ = ("base", "gone", "written")

@@ -1,7 +1,7 @@
 """How deep a piece of msgpack is nested, found without recursion.
 
-Decoders recurse, and give up where the stack ends. That depends on who calls and differs from manager to manager, so what
-is nested too deep has to be refused before a decoder sees it.
+Decoders recurse, and give up where the stack ends. That depends on who calls and differs from manager to manager, so
+what is nested too deep has to be refused before a decoder sees it.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord
-from reconciler.store.names import is_dns_name
 from reconciler.store.draft import Draft
+from reconciler.store.names import is_dns_name
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
 ADDRESS_POOL = ipaddress.IPv4Network("10.0.0.0/8")
@@ -123,7 +123,8 @@ def _pool(draft: Draft, pool: JsonObject) -> JsonObject:
     if not text:
         return pool
     try:
-        subnet = ipaddress.ip_network(text, strict=False)
+        # As a text: of a number ipaddress makes a network too, but one that could not be read again.
+        subnet = ipaddress.ip_network(str(text), strict=False)
     except ValueError:
         raise invalid(f"ipam configuration: invalid subnet {text}: it is no CIDR block", rpc="") from None
     for other in _taken(draft):
@@ -137,7 +138,7 @@ def _gateway_added(pool: JsonObject) -> JsonObject:
     gateway = pool.get("Gateway")
     if not gateway:
         return {**pool, "Gateway": str(subnet.network_address + 1)}
-    if ipaddress.ip_address(gateway) not in subnet:
+    if ipaddress.ip_address(str(gateway)) not in subnet:
         raise invalid(f"ipam configuration: subnet {subnet} does not contain gateway {gateway}", rpc="")
     return pool
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from reconciler.model.commands import AddNode, Applied, ObjectChange, RemoveNode, SetNodeState, UpdateNode
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import Availability, NodeRecord, NodeState, TaskRecord
@@ -106,10 +108,10 @@ def remove(draft: Draft, command: RemoveNode) -> Applied:
 def _orphaned(draft: Draft, task: TaskRecord, command: RemoveNode) -> TaskRecord:
     if task.has_ended:
         return task
-    status = replace(
+    status = structs.replace(
         task.status,
         state=TaskState.ORPHANED,
         message="Task belonged to a node that has been deleted",
         timestamp=command.at,
     )
-    return replace(task, version=draft.index, updated_at=command.at, status=status)
+    return structs.replace(task, version=draft.index, updated_at=command.at, status=status)

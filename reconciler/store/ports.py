@@ -21,9 +21,7 @@ def allot_ports(
     `held` are the ports that the service has now: a dynamic number stays with its (name, protocol, target).
     Raises Refusal when a port belongs to another service.
     """
-    others = {
-        key: service for service in draft.services.values() if service.id != service_id for key in _held(service)
-    }
+    others = {key: service for service in draft.services.values() if service.id != service_id for key in _held(service)}
     allotted: list[JsonObject] = []
     for port in spec["EndpointSpec"].get("Ports") or ():
         published = port.get("PublishedPort") or 0

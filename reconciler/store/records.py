@@ -18,11 +18,16 @@ VALUE_BYTES_MAX = 1_024_000
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
-def put(draft: Draft, command: PutRecord) -> Applied:
+def _check_name(command: PutRecord | DeleteRecord) -> None:
+    """Refuse what would make `namespace/key` mean two records."""
     if not _NAMESPACE.fullmatch(command.namespace):
         raise invalid("namespace must be 1 to 63 characters of [a-z0-9.-]", rpc="")
     if not 0 < len(command.key) <= KEY_LENGTH_MAX:
         raise invalid(f"key must be 1 to {KEY_LENGTH_MAX} characters", rpc="")
+
+
+def put(draft: Draft, command: PutRecord) -> Applied:
+    _check_name(command)
     if len(command.value) > VALUE_BYTES_MAX:
         raise invalid(f"value must be at most {VALUE_BYTES_MAX} bytes", rpc="")
     record = KeyValueRecord(command.namespace, command.key, command.value, draft.index)
@@ -34,10 +39,11 @@ def put(draft: Draft, command: PutRecord) -> Applied:
 
 
 def delete(draft: Draft, command: DeleteRecord) -> Applied:
+    _check_name(command)
     record_id = f"{command.namespace}/{command.key}"
     present = draft.records.get(record_id)
     if present is None:
-        raise not_found("record", record_id[:KEY_LENGTH_MAX])
+        raise not_found("record", record_id)
     if command.version is not None and command.version != present.version:
         raise out_of_sequence()
     del draft.records[record_id]

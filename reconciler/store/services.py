@@ -21,8 +21,8 @@ from reconciler.model.objects import Kind
 from reconciler.model.tables import INGRESS_NETWORK, ServiceRecord, UpdateState, UpdateStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.defaults import complete_service
-from reconciler.store.ports import allot_ports
 from reconciler.store.draft import Draft
+from reconciler.store.ports import allot_ports
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found, out_of_sequence
 from reconciler.store.service_rules import check_service, check_unchanged
 from reconciler.store.tasks import raise_desired

@@ -27,8 +27,8 @@ class Session:
 class Sessions:
     """All clients' sessions, the one used longest ago first. Decided by the log alone, the same on every manager.
 
-    A client that was forgotten altogether and then repeats itself is taken for a new one: only then a transaction can be
-    carried out twice. It takes OUTCOMES_MAX other outcomes in between.
+    A client that was forgotten altogether and then repeats itself is taken for a new one: only then a transaction can
+    be carried out twice. It takes OUTCOMES_MAX other outcomes in between.
     """
 
     def __init__(self, outcomes_max: int = OUTCOMES_MAX, per_client_max: int = OUTCOMES_PER_CLIENT_MAX) -> None:
