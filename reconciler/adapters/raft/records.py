@@ -10,8 +10,9 @@ from one that a crash cut short:
   group are zeros by themselves.
 - otherwise it is cut short. It had never been acknowledged, and its valid beginning may stay.
 
-Markers and checksums are salted for each segment, so that a record inside an entry's data, or of an older segment,
-is none here. CRC32 finds every flip of up to three bits in records up to 11 KB, and all but one of 4e9 other changes.
+Markers and checksums are salted for each segment, and checksums for each offset, so that a record inside an entry's
+data, from another place or of an older segment is none here. CRC32 finds every flip of up to three bits in records up
+to 11 KB, and all but one of 4e9 other changes.
 """
 
 from __future__ import annotations
@@ -120,37 +121,43 @@ def encode_reset(header: SegmentHeader, offset: int, index: int, term: int) -> b
 
 def encode_end(header: SegmentHeader, group: int, records: Sequence[Record]) -> bytes:
     """The end mark of the group at `group` that was cut short behind `records`, for it to end there."""
-    body = b"".join(_pieces(header, group, records))
+    body = b"".join(_pieces(header, group, group, records))
     return _end(header, group, body, len(records), records[-1])
 
 
 def _finish(header: SegmentHeader, offset: int, records: Sequence[Record]) -> bytes:
-    body = b"".join(_pieces(header, offset, records))
+    body = b"".join(_pieces(header, offset, offset, records))
     return body + _end(header, offset, body, len(records), records[-1])
 
 
-def _pieces(header: SegmentHeader, offset: int, records: Sequence[Record]) -> list[bytes]:
+def _pieces(header: SegmentHeader, group: int, at: int, records: Sequence[Record]) -> list[bytes]:
+    """The parts of records of the group at `group`, which will lie at `at`."""
     marker, seed, crc32 = header.marker, header.seed, zlib.crc32
     pieces: list[bytes] = []
     for index, term, kind, data in records:
-        checked = _CHECKED.pack(len(data), offset, index, term, kind)
-        pieces += (_BEFORE_CHECKED.pack(marker, crc32(data, crc32(checked, seed))), checked, data)
+        checked = _CHECKED.pack(len(data), group, index, term, kind)
+        pieces += (_BEFORE_CHECKED.pack(marker, crc32(data, crc32(checked, seed ^ at))), checked, data)
+        at += RECORD_BYTES + len(data)
     return pieces
 
 
-def _end(header: SegmentHeader, offset: int, body: bytes, count: int, last: Record) -> bytes:
-    data = _END_DATA.pack(zero_sectors(body, offset), count, 0xFF)
-    return b"".join(_pieces(header, offset, [(last[0], last[1], KIND_END, data)]))
+def _end(header: SegmentHeader, group: int, body: bytes, count: int, last: Record) -> bytes:
+    data = _END_DATA.pack(zero_sectors(body, group), count, 0xFF)
+    return b"".join(_pieces(header, group, group + len(body), [(last[0], last[1], KIND_END, data)]))
 
 
 def zero_sectors(body: bytes, offset: int) -> int:
-    """How many whole sectors of the file are zeros in `body`, which lies at `offset`."""
+    """How many of the file's sectors are zeros in `body`, which lies at `offset`.
+
+    The first counts from `offset` on: what is before it was there already. The last counts only if it is whole: else
+    the end mark begins in it, and is there only if that sector is.
+    """
+    first = min(-offset % SECTOR_BYTES, len(body))
+    zeros = int(first > 0 and not any(body[:first]))
     if _ZEROS not in body:
-        return 0
-    first = -offset % SECTOR_BYTES
-    return sum(
-        body[at : at + SECTOR_BYTES] == _ZEROS for at in range(first, len(body) - SECTOR_BYTES + 1, SECTOR_BYTES)
-    )
+        return zeros
+    starts = range(first, len(body) - SECTOR_BYTES + 1, SECTOR_BYTES)
+    return zeros + sum(body[at : at + SECTOR_BYTES] == _ZEROS for at in starts)
 
 
 def read_segment(header: SegmentHeader, content: bytes) -> Contents:
@@ -175,7 +182,7 @@ def _read_records(header: SegmentHeader, content: bytes) -> tuple[list[Record], 
         found, checksum, length, owner, index, term, kind = unpack(content, offset)
         start = offset + RECORD_BYTES
         end = start + length
-        if found != marker or owner != group or end > size or crc32(view[offset + 8 : end], seed) != checksum:
+        if found != marker or owner != group or end > size or crc32(view[offset + 8 : end], seed ^ offset) != checksum:
             break
         offset = end
         if kind == KIND_END:
@@ -190,28 +197,25 @@ def _judge(header: SegmentHeader, content: bytes, group: int, bad: int, dirty: i
     marker = header.marker.to_bytes(4, "little")
     at = content.find(marker, bad, dirty)
     while at >= 0:
-        damage = _judge_by(header, content, group, bad, at)
-        if damage is not None:
+        if damage := _judge_by(header, content, group, bad, at):
             return damage
         at = content.find(marker, at + 1, dirty)
     return ""
 
 
-def _judge_by(header: SegmentHeader, content: bytes, group: int, bad: int, at: int) -> str | None:
-    """What the record at `at` proves about what is bad before it: damage, or nothing (""); None if it says nothing."""
+def _judge_by(header: SegmentHeader, content: bytes, group: int, bad: int, at: int) -> str:
+    """Why the record at `at` proves that what is bad before it is damage; "" if it doesn't."""
     if at + RECORD_BYTES > len(content):
-        return None
+        return ""
     _, checksum, length, owner, _, _, kind = _RECORD.unpack_from(content, at)
     end = at + RECORD_BYTES + length
-    if end > len(content) or zlib.crc32(memoryview(content)[at + 8 : end], header.seed) != checksum:
-        return None
+    if end > len(content) or zlib.crc32(memoryview(content)[at + 8 : end], header.seed ^ at) != checksum:
+        return ""
     if owner != group:
-        return (
-            f"The record at byte {bad} does not match its checksum, and valid ones that were written later follow it."
-        )
+        return f"The record at byte {bad} does not match its checksum, and valid ones of later writes follow it."
     if kind != KIND_END or length != _END_DATA.size:
-        return None
+        return ""
     zeros, _, _ = _END_DATA.unpack_from(content, at + RECORD_BYTES)
     if zero_sectors(content[group:at], group) > zeros:
         return ""
-    return f"The record at byte {bad} does not match its checksum, and everything else of that write is there."
+    return f"The record at byte {bad} does not match its checksum, and all else of that write is there."
