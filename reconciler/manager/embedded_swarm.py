@@ -44,6 +44,11 @@ class SwarmParts:
     new_agent: AgentFactory
 
 
+def _storable(text: str) -> str:
+    """Return `text` with "?" for what is no Unicode, as in the name of a file: a log holds nothing else."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class EmbeddedSwarm:
     """Owns the tables. `run` must be running for anything to happen after `propose`."""
 
@@ -100,8 +105,8 @@ class EmbeddedSwarm:
         """Take in what an agent saw. What is stale is dropped."""
         status = TaskStatus(
             state=report.state,
-            message=report.message,
-            err=report.err,
+            message=_storable(report.message),
+            err=_storable(report.err),
             timestamp=report.at,
             pid=report.pid,
             exit_code=report.exit_code,

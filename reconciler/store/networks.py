@@ -13,7 +13,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord
 from reconciler.store.draft import Draft
-from reconciler.store.names import is_dns_name
+from reconciler.store.names import checked_labels, is_dns_name
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
 ADDRESS_POOL = ipaddress.IPv4Network("10.0.0.0/8")
@@ -105,7 +105,7 @@ def complete_network(draft: Draft, spec: JsonObject) -> JsonObject:
         "Attachable": False,
         "Ingress": False,
         **{key: value for key, value in spec.items() if key not in ("CheckDuplicate", "Scope")},
-        "Labels": spec.get("Labels") or {},
+        "Labels": checked_labels(spec),
         "IPAM": completed_ipam,
         "Options": options,
     }

@@ -11,6 +11,7 @@ from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import Availability, NodeRecord, NodeState, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.store.draft import Draft
+from reconciler.store.names import checked_labels
 from reconciler.store.refusal import check_new, invalid, not_found, out_of_sequence
 
 LAST_MANAGER = "attempting to demote the last manager of the swarm"
@@ -56,10 +57,7 @@ def _checked(spec: dict[str, object]) -> dict[str, object]:
         raise invalid(f'invalid Role: "{role or ""}"', rpc="")
     if availability not in tuple(Availability):
         raise invalid(f'invalid Availability: "{availability or ""}"', rpc="")
-    labels = spec.get("Labels")
-    if labels is not None and not isinstance(labels, dict):
-        raise invalid("invalid JSON: Labels is no object", rpc="")
-    return {**spec, "Labels": labels or {}}
+    return {**spec, "Labels": checked_labels(spec)}
 
 
 def update(draft: Draft, command: UpdateNode) -> Applied:

@@ -24,6 +24,7 @@ from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind
 from reconciler.model.tables import ConfigRecord, SecretRecord
 from reconciler.store.draft import Draft, TableDraft
+from reconciler.store.names import checked_labels
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found, out_of_sequence
 
 SECRET_BYTES_MAX = 512_000
@@ -88,7 +89,7 @@ def _checked(draft: Draft, kind: Kind, spec: JsonObject, bytes_max: int) -> Json
         raise invalid("invalid JSON: Data is not base64", rpc="") from None
     if not spec.get("Driver") and not 0 < size <= bytes_max:
         raise invalid(f"{kind} data must be larger than 0 and less than {bytes_max} bytes")
-    return {**spec, "Labels": spec.get("Labels") or {}}
+    return {**spec, "Labels": checked_labels(spec)}
 
 
 def _relabelled(draft: Draft, present: TableDraft[Sealed], command: Any, kind: Kind) -> Sealed:
@@ -102,7 +103,7 @@ def _relabelled(draft: Draft, present: TableDraft[Sealed], command: Any, kind: K
     same_rest = all((new.get(key) or None) == (old.get(key) or None) for key in ("Name", "Driver", "Templating"))
     if not (same_data and same_rest):
         raise invalid("only updates to Labels are allowed")
-    spec = {**old, "Labels": new.get("Labels") or {}}
+    spec = {**old, "Labels": checked_labels(new)}
     return replace(record, version=draft.index, updated_at=command.at, spec=spec)
 
 

@@ -22,6 +22,7 @@ from reconciler.model.tables import INGRESS_NETWORK, ServiceRecord, UpdateState,
 from reconciler.model.tasks import TaskState
 from reconciler.store.defaults import complete_service
 from reconciler.store.draft import Draft
+from reconciler.store.names import checked_labels
 from reconciler.store.ports import allot_ports
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found, out_of_sequence
 from reconciler.store.service_rules import check_service, check_unchanged
@@ -91,6 +92,7 @@ def _next_iteration(service: ServiceRecord, at: datetime) -> ServiceRecord:
 
 def _completed(draft: Draft, spec: JsonObject) -> JsonObject:
     """Return the spec as it is stored, or raise Refusal."""
+    checked_labels(spec)
     completed = complete_service(spec)
     check_service(completed)
     template = completed["TaskTemplate"]
