@@ -10,7 +10,7 @@ from reconciler.consensus.values import HardState, NodeId, TimeoutNow, VoteReply
 
 def campaign(state: State, *, transfer: bool = False) -> None:
     """Ask whether an election would succeed; with `transfer`, or alone, hold one at once."""
-    if not state.is_voter() or state.installing is not None:
+    if not state.may_stand() or state.installing is not None:
         state.restart_election_timer()
         return
     if transfer or state.log.members.voters == (state.node_id,):

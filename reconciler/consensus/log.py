@@ -132,6 +132,13 @@ class Log:
         return self._memberships[-1][1]
 
     @property
+    def members_before(self) -> Membership:
+        """The membership before the newest, as far as it is still in the log. As only one change is made at a time it
+        is committed, also when this node doesn't know yet.
+        """
+        return self._memberships[-2 if len(self._memberships) > 1 else -1][1]
+
+    @property
     def members_index(self) -> int:
         """The entry that set `members`, or the base if that entry was dropped."""
         return self._memberships[-1][0]

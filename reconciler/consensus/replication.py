@@ -90,6 +90,9 @@ def flush(state: State, leading: Leading) -> None:
     for node, peer in leading.peers.items():
         send_entries(state, leading, node, peer)
     membership.tell_leavers(state, leading)
+    if state.node_id not in state.log.members.voters and state.log.members_index <= state.commit:
+        state.follow(state.term, "")  # led only to bring its own removal to an end
+        return
     _hand_over(state, leading)
 
 

@@ -174,8 +174,16 @@ class State:
         for flight in self.flights:
             flight.last = min(flight.last, last)
 
-    def is_voter(self) -> bool:
-        return self.node_id in self.log.members.voters
+    def may_stand(self) -> bool:
+        """Whether this node may lead: as a voter, or as one whose removal it has and nobody is known to have committed.
+
+        The latter may be the only one with the newest entries, and so the only one that can win (thesis 4.2.2). It
+        doesn't vote for itself, and leads only until its removal is committed.
+        """
+        log = self.log
+        if self.node_id in log.members.voters:
+            return True
+        return log.members_index > self.commit and self.node_id in log.members_before.voters
 
     def won(self, yes: int) -> bool:
         """Whether `yes` voters are a majority."""

@@ -49,6 +49,9 @@ class FakeDisk:
 
     def crash(self, dice: random.Random) -> None:
         """Of what is unsynced only a random beginning survives, its last write perhaps cut short."""
+        if dice.random() < 0.5:
+            self._unsynced_entries.clear()
+            self._unsynced_hard.clear()
         for batch in self._unsynced_entries[: dice.randint(0, len(self._unsynced_entries))]:
             if dice.random() < 0.3:
                 self._put(batch[: dice.randrange(len(batch) + 1)])

@@ -121,11 +121,13 @@ class SimulatedNode:
         if ready.role is not None and ready.role.role is Role.LEADER:
             world.invariants.leader(self, world.all_nodes)
             world.elections += 1
+            world.faults.elected(self)
         world.network.send(self, ready.messages)
         if ready.entries:
             world.invariants.appended(self, ready.entries)
         if ready.must_sync:
             self.disk.write(ready.entries, ready.hard_state)
+            world.faults.crash_point(self, hard=ready.hard_state is not None)
         if ready.must_sync or ready.messages_after:
             self.unsynced.append((ready.number, ready.messages_after, ready.must_sync))
         for entry in ready.committed:

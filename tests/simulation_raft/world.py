@@ -17,7 +17,7 @@ from tests.simulation_raft.invariants import Invariants, Violation
 from tests.simulation_raft.network import Network
 from tests.simulation_raft.node import SimulatedNode
 
-FAULTS_S = 6.0
+FAULTS_S = 8.0
 HEALING_MAX_S = 12.0
 """Virtual seconds within which a healed group must have committed something new, everywhere."""
 
@@ -38,8 +38,8 @@ class World:
             log_bytes_max=dice.choice((25_000, 100_000)),
             catch_up_entries=dice.choice((0, 5)),
         )
-        self.peace_s = dice.choice((0.3, 0.6, 1.2))
-        self.think_s = dice.choice((0.05, 0.2))
+        self.peace_s = dice.choice((0.15, 0.4, 1.0))
+        self.think_s = dice.choice((0.05, 0.2, 0.6))
         self.crashes_allowed = True
         self.invariants = Invariants()
         self.network = Network(self)
@@ -48,7 +48,7 @@ class World:
         self.nodes: dict[str, SimulatedNode] = {}
         self.everybody: list[str] = []
         self.elections = self.installs = self.messages = 0
-        names = tuple(f"n{number}" for number in range(1, dice.choice((1, 2, 3, 3, 3, 4, 5)) + 1))
+        names = tuple(f"n{number}" for number in range(1, dice.choice((1, 2, 3, 3, 3, 3, 4, 5)) + 1))
         for name in names:
             node = self._make(name)
             hard_state, entry = bootstrap(names)
