@@ -166,6 +166,7 @@ class DurableLog:
 
     def publish_snapshot(self, meta: SnapshotMeta, chunks: Iterable[bytes]) -> bool:
         """Write a snapshot and publish it, in one call. False, and `chunks` left alone, if it is not newer."""
+        self._check_usable()
         if not self._snapshots.is_newer(meta):
             return False
         writer = self.begin_snapshot(meta)
