@@ -93,8 +93,9 @@ def _count(state: State, voter: NodeId, *, granted: bool) -> None:
     if state.won(sum(state.votes.get(node, False) for node in voters)):
         if state.role is Role.PRE_CANDIDATE:
             _stand(state)
-        else:
+        elif state.now_s <= state.campaign_s + state.settings.fallback_s:
             replication.lead(state)
+        # Otherwise the promises behind these votes may be over: another may lead already. Stand again when it is time.
     elif state.won(sum(not state.votes.get(node, True) for node in voters)):
         state.follow(state.term, "")
 

@@ -74,7 +74,9 @@ class Clients:
         for _ in range(3 if dice.random() < BATCH_SHARE else 1):
             self.count += 1
             key, value = dice.choice(KEYS), f"{client}.{self.count}"
-            calls.append(Call(client, key, Operation(self.world.now, NEVER, True, value), msgspec.msgpack.encode((key, value))))
+            calls.append(
+                Call(client, key, Operation(self.world.now, NEVER, True, value), msgspec.msgpack.encode((key, value)))
+            )
         answer = node.core.propose([call.data for call in calls], self.world.now)
         if isinstance(answer, Refused):
             for call in calls:

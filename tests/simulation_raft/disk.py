@@ -65,7 +65,7 @@ class FakeDisk:
         self._syncing = (0, 0)
 
     def publish(self, meta: SnapshotMeta, data: bytes) -> None:
-        """Our own snapshot, or a leader's: atomic. The journal is put right by `reconcile`, at once or at the next start."""
+        """Our own snapshot, or a leader's: atomic. `reconcile` puts the journal right, at once or at the next start."""
         self.snapshot = (meta, data)
 
     def reconcile(self) -> None:

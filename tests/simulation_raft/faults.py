@@ -22,7 +22,7 @@ class Faults:
             self.cut_link, self.weather, self.slow_disk, self.pause_some, self.transfer, self.change_members,
             self.change_members,
         ]  # fmt: skip
-        # Swarm testing (Groce and others 2012): leaving some kinds out of each run finds more than all kinds in every run.
+        # Swarm testing (Groce and others 2012): leaving some kinds out of each run finds more than all in every run.
         self.kinds = world.dice.sample(kinds, world.dice.randint(3, len(kinds)))
         self.crash_share = world.dice.choice((0.0, 0.0, 0.01, 0.1))
         """Of the moments between sending and syncing something, those at which a node crashes."""
@@ -146,7 +146,7 @@ class Faults:
             leader.pump()
 
     def change_members(self) -> None:
-        """Ask a leader to add, promote or remove, sometimes several times in a row: it must refuse what is too early."""
+        """Ask a leader to add, promote or remove, sometimes several times at once: it must refuse what is too early."""
         leader = self.leader()
         for _ in range(self.world.dice.choice((1, 1, 3))):
             if leader is not None and leader.is_running and leader.core._state.role is Role.LEADER:
@@ -173,7 +173,7 @@ class Faults:
         self.world.crashes_allowed = False
         self.world.network.calm()
         for node in self.world.all_nodes:
-            node.disk.slow = False
+            node.disk.slow = self.world.slow_disks = False
             if node.paused:
                 node.resume()
             elif not node.up:

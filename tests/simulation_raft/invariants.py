@@ -23,6 +23,7 @@ class Invariants:
         self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self.committed: dict[int, Entry] = {}
         self.newest = 0
+        self.newest_term = 0  # in which it was committed, or a later one
         self.places: dict[bytes, int] = {}  # where each command was committed
         self.void: set[bytes] = set()  # commands that were reported as sure to have no effect
         self.acknowledged: dict[bytes, int] = {}
@@ -33,7 +34,8 @@ class Invariants:
         known = self.leaders.setdefault(state.term, node.name)
         if known != node.name:
             raise Violation(f"election safety: {known} and {node.name} both lead in term {state.term}")
-        if self.newest > state.log.base_index:
+        # Late votes may elect somebody in an old term, when a newer one has committed more: harmless, it can't commit.
+        if self.newest > state.log.base_index and self.newest_term <= state.term:
             wanted = self.committed[self.newest]
             if state.log.term_at(wanted.index) != wanted.term:
                 raise Violation(f"leader completeness: {node.name} lacks committed entry {wanted.index}")
@@ -59,7 +61,7 @@ class Invariants:
                 raise Violation(f"state machine safety: {node.name} applies another entry {entry.index}")
             return
         self.committed[entry.index] = entry
-        self.newest = max(self.newest, entry.index)
+        self.newest, self.newest_term = entry.index, node.core._state.term
         if entry.kind is EntryKind.NORMAL:
             if entry.data in self.void:
                 raise Violation(f"phantom: {entry.data!r} was reported to have failed for sure")
@@ -86,7 +88,9 @@ class Invariants:
         """Commit index and term only grow while a node runs; nothing is applied beyond the commit or our disk."""
         state = node.core._state
         if state.commit < node.commit_seen or state.term < node.term_seen:
-            raise Violation(f"{node.name}: commit {node.commit_seen} -> {state.commit}, term {node.term_seen} -> {state.term}")
+            raise Violation(
+                f"{node.name}: commit {node.commit_seen} -> {state.commit}, term {node.term_seen} -> {state.term}"
+            )
         if not state.handed <= state.commit <= state.log.last_index or state.persisted > state.log.last_index:
             raise Violation(f"{node.name}: handed {state.handed}, commit {state.commit}, last {state.log.last_index}")
         node.commit_seen, node.term_seen = state.commit, state.term

@@ -23,7 +23,7 @@ class Operation:
 
 
 def is_linearizable(operations: list[Operation], initial: object = None) -> bool:
-    """Whether some order explains all answers: operations that didn't overlap keep theirs, unknown writes may be left out."""
+    """Whether some order explains all answers. What didn't overlap keeps its order; unknown writes may be left out."""
     history = sorted(operations, key=lambda operation: operation.start)
     certain = sum(1 << place for place, operation in enumerate(history) if operation.end != NEVER)
     seen: set[tuple[int, object]] = set()
@@ -35,20 +35,21 @@ def is_linearizable(operations: list[Operation], initial: object = None) -> bool
         if (done, value) in seen:
             continue
         seen.add((done, value))
-        horizon = NEVER  # nothing may come first that starts after another's end
-        for place, operation in enumerate(history):
-            if done >> place & 1:
-                continue
-            if operation.start > horizon:
-                break
-            horizon = min(horizon, operation.end)
-        for place, operation in enumerate(history):
-            if operation.start > horizon:
-                break
-            if done >> place & 1:
-                continue
-            if operation.is_write:
+        for place in _may_come_first(history, done):
+            operation = history[place]
+            if operation.is_write or operation.value == value:
                 stack.append((done | 1 << place, operation.value))
-            elif operation.value == value:
-                stack.append((done | 1 << place, value))
     return False
+
+
+def _may_come_first(history: list[Operation], done: int) -> list[int]:
+    """Places of the operations not done that started before any other such one ended."""
+    places = []
+    horizon = NEVER
+    for place, operation in enumerate(history):
+        if operation.start > horizon:
+            break
+        if not done >> place & 1:
+            places.append(place)
+            horizon = min(horizon, operation.end)
+    return places

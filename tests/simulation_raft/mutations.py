@@ -1,4 +1,4 @@
-"""Deliberate bugs, each a way in which Raft implementations have really failed, to show that the simulation finds them."""
+"""Deliberate bugs, ways in which Raft implementations have really failed, to show that the simulation finds them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reconciler.consensus.core import Core
 from reconciler.consensus.log import Log, size_of
 from reconciler.consensus.outputs import Envelope
 from reconciler.consensus.state import State
-from reconciler.consensus.values import Append, AppendReply, HardState, VoteReply
+from reconciler.consensus.values import Append, AppendReply, EntryKind, HardState, ReadReply, VoteReply
 
 Patch = pytest.MonkeyPatch
 
@@ -57,7 +57,10 @@ def older_terms_are_committed_by_count(patch: Patch) -> None:
 
     def advance_commit(state: State, leading: Any) -> None:
         synced = sorted(
-            (state.persisted if node == state.node_id else leading.peers[node].match for node in state.log.members.voters),
+            (
+                state.persisted if node == state.node_id else leading.peers[node].match
+                for node in state.log.members.voters
+            ),
             reverse=True,
         )
         index = max(state.commit, synced[len(synced) // 2])
@@ -65,6 +68,12 @@ def older_terms_are_committed_by_count(patch: Patch) -> None:
         leading.uncommitted_bytes -= sum(map(size_of, newly))
         state.commit = index
 
+    def propose(state: State, leading: Any, kind: EntryKind, data: bytes) -> None:
+        if kind is not EntryKind.NOOP:  # which would hide the mistake: it commits the older entries as it should be
+            original(state, leading, kind, data)
+
+    original = replication.propose
+    patch.setattr(replication, "propose", propose)
     patch.setattr(replication, "advance_commit", advance_commit)
 
 
@@ -120,7 +129,7 @@ def reads_trust_a_lease(patch: Patch) -> None:
     def start_round(state: State, leading: Any) -> bool:
         for node, number in leading.new_readers:
             if node:
-                state.send(node, reads.ReadReply(state.term, number, state.commit))
+                state.send(node, ReadReply(state.term, number, state.commit))
             else:
                 state.read_at.append((state.commit, number))
         leading.new_readers = []

@@ -14,6 +14,7 @@ from reconciler.consensus.values import Entry, EntryKind
 from tests.simulation_raft.disk import FakeDisk
 
 if TYPE_CHECKING:
+    from tests.simulation_raft.clients import Call
     from tests.simulation_raft.world import World
 
 COMPACT_ENTRIES = 40
@@ -53,8 +54,8 @@ class SimulatedNode:
         self.unsynced: deque[tuple[int, tuple[Envelope, ...], bool]] = deque()
         self.syncing = 0
         self.staged = bytearray()
-        self.waiting: dict[int, tuple[int, object]] = {}
-        self.reading: dict[int, object] = {}
+        self.waiting: dict[int, tuple[int, Call]] = {}
+        self.reading: dict[int, Call] = {}
         self.timer_at = float("inf")
         self.pump()
 

@@ -39,7 +39,8 @@ class World:
             catch_up_entries=dice.choice((0, 5)),
         )
         self.peace_s = dice.choice((0.15, 0.4, 1.0))
-        self.think_s = dice.choice((0.05, 0.2, 0.6))
+        self.think_s = dice.choice((0.05, 0.2, 0.6, 3.0))
+        self.slow_disks = dice.random() < 0.15
         self.crashes_allowed = True
         self.invariants = Invariants()
         self.network = Network(self)
@@ -70,7 +71,9 @@ class World:
         heapq.heappush(self._events, (when, next(self._order), run, arguments))
 
     def sync_s(self, node: SimulatedNode) -> float:
-        return self.dice.uniform(0.1, 1.5) if node.disk.slow else 0.0004 + self.dice.random() * 0.002
+        if node.disk.slow:
+            return self.dice.uniform(0.1, 1.5)
+        return self.dice.uniform(0.02, 0.3) if self.slow_disks else 0.0004 + self.dice.random() * 0.002
 
     def run_until(self, end: float) -> None:
         events, pop = self._events, heapq.heappop
