@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from datetime import datetime
 from typing import TypeAlias
 
@@ -161,10 +161,10 @@ class SessionRow(msgspec.Struct, array_like=True, frozen=True):
     outcomes: list[OutcomeRow]
 
     def put_into(self, sessions: Sessions) -> None:
-        outcomes = OrderedDict((row.sequence, _outcome(row)) for row in self.outcomes)
-        sessions.by_client[self.client] = Session(self.floor, self.last_use, outcomes)
+        outcomes = {row.sequence: _outcome(row) for row in self.outcomes}
+        sessions.by_client[self.client] = Session(self.floor, self.last_use, outcomes, deque(outcomes))
         sessions.count += len(outcomes)
 
 
-def session_row(client: str, floor: int, last_use: int, outcomes: tuple[tuple[int, Outcome], ...]) -> SessionRow:
-    return SessionRow(client, floor, last_use, [_outcome_row(sequence, one) for sequence, one in outcomes])
+def session_row(client: str, floor: int, last_use: int, outcomes: dict[int, Outcome]) -> SessionRow:
+    return SessionRow(client, floor, last_use, [_outcome_row(sequence, one) for sequence, one in outcomes.items()])

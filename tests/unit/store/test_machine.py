@@ -25,6 +25,7 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import NodeState
 from reconciler.model.tasks import TaskState
 from reconciler.model.transactions import Expectation
+from reconciler.store import apply as door
 from reconciler.store import machine
 from reconciler.store.codec import encode_entry
 from reconciler.store.snapshot import checksum
@@ -91,11 +92,21 @@ def test_a_command_that_fails_half_way_leaves_nothing_behind(replica: Replica, m
         draft.records["history/half"] = None
         raise StopIteration
 
-    import reconciler.store.apply as door
-
     monkeypatch.setattr(door, "_HANDLERS", {**door._HANDLERS, SetNodeState: half})
     refusal = replica.refused(SetNodeState(at=NOW, id="n", state=NodeState.DOWN, message=""))
     assert refusal.message.endswith("(StopIteration)")
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_machine_at_its_end_stops_instead_of_refusing_what_others_apply(
+    replica: Replica, monkeypatch: Any, error: type[Exception]
+) -> None:
+    def fail(draft: Any, command: Any) -> Applied:
+        raise error
+
+    monkeypatch.setattr(door, "_HANDLERS", {**door._HANDLERS, SetNodeState: fail})
+    with pytest.raises(error):
+        replica.apply(replica.transaction(SetNodeState(at=NOW, id="n", state=NodeState.DOWN, message="")))
 
 
 def test_a_later_command_of_a_transaction_sees_what_the_earlier_did(replica: Replica) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.store.nesting import is_nested_beyond
 
+EXTENSIONS = [msgspec.msgpack.Ext(5, b"\x91" * size) for size in (0, 1, 2, 3, 4, 8, 16, 17, 300, 70_000)]
 LEAVES = (
     st.none()
     | st.booleans()
@@ -45,7 +46,14 @@ def test_it_takes_any_bytes(data: bytes, levels: int) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["x" * 70_000, b"\x91" * 70_000, list(range(70_000)), {str(n): [n] for n in range(70_000)}, ["x" * 40] * 20],
+    [
+        "x" * 70_000,
+        b"\x91" * 70_000,
+        list(range(70_000)),
+        {str(n): [n] for n in range(70_000)},
+        ["x" * 40] * 20,
+        EXTENSIONS,
+    ],
 )
 def test_long_values_are_passed_over(value: Any) -> None:
     deep: Any = [value, *[[]] * 70]

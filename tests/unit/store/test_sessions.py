@@ -7,8 +7,8 @@ from reconciler.model.errors import ErrorCode
 from reconciler.store.sessions import Sessions
 
 
-def filled(*uses: tuple[str, int], outcomes_max: int = 4, per_client_max: int = 3) -> Sessions:
-    sessions = Sessions(outcomes_max, per_client_max)
+def filled(*uses: tuple[str, int], outcomes_max: int = 4, per_client_max: int = 3, clients_max: int = 99) -> Sessions:
+    sessions = Sessions(outcomes_max, per_client_max, clients_max)
     for index, (client, sequence) in enumerate(uses, 1):
         if sessions.recall(client, sequence, index) is None:
             sessions.remember(client, sequence, index, Applied(index, "x"))
@@ -41,3 +41,8 @@ def test_the_memory_is_bounded() -> None:
     sessions = filled(*((f"client{n % 97}", n) for n in range(1, 2000)), outcomes_max=50)
     assert sessions.count == sum(len(one.outcomes) for one in sessions.by_client.values()) == 50
     assert all(one.outcomes for one in sessions.by_client.values())
+
+
+def test_clients_are_counted_too() -> None:
+    sessions = filled(("a", 1), ("a", 2), ("b", 1), ("c", 1), clients_max=2)
+    assert (list(sessions.by_client), sessions.count) == (["b", "c"], 2)
