@@ -56,6 +56,7 @@ def work_on(disk: FullDisk, model: Model, steps: list[Step]) -> int:
             code, passing = error.code, error.passing
         assert (code, passing) == (ErrorCode.RAFT_DISK_FULL, True)
         full += 1
+        assert not [name for name in disk.folder if name.endswith(".tmp")]
         assert not model.why_not(open_log(disk.kill())[1])
         disk.lasts = 0
         finish(log, model, model.publishing)
@@ -144,6 +145,29 @@ def test_a_write_that_was_half_done_on_a_full_disk_does_not_show():
     log, (_, _, entries) = open_log(disk.kill())
     assert entries == [entry(1, 1), entry(2, 1), entry(3, 2, 7)]
     assert log.notes == ()
+
+
+def test_a_write_that_was_half_done_is_cleaned_away_before_a_new_segment_is_made():
+    disk = CrashDisk()
+    log, _ = open_log(disk)
+    log.save_hard_state(HardState(1, ""))
+    log.append([entry(1, 1)])
+    log.sync()
+    whole_write = disk.write
+
+    def half(descriptor, content, offset):
+        whole_write(descriptor, content[: len(content) // 2], offset)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log.append([entry(2, 1, 290)])
+    disk.write = half  # type: ignore[method-assign]
+    with pytest.raises(SwarmctlError):
+        log.sync()
+    disk.write = whole_write  # type: ignore[method-assign]
+    log.append([entry(number, 1, 299) for number in range(3, 12)])
+    log.sync()
+    assert sum(name.startswith("journal-") for name in disk.folder) == 2
+    assert [found.index for found in open_log(disk.kill())[1][2]] == list(range(1, 12))
 
 
 @pytest.fixture

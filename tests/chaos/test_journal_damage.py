@@ -8,11 +8,12 @@ import random
 import pytest
 
 from reconciler.adapters.raft.hard_state import FILE_NAME
+from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.records import HEADER_BYTES
 from reconciler.consensus.values import Entry, EntryKind, HardState, SnapshotMeta
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.crash_disk import CrashDisk
-from tests.fakes.log_model import MEMBERS, Loaded, entry, open_log, snapshot_data
+from tests.fakes.log_model import FOLDER, MEMBERS, OWNER, Loaded, entry, open_log, snapshot_data
 
 EVERY = int(os.environ.get("EVERY", "3"))
 """Each how-many-th bit is flipped; 1 for all of them. Odd, so that all bits of a byte have their turn."""
@@ -174,19 +175,41 @@ def test_more_than_one_bit_and_whole_sectors_are_never_taken_for_another_log():
     assert refused > 500
 
 
-@pytest.mark.parametrize("segment", [name for name in FILES if name.startswith("journal-")])
-def test_a_lost_sector_of_an_acknowledged_write_with_another_behind_it_is_refused(segment):
-    """Alone it could be a write cut short; a later one proves that it had been synced."""
-    disk = DISK.kill()
-    log, _ = open_log(disk)
-    log.append([entry(14, 2, 3)])
-    log.sync()
+def in_one_segment(groups: list[list[Entry]]) -> tuple[CrashDisk, str]:
+    """A log of these writes, and the name of its only segment."""
+    disk = CrashDisk()
+    log = DurableLog(FOLDER, OWNER, create=True, disk=disk, segment_bytes=16 << 10)
+    log.load()
+    log.save_hard_state(HardState(1, ""))
+    for group in groups:
+        log.append(group)
+        log.sync()
     log.close()
-    content = disk.content(segment)
-    last = len(content.rstrip(b"\0")) - 500 if segment == LAST_SEGMENT else len(content)
-    for start in range(0, last, 512):
-        if any(content[start : start + 512]):
-            assert changed_in(disk, segment, content[:start] + bytes(512) + content[start + 512 :]) == "refused"
+    [name] = [name for name in disk.folder if name.startswith("journal-")]
+    return disk, name
+
+
+def test_a_lost_sector_of_an_acknowledged_write_with_another_behind_it_is_refused():
+    """Alone it could be a write cut short; a later one proves that it had been synced."""
+    groups = [[entry(index, 1, 290), entry(index + 1, 1, 295), entry(index + 2, 1, 281)] for index in range(1, 20, 3)]
+    disk, name = in_one_segment([*groups, [entry(22, 1)]])
+    content = disk.content(name)
+    starts = range(0, len(content.rstrip(b"\0")) - 1024, 512)
+    assert len(starts) > 8
+    for start in starts:
+        assert changed_in(disk, name, content[:start] + bytes(512) + content[start + 512 :]) == "refused"
+
+
+def test_zeros_in_the_data_of_the_last_write_do_not_hide_a_flipped_bit():
+    zeros = Entry(2, 1, EntryKind.NORMAL, bytes(3000))
+    disk, name = in_one_segment([[entry(1, 1, 30), zeros, entry(3, 1, 30)]])
+    content = disk.content(name)
+    for bit in range(HEADER_BYTES * 8, (len(content.rstrip(b"\0")) - 42) * 8, 13):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert changed_in(disk, name, bytes(flipped)) == "refused"
+    cut_short = content[:1024] + bytes(512) + content[1536:]
+    assert cut_short == content, "there are sectors of zeros"
 
 
 def test_a_journal_inside_the_data_of_an_entry_is_data():

@@ -164,7 +164,7 @@ def _append(log: DurableLog, model: Model, a: int, b: int, *, truncate: bool) ->
     if truncate or model.next_state.term == 0:
         model.next_state = HardState(model.next_state.term + 1, "node-2")
         log.save_hard_state(model.next_state)
-    term = model.next_state.term
+    term = max(model.ahead.term_at(first - 1) or 0, model.next_state.term - b % 4)
     entries = [entry(first + number, term, b + number, a) for number in range(1 + a % 4)]
     model.append(entries)
     log.append(entries)

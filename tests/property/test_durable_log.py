@@ -56,10 +56,10 @@ def test_crash_after_crash_nothing_acknowledged_is_lost(steps: list[Step], crash
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(0, 9)), max_size=40))
 def test_an_outline_knows_the_terms_of_a_log(changes: list[tuple[int, int, int]]):
-    outline, log, term = Outline(), Contents(), 1
+    outline, log = Outline(), Contents()
     for back, more, forgotten in changes:
-        term += more
         index = max(log.last + 1 - back, log.base + 1)
+        term = (log.term_at(index - 1) or 0) + more  # may be lower than that of the entry which it replaces
         assert outline.add(index, term) == ""
         log = log.with_entries([entry(index, term)])
         if forgotten < log.last - log.base:

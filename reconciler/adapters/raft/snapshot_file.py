@@ -1,7 +1,8 @@
 """The bytes of a snapshot file, written and read as a stream.
 
 A head (magic, length, CRC32, msgpack), blocks (length, CRC32, data), and a trailer: a block of length 0, the count of
-blocks and bytes, and the SHA-256 of all before it. Memory is one block, whatever the file claims.
+blocks and bytes, and the SHA-256 of all before it. All blocks but the last have the same length, so that any place of
+the data can be found. Memory is one block, whatever the file claims.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.files import create_anew, discard, put_in_place
 from reconciler.consensus.values import SnapshotMeta
 
-BLOCK_BYTES_MAX = 1 << 20
-"""A chunk that is larger is cut into blocks of this size."""
+BLOCK_BYTES = 256 << 10
+"""Data in each block but the last. Large enough that checksums and calls cost little, small enough for one message."""
 _MAGIC = b"SWRAFTS1"
 _FORMAT = 1
 _HEAD_BYTES_MAX = 1 << 20
@@ -53,6 +54,7 @@ class SnapshotWriter:
         self._temporary = temporary
         self._sum = hashlib.sha256()
         self._offset = self._blocks = self._bytes = 0
+        self._waiting = bytearray()
         self._open = True
         self._descriptor = create_anew(disk, temporary, 0)
         head = msgspec.msgpack.encode(Head(_FORMAT, cluster, meta))
@@ -60,14 +62,18 @@ class SnapshotWriter:
 
     def write(self, chunk: bytes) -> None:
         """Add a chunk. Where one chunk ends and the next begins is not kept. Raises OSError."""
-        for start in range(0, len(chunk), BLOCK_BYTES_MAX):
-            data = chunk[start : start + BLOCK_BYTES_MAX]
-            self._put(_BLOCK.pack(len(data), _block_checksum(data)) + data)
-            self._blocks += 1
-            self._bytes += len(data)
+        assert self._open, "nothing can be added to a finished snapshot"
+        self._waiting += chunk
+        whole = len(self._waiting) - len(self._waiting) % BLOCK_BYTES
+        for start in range(0, whole, BLOCK_BYTES):
+            self._put_block(bytes(self._waiting[start : start + BLOCK_BYTES]))
+        del self._waiting[:whole]
 
     def finish(self) -> None:
-        """Write the trailer and sync; nothing can be added after. Raises OSError."""
+        """Write what is left and the trailer, and sync; nothing can be added after. Raises OSError."""
+        if self._waiting:
+            self._put_block(bytes(self._waiting))
+            self._waiting.clear()
         counts = _COUNTS.pack(self._blocks, self._bytes)
         self._put(_BLOCK.pack(0, zlib.crc32(counts)) + counts)
         self._put(self._sum.digest())
@@ -88,6 +94,11 @@ class SnapshotWriter:
         self._close()
         discard(self._disk, self._temporary)
 
+    def _put_block(self, data: bytes) -> None:
+        self._put(_BLOCK.pack(len(data), _block_checksum(data)) + data)
+        self._blocks += 1
+        self._bytes += len(data)
+
     def _put(self, content: bytes) -> None:
         assert self._open, "nothing can be added to a finished snapshot"
         try:
@@ -107,6 +118,8 @@ class SnapshotWriter:
 class SnapshotReader:
     """An open snapshot file; iterate over it once for its blocks. It stays readable when a newer one replaces it.
 
+    `read_at` reads any place of it instead, before or after or between. Close it when it isn't iterated to its end.
+
     Each block is verified before it is handed out, and the whole when the last was: an error may come after good
     blocks, so nothing made of them may be used before the end. Raises raft-snapshot-corrupt and OSError.
     """
@@ -115,7 +128,7 @@ class SnapshotReader:
         self._disk = disk
         self._path = path
         self._sum = hashlib.sha256()
-        self._offset = self._blocks = self._bytes = 0
+        self._offset = self._blocks = self._bytes = self._first = 0
         self._open = True
         self._descriptor = disk.open_to_read(path)
         try:
@@ -127,6 +140,10 @@ class SnapshotReader:
             raise
         self.meta = head.meta
         self.cluster = head.cluster
+        self._first = self._offset
+        blocks = self.size - self._first - _TRAILER_BYTES
+        self.data_bytes = blocks - _BLOCK.size * -(-blocks // (_BLOCK.size + BLOCK_BYTES))
+        """Bytes of data, as its length has it."""
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -135,16 +152,28 @@ class SnapshotReader:
                 if length == 0:
                     self._check_trailer(checksum)
                     return
-                if length > BLOCK_BYTES_MAX:
-                    raise self._damaged("A block claims to be longer than blocks are.")
-                data = self._take(length)
-                if _block_checksum(data) != checksum:
-                    raise self._damaged(f"The block before byte {self._offset} does not match its checksum.")
+                data = self._take(min(length, BLOCK_BYTES))
+                self._check_block(data, length, checksum, self._bytes)
                 self._blocks += 1
                 self._bytes += length
                 yield data
         finally:
             self.close()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes of data from `offset`, fewer only at the end; verified by block, not as a whole."""
+        end = min(offset + length, self.data_bytes)
+        parts = []
+        for start in range(offset - offset % BLOCK_BYTES, end, BLOCK_BYTES):
+            at = self._first + start // BLOCK_BYTES * (_BLOCK.size + BLOCK_BYTES)
+            block = self._disk.read(self._descriptor, _BLOCK.size + min(BLOCK_BYTES, self.data_bytes - start), at)
+            if len(block) <= _BLOCK.size:
+                raise self._damaged("It ends too early.")
+            data = block[_BLOCK.size :]
+            claimed, checksum = _BLOCK.unpack_from(block)
+            self._check_block(data, claimed, checksum, start)
+            parts.append(data[max(offset - start, 0) : end - start])
+        return b"".join(parts)
 
     def close(self) -> None:
         """Close the file; iterating to the end does it too."""
@@ -167,6 +196,11 @@ class SnapshotReader:
         if head.format != _FORMAT:
             raise self._damaged(f"It was written in format {head.format}; this version reads {_FORMAT}.")
         return head
+
+    def _check_block(self, data: bytes, length: int, checksum: int, start: int) -> None:
+        """Raise unless this is the block that holds the data from `start` on."""
+        if length != min(BLOCK_BYTES, self.data_bytes - start) or _block_checksum(data) != checksum:
+            raise self._damaged(f"The block with byte {start} of its data does not match its checksum.")
 
     def _check_trailer(self, checksum: int) -> None:
         counts = self._take(_COUNTS.size)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.raft.disk import Disk
+from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.log import DurableLog
-from reconciler.adapters.raft.snapshot_file import BLOCK_BYTES_MAX, backup, verify
+from reconciler.adapters.raft.snapshot_file import BLOCK_BYTES, SnapshotReader, backup, verify
 from reconciler.consensus.values import HardState, Membership, SnapshotMeta
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.crash_disk import CrashDisk
@@ -35,7 +37,7 @@ def content(log: DurableLog) -> bytes:
 
 @pytest.mark.parametrize(
     "chunks",
-    [[], [b""], [b"a"], [b"a", b"", b"bc"], [b"x" * (2 * BLOCK_BYTES_MAX + 7)], [bytes(100_000)] * 30],
+    [[], [b""], [b"a"], [b"a", b"", b"bc"], [b"x" * (2 * BLOCK_BYTES + 7)], [bytes(100_000)] * 30],
     ids=["nothing", "empty", "one", "some", "large", "many"],
 )
 def test_a_snapshot_is_read_as_it_was_written(log, chunks):
@@ -44,8 +46,63 @@ def test_a_snapshot_is_read_as_it_was_written(log, chunks):
     assert (reader.meta, reader.cluster) == (META, "cluster-1")
     blocks = list(reader)
     assert b"".join(blocks) == b"".join(chunks)
-    assert max(map(len, blocks), default=0) <= BLOCK_BYTES_MAX
+    assert max(map(len, blocks), default=0) <= BLOCK_BYTES
     assert verify(log.snapshot_path) == META
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES, 900_001])
+def test_any_place_of_a_snapshot_can_be_read(log, size):
+    data = random.Random(size).randbytes(size)
+    log.publish_snapshot(META, [data[:7], data[7:300_000], data[300_000:]])
+    reader = log.read_snapshot()
+    assert reader.data_bytes == size
+    places = [(0, size + 1), (size, 10), (max(size - 3, 0), 10), (BLOCK_BYTES - 5, 11), (1, 2 * BLOCK_BYTES), (0, 0)]
+    for offset, length in [*places, *((at, 65_536) for at in range(0, size, 65_536))]:
+        assert reader.read_at(offset, length) == data[offset : offset + length]
+    assert b"".join(reader) == data
+
+
+def test_a_damaged_block_is_not_read_and_the_others_are(log):
+    log.publish_snapshot(META, [bytes(BLOCK_BYTES), b"x" * BLOCK_BYTES, b"end"])
+    path = Path(log.snapshot_path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"xxx") + 9] ^= 1
+    path.write_bytes(content)
+    reader = log.read_snapshot()
+    assert reader.read_at(0, BLOCK_BYTES) == bytes(BLOCK_BYTES)
+    assert reader.read_at(2 * BLOCK_BYTES, 9) == b"end"
+    with pytest.raises(SwarmctlError, match="damaged"):
+        reader.read_at(BLOCK_BYTES - 1, 2)
+    with pytest.raises(SwarmctlError, match="damaged"):
+        list(reader)
+
+
+def test_a_backup_becomes_a_new_cluster_of_one(log, tmp_path):
+    log.publish_snapshot(META, [b"state" * 1000] * 100)
+    backup(log.snapshot_path, str(tmp_path / "backup"))
+    saved = SnapshotReader(Disk(), str(tmp_path / "backup"))
+    alone = SnapshotMeta(saved.meta.index, saved.meta.term, Membership(("node-7",)))
+    owner = Owner("cluster-2", "node-7")
+    with DurableLog(str(tmp_path / "new"), owner, create=True) as restored:
+        restored.load()
+        restored.save_hard_state(HardState(saved.meta.term))
+        restored.publish_snapshot(alone, saved)
+    with DurableLog(str(tmp_path / "new"), owner, create=False) as restored:
+        assert restored.load() == (HardState(1), alone, [])
+        assert content(restored) == b"state" * 100_000
+
+
+def test_a_damaged_backup_does_not_become_a_cluster(log, tmp_path):
+    log.publish_snapshot(META, [b"state" * 1000] * 100)
+    damaged = bytearray(Path(log.snapshot_path).read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "backup").write_bytes(damaged)
+    with DurableLog(str(tmp_path / "new"), OWNER, create=True) as restored:
+        restored.load()
+        restored.save_hard_state(HardState(1))
+        with pytest.raises(SwarmctlError, match="damaged"):
+            restored.publish_snapshot(META, SnapshotReader(Disk(), str(tmp_path / "backup")))
+        assert restored.read_snapshot() is None
 
 
 def test_there_is_none_at_first(log):
@@ -167,11 +224,12 @@ def test_any_change_of_a_snapshot_file_is_found(log):
 
 
 def test_blocks_that_changed_places_are_found(log, tmp_path):
-    log.publish_snapshot(META, [b"aaaa", b"bbbb"])
+    log.publish_snapshot(META, [b"a" * BLOCK_BYTES, b"b" * BLOCK_BYTES])
     whole = Path(log.snapshot_path).read_bytes()
-    first = whole.index(b"aaaa") - 8
+    one = whole.index(b"aaaa") - 8
+    two, end = one + BLOCK_BYTES + 8, one + 2 * BLOCK_BYTES + 16
     target = tmp_path / "changed"
-    target.write_bytes(whole[:first] + whole[first + 12 : first + 24] + whole[first : first + 12] + whole[first + 24 :])
+    target.write_bytes(whole[:one] + whole[two:end] + whole[one:two] + whole[end:])
     with pytest.raises(SwarmctlError):
         verify(str(target))
 
