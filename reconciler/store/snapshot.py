@@ -7,6 +7,8 @@ Layout: MAGIC, the format (2 bytes), frames (4 bytes of length, then [name, valu
 that. Numbers are big-endian. Frames come in a fixed order, tables in their own: managers whose logs are equal up to an
 index write the same bytes. Chunks may be cut anywhere.
 
+Whoever adds a field to a record, or changes what one means, raises SNAPSHOT_FORMAT and keeps the old one readable.
+
 Secrets are in there as they are in the tables, in clear, and in entries of the log too: whoever stores or sends these
 has to see to their encryption.
 """
@@ -14,6 +16,7 @@ has to see to their encryption.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -104,10 +107,13 @@ def freeze(state: State) -> Frozen:
 
 
 def encode(state: State | Frozen) -> Iterator[bytes]:
-    """Return a snapshot in chunks of about FRAME_BYTES, for a file or a stream."""
-    frozen = freeze(state) if isinstance(state, State) else state
+    """Return a snapshot in chunks of about FRAME_BYTES, for a file or a stream. In a thread, of what `freeze` gave."""
+    return _summed(_content(freeze(state) if isinstance(state, State) else state))
+
+
+def _summed(content: Iterator[bytes]) -> Iterator[bytes]:
     digest = hashlib.sha256()
-    for chunk in _content(frozen):
+    for chunk in content:
         digest.update(chunk)
         yield chunk
     yield digest.digest()
@@ -115,8 +121,7 @@ def encode(state: State | Frozen) -> Iterator[bytes]:
 
 def checksum(state: State | Frozen) -> str:
     """Return what two managers at the same index must agree on: the checksum of their snapshots, in hex."""
-    *_, last = encode(state)
-    return last.hex()
+    return deque(encode(state), maxlen=1).pop().hex()
 
 
 def _content(frozen: Frozen) -> Iterator[bytes]:
