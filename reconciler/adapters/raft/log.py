@@ -180,7 +180,7 @@ class DurableLog:
             raise
         try:
             return self.publish(writer)
-        except SwarmctlError:
+        except (SwarmctlError, ValueError):
             if self._snapshots.newest is not meta:
                 writer.abandon()
             raise

@@ -177,6 +177,7 @@ def test_a_term_that_nobody_stored_is_refused_before_anything_is_placed(log):
     with pytest.raises(ValueError, match="without a hard state"):
         log.publish_snapshot(SnapshotMeta(20, 2, MEMBERS), [b"x"])
     assert log.read_snapshot() is None
+    assert not list(Path(log.folder).glob("snapshot-*"))
 
 
 def test_a_backup_is_the_same_file_and_verified(log, tmp_path):
