@@ -90,7 +90,9 @@ class Core:
             reads.expire(state)
         leading = state.leading
         if leading is not None:
-            if now_s >= leading.heartbeat_due_s:
+            if state.flights and now_s - state.flights[0].given_s > state.settings.disk_stall_s:
+                state.follow(state.term, "")  # its candidacy would need the same disk, so another one wins
+            elif now_s >= leading.heartbeat_due_s:
                 replication.begin_round(state, leading)
         elif state.role is not Role.REMOVED and now_s >= state.election_due_s:
             election.campaign(state)
@@ -277,7 +279,7 @@ class Core:
             return None
         self._number += 1
         if entries or new_hard:
-            state.flights.append(Flight(self._number, entries[-1].index if entries else 0, new_hard))
+            state.flights.append(Flight(self._number, entries[-1].index if entries else 0, new_hard, state.now_s))
             state.hard_given = hard_state
         ready = Ready(
             number=self._number,

@@ -109,3 +109,6 @@ def on_removed(state: State, message: Removed) -> None:
         return  # never was a member: it is still joining
     state.follow(state.term, "")
     state.role = Role.REMOVED
+    for _, tokens in state.forwarded.values():
+        state.fail_readers(("", token) for token in tokens)
+    state.forwarded.clear()

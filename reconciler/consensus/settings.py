@@ -23,6 +23,9 @@ class ConsensusSettings(msgspec.Struct, frozen=True):
     """Seconds without a majority after which a leader steps down. Counted from when the answered heartbeat was sent,
     so with clocks that run equally fast it is over before any voter may help another leader."""
 
+    disk_stall_s: float = 2.0
+    """Seconds that a leader's own disk may take for a sync; beyond it the leader steps down, as others could go on."""
+
     message_bytes_max: int = 256 * 1024
     """Bytes of entries in one message; one larger entry still travels, alone."""
 

@@ -17,10 +17,11 @@ _MASK = (1 << 64) - 1
 class Flight:
     """A Ready that was handed out and is not yet persisted. `last` is the newest entry in it that still counts."""
 
-    __slots__ = ("hard_state", "last", "number")
+    __slots__ = ("given_s", "hard_state", "last", "number")
 
-    def __init__(self, number: int, last: int, hard_state: HardState | None) -> None:
+    def __init__(self, number: int, last: int, hard_state: HardState | None, given_s: float) -> None:
         self.number = number
+        self.given_s = given_s
         self.last = last
         self.hard_state = hard_state
 

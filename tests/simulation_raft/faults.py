@@ -21,6 +21,7 @@ class Faults:
             self.crash_some, self.crash_some, self.crash_leader, self.partition, self.partition, self.isolate_leader,
             self.cut_link, self.weather, self.slow_disk, self.pause_some, self.transfer, self.change_members,
             self.change_members,
+            self.hasty_operator,
         ]  # fmt: skip
         # Swarm testing (Groce and others 2012): leaving some kinds out of each run finds more than all in every run.
         self.kinds = world.dice.sample(kinds, world.dice.randint(3, len(kinds)))
@@ -165,6 +166,16 @@ class Faults:
         else:
             change = MemberChange(MemberVerb.REMOVE, dice.choice(members.all))
         leader.core.change_members(change, world.now)
+        leader.pump()
+
+    def hasty_operator(self) -> None:
+        """The leader is cut off, and is asked to remove all that it no longer hears, one after the other."""
+        leader = self.leader()
+        if leader is None:
+            return
+        self.isolate(leader)
+        for name in leader.core._state.log.members.voters:
+            leader.core.change_members(MemberChange(MemberVerb.REMOVE, name), self.world.now)
         leader.pump()
 
     def heal(self) -> None:

@@ -53,8 +53,8 @@ class Invariants:
                 raise Violation(f"log matching: {node.name} has another entry {entry.index} of term {entry.term}")
             before = entry.term
 
-    def applied(self, node: SimulatedNode, entry: Entry, running: dict[str, SimulatedNode]) -> None:
-        """State machine safety, durability on a majority, no phantoms, nothing twice."""
+    def applied(self, node: SimulatedNode, entry: Entry) -> None:
+        """State machine safety, no phantoms, nothing twice."""
         known = self.committed.get(entry.index)
         if known is not None:
             if known.term != entry.term or known.data != entry.data:
@@ -67,11 +67,6 @@ class Invariants:
                 raise Violation(f"phantom: {entry.data!r} was reported to have failed for sure")
             if self.places.setdefault(entry.data, entry.index) != entry.index:
                 raise Violation(f"twice: {entry.data!r} at {self.places[entry.data]} and {entry.index}")
-        if node.core._state.role is Role.LEADER:
-            voters = node.core._state.log.members.voters
-            durable = sum(running[name].disk.has(entry.index, entry.term) for name in voters if name in running)
-            if durable <= len(voters) // 2:
-                raise Violation(f"durability: entry {entry.index} committed on {durable} disks of {len(voters)} voters")
 
     def installed(self, index: int, term: int) -> None:
         known = self.committed.get(index)
@@ -84,8 +79,11 @@ class Invariants:
             raise Violation(f"phantom: {data!r} is committed and was reported to have failed for sure")
         self.void.add(data)
 
-    def stepped(self, node: SimulatedNode) -> None:
-        """Commit index and term only grow while a node runs; nothing is applied beyond the commit or our disk."""
+    def stepped(self, node: SimulatedNode, nodes: dict[str, SimulatedNode]) -> None:
+        """Commit index and term only grow while a node runs; nothing is applied beyond the commit or our disk.
+
+        What a leader commits is synced on a majority of voters at that moment.
+        """
         state = node.core._state
         if state.commit < node.commit_seen or state.term < node.term_seen:
             raise Violation(
@@ -93,4 +91,13 @@ class Invariants:
             )
         if not state.handed <= state.commit <= state.log.last_index or state.persisted > state.log.last_index:
             raise Violation(f"{node.name}: handed {state.handed}, commit {state.commit}, last {state.log.last_index}")
+        if state.commit > node.commit_seen and state.role is Role.LEADER:
+            self._durable(node, nodes)
         node.commit_seen, node.term_seen = state.commit, state.term
+
+    def _durable(self, node: SimulatedNode, nodes: dict[str, SimulatedNode]) -> None:
+        state = node.core._state
+        voters, term = state.log.members.voters, state.log.term_at(state.commit) or 0
+        durable = sum(nodes[name].disk.has(state.commit, term) for name in voters)
+        if durable <= len(voters) // 2:
+            raise Violation(f"durability: entry {state.commit} committed on {durable} disks of {len(voters)} voters")

@@ -13,6 +13,7 @@ from reconciler.consensus.log import Log, size_of
 from reconciler.consensus.outputs import Envelope
 from reconciler.consensus.state import State
 from reconciler.consensus.values import Append, AppendReply, EntryKind, HardState, ReadReply, VoteReply
+from tests.unit.consensus import test_safety
 
 Patch = pytest.MonkeyPatch
 
@@ -152,14 +153,18 @@ def reads_before_the_first_commit(patch: Patch) -> None:
 
 
 def learners_are_counted(patch: Patch) -> None:
+    """A majority of voters is looked for among all members."""
+    original = replication.advance_commit
+
     def advance_commit(state: State, leading: Any) -> None:
-        synced = sorted(
-            (state.persisted if node == state.node_id else leading.peers[node].match for node in state.log.members.all),
-            reverse=True,
-        )
-        voters = len(state.log.members.voters)
-        index = synced[voters // 2]
+        original(state, leading)
+        synced = [
+            state.persisted if node == state.node_id else leading.peers[node].match for node in state.log.members.all
+        ]
+        index = sorted(synced, reverse=True)[len(state.log.members.voters) // 2]
         if index > state.commit and state.log.term_at(index) == state.term:
+            newly = state.log.slice(state.commit + 1, index, 1 << 40)
+            leading.uncommitted_bytes -= sum(map(size_of, newly))
             state.commit = index
 
     patch.setattr(replication, "advance_commit", advance_commit)
@@ -222,25 +227,27 @@ def restarted_voters_forget_whom_they_heard(patch: Patch) -> None:
     patch.setattr(Core, "__init__", init)
 
 
-MUTATIONS: dict[str, Callable[[Patch], None]] = {
-    mutation.__name__: mutation
-    for mutation in (
-        votes_leave_before_they_are_saved,
-        candidate_counts_its_unsaved_vote,
-        votes_ignore_the_log,
-        older_terms_are_committed_by_count,
-        matching_entries_are_truncated,
-        leader_counts_itself_before_its_disk,
-        followers_answer_before_their_disk,
-        commit_covers_the_unchecked_tail,
-        reads_trust_a_lease,
-        reads_before_the_first_commit,
-        learners_are_counted,
-        membership_changes_overlap,
-        voters_help_others_while_they_hear_a_leader,
-        leaders_never_step_down,
-        old_snapshots_are_installed,
-        truncated_writes_still_count,
-        restarted_voters_forget_whom_they_heard,
-    )
+FOUND_BY_CHANCE: tuple[Callable[[Patch], None], ...] = (
+    votes_leave_before_they_are_saved,
+    candidate_counts_its_unsaved_vote,
+    votes_ignore_the_log,
+    matching_entries_are_truncated,
+    leader_counts_itself_before_its_disk,
+    followers_answer_before_their_disk,
+    commit_covers_the_unchecked_tail,
+    reads_trust_a_lease,
+    reads_before_the_first_commit,
+    learners_are_counted,
+    membership_changes_overlap,
+    leaders_never_step_down,
+)
+"""Bugs that random faults bring to light."""
+
+FOUND_BY_STORY: dict[Callable[[Patch], None], Callable[[], None]] = {
+    older_terms_are_committed_by_count: test_safety.test_an_older_entry_is_not_committed_by_count,
+    voters_help_others_while_they_hear_a_leader: test_safety.test_a_voter_refuses_while_it_hears_a_leader,
+    old_snapshots_are_installed: test_safety.test_a_snapshot_older_than_the_commit_is_not_installed,
+    truncated_writes_still_count: test_safety.test_what_was_replaced_while_it_was_written_does_not_count_as_synced,
+    restarted_voters_forget_whom_they_heard: test_safety.test_a_voter_that_just_started_may_have_heard_a_leader,
 }
+"""Bugs that need more coincidences than a thousand seeds hold; a story made for each finds them."""

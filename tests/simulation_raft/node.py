@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from tests.simulation_raft.clients import Call
     from tests.simulation_raft.world import World
 
-COMPACT_ENTRIES = 40
-KEEP_ENTRIES = 10
-
 
 class SimulatedNode:
     """Runs, is paused (its inputs wait, its clock goes on), or is down (its inputs are lost)."""
@@ -110,7 +107,7 @@ class SimulatedNode:
         world = self.world
         while (ready := self.core.ready()) is not None:
             self._do(ready)
-        world.invariants.stepped(self)
+        world.invariants.stepped(self, world.nodes)
         self._sync()
         due = self.core.next_due_s
         if due < self.timer_at:
@@ -156,7 +153,7 @@ class SimulatedNode:
     def _apply(self, entry: Entry) -> None:
         world = self.world
         assert entry.index == self.applied + 1, "applied in order"
-        world.invariants.applied(self, entry, world.nodes)
+        world.invariants.applied(self, entry)
         self.applied = entry.index
         if entry.kind is EntryKind.NORMAL:
             key, value = msgspec.msgpack.decode(entry.data)
@@ -164,11 +161,11 @@ class SimulatedNode:
         waiting = self.waiting.pop(entry.index, None)
         if waiting is not None:
             world.clients.write_done(waiting[1], entry.index, same=waiting[0] == entry.term)
-        if entry.index % COMPACT_ENTRIES == 0:
+        if entry.index % world.compact_entries == 0:
             meta = self.core.snapshot_meta(entry.index)
             self.disk.publish(meta, msgspec.msgpack.encode(self.registers))
-            self.disk.compact(entry.index - KEEP_ENTRIES)
-            self.core.compact(meta, entry.index - KEEP_ENTRIES)
+            self.disk.compact(entry.index - world.keep_entries)
+            self.core.compact(meta, entry.index - world.keep_entries)
 
     def _take(self, piece: SnapshotPiece) -> None:
         if piece.offset == 0:

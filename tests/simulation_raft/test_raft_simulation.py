@@ -6,19 +6,20 @@ To look at one again: FIRST_SEED=710 SEEDS=1 pytest tests/simulation_raft
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
 from reconciler.model.errors import SwarmctlError
 from tests.simulation_raft.linearizability import NEVER, Operation, is_linearizable
-from tests.simulation_raft.mutations import MUTATIONS
+from tests.simulation_raft.mutations import FOUND_BY_CHANCE, FOUND_BY_STORY
 from tests.simulation_raft.world import World
 
 SEEDS = int(os.environ.get("SEEDS", "1000"))
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "0"))
 SHARES = 10
 MUTANT_SEEDS = 400
-"""Within so many seeds the simulation finds each deliberate bug."""
+"""Within so many seeds each deliberate bug is found that chance finds at all."""
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -50,16 +51,27 @@ def test_one_seed_is_one_story() -> None:
     assert story() == story()
 
 
-@pytest.mark.parametrize("name", sorted(MUTATIONS))
-def test_the_simulation_finds_a_deliberate_bug(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    mutation = MUTATIONS[name]
+@pytest.mark.parametrize("mutation", FOUND_BY_CHANCE)
+def test_random_faults_find_a_deliberate_bug(
+    mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mutation(monkeypatch)
     for seed in range(MUTANT_SEEDS):
         try:
             World(seed).run()
         except (SwarmctlError, AssertionError):
             return
-    pytest.fail(f"{name} was not found in {MUTANT_SEEDS} seeds")
+    pytest.fail(f"{mutation.__name__} was not found in {MUTANT_SEEDS} seeds")
+
+
+@pytest.mark.parametrize("mutation", FOUND_BY_STORY)
+def test_a_story_finds_a_deliberate_bug(
+    mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FOUND_BY_STORY[mutation]()
+    mutation(monkeypatch)
+    with pytest.raises((SwarmctlError, AssertionError)):
+        FOUND_BY_STORY[mutation]()
 
 
 def _write(start: float, end: float, value: str) -> Operation:

@@ -41,6 +41,7 @@ class World:
         self.peace_s = dice.choice((0.15, 0.4, 1.0))
         self.think_s = dice.choice((0.05, 0.2, 0.6, 3.0))
         self.slow_disks = dice.random() < 0.15
+        self.compact_entries, self.keep_entries = dice.choice(((5, 2), (12, 0), (40, 10)))
         self.crashes_allowed = True
         self.invariants = Invariants()
         self.network = Network(self)

@@ -83,6 +83,19 @@ def test_a_leader_without_a_majority_steps_down_before_another_can_lead() -> Non
     assert other != leader
 
 
+def test_a_leader_whose_disk_hangs_makes_room() -> None:
+    group = Group("a", "b", "c")
+    leader = group.elect()
+    group.stuck_disks = {leader}
+    group.cores[leader].propose([b"x"], group.now)
+    group.run(1.9)
+    assert group.leaders() == [leader]
+    group.run(3)
+    (other,) = group.leaders()
+    assert other != leader
+    assert group.datas(other) == [b"x"]
+
+
 def test_a_long_conflicting_tail_is_skipped_term_by_term() -> None:
     group = Group("a", "b", "c")
     leader = group.elect()

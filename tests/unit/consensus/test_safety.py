@@ -28,9 +28,9 @@ def entry(index: int, term: int, data: bytes = b"x") -> Entry:
     return Entry(index, term, EntryKind.NORMAL, data)
 
 
-def a_leader(*, entries: int = 1, **settings: int) -> Core:
+def a_leader(*, entries: int = 1) -> Core:
     """Node a leads in term 2 by the vote of b; nothing of the term is acknowledged."""
-    core = a_core("a", entries=entries, **settings)
+    core = a_core("a", entries=entries)
     core.tick(2.5)
     core.receive("b", VoteReply(2, granted=True, pre=True), 2.5)
     drain(core, 2.5)
