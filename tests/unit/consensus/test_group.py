@@ -329,3 +329,90 @@ def test_a_full_log_takes_no_more_until_it_is_compacted() -> None:
         entries = (Entry(index, 1, EntryKind.NORMAL, bytes(100)),)
         core.receive("a", Append(1, index - 1, 1, 1, index, entries), 0.1)
     assert core.log_bytes < 1600
+
+
+def a_group_with_one_far_behind() -> tuple[Group, str, str, int]:
+    group = Group("a", "b", "c", snapshot_chunk_bytes=30)
+    leader = group.elect()
+    away = group.followers()[0]
+    group.cut = {away}
+    last = group.write(*[b"x"] * 20).last_index
+    core = group.cores[leader]
+    core.compact(core.snapshot_meta(last), last)
+    group.lose = [SnapshotChunk]
+    group.cut = set()
+    group.run(0.3)
+    return group, leader, away, last
+
+
+def test_a_snapshot_that_was_replaced_meanwhile_starts_over_with_the_newer_one() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    group.lose = []
+    newer = group.write(b"y").last_index
+    core = group.cores[leader]
+    core.compact(core.snapshot_meta(newer), newer)
+    core.snapshot_gone(away)
+    group.run(1)
+    assert newer > last
+    assert group.snapshots[away].index == newer
+
+
+def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    core = group.cores[away]
+    meta = SnapshotMeta(last, 2, Membership(("a", "b", "c")))
+    term = core.status(group.now).term
+    core.receive(leader, SnapshotChunk(term, 0, meta, 1, 0, b"x"), group.now)
+    (piece,) = [piece for ready in drain(core, group.now) for piece in ready.pieces]
+    assert piece.last
+    core.snapshot_refused()
+    group.lose = []
+    group.run(2)
+    assert group.snapshots[away].index == last
+
+
+def test_status_shows_what_the_leader_knows_of_each_peer() -> None:
+    group = Group("a", "b", "c")
+    leader = group.elect()
+    gone = group.followers()[0]
+    group.cut = {gone}
+    group.write(b"x")
+    group.run(0.5)
+    status = group.cores[leader].status(group.now)
+    silent = {peer.node: peer.silent_s > 0.4 for peer in status.peers}
+    match = {peer.node: peer.match_index == status.last_index for peer in status.peers}
+    assert silent == {node: node == gone for node in silent}
+    assert match == {node: node != gone for node in match}
+    assert (status.leader, status.commit_index, status.waiting_reads) == (leader, status.last_index, 0)
+
+
+def test_a_removed_node_answers_its_readers_and_does_nothing_more() -> None:
+    group = Group("a", "b", "c")
+    group.elect()
+    gone = group.followers()[0]
+    group.lose = [ReadRequest]
+    group.cores[gone].read(1, group.now)
+    assert isinstance(change(group, MemberVerb.REMOVE, gone), Proposed)
+    group.run(3)
+    assert group.reads == [(gone, 1, 0)]
+    assert group.cores[gone].next_due_s == float("inf")
+    assert group.cores[gone].propose([b"x"], group.now) == Refused(Reason.NOT_LEADER)
+
+
+def test_a_removed_voter_with_the_newest_log_leads_until_its_removal_is_committed() -> None:
+    group = Group("a", "b")
+    leader = group.elect()
+    (other,) = group.followers()
+    group.stuck_disks = {leader}
+    assert isinstance(change(group, MemberVerb.REMOVE, other), Proposed)
+    kept = group.cores[other].status(group.now)
+    assert kept.members == Membership((leader,))
+    group.stuck_disks = set()
+    group.cores[leader] = a_core(
+        leader, voters=("a", "b"), term=kept.term
+    )  # it crashed and lost what it had not synced
+    group.cores[leader].tick(group.now)
+    group.exchange()
+    group.run(8)
+    assert group.leaders() == [leader]
+    assert group.cores[leader].status(group.now).members == Membership((leader,))
