@@ -19,7 +19,6 @@ from reconciler.consensus.values import (
     ReadRequest,
     SnapshotChunk,
     SnapshotMeta,
-    SnapshotReply,
     TimeoutNow,
     VoteRequest,
     decode_message,
@@ -236,64 +235,6 @@ def test_no_proposals_while_handing_over_and_it_is_given_up_in_time() -> None:
     assert isinstance(group.cores[leader].propose([b"y"], group.now), Proposed)
 
 
-def test_a_peer_too_far_behind_gets_a_snapshot_and_resumes_where_it_stopped() -> None:
-    group = Group("a", "b", "c", snapshot_chunk_bytes=30)
-    leader = group.elect()
-    away = group.followers()[0]
-    group.cut = {away}
-    last = group.write(*[b"x"] * 20).last_index
-    core = group.cores[leader]
-    core.compact(core.snapshot_meta(last), last)
-    group.sent.clear()
-    group.cut = set()
-    group.lose = [SnapshotReply]
-    group.run(0.3)
-    group.lose = []
-    group.run(2)
-    group.write(b"y")
-    assert group.snapshots[away].index == last
-    assert group.datas(away) == [b"y"]
-    offsets = [message.offset for _, _, message in group.sent if isinstance(message, SnapshotChunk)]
-    assert offsets == [0, 0, 30, 60, 90]
-
-
-def test_waiting_readers_share_one_round() -> None:
-    group = Group("a", "b", "c")
-    leader = group.elect()
-    group.write(b"x")
-    group.sent.clear()
-    for token in range(100):
-        assert group.cores[leader].read(token, group.now) is None
-    group.exchange()
-    index = group.commit(leader)
-    assert group.reads == [(leader, token, index) for token in range(100)]
-    assert sum(isinstance(message, Append) for _, _, message in group.sent) == 2
-
-
-def test_followers_read_by_one_question_to_the_leader() -> None:
-    group = Group("a", "b", "c")
-    leader = group.elect()
-    group.write(b"x")
-    follower = group.followers()[0]
-    group.sent.clear()
-    for token in range(10):
-        group.cores[follower].read(token, group.now)
-    group.exchange()
-    assert group.reads == [(follower, token, group.commit(leader)) for token in range(10)]
-    assert sum(isinstance(message, ReadRequest) for _, _, message in group.sent) == 1
-
-
-def test_a_leader_that_is_cut_off_answers_no_reads() -> None:
-    group = Group("a", "b", "c")
-    leader = group.elect()
-    group.cut = {leader}
-    group.cores[leader].read(1, group.now)
-    group.run(0.5)
-    assert group.reads == []
-    group.run(0.6)
-    assert group.reads == [(leader, 1, 0)]
-
-
 def test_a_survivor_goes_on_alone_with_all_it_has() -> None:
     group = Group("a", "b", "c")
     group.elect()
@@ -321,54 +262,6 @@ def test_messages_survive_the_wire_and_nothing_else_is_taken_for_one() -> None:
 def test_times_that_would_let_two_lead_are_refused() -> None:
     with pytest.raises(SwarmctlError, match="don't fit together"):
         ConsensusSettings(fallback_s=1.2)
-
-
-def test_a_full_log_takes_no_more_until_it_is_compacted() -> None:
-    core = a_core("b", log_bytes_max=1000)
-    for index in range(2, 20):
-        entries = (Entry(index, 1, EntryKind.NORMAL, bytes(100)),)
-        core.receive("a", Append(1, index - 1, 1, 1, index, entries), 0.1)
-    assert core.log_bytes < 1600
-
-
-def a_group_with_one_far_behind() -> tuple[Group, str, str, int]:
-    group = Group("a", "b", "c", snapshot_chunk_bytes=30)
-    leader = group.elect()
-    away = group.followers()[0]
-    group.cut = {away}
-    last = group.write(*[b"x"] * 20).last_index
-    core = group.cores[leader]
-    core.compact(core.snapshot_meta(last), last)
-    group.lose = [SnapshotChunk]
-    group.cut = set()
-    group.run(0.3)
-    return group, leader, away, last
-
-
-def test_a_snapshot_that_was_replaced_meanwhile_starts_over_with_the_newer_one() -> None:
-    group, leader, away, last = a_group_with_one_far_behind()
-    group.lose = []
-    newer = group.write(b"y").last_index
-    core = group.cores[leader]
-    core.compact(core.snapshot_meta(newer), newer)
-    core.snapshot_gone(away)
-    group.run(1)
-    assert newer > last
-    assert group.snapshots[away].index == newer
-
-
-def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
-    group, leader, away, last = a_group_with_one_far_behind()
-    core = group.cores[away]
-    meta = SnapshotMeta(last, 2, Membership(("a", "b", "c")))
-    term = core.status(group.now).term
-    core.receive(leader, SnapshotChunk(term, 0, meta, 1, 0, b"x"), group.now)
-    (piece,) = [piece for ready in drain(core, group.now) for piece in ready.pieces]
-    assert piece.last
-    core.snapshot_refused()
-    group.lose = []
-    group.run(2)
-    assert group.snapshots[away].index == last
 
 
 def test_status_shows_what_the_leader_knows_of_each_peer() -> None:
