@@ -80,6 +80,8 @@ class Core:
         # Before it stopped, this node may have answered a leader that still relies on it.
         state.heard_s = now_s
         state.restart_election_timer()
+        # A late answer to a question from before the start must not look like one to a question of now.
+        state.forwarded_number = int(state.jitter() * (1 << 53))
 
     # --- inputs ---
 

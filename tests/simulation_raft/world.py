@@ -94,6 +94,7 @@ class World:
 
     def _recover(self) -> None:
         """Liveness: within HEALING_MAX_S a new write is acknowledged, and all members are equal."""
+        self.think_s = 0.05
         acknowledged = self.clients.acknowledged
         deadline = self.now + HEALING_MAX_S
         while self.now < deadline and self.clients.acknowledged <= acknowledged + 2:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from reconciler.consensus.core import Core
+from reconciler.consensus.membership import bootstrap
+from reconciler.consensus.outputs import ReadDone
+from reconciler.consensus.settings import ConsensusSettings
 from reconciler.consensus.values import (
     Append,
     Entry,
     EntryKind,
+    HardState,
     Membership,
+    ReadReply,
     ReadRequest,
     SnapshotChunk,
     SnapshotMeta,
     SnapshotReply,
 )
-from tests.unit.consensus.group import Group, a_core, drain
+from tests.unit.consensus.group import Group, a_core, drain, said
 
 
 def test_a_peer_too_far_behind_gets_a_snapshot_and_resumes_where_it_stopped() -> None:
@@ -119,3 +125,18 @@ def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
     group.lose = []
     group.run(2)
     assert group.snapshots[away].index == last
+
+
+def test_an_answer_from_before_a_restart_answers_no_reader_of_now() -> None:
+    questions: list[ReadRequest] = []
+    for seed in (1, 2):
+        disk = (HardState(1, ""), None, [bootstrap(("a", "b", "c"))[1]])
+        core = Core("b", ConsensusSettings(), disk, now_s=0.0, jitter_seed=seed)
+        core.receive("a", Append(1, 1, 1, 1, 1), 0.1)
+        core.read(7, 0.1)
+        questions += [one for one in said(drain(core, 0.1), ReadRequest) if isinstance(one, ReadRequest)]
+    before, now = questions
+    core.receive("a", ReadReply(1, before.number, 1), 0.1)
+    assert not drain(core, 0.1)
+    core.receive("a", ReadReply(1, now.number, 1), 0.1)
+    assert [ready.reads for ready in drain(core, 0.1)] == [(ReadDone(7, 1),)]
