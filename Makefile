@@ -34,7 +34,7 @@ fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more
 	@$(BIN)/python -m tests.fuzz --files "$(FILES)" --corpus "$(CORPUS)"
 
 KILLS ?= 100
-kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace left
+kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace
 	@KILLS="$(KILLS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kills.py
 
 parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference

@@ -36,7 +36,10 @@ def read_text(path: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise SwarmctlError(
-            ErrorCode.NOT_UTF8, f"{path} is not UTF-8 text.", why=f"Byte {error.start} is not.", hint="Save it as UTF-8."
+            ErrorCode.NOT_UTF8,
+            f"{path} is not UTF-8 text.",
+            why=f"Byte {error.start} is not.",
+            hint="Save it as UTF-8.",
         ) from error
 
 

@@ -29,7 +29,6 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.progress import ApplyResult
-from reconciler.planning.plan_file import check_fresh
 
 PathOrPlan = Annotated[
     str,
@@ -94,6 +93,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         with Connection(outside, options.endpoint(outside, target.host, target.context, target.backend)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
+                from reconciler.planning.plan_file import check_fresh
+
                 check_fresh(plan_file, planned.plan, planned.actual)
             raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))
 
@@ -103,7 +104,7 @@ def _apply(
 ) -> ExitCode:
     plan = planned.plan
     plans.show(terminal, plan, PlanFormat.TEXT)
-    plans.refuse_unplaceable(plan, strict=manner.strict)
+    plans.refuse_if_strict(plan, strict=manner.strict)
     if manner.dry_run or (plan.blocked and not plan.actions):
         return ExitCode.ERROR if plan.blocked else ExitCode.OK
     if (plan.actions or manner.volumes) and not manner.confirmed and not asked_before:

@@ -28,8 +28,6 @@ from reconciler.cli.ports import Outside, Planned, PlanRequest, Source
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
 from reconciler.model.images import ResolveMode
-from reconciler.planning.options import PlanOptions
-from reconciler.planning.plan import plan as make_plan
 from reconciler.settings import EndpointSettings
 
 BaseOption = Annotated[
@@ -90,7 +88,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
         planned = answer(outside, question, lambda: Connection(outside, endpoint))
         plans.show(terminal, planned.plan, output)
-        plans.refuse_unplaceable(planned.plan, strict=strict)
+        plans.refuse_if_strict(planned.plan, strict=strict)
         if out is not None:
             _save(outside, out, planned, question, (host, context, backend))
             terminal.note(f"Saved. To carry out exactly this plan: swarmctl apply {out}")
@@ -120,11 +118,13 @@ def check_revisions(revision: str | None, base: str | None, head: str | None, *,
 
 def answer(outside: Outside, question: Question, connect: Connecting) -> Planned:
     """Return the plan that the question asks for. Nothing is written."""
-    from reconciler.planning.baseline import imagined  # noqa: PLC0415 - only for what a pull request changes
-
     desired = outside.load(question.source)
     baseline = outside.load(replace(question.source, revision=question.base)) if question.base else None
     if baseline is not None and question.offline:
+        from reconciler.planning.baseline import imagined
+        from reconciler.planning.options import PlanOptions
+        from reconciler.planning.plan import plan as make_plan
+
         before = imagined(baseline, outside.now())
         plan = make_plan(desired, before, PlanOptions(baseline=baseline, stacks=question.stacks))
         return Planned(plan, before, {})
@@ -140,6 +140,6 @@ def _save(
     question: Question,
     engine: tuple[str | None, str | None, options.Backend | None],
 ) -> None:
-    from reconciler.cli import saved  # noqa: PLC0415 - most plans are only looked at
+    from reconciler.cli import saved
 
     saved.save(outside, path, planned, question.source, question.resolve, question.stacks, saved.Target(*engine))

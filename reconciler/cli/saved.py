@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.cli.options import Backend
 from reconciler.cli.ports import Outside, Planned, PlanRequest, Source
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.images import ResolveMode
-from reconciler.planning import plan_file
-from reconciler.planning.plan_file import PlanSource, SavedPlan
+
+if TYPE_CHECKING:
+    from reconciler.planning.plan_file import SavedPlan
 
 ENDING = ".json"
 """What a file's name ends with that `apply` takes for a saved plan."""
@@ -44,7 +46,9 @@ def save(
     target: Target,
 ) -> None:
     """Write the plan with all that it takes to make it again. Raises output-failed."""
-    how = PlanSource(
+    from reconciler.planning import plan_file
+
+    how = plan_file.PlanSource(
         path=source.path,
         revision=source.revision,
         stack_name=source.stack_name,
@@ -67,6 +71,8 @@ def open_saved(outside: Outside, path: str) -> SavedPlan | None:
     """
     if not Path(path).is_file():
         return None
+    from reconciler.planning import plan_file
+
     text = outside.read_text(path)
     if plan_file.is_plan_file(text) or (path.endswith(ENDING) and not _is_stack(text)):
         return plan_file.decode(text)

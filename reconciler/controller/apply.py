@@ -179,20 +179,21 @@ class _Finish:
 
 
 def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProgress, ...]) -> tuple[str, ...]:
-    """Return the names of services whose tasks the plan's finished actions move.
+    """Return the names of services whose tasks the plan's finished actions move, and of those that were unfinished.
 
-    A plan without actions awaits what an earlier apply left unfinished: equal specs alone are no convergence.
+    What an earlier apply left on its way (killed, interrupted, told not to wait) is awaited as well, whether this
+    plan touches it or not: equal specs alone are no convergence.
     """
-    if not plan.actions:
-        ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
-        return tuple(
-            service.name
-            for service in actual.services
-            if service.name in plan.services and assess(service, actual).verdict not in ended
-        )
     done = [one.action for one in results if one.status is ActionStatus.DONE]
     names = [action.name for action in done if starts_tasks(action)]
+    told = {one.action.name for one in results if one.status is not ActionStatus.DONE}
+    removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
     if any(action.kind is Kind.NODE and action.effect is TaskEffect.MOVE for action in done):
-        removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
         names += [service.name for service in actual.services if service.name not in removed]
+    ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
+    names += [
+        service.name
+        for service in actual.services
+        if service.name in plan.services and service.name not in told and assess(service, actual).verdict not in ended
+    ]
     return tuple(dict.fromkeys(names))

@@ -22,6 +22,12 @@ LOOKUPS_AT_ONCE = 8
 LOOKUP_WAIT_S = 30.0
 """Seconds for all look-ups of one image: an engine tries several endpoints of a registry that is down."""
 
+LOOKS_MAX = 4
+"""Times that the cluster is looked at when that fails, though it had answered a ping before."""
+
+LOOK_PAUSE_S = 0.1
+"""Seconds before the second look; doubled for each further one."""
+
 RegistryAuth = Callable[[str], str | None]
 """The X-Registry-Auth header for an image's registry, or None where nobody has logged in."""
 
@@ -56,13 +62,26 @@ async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptio
 
     A registry that does not answer is no error: what it would have said goes into the plan as a warning.
     """
-    actual = await cluster.observe()
+    actual = await _look(cluster)
     images = options.images
     if images is None:
         wanted = images_to_resolve(desired, actual, options.resolve, options.stacks)
         images = await _resolved(cluster, wanted, options.registry_auth)
     made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks, options.resolve))
     return Prepared(made, actual, images)
+
+
+async def _look(cluster: Cluster) -> ActualState:
+    """Return the cluster as it is. What fails in passing is tried again at once: nothing was written yet."""
+    for attempt in range(LOOKS_MAX):
+        try:
+            return await cluster.observe()
+        except SwarmctlError as error:
+            fleeting = error.passing or error.code is ErrorCode.ENGINE_UNREACHABLE
+            if not fleeting or attempt == LOOKS_MAX - 1:
+                raise
+        await asyncio.sleep(LOOK_PAUSE_S * 2**attempt)
+    raise AssertionError("LOOKS_MAX is at least 1")
 
 
 async def _resolved(cluster: Cluster, images: tuple[str, ...], auth: RegistryAuth) -> ImageAnswers:

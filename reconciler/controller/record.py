@@ -75,6 +75,6 @@ async def record(cluster: Cluster, patience: Patience, owner: str, names: frozen
             first.code,
             "What this repository has created could not be written down in the swarm.",
             why=first.why or first.what,
-            hint="The next apply that writes something does it; until then an object that loses its labels counts as somebody else's.",
+            hint="The next apply that writes something does it; until then, what loses its labels counts as foreign.",
             severity=Severity.WARNING,
         )

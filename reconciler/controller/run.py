@@ -59,7 +59,12 @@ class Run:
         if problem is not None:
             return self._end(action, ActionStatus.FAILED, problem)
         self.written.add(action.id)
-        return self._end(action, *await self._settled(action))
+        try:
+            settled = await self._settled(action)
+        except asyncio.CancelledError:
+            self._end(action, ActionStatus.DONE, None)  # interrupted while waiting: the write itself is done
+            raise
+        return self._end(action, *settled)
 
     async def _written(self, action: Action) -> Problem | None:
         """Do the write, and return why it failed. When interrupted, say how it ended if it does so soon."""
@@ -107,8 +112,13 @@ class Run:
 
 
 def starts_tasks(action: Action) -> bool:
-    """Return whether the action leaves a service whose tasks change."""
-    return action.kind is Kind.SERVICE and action.type is not ActionType.DELETE and action.effect is not TaskEffect.NONE
+    """Return whether the action leaves a service whose tasks change.
+
+    An update without a change resumes a paused one: whether that ends well is to be seen, though no task is replaced.
+    """
+    if action.kind is not Kind.SERVICE or action.type is ActionType.DELETE:
+        return False
+    return action.effect is not TaskEffect.NONE or not action.changes
 
 
 def _skipped_because(action: Action, broken: ActionProgress) -> Problem:

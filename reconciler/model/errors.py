@@ -67,6 +67,8 @@ class ErrorCode(enum.StrEnum):
     NOT_UPDATABLE = "not-updatable"
     # planning and applying
     PLAN_BLOCKED = "plan-blocked"
+    NOT_PRUNED = "not-pruned"
+    OWNED_ELSEWHERE = "owned-elsewhere"
     APPLY_FAILED = "apply-failed"
     NOT_CONFIRMED = "not-confirmed"
     NOT_CONVERGED = "not-converged"

@@ -111,7 +111,7 @@ def _frame(spec: JsonObject) -> tuple[JsonValue, JsonValue]:
 
 def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current: ObservedObject) -> None:
     differing = changes_between(canonical.content(current.spec), canonical.content(wanted.spec))
-    changes = (*_label_origins(context, wanted, differing), *prune_change(wanted, current))
+    changes = (*_label_origins(context, wanted, differing), *prune_change(context, wanted, current))
     if not changes:
         return
     kept = {key: value for key, value in current.labels.items() if key in (labels.LOGICAL_NAME, labels.CONTENT)}

@@ -47,7 +47,18 @@ def is_looked_up(wanted: DesiredObject, live: ObservedObject | None, mode: Resol
     image = image_of(wanted.spec)
     if mode is ResolveMode.NEVER or not image or "@" in image:
         return False
-    return mode is ResolveMode.ALWAYS or live is None or live.labels.get(labels.STACK_IMAGE) != _as_written(wanted)
+    return mode is ResolveMode.ALWAYS or live is None or _names_another_image(wanted, live)
+
+
+def _names_another_image(wanted: DesiredObject, live: ObservedObject) -> bool:
+    """Return whether the file names another image than the one that was deployed.
+
+    What `docker service create` made has no label of what was written; there the image tells, without its digest.
+    """
+    written = live.labels.get(labels.STACK_IMAGE)
+    if written is None:
+        return image_of(live.spec).partition("@")[0] != image_of(wanted.spec)
+    return written != _as_written(wanted)
 
 
 def answer_for(

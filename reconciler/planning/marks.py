@@ -42,13 +42,20 @@ def is_kept(found: ObservedObject) -> bool:
     return found.labels.get(labels.PRUNE) == KEPT
 
 
-def prune_change(wanted: DesiredObject, found: ObservedObject) -> tuple[Change, ...]:
+def prune_change(context: Context, wanted: DesiredObject, found: ObservedObject) -> tuple[Change, ...]:
     """Return the change of the label that keeps an object, if there is one.
 
-    Of our labels it is the only one that a user asks for, and hence the only one whose absence is a difference. What
-    was last applied records none of them, so that nobody knows who moved.
+    Of our labels it is the only one that a user asks for, and hence the only one whose absence is a difference.
     """
     if wanted.prune is not is_kept(found):
         return ()
     old = found.labels.get(labels.PRUNE, ABSENT)
-    return (Change(PRUNE_PATH, old, ABSENT if wanted.prune else KEPT, origin=Origin.UNKNOWN),)
+    return (Change(PRUNE_PATH, old, ABSENT if wanted.prune else KEPT, origin=_prune_origin(context, wanted, found)),)
+
+
+def _prune_origin(context: Context, wanted: DesiredObject, found: ObservedObject) -> Origin:
+    """Return who moved the label. Without a baseline: Git, as long as the labels are those that we wrote."""
+    if context.baseline is not None:
+        before = context.baseline.get((wanted.kind, wanted.name))
+        return Origin.DRIFT if before is not None and before.prune is wanted.prune else Origin.INTENT
+    return Origin.INTENT if found.labels.keys() & {labels.OWNER, labels.APPLIED, labels.COMMIT} else Origin.UNKNOWN

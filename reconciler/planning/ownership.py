@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from reconciler.model.plan import ActionType
+from collections.abc import Mapping
+
+from reconciler.model import labels
+from reconciler.model.json import dig
+from reconciler.model.objects import ObservedObject
+from reconciler.model.plan import Action, ActionType
 from reconciler.planning.context import Context, Draft, action_id
 from reconciler.planning.inventory import INVENTORIED_KINDS
+from reconciler.planning.marks import KEPT, is_kept
 
 
 def inventory_after(context: Context, draft: Draft) -> frozenset[str] | None:
@@ -12,7 +18,8 @@ def inventory_after(context: Context, draft: Draft) -> frozenset[str] | None:
 
     That is what the plan writes, and what is owned by now and stays. What somebody else removed stays on the record
     while it is asked for, or while this plan has no say about it: else nobody could tell later that it was there.
-    Nothing is recorded for its own sake: a plan without actions writes nothing.
+    Nothing is recorded for its own sake: a plan without actions writes nothing. And what must never be pruned is not
+    recorded at all: should somebody drop its labels, nothing makes it look like ours to remove.
     """
     if not context.desired.cluster or not draft.actions:
         return None
@@ -27,4 +34,15 @@ def inventory_after(context: Context, draft: Draft) -> frozenset[str] | None:
     }
     names |= {action.id for action in ours if action.type is not ActionType.DELETE}
     names -= {action.id for action in ours if action.type is ActionType.DELETE}
+    names -= _kept(context, there, ours)
     return None if names == context.recorded else frozenset(names)
+
+
+def _kept(context: Context, there: Mapping[str, ObservedObject], actions: list[Action]) -> set[str]:
+    """Return what the cluster holds back from pruning once the plan is done, and what a manifest asks to."""
+    kept = {name for name, found in there.items() if is_kept(found)}
+    for action in actions:
+        kept.discard(action.id)
+        if dig(action.spec, "Labels", labels.PRUNE) == KEPT:
+            kept.add(action.id)
+    return kept | {action_id(wanted.kind, wanted.name) for wanted in context.desired.objects if not wanted.prune}

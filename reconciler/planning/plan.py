@@ -11,6 +11,7 @@ from reconciler.model.plan import Plan
 from reconciler.planning.contents import plan_contents
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.drift import attributed
+from reconciler.planning.handover import hand_over_ports
 from reconciler.planning.held import hold_stacks
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
@@ -19,6 +20,7 @@ from reconciler.planning.preflight import preflight
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
+from reconciler.planning.takeover import note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 
 
@@ -41,6 +43,8 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
+    hand_over_ports(draft)
+    note_takeovers(context, draft)
     leave_last(context, draft)
     return Plan(
         revision=desired.revision,

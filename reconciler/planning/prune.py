@@ -161,11 +161,12 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
         return None
     limit = context.desired.policy.max_delete_percent
     percent = 100 * len(removed) / len(owned)
-    emptied = not context.desired.objects
+    # Networks of swarm.yaml alone don't count: a folder of stacks that was moved leaves those behind.
+    emptied = not context.desired.of_kind(Kind.SERVICE) and any(found.kind is Kind.SERVICE for found in removed)
     if not emptied and percent <= limit:
         return None
     if emptied:
-        why = "The revision declares no object at all, which looks like a mistake."
+        why = "The revision declares no service at all, which looks like a mistake."
         hint = "Take it back; or, if that is meant, remove the stacks with `docker stack rm`."
     else:
         why = f"That is {percent:.0f} %, and spec.policy.maxDeletePercent is {limit}."
@@ -182,7 +183,7 @@ def _listed(objects: Iterable[ObservedObject]) -> str:
 
 def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
     return Problem(
-        ErrorCode.PLAN_BLOCKED,
+        ErrorCode.NOT_PRUNED,
         f"No longer declared, and kept: {_listed(undeclared)}.",
         why="spec.policy.prune is false.",
         hint="Set spec.policy.prune to true to remove what this repository created and no longer declares.",
@@ -192,7 +193,7 @@ def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
 
 def _labelled_to_stay(kept: list[ObservedObject]) -> Problem:
     return Problem(
-        ErrorCode.PLAN_BLOCKED,
+        ErrorCode.NOT_PRUNED,
         f"No longer declared, and kept: {_listed(kept)}.",
         why="It was declared with `x-swarmctl: {prune: false}`, and is never pruned.",
         hint=f"Remove it with docker when it is needed no more; its label {labels.PRUNE} says that it stays.",

@@ -22,7 +22,7 @@ from reconciler.planning.plan import plan
 from reconciler.settings import EndpointSettings
 from tests.benchmarks.table import in_columns, ratio
 from tests.lab.lab import Lab, why_not
-from tests.lab.meter import Meter
+from tests.lab.meter import Call, Meter
 from tests.lab.swept import sweep
 
 PAIRS = 5
@@ -48,12 +48,14 @@ spec: {stacks: [{path: stacks/bench.yaml}]}
 
 @dataclass(frozen=True)
 class Run:
-    """One deployment. Seconds: of the command; of its calls, from the first one to the end of the last write (or
-    of the last call, where nothing was written); from its start until all tasks ran."""
+    """One deployment. Seconds: of the command; during which any call was under way, and from the first call on, both
+    until the end of the last write (of the last call, where nothing was written); from its start until all tasks ran.
+    """
 
     wall_s: float
     calls: int
     writes: int
+    in_calls_s: float
     calling_s: float
     running_s: float = 0.0
 
@@ -109,7 +111,9 @@ class Bench:
                 raise RuntimeError(f"{command} ended with {code}: {said.read().decode()}")
         calls = self.meter.calls
         last = max((call.ended_s for call in (self.meter.writes() or calls)), default=0.0)
-        return Run(wall_s, len(calls), len(self.meter.writes()), last - calls[0].began_s, running_s)
+        return Run(
+            wall_s, len(calls), len(self.meter.writes()), in_calls_s(calls, last), last - calls[0].began_s, running_s
+        )
 
     def _until_running(self, began: float) -> float:
         with self.lab.manager.client() as client:
@@ -149,6 +153,16 @@ class Bench:
         return times
 
 
+def in_calls_s(calls: list[Call], last: float) -> float:
+    """Return for how many seconds before `last` at least one call was under way."""
+    total, reached = 0.0, 0.0
+    for call in sorted(calls, key=lambda call: call.began_s):
+        if call.ended_s <= last:
+            total += max(0.0, call.ended_s - max(call.began_s, reached))
+            reached = max(reached, call.ended_s)
+    return total
+
+
 def _seconds_until_end(process: subprocess.Popen[bytes], began: float) -> float:
     process.wait(COMMAND_WAIT_S)
     return time.perf_counter() - began
@@ -181,12 +195,13 @@ def _compare(bench: Bench, pairs: int) -> None:
     measures: list[tuple[str, Callable[[Pair], float], str]] = [
         ("first: calls", lambda pair: pair.first.calls, "{:.0f}"),
         ("first: writes", lambda pair: pair.first.writes, "{:.0f}"),
-        ("first: s of calls, to the last write", lambda pair: pair.first.calling_s, "{:.2f}"),
+        ("first: s in calls, until the last write", lambda pair: pair.first.in_calls_s, "{:.2f}"),
+        ("first: s from first call to last write", lambda pair: pair.first.calling_s, "{:.2f}"),
         ("first: s until all run", lambda pair: pair.first.running_s, "{:.2f}"),
         ("first: s of the command", lambda pair: pair.first.wall_s, "{:.2f}"),
         ("no-op: calls", lambda pair: pair.again.calls, "{:.0f}"),
         ("no-op: writes", lambda pair: pair.again.writes, "{:.0f}"),
-        ("no-op: s of calls", lambda pair: pair.again.calling_s, "{:.3f}"),
+        ("no-op: s in calls", lambda pair: pair.again.in_calls_s, "{:.3f}"),
         ("no-op: s of the command", lambda pair: pair.again.wall_s, "{:.3f}"),
     ]
     for title, measure, shape in measures:

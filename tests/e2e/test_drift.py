@@ -13,6 +13,7 @@ import pytest
 from reconciler.model import labels
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
+from tests.lab.meddling import put_service
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -63,14 +64,9 @@ def origins(backend: Backend) -> Iterator[tuple[str, str]]:
 
 def by_hand(backend: Backend, name: str, change: object) -> None:
     """Update a service behind Git's back."""
-    service = backend.service(name)
-    spec = copy.deepcopy(service["Spec"])
+    spec = copy.deepcopy(backend.service(name)["Spec"])
     change(spec)  # type: ignore[operator]
-    url = f"/services/{service['ID']}/update"
-    response = backend.engine._post_json(
-        backend.engine._url(url), data=spec, params={"version": service["Version"]["Index"]}
-    )
-    response.raise_for_status()
+    put_service(backend.engine, name, spec)
 
 
 def scale(spec: dict) -> None:

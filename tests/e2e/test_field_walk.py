@@ -27,6 +27,7 @@ from reconciler.model.plan import ABSENT, Change, Plan
 from reconciler.planning.plan import plan
 from reconciler.settings import EndpointSettings
 from tests.lab.lab import Lab
+from tests.lab.meddling import put_service
 from tests.lab.swept import sweep
 
 pytestmark = pytest.mark.engine
@@ -156,10 +157,7 @@ class Walk:
 
     def put(self, name: str, spec: dict[str, Any]) -> None:
         """Update a service with exactly `spec`, as whoever speaks to the API could."""
-        service = self.client.inspect_service(name)
-        url = self.client._url("/services/{0}/update", service["ID"])
-        answer = self.client._post_json(url, data=spec, params={"version": service["Version"]["Index"]})
-        self.client._raise_for_status(answer)
+        put_service(self.client, name, spec)
 
     def spec(self, name: str) -> dict[str, Any]:
         """What the engine stores, without what it would show as a default."""

@@ -14,11 +14,12 @@ from reconciler.adapters.registry_auth import RegistryCredentials
 from reconciler.controller.prepare import Prepared, PrepareOptions, no_registry_auth, prepare
 from reconciler.model import labels
 from reconciler.model.desired import DesiredState
-from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.settings import EndpointSettings
+from tests.e2e.program import Program
 from tests.lab.lab import Lab
 from tests.lab.registry import Registry
 from tests.lab.swept import sweep
@@ -171,3 +172,36 @@ async def test_the_login_of_the_docker_configuration_reaches_the_registry(
     assert answer is not None
     assert answer.digest == digest
     assert registry.asked[-1][1] == f"Basic {entry['auth']}"
+
+
+def test_the_command_line_pins_keeps_warns_and_logs_in(lab: Lab, registry: Registry, tmp_path: Path) -> None:
+    config = tmp_path / "docker"
+    config.mkdir()
+    (tmp_path / "web.yaml").write_text(f"services: {{api: {{image: '{image(registry)}', deploy: {{replicas: 0}}}}}}\n")
+    swarmctl = Program(tmp_path, {"DOCKER_HOST": lab.manager.host, "DOCKER_CONFIG": str(config)})
+
+    def runs() -> str:
+        with lab.manager.client() as client:
+            return client.inspect_service(SERVICE)["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+
+    try:
+        old = registry.push(REPOSITORY, "1", "first")
+        swarmctl.ok("apply", "web.yaml", "--yes")
+        assert runs() == f"{image(registry)}@{old}"
+
+        new = registry.push(REPOSITORY, "1", "second")
+        swarmctl.ok("diff", "web.yaml")
+        assert new[:19] in swarmctl.ok("diff", "web.yaml", "--resolve-image", "always", code=ExitCode.CHANGES)
+
+        registry.login = "anna:s3cret"
+        refused = swarmctl.ok("apply", "web.yaml", "--yes", "--resolve-image", "always")
+        assert "[image-unresolved]" in refused
+        assert runs() == f"{image(registry)}@{old}"
+
+        entry = {"auth": base64.b64encode(b"anna:s3cret").decode()}
+        (config / "config.json").write_text(json.dumps({"auths": {registry.address: entry}}))
+        said = swarmctl.ok("apply", "web.yaml", "--yes", "--resolve-image", "always", "--with-registry-auth")
+        assert runs() == f"{image(registry)}@{new}"
+        assert not [word for word in ("s3cret", entry["auth"]) if word in refused + said]
+    finally:
+        sweep(lab)

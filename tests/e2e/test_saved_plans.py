@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
+from tests.lab.meddling import put_service
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -73,12 +74,8 @@ def test_a_saved_plan_is_stale_once_the_commit_or_an_object_has_moved(backend: B
     assert (moved.code, "[stale-plan]" in moved.err) == (1, True)
 
     swarmctl.ok("diff", "-r", "main", "-o", "plan.json", code=2)
-    spec = backend.service("one_app")
-    body = {**spec["Spec"], "Labels": {**spec["Spec"]["Labels"], "meddled": "yes"}}
-    version = {"version": spec["Version"]["Index"]}
-    backend.engine._post_json(
-        backend.engine._url("/services/{0}/update", spec["ID"]), data=body, params=version
-    ).raise_for_status()
+    spec = backend.service("one_app")["Spec"]
+    put_service(backend.engine, "one_app", {**spec, "Labels": {**spec["Labels"], "meddled": "yes"}})
     before = backend.versions()
     meddled = swarmctl("apply", "plan.json")
     assert (meddled.code, "[stale-plan]" in meddled.err, "one_app" in meddled.err) == (1, True, True)

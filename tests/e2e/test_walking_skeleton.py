@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
+from tests.lab.meddling import put_service
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -138,19 +139,9 @@ def test_a_change_in_git_is_shown_by_field_and_rolled_out(backend: Backend, repo
 def test_drift_is_found_by_field_and_repaired(backend: Backend, repository: Repository):
     swarmctl, engine = backend.swarmctl, backend.engine
     swarmctl.ok("apply", "--yes")
-    service = backend.service("web_api")
-    spec = service["Spec"]
+    spec = backend.service("web_api")["Spec"]
     spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["RELEASE=1", "DEBUG=yes"]
-    engine.update_service(
-        service["ID"],
-        service["Version"]["Index"],
-        name=spec["Name"],
-        labels=spec["Labels"],
-        mode={"Replicated": {"Replicas": 1}},
-        task_template=spec["TaskTemplate"],
-        update_config=spec["UpdateConfig"],
-        endpoint_spec=spec["EndpointSpec"],
-    )
+    put_service(engine, "web_api", {**spec, "Mode": {"Replicated": {"Replicas": 1}}})
     node = next(node for node in engine.nodes() if node["Spec"]["Labels"].get("disk"))
     engine.update_node(node["ID"], node["Version"]["Index"], {**node["Spec"], "Labels": {"disk": "hdd"}})
 

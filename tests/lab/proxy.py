@@ -50,13 +50,13 @@ Choice = Callable[[int, Call], Fault | None]
 
 @dataclass
 class Proxy:
-    """Listens on `socket` while open. `calls` is what came by, broken or not.
+    """Listens on `socket_path` while open. `calls` is what came by, broken or not.
 
     While `cut` is set, every connection is dropped before it reaches the engine.
     """
 
     engine_socket: Path
-    socket: Path
+    socket_path: Path
     calls: list[Call] = field(default_factory=list)
     cut: threading.Event = field(default_factory=threading.Event)
     _choice: Choice = field(default=lambda _number, _call: None)
@@ -64,7 +64,7 @@ class Proxy:
 
     @property
     def host(self) -> str:
-        return f"unix://{self.socket}"
+        return f"unix://{self.socket_path}"
 
     def __enter__(self) -> Proxy:
         proxy = self
@@ -82,8 +82,8 @@ class Proxy:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """Say nothing: whatever goes wrong here is a dropped connection to the client."""
 
-        self.socket.unlink(missing_ok=True)
-        self._server = Server(str(self.socket), Handler)
+        self.socket_path.unlink(missing_ok=True)
+        self._server = Server(str(self.socket_path), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
         return self
@@ -92,7 +92,7 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        self.socket.unlink(missing_ok=True)
+        self.socket_path.unlink(missing_ok=True)
 
     def reset(self, choice: Choice = lambda _number, _call: None) -> None:
         """Forget the calls, and break those that `choice` says from now on."""

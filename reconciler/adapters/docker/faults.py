@@ -34,6 +34,12 @@ MAPPED = (
 )
 """Everything that a request through the SDK can raise."""
 
+BROKEN_OFF = (
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.IncompleteRead,
+    urllib3.exceptions.ProtocolError,
+)
+
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
 _UNAVAILABLE = (
@@ -142,7 +148,11 @@ def _reason(endpoint: Endpoint, error: BaseException) -> tuple[str, str]:
     innermost = next((found for found in chain if isinstance(found, OSError) and found.strerror), None)
     if innermost is not None:
         return f"{innermost.strerror}.", "See whether the engine runs and the address is right."
-    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+    if any(isinstance(found, BROKEN_OFF) for found in chain):
+        return "Its answer broke off.", "See whether the engine is restarting, then run the command again."
+    if isinstance(error, requests.exceptions.JSONDecodeError) or (
+        isinstance(error, ValueError) and not isinstance(error, requests.RequestException)
+    ):
         return "Its answer is not that of a Docker Engine.", "See whether the address is right."
     return f"{type(error).__name__}.", "See whether the engine runs and the address is right."
 
@@ -163,15 +173,21 @@ def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | Non
     if isinstance(found, ConnectionRefusedError):
         return "The connection was refused: nothing listens there.", "Start the engine, or set DOCKER_HOST."
     if isinstance(found, (ConnectionResetError, BrokenPipeError)):
-        if endpoint.tls is not None:
-            return (
-                "TLS failed: the server hung up, as servers do on a client whose certificate they don't accept.",
-                "Check cert.pem and key.pem in DOCKER_CERT_PATH or the context.",
-            )
-        return "It hung up without an answer.", "If it speaks TLS, set DOCKER_TLS_VERIFY=1."
+        return _hung_up(endpoint)
     if isinstance(found, (socket.gaierror, urllib3.exceptions.NameResolutionError)):
         return f"The name {endpoint.parts.hostname} cannot be resolved.", "Check the host's name and your DNS."
     return None
+
+
+def _hung_up(endpoint: Endpoint) -> tuple[str, str]:
+    if endpoint.tls is not None:
+        return (
+            "TLS failed: the server hung up, as servers do on a client whose certificate they don't accept.",
+            "Check cert.pem and key.pem in DOCKER_CERT_PATH or the context.",
+        )
+    if endpoint.scheme == "tcp":
+        return "It hung up without an answer.", "If it speaks TLS, set DOCKER_TLS_VERIFY=1."
+    return "It hung up without an answer.", "See whether the engine is restarting, then run the command again."
 
 
 def _is_timeout(found: BaseException) -> bool:

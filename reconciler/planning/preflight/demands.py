@@ -275,7 +275,7 @@ def _kept_when_scaled(tasks: list[ObservedTask], total: int) -> list[ObservedTas
 def _finished_slots(context: Context, found: ObservedObject, tasks: list[ObservedTask]) -> int:
     """Return in how many slots a task has ended that the restart policy does not replace."""
     live = {task.slot for task in tasks}
-    ended = {task.slot for task in context.actual.tasks_of(found.id) if task.desired_state is not TaskState.REMOVE}
+    ended = {task.slot for task in context.tasks_of(found.id) if task.desired_state is not TaskState.REMOVE}
     return len(ended - live)
 
 
@@ -283,4 +283,4 @@ def _ended_on(context: Context, found: ObservedObject) -> set[str]:
     """Return the nodes on which a global service's task has ended and may be left so by the restart policy."""
     if (dig(found.spec, "TaskTemplate", "RestartPolicy", "Condition") or "any") == "any":
         return set()
-    return {task.node_id for task in context.actual.tasks_of(found.id) if task.state > TaskState.RUNNING}
+    return {task.node_id for task in context.tasks_of(found.id) if task.state > TaskState.RUNNING}

@@ -33,13 +33,17 @@ def taken_ports(context: Context, draft: Draft) -> Iterator[Problem]:
         if found.id not in rewritten:
             _hold(holders, found.name, {"EndpointSpec": _endpoint(found.spec, found.raw)})
     leaving = {
-        action.name for action in draft.actions if action.kind is Kind.SERVICE and action.type is ActionType.DELETE
+        action.name: action.id
+        for action in draft.actions
+        if action.kind is Kind.SERVICE and action.type is ActionType.DELETE
     }
     declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.SERVICE)}
     for action in written:
         assert action.spec is not None
         place = declared[action.name].place_of("EndpointSpec.Ports") if action.name in declared else None
         for port, holder, mode in _conflicts(action.spec, holders):
+            if leaving.get(holder) in action.after:
+                continue  # it goes first (planning/handover.py)
             yield _problem(action.name, port, holder, mode, place, last=holder in leaving)
         _hold(holders, action.name, action.spec)
 

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.adapters.forges import ForgeClient
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.forges import CommentFate, CommitStatus, ForgeAddress, ForgeName, StatusState
+from reconciler.model.forges import CommentFate, CommitStatus, ForgeAddress, ForgeName, PostedComment, StatusState
 from tests.fakes.forge import REPOSITORY, TOKEN, Forge
 
 MARKER = "<!-- swarmctl:plan:default -->"
@@ -39,7 +39,7 @@ def ask(
     return asyncio.run(inside())
 
 
-def put(body: str) -> Callable[[ForgeClient], Awaitable[object]]:
+def put(body: str) -> Callable[[ForgeClient], Awaitable[PostedComment]]:
     return lambda client: client.put_comment(7, MARKER, f"{MARKER}\n{body}")
 
 

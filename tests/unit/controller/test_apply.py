@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from reconciler.controller.apply import ApplyOptions, apply
+import pytest
+
+from reconciler.controller.apply import ApplyOptions, apply, services_to_await
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
-from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.unit.controller.faulty_cluster import FaultyCluster
 from tests.unit.planning.builders import HERE, content_spec, desired, network_spec, service_spec, wanted
 
 
@@ -135,3 +139,39 @@ async def test_a_change_that_the_daemon_refuses_is_told_with_its_own_words():
     problem = next(one.problem for one in result.actions if one.action.name == "web_api")
     assert problem.code is ErrorCode.REQUEST_REFUSED
     assert "duplicate mount point" in problem.why
+
+
+async def test_what_an_earlier_apply_left_on_its_way_is_awaited_too():
+    """Nothing of the quiet swarm ever runs: both services are still on their way."""
+    cluster = await deployed()
+    for state, moved in ((two_stacks(), ()), (two_stacks(replicas=5), ("web_api",))):
+        made, actual = await planned_for(cluster, state)
+        assert tuple(action.name for action in made.actions) == moved
+        done = tuple(ActionProgress(action, ActionStatus.DONE) for action in made.actions)
+        assert set(services_to_await(made, actual, done)) == {"web_api", "solo_app"}
+        failed = tuple(ActionProgress(action, ActionStatus.FAILED) for action in made.actions)
+        assert set(services_to_await(made, actual, failed)) == {"web_api", "solo_app"} - set(moved)
+
+
+async def test_an_interrupted_apply_lets_the_write_under_way_end_and_begins_no_other():
+    cluster = await a_quiet_swarm()
+    begun = asyncio.Event()
+    steps: list[Any] = []
+
+    class Slow(FaultyCluster):
+        async def create(self, kind, spec, *, registry_auth=None):
+            begun.set()
+            await asyncio.sleep(0.05)
+            return await super().create(kind, spec)
+
+    made, actual = await planned_for(cluster, two_stacks())
+    options = ApplyOptions(wait=True, parallel=1)
+    applying = asyncio.create_task(apply(made, actual, Slow(cluster), options, steps.append))
+    await begun.wait()
+    applying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await applying
+    ended = [(step.action.id, step.status) for step in steps if step.status is not ActionStatus.RUNNING]
+    assert ended == [(made.actions[0].id, ActionStatus.DONE)]
+    now = await cluster.observe()
+    assert len(now.networks) + len(now.services) == len(actual.networks) + 1

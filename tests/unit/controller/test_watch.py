@@ -40,10 +40,10 @@ def test_a_task_that_runs_must_go_on_running_for_the_monitor_period():
 
 
 def test_a_completed_update_was_watched_by_the_swarm_unless_we_saw_tasks_fail():
-    completed = {"UpdateStatus": {"State": "completed"}}
-    state = cluster_of(a_task("a", "running"), **completed)
+    completed = {"State": "completed"}
+    state = cluster_of(a_task("a", "running"), UpdateStatus=completed)
     assert a_watch().look(state, 0.0)[0].verdict is Verdict.CONVERGED
-    watch, crashed = a_watch(), cluster_of(*failures(1), a_task("a", "running"), **completed)
+    watch, crashed = a_watch(), cluster_of(*failures(1), a_task("a", "running"), UpdateStatus=completed)
     assert watch.look(crashed, 0.0)[0].verdict is Verdict.PROGRESSING
     assert watch.look(crashed, 5.0)[0].verdict is Verdict.CONVERGED
 

@@ -55,7 +55,7 @@ async def carry_out(cluster: EmbeddedCluster | FaultyCluster, state: DesiredStat
     inner = cluster.inner if isinstance(cluster, FaultyCluster) else cluster
     actual = await inner.observe()
     options = ApplyOptions(wait=False, parallel=1)
-    return await apply(plan(state, actual), actual, cluster, options, lambda step: None)  # type: ignore[arg-type]
+    return await apply(plan(state, actual), actual, cluster, options, lambda step: None)
 
 
 async def names_of(cluster: EmbeddedCluster) -> list[str]:

@@ -182,10 +182,10 @@ def test_an_image_set_by_hand_is_drift_though_the_deploy_pinned_its_own():
 
 
 def test_a_password_is_masked_in_what_was_last_applied():
-    def change(spec):
+    def by_hand(spec):
         spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["PASSWORD=by-hand"]
 
-    cluster = with_live(applied(web_service(Env=["PASSWORD=hunter2"])), change)
+    cluster = with_live(applied(web_service(Env=["PASSWORD=hunter2"])), by_hand)
     made = planned(web_service(Env=["PASSWORD=hunter3"]), cluster)
     (change,) = made.actions[0].changes
     assert (change.sensitive, change.origin, change.applied) == (True, Origin.BOTH, SENSITIVE)
@@ -259,3 +259,14 @@ def test_absent_is_told_from_unrecorded_values():
     made = planned(web_service(Env=["A=1"]), applied())
     (change,) = made.actions[0].changes
     assert change.applied is ABSENT
+
+
+def test_the_label_that_keeps_an_object_is_blamed_like_any_field():
+    kept = desired(wanted(Kind.NETWORK, network_spec()), wanted(Kind.SERVICE, service_spec(), prune=False))
+    assert the_origins(planned(kept, applied()))[0] is Origin.INTENT
+    assert the_origins(planned(kept, with_live(applied(), without_our_labels)))[0] is Origin.UNKNOWN
+    by_hand = with_live(applied(kept), lambda spec: spec["Labels"].pop(labels.PRUNE))
+    (action,) = planned(kept, by_hand, PlanOptions(baseline=kept)).actions
+    assert action.origin is Origin.DRIFT
+    (action,) = planned(kept, by_hand, PlanOptions(baseline=web_service())).actions
+    assert action.origin is Origin.INTENT

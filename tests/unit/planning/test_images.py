@@ -54,6 +54,14 @@ def test_with_changed_new_services_and_new_tags_are_looked_up() -> None:
     assert images_to_resolve(state, cluster, ResolveMode.CHANGED) == ("nginx:2", "caddy:2")
 
 
+def test_a_service_without_a_label_of_its_image_is_known_by_the_image_itself() -> None:
+    """What `docker service create` made, and an import wrote down."""
+    bare = running("web_a", "nginx:1")
+    del bare.spec["Labels"][labels.STACK_IMAGE]
+    for image, asked in (("nginx:1", ()), ("nginx:2", ("nginx:2",))):
+        assert images_to_resolve(desired(service("web_a", image)), actual(bare), ResolveMode.CHANGED) == asked
+
+
 def test_an_answer_for_a_new_service_is_none_for_an_old_one_of_the_same_image() -> None:
     old, new = service("web_a", "nginx:1"), service("web_b", "nginx:1")
     state, cluster = desired(old, new), actual(running("web_a", "nginx:1"))

@@ -65,8 +65,8 @@ def test_the_record_names_what_a_plan_creates_and_no_longer_what_it_removes():
     assert made.inventory == {"network.web_default", "config.web_app", "secret.web_key", "service.web_api"}
     cluster = carried_out(made, actual())
     assert recorded(cluster, "prod") == made.inventory
-    smaller = dataclasses.replace(state, objects=state.objects[:2])
-    assert planned(smaller, cluster).inventory == {"network.web_default", "config.web_app"}
+    smaller = dataclasses.replace(state, objects=(*state.objects[:2], state.objects[3]))
+    assert planned(smaller, cluster).inventory == {"network.web_default", "config.web_app", "service.web_api"}
 
 
 def test_a_plan_without_actions_records_nothing():
@@ -169,3 +169,18 @@ def test_the_record_is_no_difference_of_the_swarm():
     assert inventory_label("prod") in cluster.swarm.labels
     assert planned(state, cluster).is_empty
     assert observed(Kind.SERVICE, service_spec()).owner is None
+
+
+def test_what_must_never_be_pruned_stays_also_when_all_its_labels_are_dropped():
+    kept = dataclasses.replace(service_in("web", "api"), prune=False)
+    stacks = (Stack("web", "w", (), HERE), Stack("shop", "s", (), HERE))
+    both = desired(kept, service_in("shop", "app"), policy=EVERYTHING, stacks=stacks)
+    made = planned(both, actual())
+    assert made.inventory == {"service.shop_app"}
+    cluster = carried_out(made, actual())
+    bare = [relabelled(found, OWNER=None, APPLIED=None, COMMIT=None, PRUNE=None) for found in cluster.services]
+    left = dataclasses.replace(cluster, services=tuple(bare))
+    assert planned(dataclasses.replace(both, objects=both.objects[1:], stacks=stacks[1:]), left).is_empty
+    # Listed before, and to be kept from now on: it is taken off the record.
+    listed = carried_out(planned(dataclasses.replace(both, objects=(service_in("web", "api"),)), actual()), actual())
+    assert planned(dataclasses.replace(both, objects=(kept,)), listed).inventory == frozenset()

@@ -120,7 +120,22 @@ def test_a_repository_that_lost_everything_deletes_nothing():
     made = planned(desired(policy=EVERYTHING, stacks=()), cluster)
     assert made.actions == ()
     assert [blocked.id for blocked in made.blocked] == ["prune"]
-    assert "no object at all" in made.blocked[0].problem.why
+    assert "no service at all" in made.blocked[0].problem.why
+
+
+def test_a_network_alone_does_not_make_an_emptied_repository_a_full_one():
+    backbone = wanted(Kind.NETWORK, network_spec("backbone", stack=None), stack=None)
+    made = planned(desired(backbone, policy=EVERYTHING, stacks=()), deployed(*WEB, *SHOP))
+    assert made.count(ActionType.DELETE) == 0
+    assert "no service at all" in made.blocked[0].problem.why
+
+
+def test_objects_of_another_repository_are_taken_over_with_a_note():
+    made = planned(desired(*WEB, cluster="staging"), deployed(*WEB))
+    (note,) = [one for one in made.notes if one.code is ErrorCode.OWNED_ELSEWHERE]
+    assert "prod" in note.what
+    assert "service web_api" in note.what
+    assert not [one for one in planned(desired(*WEB), deployed(*WEB)).notes if one.code is ErrorCode.OWNED_ELSEWHERE]
 
 
 def test_a_held_stack_keeps_what_it_has():

@@ -263,7 +263,7 @@ def test_the_order_of_a_plan_is_an_order_to_carry_it_out(graph):
     needs = {f"web_{n}": tuple(f"web_{m}" for m in sorted(below) if m in graph) for n, below in graph.items()}
     state = desired(*[plain_service(name, needs=below) for name, below in needs.items()])
     made = planned(state, actual())
-    done = set()
+    done: set[str] = set()
     for action in made.actions:
         assert set(action.after) <= done
         done.add(action.id)
