@@ -5,6 +5,7 @@ from __future__ import annotations
 from reconciler.cli.terminal import Terminal
 from reconciler.model.endings import exit_code, problem_of
 from reconciler.model.errors import ErrorCode, ExitCode, Problem
+from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
 from reconciler.model.progress import ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
 
@@ -44,10 +45,15 @@ def _tell_undone(terminal: Terminal, undone: UndoneStack) -> None:
 
 
 def _undone_problem(undone: UndoneStack) -> Problem:
-    back = sum(1 for one in undone.actions if one.status is ActionStatus.DONE)
+    done = [one.action.type for one in undone.actions if one.status is ActionStatus.DONE]
+    removed = done.count(ActionType.DELETE)
+    again = len(done) - removed
+    parts = [f"{_counted(again, 'service')} written again"] if again or not removed else []
+    if removed:
+        parts.append(f"{removed} removed" if again else f"{_counted(removed, 'service')} removed")
     return Problem(
         ErrorCode.ROLLED_BACK,
-        f"Stack {undone.stack} was put back to what it was before: {_counted(back, 'service')} written again.",
+        f"Stack {undone.stack} was put back to what it was before: {', '.join(parts)}.",
         why=" ".join(part for part in (undone.cause.what, undone.cause.why) if part),
         hint="Mend the cause, then apply again.",
     )
@@ -56,7 +62,9 @@ def _undone_problem(undone: UndoneStack) -> Problem:
 def _exit_code(result: ApplyResult) -> ExitCode:
     """Return the gravest code (model/endings.py). What failed in a stack that was put back counts as that alone."""
     undone = {one.stack for one in result.undone}
-    stack_of = {action.name: action.stack for action in result.plan.actions}
+    stack_of = {action.name: action.stack for action in result.plan.actions if action.kind is Kind.SERVICE}
+    # What an earlier apply had written is no action of this plan.
+    stack_of |= {one.action.name: stack.stack for stack in result.undone for one in stack.actions}
     problems = [one.problem for one in result.actions if one.problem is not None and one.action.stack not in undone]
     problems += [one.problem for one in result.plan.blocked]
     services = [one for one in result.services if stack_of.get(one.service) not in undone]
@@ -70,7 +78,12 @@ def _exit_code(result: ApplyResult) -> ExitCode:
 
 
 def _summary(result: ApplyResult, code: ExitCode) -> str:
-    done = [one.action.type for one in result.actions if one.status is ActionStatus.DONE]
+    gone = _taken_back(result)
+    done = [
+        one.action.type
+        for one in result.actions
+        if one.status is ActionStatus.DONE and not (one.action.kind is Kind.SERVICE and one.action.name in gone)
+    ]
     counts = {kind: done.count(kind) for kind in ActionType}
     added = counts[ActionType.CREATE] + counts[ActionType.REPLACE]
     destroyed = counts[ActionType.DELETE] + counts[ActionType.REPLACE]
@@ -86,6 +99,14 @@ def _summary(result: ApplyResult, code: ExitCode) -> str:
     if result.undone:
         text += f" Put back: {', '.join(one.stack for one in result.undone)}."
     return text
+
+
+def _taken_back(result: ApplyResult) -> frozenset[str]:
+    """Return the services that are again what they were: all of a stack that was put back but those that are not."""
+    undone = {one.stack for one in result.undone}
+    kept = {one.action.name for stack in result.undone for one in stack.actions if one.status is not ActionStatus.DONE}
+    names = {action.name for action in result.plan.actions if action.stack in undone and action.kind is Kind.SERVICE}
+    return frozenset(names - kept)
 
 
 def _counted(number: int, noun: str) -> str:

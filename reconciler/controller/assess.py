@@ -17,9 +17,6 @@ UPDATE_STUCK = ("paused", "rollback_paused")
 
 ENDED_BADLY = (TaskState.FAILED, TaskState.REJECTED)
 
-NO_NODE = "no suitable node"
-"""How the scheduler begins to say why a task stays pending. (facts: swarmkit 3.3)"""
-
 JOB_BEGINS_WITHIN_S = 60.0
 """A job of which no task is seen has just begun for so long; after that its tasks were run, and cleared away."""
 
@@ -205,13 +202,15 @@ def _moment(text: str) -> tuple[str, str]:
 
 def unplaced(crew: Crew) -> tuple[ObservedTask, ...]:
     """Return the wanted tasks of today's spec for which the scheduler finds no node."""
+    return tuple(task for task in crew.tasks if task.no_node_because)
+
+
+def unallocated(crew: Crew) -> tuple[ObservedTask, ...]:
+    """Return the wanted tasks of today's spec that have no addresses yet. Swarm never says why one stays `new`."""
     return tuple(
         task
         for task in crew.tasks
-        if task.up_to_date
-        and task.state is TaskState.PENDING
-        and task.desired_state <= TaskState.COMPLETE
-        and (task.error.startswith(NO_NODE) or task.message.startswith(NO_NODE))
+        if task.up_to_date and task.state is TaskState.NEW and task.desired_state <= TaskState.COMPLETE
     )
 
 

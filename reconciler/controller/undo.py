@@ -96,7 +96,7 @@ def _sent(action: Action, now: ActualState) -> JsonObject:
 
 def _undoing(action: Action, kind: ActionType, found: ObservedObject | None, spec: JsonObject | None = None) -> Action:
     return Action(
-        id=f"undo.{action.id}",
+        id=f"{action.id} (put back)",
         type=kind,
         kind=Kind.SERVICE,
         name=action.name,

@@ -15,6 +15,7 @@ from reconciler.controller.assess import (
     given_up,
     monitor_s,
     newest_failure,
+    unallocated,
     unplaced,
 )
 from reconciler.model.actual import ActualState
@@ -28,6 +29,10 @@ FAILURES_MAX = 3
 
 UNSCHEDULABLE_GRACE_S = 15.0
 """Seconds for which a task must have found no node, with the same reason, before it counts as unschedulable."""
+
+UNALLOCATED_GRACE_S = 30.0
+"""Seconds for which nothing awaited must have moved before tasks that stay `new` count as unschedulable: Swarm gives no
+reason, and a busy engine leaves tasks `new` for a while."""
 
 GIVEN_UP_GRACE_S = 1.0
 """Seconds for which a slot must look given up: the swarm may still be replacing its task."""
@@ -58,6 +63,8 @@ class _Since:
 class _Story:
     """What was seen of one service so far."""
 
+    crew: Crew | None = None
+    """As of the last look."""
     stable: _Since = field(default_factory=_Since)
     unplaced: _Since = field(default_factory=_Since)
     given_up: _Since = field(default_factory=_Since)
@@ -78,11 +85,12 @@ class Watch:
     def __init__(self, services: Collection[str], before: ActualState | None, updated: Collection[str]) -> None:
         self._stories = {name: _Story() for name in services}
         self._updated = frozenset(updated)
+        self._still = _Since()
         self._known = frozenset(task.id for task in before.tasks if _has_ended(task)) if before else frozenset()
 
     def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""
-        looks = tuple(self._one(name, actual, now_s) for name in self._stories)
+        looks = self._stuck_told(tuple(self._one(name, actual, now_s) for name in self._stories), actual, now_s)
         newly = [
             name
             for name, look in zip(self._stories, looks, strict=True)
@@ -111,6 +119,8 @@ class Watch:
                 return replace(look, verdict=Verdict.UNSCHEDULABLE, message=describe(waiting[0], actual))
             if given_up(crew, actual):
                 return replace(look, verdict=Verdict.FAILING)
+            if stuck := unallocated(crew):
+                return _without_addresses(look, stuck)
         return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or "its tasks are not all running yet")
 
     def failure_of(self, service: str) -> ObservedTask | None:
@@ -122,6 +132,7 @@ class Watch:
         if service is None:
             return Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
         story, crew, look = self._stories[name], Crew.of(service, actual), assess(service, actual)
+        story.crew = crew
         self._note_failures(story, crew)
         look = self._old_story_left_out(look)
         if look.verdict is Verdict.CONVERGED:
@@ -134,6 +145,26 @@ class Watch:
         if look.verdict is not Verdict.PROGRESSING:
             return self._with_cause(look, story, actual)
         return self._escalated(look, crew, story, actual, now_s)
+
+    def _stuck_told(self, looks: tuple[Assessment, ...], actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
+        """Return the looks, where those at services whose tasks stay `new` have ended once nothing has moved for long.
+
+        What another service still does may free addresses, and shows that the swarm is busy.
+        """
+        crews = {
+            look.service: crew
+            for look in looks
+            if look.verdict is Verdict.PROGRESSING and (crew := self._stories[look.service].crew) is not None
+        }
+        stuck = {name: tasks for name, crew in crews.items() if (tasks := unallocated(crew))}
+        if not stuck:
+            self._still.what = None
+            return looks
+        states = frozenset((task.id, task.state) for crew in crews.values() for task in crew.tasks)
+        stops = _some_stop(actual)
+        if self._still.held_s((states, stops), now_s) < UNALLOCATED_GRACE_S or stops:
+            return looks
+        return tuple(_without_addresses(look, stuck[look.service]) if look.service in stuck else look for look in looks)
 
     def _old_story_left_out(self, look: Assessment) -> Assessment:
         if look.service in self._updated or look.verdict is not Verdict.ROLLED_BACK:
@@ -181,6 +212,13 @@ class Watch:
         """Return how often a slot may fail; where the restart policy counts attempts itself, it is the judge."""
         attempts = dig(crew.service.spec, "TaskTemplate", "RestartPolicy", "MaxAttempts") or 0
         return max(FAILURES_MAX, int(attempts) + 1)
+
+
+def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Assessment:
+    """Return the look at a service some of whose tasks never leave the state `new`. (swarmkit.md 8)"""
+    stay, them = ("1 task stays", "it") if len(stuck) == 1 else (f"{len(stuck)} tasks stay", "them")
+    why = f"{stay} new: Swarm finds no address for {them}, or can't allocate a network"
+    return replace(look, verdict=Verdict.UNSCHEDULABLE, message=why)
 
 
 def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float) -> Assessment:

@@ -33,7 +33,10 @@ _HINTS: Final = {
     Verdict.PAUSED: "Mend the cause and apply again: that goes on with the update.",
     Verdict.ROLLED_BACK: "What ran before runs again. Mend the cause and apply again.",
     Verdict.FAILING: "Mend what the task's error and log name, then apply again.",
-    Verdict.UNSCHEDULABLE: "Change the placement or the reservations, or add such a node; then apply again.",
+    Verdict.UNSCHEDULABLE: (
+        "Change what the reason names: the placement, the reservations or the network's subnet; or add such a node. "
+        "Then apply again."
+    ),
     Verdict.MISSING: "Apply again: that creates it anew.",
 }
 

@@ -40,6 +40,9 @@ class TaskState(enum.IntEnum):
         return self.name.lower()
 
 
+NO_NODE = "no suitable node"
+"""How the scheduler begins to say why a task stays pending. (facts: swarmkit 3.3)"""
+
 _BY_NAME = {state.name.lower(): state for state in TaskState} | {"allocated": TaskState.PENDING}
 
 
@@ -80,6 +83,13 @@ class ObservedTask:
             timestamp=status.get("Timestamp", ""),
             raw=raw,
         )
+
+    @property
+    def no_node_because(self) -> str:
+        """Why the scheduler finds no node for this task of today's spec, in its own words; else ""."""
+        if not self.up_to_date or self.state is not TaskState.PENDING or self.desired_state > TaskState.COMPLETE:
+            return ""
+        return next((text for text in (self.error, self.message) if text.startswith(NO_NODE)), "")
 
     @property
     def exit_code(self) -> int | None:

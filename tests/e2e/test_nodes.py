@@ -33,6 +33,13 @@ WAIT_S = 60.0
 POLL_S = 0.1
 
 
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Engines of their own: a manager that has been through hundreds of deployments may stall when another joins."""
+    with Lab() as started:
+        yield started
+
+
 def nodes_in(*entries: str) -> str:
     return SWARM.format(spec="\n".join(["  nodes:", *(f"    - {{{entry}}}" for entry in entries)]))
 

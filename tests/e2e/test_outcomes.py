@@ -150,7 +150,11 @@ def test_one_failure_puts_an_atomic_stack_back(backend: Backend, folder: Path):
     write(folder, changed, **top)
     ended = apply(backend)
     assert ended.code == 5, ended.text
-    assert "Stack shop was put back to what it was before: 3 services written again. [rolled-back]" in ended.err
+    assert (
+        "Stack shop was put back to what it was before: 2 services written again, 1 removed. [rolled-back]" in ended.err
+    )
+    assert "1 added, 0 changed, 0 destroyed." in ended.out, "the new config stays"
+    assert "service.shop_new (put back): removed" in ended.err
     assert "Put back: shop." in ended.out
     assert "log:  the cat has the key" in ended.err
     after = {service["Spec"]["Name"]: service["Spec"] for service in backend.engine.services()}
@@ -161,6 +165,43 @@ def test_one_failure_puts_an_atomic_stack_back(backend: Backend, folder: Path):
     write(folder, {"api": a_service(environment={"V": "2"}, **uses), "old": a_service(), "db": a_service()}, **top)
     assert apply(backend).code == 0
     assert "No changes." in backend.swarmctl.ok("diff", "shop.yaml")
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_an_atomic_stack_whose_apply_was_killed_is_brought_to_its_end_by_the_next_one(backend: Backend, folder: Path):
+    """All is written when it is killed, so the next apply has nothing to write, and learns that `bad` crashes."""
+    top = {"x-swarmctl": {"rollback": "stack"}}
+    write(folder, {"a": a_service(environment={"V": "1"})}, **top)
+    assert apply(backend).code == 0
+    before = backend.service("shop_a")["Spec"]
+    # It crashes once it has been told to: so the killed apply waits for certain.
+    waits = ["sh", "-c", f"until [ -e {folder}/crash ]; do sleep 0.1; done; exit 3"]
+    long = {"update_config": {"monitor": "30s"}}
+    write(
+        folder,
+        {"a": a_service(environment={"V": "2"}), "bad": a_service(command=waits, deploy=long)},
+        **top,
+    )
+    program = backend.swarmctl.start("apply", "--yes", "shop.yaml")
+    deadline = time.monotonic() + WAIT_S
+    while not (backend.engine.services(filters={"name": "shop_bad"}) and len(backend.running("shop_bad")) == 1):
+        assert program.poll() is None, program.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    while "V=2" not in backend.service("shop_a")["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    program.kill()
+    program.communicate(timeout=WAIT_S)
+    (folder / "crash").touch()
+
+    assert "No changes." in backend.swarmctl.ok("diff", "shop.yaml"), "what is remembered is nothing to be done"
+    ended = apply(backend)
+    assert ended.code == 5, ended.text
+    assert "Stack shop was put back to what it was before: 1 service written again, 1 removed." in ended.err
+    assert "service.shop_a (put back): updated" in ended.err
+    assert {one["Spec"]["Name"]: one["Spec"] for one in backend.engine.services()} == {"shop_a": before}
+    assert "io.swarmctl.undo" not in str(backend.engine.inspect_swarm()["Spec"].get("Labels"))
 
 
 def test_a_ctrl_c_says_what_was_done_and_what_was_not(backend: Backend, folder: Path):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
+from tests.lab.lab import Lab
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -15,6 +19,13 @@ spec:
   nodes:
 {nodes}
 """
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Engines of their own: a manager that has been through hundreds of deployments may stall when another joins."""
+    with Lab() as started:
+        yield started
 
 
 def swarm_with(roles: dict[str, str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 import time
 from collections.abc import Sequence
@@ -34,9 +33,9 @@ def _busybox_tar() -> bytes:
     return packed.getvalue()
 
 
-def control_group(pid: int, name: str) -> str:
-    """Return the control group of an engine's containers; `pid` is the test run's."""
-    return f"swarmctl-lab-{pid}-{name}"
+def control_group(folder: Path) -> str:
+    """Return the control group of the containers of the engine with this folder: one to each engine of each lab."""
+    return f"swarmctl-lab-{folder.parent.name}-{folder.name}"
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Engine:
 
     @property
     def control_group(self) -> str:
-        return control_group(os.getpid(), self.name)
+        return control_group(self.folder)
 
     def open(self) -> None:
         """Make the namespaces; nothing runs yet."""

@@ -37,7 +37,7 @@ def _sweep_dead_labs() -> None:
         pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
         if pid.isdigit() and not Path("/proc", pid).exists():
             for engine_folder in folder.iterdir():
-                remove_cgroups(control_group(int(pid), engine_folder.name))
+                remove_cgroups(control_group(engine_folder))
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -34,6 +34,8 @@ class Use:
     """What is to have addresses of one network when the plan is done. `growing` are services that get more tasks."""
 
     tasks: int = 0
+    new_tasks: int = 0
+    """Of the tasks, those that are still to get theirs."""
     virtual_ips: int = 0
     standing_nodes: set[str] = field(default_factory=set)
     most_nodes: int = 0
@@ -47,6 +49,17 @@ class Use:
     @property
     def total(self) -> int:
         return self.tasks + self.virtual_ips + self.nodes
+
+    def left_out(self, size: int) -> int:
+        """Return how many of the new tasks find no room among `size` addresses, at least.
+
+        A task that does not run may spare its node's address besides its own, and no more.
+        """
+        for fewer in range(self.new_tasks):
+            nodes = max(len(self.standing_nodes), self.most_nodes - fewer)
+            if self.tasks - fewer + self.virtual_ips + nodes <= size:
+                return fewer
+        return self.new_tasks
 
 
 def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -> Iterator[Problem]:
@@ -119,6 +132,7 @@ def _uses(context: Context, draft: Draft, survey: Survey, made: Placement, overl
                 continue
             use = uses.setdefault(name, Use())
             use.tasks += sum(here.values()) + new
+            use.new_tasks += new
             use.virtual_ips += (dig(spec, "EndpointSpec", "Mode") or "vip") == "vip"
             use.standing_nodes |= here.keys()
             use.most_nodes = max(use.most_nodes, len(here.keys() | spread))
@@ -153,15 +167,20 @@ def _attached(context: Context, spec: JsonObject, ingress: str | None) -> set[st
     return attached
 
 
+def _tasks(count: int, which: str = "") -> str:
+    return f"{count} {which}{'task' if count == 1 else 'tasks'}"
+
+
 def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Problem:
     users = ", ".join(use.growing[:3]) + (f" and {len(use.growing) - 3} more" if len(use.growing) > 3 else "")
-    missing = use.total - size
+    addresses = "1 address" if size == 1 else f"{size} addresses"
     return Problem(
         ErrorCode.UNSCHEDULABLE,
-        f"Network {name} has {size} addresses, and the tasks of {users} make it need {use.total}.",
+        f"Network {name} has {addresses}, and the tasks of {users} make it need {use.total}.",
         why=(
-            f"It takes 1 for each of {use.tasks} tasks, {use.virtual_ips} for virtual IPs of services and {use.nodes} "
-            f"for nodes. {missing} of the tasks, at least, would stay `new` for good."
+            f"It takes 1 for each of {_tasks(use.tasks)}, {use.virtual_ips} for virtual IPs of services and "
+            f"{use.nodes} for nodes. At least {use.left_out(size)} of the {_tasks(use.new_tasks, 'new ')} would stay "
+            "`new` for good."
         ),
         hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.errors import Problem
+from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import exhausted
@@ -11,7 +12,11 @@ from reconciler.planning.preflight.placing import Placement, Shortfall, beside, 
 from reconciler.planning.preflight.ports import taken_ports
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.subnets import overlapping
+from reconciler.planning.preflight.waiting import waiting
 from reconciler.planning.preflight.words import problem
+
+WITHOUT_OVERLAYS = "swarmctl"
+"""How the engine version of an embedded swarm's nodes begins: their networks are names, without any address."""
 
 PLACING = (Kind.NODE, Kind.NETWORK, Kind.SERVICE)
 """Kinds whose actions may leave tasks without a place."""
@@ -23,16 +28,26 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     Warnings about what no task could be reached by come with them: overlays without enough addresses or with a subnet
     that another one has, and ports that the engine will refuse. Each is true of the cluster as observed, with
     everything that this plan does to nodes and services already done; Swarm itself could not place these tasks all
-    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them.
+    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them. Services that the
+    plan leaves alone are told where Swarm itself says that it finds no node for their tasks.
     """
     if not any(action.kind in PLACING for action in draft.actions):
-        return ()
-    problems = [*overlapping(context, draft), *taken_ports(context, draft)]
+        return tuple(waiting(context, draft))
+    overlays = _has_overlays(context)
+    problems = [*(overlapping(context, draft) if overlays else ()), *taken_ports(context, draft)]
     if not context.actual.nodes:
         return tuple(problems)
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
-    return (*_unplaceable(context, surveyed, made), *exhausted(context, draft, surveyed, made), *problems)
+    short_of_addresses = exhausted(context, draft, surveyed, made) if overlays else ()
+    left_waiting = waiting(context, draft, surveyed)
+    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_waiting)
+
+
+def _has_overlays(context: Context) -> bool:
+    """Return whether networks give out addresses; as long as nothing is known of the nodes, they do."""
+    versions = [str(dig(node.raw, "Description", "Engine", "EngineVersion") or "") for node in context.actual.nodes]
+    return not versions or not all(version.startswith(WITHOUT_OVERLAYS) for version in versions)
 
 
 def _unplaceable(context: Context, surveyed: Survey, made: Placement) -> list[Problem]:

@@ -16,6 +16,7 @@ NAMED_MAX = 5
 """Nodes that a message names."""
 
 MEBIBYTE = 1 << 20
+GIBIBYTE = 1 << 30
 
 ASKED_BY = {
     Refusal.PLUGIN: "TaskTemplate.Networks",
@@ -161,7 +162,7 @@ def _hint_resources(demand: Demand, rooms: Rooms) -> str:
     suited = rooms.suited(demand.claim.needs)
     most = []
     if suited and demand.claim.nano_cpus:
-        most.append(f"{_cpus(max(room.nano_cpus for room in suited))} CPUs")
+        most.append(_cpus(max(room.nano_cpus for room in suited)))
     if suited and demand.claim.memory_bytes:
         most.append(_memory(max(room.memory_bytes for room in suited)))
     told = f"A task reserves {_amounts(demand.claim)}"
@@ -175,16 +176,23 @@ def _amounts(claim: Claim) -> str:
     if claim.memory_bytes:
         amounts.insert(0, _memory(claim.memory_bytes))
     if claim.nano_cpus:
-        amounts.insert(0, f"{_cpus(claim.nano_cpus)} CPUs")
+        amounts.insert(0, _cpus(claim.nano_cpus))
     return ", ".join(amounts)
 
 
 def _cpus(nano_cpus: int) -> str:
-    return f"{max(0, nano_cpus) / 1e9:.4g}"
+    number = _number(max(0, nano_cpus) / 1e9)
+    return f"{number} CPU" if number == "1" else f"{number} CPUs"
 
 
 def _memory(memory_bytes: int) -> str:
-    return f"{max(0, memory_bytes) / MEBIBYTE:.5g} MiB"
+    free = max(0, memory_bytes)
+    return f"{_number(free / GIBIBYTE)} GiB" if free >= GIBIBYTE else f"{_number(free / MEBIBYTE)} MiB"
+
+
+def _number(value: float) -> str:
+    """Return a number with three decimals at most, and never with an exponent."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _hint_port(demand: Demand, _rooms: Rooms) -> str:

@@ -51,14 +51,36 @@ def test_a_stack_that_was_put_back_is_one_ending_whatever_its_services_came_to(c
     undone = UndoneStack(
         "web",
         Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.", why="exit 3"),
-        (ActionProgress(replace(WEB, id="undo.service.web_api"), ActionStatus.DONE),),
+        (ActionProgress(replace(WEB, id="service.web_api (put back)"), ActionStatus.DONE),),
         (Assessment("web_api", Verdict.CONVERGED, 2, 2),),
     )
     code, out, err = said(ended(undone=(undone,)), capsys)
     assert code == 5
     assert "Stack web was put back to what it was before: 1 service written again. [rolled-back]" in err
     assert "log:  two" in err
+    assert "Applied in part: 1 added, 0 changed, 0 destroyed." in out
     assert "Put back: web." in out
+
+
+@pytest.mark.parametrize(
+    ("types", "said_so"),
+    [
+        ([ActionType.UPDATE, ActionType.DELETE], "1 service written again, 1 removed."),
+        ([ActionType.DELETE, ActionType.DELETE], "2 services removed."),
+        ([ActionType.DELETE], "1 service removed."),
+        ([ActionType.CREATE, ActionType.REPLACE], "2 services written again."),
+        ([], "0 services written again."),
+    ],
+)
+def test_what_putting_a_stack_back_took_is_counted(types, said_so, capsys):
+    back = tuple(
+        ActionProgress(replace(DB, type=kind, name=f"db_{number}"), ActionStatus.DONE)
+        for number, kind in enumerate(types)
+    )
+    undone = UndoneStack("db", Problem(ErrorCode.TASKS_FAILING, "Service db_one: its tasks fail."), back)
+    _, out, err = said(ended(services=(), undone=(undone,)), capsys)
+    assert f"Stack db was put back to what it was before: {said_so} [rolled-back]" in err
+    assert "0 added, 1 changed, 0 destroyed." in out, "what was taken back was not added"
 
 
 def test_a_stack_that_could_not_be_put_back_is_an_error(capsys):

@@ -60,10 +60,10 @@ async def test_every_service_goes_back_to_the_spec_that_it_had():
     now = await cluster.observe()
     back = undo("web", ended, {one.action.id for one in ended}, before, now)
     assert {action.id: action.type for action in back.actions} == {
-        "undo.service.web_changed": ActionType.UPDATE,
-        "undo.service.web_mode": ActionType.REPLACE,
-        "undo.service.web_removed": ActionType.CREATE,
-        "undo.service.web_added": ActionType.DELETE,
+        "service.web_changed (put back)": ActionType.UPDATE,
+        "service.web_mode (put back)": ActionType.REPLACE,
+        "service.web_removed (put back)": ActionType.CREATE,
+        "service.web_added (put back)": ActionType.DELETE,
     }
     assert not back.left
     undoing = Plan("r", None, "e", back.actions)
@@ -81,7 +81,7 @@ async def test_what_somebody_else_changed_meanwhile_is_left_to_them():
     theirs = {**changed.spec, "Mode": {"Replicated": {"Replicas": 9}}}
     await cluster.update(Kind.SERVICE, changed.id, changed.version, theirs)
     back = undo("web", ended, {one.action.id for one in ended}, before, await cluster.observe())
-    assert "undo.service.web_changed" not in {action.id for action in back.actions}
+    assert "service.web_changed (put back)" not in {action.id for action in back.actions}
     assert [one.problem.code for one in back.left] == [ErrorCode.STALE_VERSION]
 
 
@@ -99,13 +99,13 @@ async def test_what_the_swarm_has_put_back_itself_needs_no_write():
     )
     written = {one.action.id for one in ended}
     ids = {one.id for one in undo("web", ended, written, before, replace(now, services=rolled_back)).actions}
-    assert "undo.service.web_changed" not in ids
+    assert "service.web_changed (put back)" not in ids
     halfway = tuple(
         replace(one, raw={**one.raw, "UpdateStatus": {"State": "rollback_paused"}}) if one.name == old.name else one
         for one in rolled_back
     )
     ids = {one.id for one in undo("web", ended, written, before, replace(now, services=halfway)).actions}
-    assert "undo.service.web_changed" in ids
+    assert "service.web_changed (put back)" in ids
 
 
 async def test_an_action_that_was_never_sent_is_not_undone_and_one_that_may_have_been_is_looked_at():

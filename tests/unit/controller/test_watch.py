@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reconciler.controller.watch import FAILURES_MAX, UNSCHEDULABLE_GRACE_S, Watch
+from reconciler.controller.watch import FAILURES_MAX, UNALLOCATED_GRACE_S, UNSCHEDULABLE_GRACE_S, Watch
+from reconciler.model.endings import exit_code, problem_of
+from reconciler.model.errors import ExitCode
 from reconciler.model.objects import Kind
 from reconciler.model.progress import Verdict
 from reconciler.model.tasks import ObservedTask
@@ -128,6 +130,52 @@ def test_while_something_still_stops_room_may_come():
     assert watch.look(cluster_of(waiting, stopping), 60.0)[0].verdict is Verdict.PROGRESSING
     watch.look(cluster_of(waiting), 61.0)
     assert watch.look(cluster_of(waiting), 61.0 + UNSCHEDULABLE_GRACE_S)[0].verdict is Verdict.UNSCHEDULABLE
+
+
+def unallocated(count: int) -> list[ObservedTask]:
+    return [a_task("n" * (number + 1), "new", NodeID="") for number in range(count)]
+
+
+def test_tasks_that_stay_new_are_unschedulable_once_nothing_has_moved_for_long():
+    watch, state = a_watch(), cluster_of(a_task("r", "running"), *unallocated(3), replicas=4)
+    assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, UNALLOCATED_GRACE_S - 1)[0].verdict is Verdict.PROGRESSING
+    look = watch.look(state, UNALLOCATED_GRACE_S)[0]
+    reason = "3 tasks stay new: Swarm finds no address for them, or can't allocate a network"
+    assert (look.verdict, look.message) == (Verdict.UNSCHEDULABLE, reason)
+    assert exit_code([problem_of(look)]) is ExitCode.UNSCHEDULABLE
+
+
+def test_what_moves_there_or_at_another_awaited_service_gives_them_more_time():
+    other = observed(Kind.SERVICE, {**service_spec("web_db", replicas=1)}, object_id="db")
+
+    def at(own: str, others: str):
+        tasks = (a_task("r", own), a_task("d", others, service="db"), *unallocated(1))
+        return cluster_of(*tasks, replicas=2, others=(other,))
+
+    watch, grace_s = a_watch("web_api", "web_db"), UNALLOCATED_GRACE_S
+    watch.look(at("preparing", "preparing"), 0.0)
+    assert watch.look(at("starting", "preparing"), grace_s)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(at("starting", "starting"), 2 * grace_s)[0].verdict is Verdict.PROGRESSING
+    looks = watch.look(at("starting", "starting"), 3 * grace_s)
+    assert [look.verdict for look in looks] == [Verdict.UNSCHEDULABLE, Verdict.PROGRESSING]
+
+
+def test_a_task_that_still_stops_may_free_an_address():
+    stopping = a_task("s", "running", desired="shutdown", service="another")
+    watch = a_watch()
+    watch.look(cluster_of(*unallocated(1), stopping), 0.0)
+    assert watch.look(cluster_of(*unallocated(1), stopping), 100.0)[0].verdict is Verdict.PROGRESSING
+    watch.look(cluster_of(*unallocated(1)), 101.0)
+    look = watch.look(cluster_of(*unallocated(1)), 101.0 + UNALLOCATED_GRACE_S)[0]
+    assert look.verdict is Verdict.UNSCHEDULABLE
+
+
+def test_tasks_that_stay_new_are_told_that_way_when_the_time_is_over_first():
+    watch, state = a_watch(), cluster_of(*unallocated(1))
+    look = watch.at_the_end(watch.look(state, 0.0), state)[0]
+    assert look.verdict is Verdict.UNSCHEDULABLE
+    assert look.message == "1 task stays new: Swarm finds no address for it, or can't allocate a network"
 
 
 def test_when_the_time_is_over_the_reason_decides_what_it_is():

@@ -40,6 +40,46 @@ def test_a_service_that_no_action_touches_is_not_looked_at():
     assert warned([spec], THREE, running(spec, "", owner="prod")) == []
 
 
+NO_NODE = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+
+
+def waiting_for_a_node(spec: JsonObject, reason: str = NO_NODE, **fields: Any) -> Any:
+    """The service as it runs: one task on n1, and one without a node."""
+    found, tasks = running(spec, "n1", owner="prod")
+    stuck = a_task(found, "", slot=2, Status={"State": "pending", "Err": reason}, **fields)
+    return found, [*tasks, stuck]
+
+
+def test_a_service_left_alone_is_told_when_swarm_finds_no_node_for_its_tasks():
+    spec = service(replicas=2, placement={"Constraints": ["node.labels.zone==a"]})
+    problem = only(warned([spec], THREE, waiting_for_a_node(spec)))
+    assert (problem.code, problem.place) == (ErrorCode.UNSCHEDULABLE, HERE)
+    assert problem.what == "Service web_api: 1 task waits for a node, and this plan does not change that."
+    assert problem.why == f"N{NO_NODE[1:]}."
+    other = service("web_other")
+    assert [one.what for one in warned([spec, other], THREE, waiting_for_a_node(spec))] == [problem.what]
+
+
+def test_only_todays_pending_tasks_of_declared_services_without_an_action_are_told():
+    spec = service(replicas=2)
+    assert warned([spec], THREE, waiting_for_a_node(spec, reason="")) == []
+    assert warned([spec], THREE, waiting_for_a_node(spec, DesiredState="shutdown")) == []
+    assert warned([service(replicas=2, image="app:2")], THREE, waiting_for_a_node(spec)) == []
+    theirs = waiting_for_a_node(service("other_api", replicas=2))
+    assert warned([], THREE, theirs) == []
+
+
+def test_a_plan_that_makes_room_for_waiting_tasks_says_nothing_of_them():
+    spec = service(replicas=2, cpus=3)
+    full = waiting_for_a_node(spec, "no suitable node (insufficient resources on 1 node)")
+    nodes = [seat("n1"), seat("n2")]
+    hog = running(service("web_hog", cpus=3), "n2", owner="prod")
+    assert "waits for a node" in only(warned([spec, service("web_hog", cpus=3)], nodes, full, hog)).what
+    assert warned([spec, service("web_hog", cpus=0.5)], nodes, full, hog) == []
+    less = service("web_hog", cpus=2)
+    assert "waits for a node" in only(warned([spec, less], nodes, full, hog)).what
+
+
 CASES: list[tuple[JsonObject, list[Any], str, str]] = [
     (
         service(replicas=2, placement={"Constraints": ["node.labels.disk == ssd"]}),
@@ -59,7 +99,10 @@ CASES: list[tuple[JsonObject, list[Any], str, str]] = [
         "insufficient resources on 3 nodes (n1, n2, n3)",
         "A task reserves 5 CPUs; before this plan's tasks one node has at most 4 CPUs free.",
     ),
-    (service(replicas=2, gib=9), THREE, "insufficient resources on 3 nodes", "reserves 9216 MiB"),
+    (service(replicas=2, gib=9), THREE, "insufficient resources on 3 nodes", "reserves 9 GiB"),
+    (service(replicas=2, gib=900 * 1024), THREE, "insufficient resources", "reserves 921600 GiB; before"),
+    (service(replicas=2, cpus=1), [seat("n1", cpus=0)], "insufficient resources", "reserves 1 CPU; before"),
+    (service(replicas=2, cpus=0.5, gib=1.5), [seat("n1", cpus=0)], "insufficient", "0.5 CPUs, 1.5 GiB; b"),
     (service(replicas=2, generic=1), THREE, "insufficient resources on 3 nodes", "reserves 1 gpu"),
     (
         service(replicas=2, placement={"Platforms": [{"OS": "linux", "Architecture": "arm64"}]}),

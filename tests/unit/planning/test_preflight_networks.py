@@ -49,8 +49,33 @@ def test_each_task_each_virtual_ip_and_each_node_takes_an_address():
     (problem,) = warned([on(replicas=10)], THREE, networks=[overlay("web_default", "10.77.0.0/28")])
     assert problem.code is ErrorCode.UNSCHEDULABLE
     assert problem.what == "Network web_default has 13 addresses, and the tasks of web_api make it need 14."
-    assert "1 for each of 10 tasks, 1 for virtual IPs of services and 3 for nodes. 1 of the tasks" in problem.why
+    assert "1 for each of 10 tasks, 1 for virtual IPs of services and 3 for nodes." in problem.why
+    assert "At least 1 of the 10 new tasks would" in problem.why
     assert warned([on(replicas=10, **DNSRR)], THREE, networks=[overlay("web_default", "10.77.0.0/28")]) == []
+
+
+def test_no_more_tasks_are_said_to_stay_new_than_there_are_new_ones():
+    (problem,) = warned([on(replicas=6)], THREE, networks=[overlay("web_default", "10.77.0.0/30")])
+    assert problem.what == "Network web_default has 1 address, and the tasks of web_api make it need 10."
+    assert "At least 6 of the 6 new tasks would stay `new`" in problem.why
+
+
+def test_a_task_that_stays_new_spares_its_nodes_address_too():
+    # 4 addresses: 3 tasks on 3 nodes need 6, 2 tasks on 2 nodes 4
+    block = {"Subnet": "10.77.0.0/24", "IPRange": "10.77.0.64/30"}
+    networks = [network_spec(IPAM={"Driver": "default", "Config": [block]})]
+    (problem,) = warned([on(replicas=3, **DNSRR)], THREE, networks=networks)
+    assert problem.what == "Network web_default has 4 addresses, and the tasks of web_api make it need 6."
+    assert "At least 1 of the 3 new tasks" in problem.why
+
+
+def test_the_embedded_swarms_networks_have_neither_addresses_nor_subnets():
+    there = live(overlay("other_net", "10.77.0.0/16"))
+    embedded = seat("n1")
+    embedded.raw["Description"]["Engine"]["EngineVersion"] = "swarmctl-embedded"
+    small = [overlay("web_default", "10.77.3.0/30")]
+    assert warned([on(replicas=6)], [embedded], networks=small, live=[there]) == []
+    assert len(warned([on(replicas=6)], [embedded, seat("n2")], networks=small, live=[there])) == 2
 
 
 def test_tasks_that_are_there_already_have_their_addresses():
