@@ -1,7 +1,7 @@
 """The embedded swarm's only manager, for now: applies commands, runs the brain, drives the agents.
 
 Its state lives in memory and is gone when it stops. All of it runs in one event loop and one TaskGroup; the tables
-have one writer, `propose`, in whose place a replicated log can come.
+have one writer, which encodes each command as an entry of a log and applies that: a replicated log can come between.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.tables import Tables, TaskStatus
 from reconciler.model.tasks import TaskState
+from reconciler.model.transactions import Transaction
 from reconciler.orchestration.decide import decide
-from reconciler.store.apply import apply
+from reconciler.store.codec import encode_entry, encode_transaction
+from reconciler.store.machine import State, apply
 
 PASSES_MAX = 200
 """Passes of the brain in a row before others get a turn; a healthy swarm needs a handful."""
@@ -42,11 +44,18 @@ class SwarmParts:
     new_agent: AgentFactory
 
 
+def _storable(text: str) -> str:
+    """Return `text` with "?" for what is no Unicode, as in the name of a file: a log holds nothing else."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class EmbeddedSwarm:
     """Owns the tables. `run` must be running for anything to happen after `propose`."""
 
     def __init__(self, parts: SwarmParts) -> None:
-        self.tables = Tables()
+        self._state = State()
+        self._client = f"manager/{parts.ids.new_id()}"
+        self._sequence = 0
         self.subscribers = Subscribers()
         self.clock = parts.clock
         self.ids = parts.ids
@@ -60,8 +69,16 @@ class EmbeddedSwarm:
         self._route_problems: tuple[RouteProblem, ...] = ()
         self._told: dict[tuple[str, int], bool] = {}
 
+    @property
+    def tables(self) -> Tables:
+        """The replicated tables, to be read only."""
+        return self._state.tables
+
     async def propose(self, command: Command) -> Outcome:
-        """Put one command into the log and return what came of it, once it is applied."""
+        """Put one command into the log and return what came of it, once it is applied.
+
+        Raises SwarmctlError when the swarm has ended, and for what can't be written into a log.
+        """
         if self._ended:
             raise SwarmctlError(
                 ErrorCode.EMBEDDED_NOT_RUNNING,
@@ -72,22 +89,24 @@ class EmbeddedSwarm:
         return self._commit(command)
 
     def _commit(self, command: Command) -> Outcome:
-        outcome = apply(self.tables, command)
+        """Apply one command as every manager would: from the bytes of an entry."""
+        self._sequence += 1
+        encoded = encode_transaction(Transaction(self._client, self._sequence, (command,)))
+        result = apply(self._state, self._state.index + 1, encode_entry([encoded]))
+        outcome = result.outcomes[0]
         if isinstance(outcome, Applied):
             self._changed.set()
-            at = command.at.timestamp()
-            for change in outcome.changes:
-                self.subscribers.publish(
-                    ClusterEvent(str(change.kind), change.action, change.object_id, change.name, at)
-                )
+        at = command.at.timestamp()
+        for event in result.events:
+            self.subscribers.publish(ClusterEvent(str(event.kind), event.action, event.object_id, event.name, at))
         return outcome
 
     async def report(self, report: TaskReport) -> None:
         """Take in what an agent saw. What is stale is dropped."""
         status = TaskStatus(
             state=report.state,
-            message=report.message,
-            err=report.err,
+            message=_storable(report.message),
+            err=_storable(report.err),
             timestamp=report.at,
             pid=report.pid,
             exit_code=report.exit_code,

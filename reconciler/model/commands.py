@@ -38,10 +38,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The entry changed nothing. `message` is the text that a Docker Swarm manager answers with."""
+    """The entry changed nothing. `message` is the text that a Docker Swarm manager answers with.
+
+    `position` is which command of the transaction was refused, from 0; None when it was the transaction as a whole.
+    """
 
     code: ErrorCode
     message: str
+    position: int | None = None
 
 
 Outcome: TypeAlias = Applied | Rejected
@@ -271,3 +275,32 @@ class RemoveTask(Command):
     """Forget a task; its node ends what may still run."""
 
     task_id: str
+
+
+# --- records that the store does not read, and leadership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutRecord(Command):
+    """Write one record. `version` is the one to replace, 0 for a new record, None for whichever there is."""
+
+    namespace: str
+    key: str
+    value: bytes = field(repr=False)
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRecord(Command):
+    """Forget one record. `version` as in PutRecord."""
+
+    namespace: str
+    key: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(Command):
+    """Begin to lead. The log index of this entry is the new epoch; what carries another one is refused from now on."""
+
+    leader: str

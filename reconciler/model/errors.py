@@ -95,6 +95,22 @@ class ErrorCode(enum.StrEnum):
     EMBEDDED_NOT_RUNNING = "embedded-not-running"
     EMBEDDED_ALREADY_RUNNING = "embedded-already-running"
     EMBEDDED_FAILED = "embedded-failed"
+    # the replicated store
+    ENTRY_INVALID = "entry-invalid"
+    FENCED = "fenced"
+    OUTCOME_FORGOTTEN = "outcome-forgotten"
+    SNAPSHOT_CORRUPT = "snapshot-corrupt"
+    SNAPSHOT_TOO_NEW = "snapshot-too-new"
+    # what a manager keeps on its disk
+    RAFT_LOG_CORRUPT = "raft-log-corrupt"
+    RAFT_LOG_FOREIGN = "raft-log-foreign"
+    RAFT_LOG_LOCKED = "raft-log-locked"
+    RAFT_LOG_MISSING = "raft-log-missing"
+    RAFT_SNAPSHOT_CORRUPT = "raft-snapshot-corrupt"
+    RAFT_DISK_FULL = "raft-disk-full"
+    RAFT_DISK_FAILED = "raft-disk-failed"
+    # what managers agree on
+    RAFT_INCONSISTENT = "raft-inconsistent"
 
 
 class Severity(enum.StrEnum):

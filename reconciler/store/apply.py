@@ -1,4 +1,4 @@
-"""The one door to the tables: what every manager runs, entry by entry."""
+"""Which handler carries out which Command, and how one that fails becomes a refusal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from reconciler.model import commands
 from reconciler.model.commands import Applied, Command, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
-from reconciler.store import cluster, networks, nodes, sealed, services, tasks
+from reconciler.store import cluster, networks, nodes, records, sealed, services, tasks
+from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal
 
-_HANDLERS: Mapping[type[Command], Callable[[Tables, Any], Applied]] = MappingProxyType(
+_HANDLERS: Mapping[type[Command], Callable[[Draft, Any], Applied]] = MappingProxyType(
     {
         commands.InitCluster: cluster.init,
         commands.UpdateCluster: cluster.update,
@@ -41,25 +42,44 @@ _HANDLERS: Mapping[type[Command], Callable[[Tables, Any], Applied]] = MappingPro
         commands.SetDesiredState: tasks.set_desired_state,
         commands.ReportTask: tasks.report,
         commands.RemoveTask: tasks.remove,
+        commands.PutRecord: records.put,
+        commands.DeleteRecord: records.delete,
+        commands.Claim: records.claim,
     }
 )
 
 
-def apply(tables: Tables, command: Command) -> Outcome:
-    """Carry out one entry of the log on `tables`, in place, and return what came of it.
+MESSAGE_LENGTH_MAX = 1024
+"""Characters of a refusal's text. It may quote the spec, and is kept for repetitions."""
 
-    Never raises: a refusal is a value, and then nothing but `tables.index` has changed. Every handler decides
-    first and writes last. Deterministic: no clock, no chance, no iteration over a set.
+
+def apply(tables: Tables, command: Command) -> Outcome:
+    """Carry out one Command as an entry of its own, in place, and return what came of it.
+
+    Never raises: a refusal is a value, and then nothing but `tables.index` has changed. What the log holds goes through
+    `reconciler.store.machine` instead; this is its inner step, for tests that need no log.
     """
     tables.index += 1
+    draft = Draft(tables)
+    outcome = carry_out(draft, command)
+    if isinstance(outcome, Applied):
+        draft.commit()
+    return outcome
+
+
+def carry_out(draft: Draft, command: Command) -> Outcome:
+    """Write what `command` asks for into `draft`. After a refusal the draft may be half written: drop it."""
     handler = _HANDLERS.get(type(command))
     if handler is None:
         return Rejected(ErrorCode.INTERNAL, f"unknown command {type(command).__name__}")
     try:
-        return handler(tables, command)
+        return handler(draft, command)
     except Refusal as refusal:
-        return Rejected(refusal.code, refusal.message)
-    except (TypeError, AttributeError, KeyError, ValueError, IndexError) as error:
+        return Rejected(refusal.code, refusal.message[:MESSAGE_LENGTH_MAX])
+    except (MemoryError, RecursionError):
+        raise  # this machine's fault: the codec lets nothing in that needs much of either. Others may well have applied
+        # the entry, so this manager has to stop rather than to refuse what they hold.
+    except Exception as error:  # noqa: BLE001 - any other is the entry's fault, and the same on every manager
         # A spec of another shape than the Engine API's, such as a list where an object belongs. Its text may
         # hold a value of the spec, possibly a secret's: only the kind of mistake is told.
         return Rejected(ErrorCode.REQUEST_REFUSED, f"invalid JSON: the spec has a wrong shape ({type(error).__name__})")

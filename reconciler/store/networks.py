@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
+from reconciler.model.changes import TableKind
 from reconciler.model.commands import Applied, CreateNetwork, ObjectChange, RemoveNetwork
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord, Tables
-from reconciler.store.names import is_dns_name
-from reconciler.store.refusal import Refusal, invalid, not_found
+from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord
+from reconciler.store.draft import Draft
+from reconciler.store.names import checked_labels, is_dns_name
+from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
 ADDRESS_POOL = ipaddress.IPv4Network("10.0.0.0/8")
 SUBNET_PREFIX = 24
@@ -23,7 +26,7 @@ _DRIVERS = ("overlay",)
 _Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def create(tables: Tables, command: CreateNetwork) -> Applied:
+def create(draft: Draft, command: CreateNetwork) -> Applied:
     """Add an overlay network. Without a subnet it gets the next free /24 of 10.0.0.0/8.
 
     An overlapping subnet is refused. Docker Swarm accepts it and leaves every task on it in `new` for ever
@@ -34,20 +37,21 @@ def create(tables: Tables, command: CreateNetwork) -> Applied:
         raise invalid(f"{name} is a pre-defined network and cannot be created", rpc="")
     if not isinstance(name, str) or not is_dns_name(name):
         raise invalid("name must be valid as a DNS name component")
-    if any(network.name == name for network in tables.networks.values()):
+    check_new(draft.networks, command.id)
+    if draft.id_of(TableKind.NETWORK, name) is not None:
         raise Refusal(ErrorCode.NAME_CONFLICT, f"network with name {name} already exists", rpc="")
     driver = command.spec.get("Driver") or "overlay"
     if driver not in _DRIVERS:
         raise Refusal(ErrorCode.REQUEST_REFUSED, f'plugin "{driver}" not found', rpc="")
     if command.spec.get("Ingress"):
-        _check_ingress(tables, command.spec)
-    spec = complete_network(tables, {**command.spec, "Driver": driver})
-    tables.networks[command.id] = NetworkRecord(command.id, tables.index, command.at, command.at, spec)
-    return Applied(tables.index, command.id, (ObjectChange(Kind.NETWORK, "create", command.id, name),))
+        _check_ingress(draft, command.spec)
+    spec = complete_network(draft, {**command.spec, "Driver": driver})
+    draft.networks[command.id] = NetworkRecord(command.id, draft.index, command.at, command.at, spec)
+    return Applied(draft.index, command.id, (ObjectChange(Kind.NETWORK, "create", command.id, name),))
 
 
-def _check_ingress(tables: Tables, spec: JsonObject) -> None:
-    present = next((network for network in tables.networks.values() if network.spec.get("Ingress")), None)
+def _check_ingress(draft: Draft, spec: JsonObject) -> None:
+    present = next((network for network in draft.networks.values() if network.spec.get("Ingress")), None)
     if present is not None:
         text = f"ingress network ({present.id}) is already present"
         raise Refusal(ErrorCode.NAME_CONFLICT, text, rpc="AlreadyExists")
@@ -55,28 +59,28 @@ def _check_ingress(tables: Tables, spec: JsonObject) -> None:
         raise invalid("ingress network cannot be attachable")
 
 
-def remove(tables: Tables, command: RemoveNetwork) -> Applied:
-    network = tables.networks.get(command.id)
+def remove(draft: Draft, command: RemoveNetwork) -> Applied:
+    network = draft.networks.get(command.id)
     if network is None:
         raise not_found("network", command.id)
     if network.is_predefined:
         text = f"network {network.id} ({network.name}) is a swarm predefined network and cannot be removed"
         raise invalid(text, rpc="FailedPrecondition")
-    if user := _user_of(tables, network):
+    if user := _user_of(draft, network):
         raise Refusal(ErrorCode.OBJECT_IN_USE, user, rpc="FailedPrecondition")
-    del tables.networks[network.id]
-    return Applied(tables.index, network.id, (ObjectChange(Kind.NETWORK, "remove", network.id, network.name),))
+    del draft.networks[network.id]
+    return Applied(draft.index, network.id, (ObjectChange(Kind.NETWORK, "remove", network.id, network.name),))
 
 
-def _user_of(tables: Tables, network: NetworkRecord) -> str:
+def _user_of(draft: Draft, network: NetworkRecord) -> str:
     """Return why a network cannot go, or ""."""
-    for service in tables.services.values():
+    for service in draft.services.values():
         if network.id in network_ids(service.task_spec):
             return f"network {network.id} is in use by service {service.id}"
         uses_ingress = any(port.get("PublishMode") == "ingress" for port in service.ports)
         if network.name == INGRESS_NETWORK and uses_ingress:
             return f"ingress network cannot be removed because service {service.id} depends on it"
-    for task in tables.tasks.values():
+    for task in draft.tasks.values():
         if task.is_live and not task.has_ended and network.id in network_ids(task.spec):
             return f"network {network.id} is in use by task {task.id}"
     return ""
@@ -87,42 +91,43 @@ def network_ids(task_spec: JsonObject) -> list[str]:
     return [str(attachment.get("Target", "")) for attachment in task_spec.get("Networks") or ()]
 
 
-def complete_network(tables: Tables, spec: JsonObject) -> JsonObject:
+def complete_network(draft: Draft, spec: JsonObject) -> JsonObject:
     """Return a network's spec with its subnets, gateways and VXLAN number allotted; refuse impossible ones."""
     ipam = spec.get("IPAM") or {}
-    pools = [_pool(tables, dict(pool)) for pool in ipam.get("Config") or ()]
+    pools = [_pool(draft, dict(pool)) for pool in ipam.get("Config") or ()]
     if not any(pool.get("Subnet") for pool in pools):
-        pools = [_gateway_added({"Subnet": str(_next_subnet(tables))})]
+        pools = [_gateway_added({"Subnet": str(_next_subnet(draft))})]
     completed_ipam = {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options"), "Config": pools}
     options = dict(spec.get("Options") or {})
-    options.setdefault(VXLAN_OPTION, str(_next_vxlan_id(tables)))
+    options.setdefault(VXLAN_OPTION, str(_next_vxlan_id(draft)))
     completed: JsonObject = {
         "Internal": False,
         "Attachable": False,
         "Ingress": False,
         **{key: value for key, value in spec.items() if key not in ("CheckDuplicate", "Scope")},
-        "Labels": spec.get("Labels") or {},
+        "Labels": checked_labels(spec),
         "IPAM": completed_ipam,
         "Options": options,
     }
     return completed
 
 
-def _taken(tables: Tables) -> Iterator[_Subnet]:
-    for network in tables.networks.values():
+def _taken(draft: Draft) -> Iterator[_Subnet]:
+    for network in draft.networks.values():
         for subnet in network.subnets:
             yield ipaddress.ip_network(subnet, strict=False)
 
 
-def _pool(tables: Tables, pool: JsonObject) -> JsonObject:
+def _pool(draft: Draft, pool: JsonObject) -> JsonObject:
     text = pool.get("Subnet")
     if not text:
         return pool
     try:
-        subnet = ipaddress.ip_network(text, strict=False)
+        # As a text: of a number ipaddress makes a network too, but one that could not be read again.
+        subnet = ipaddress.ip_network(str(text), strict=False)
     except ValueError:
         raise invalid(f"ipam configuration: invalid subnet {text}: it is no CIDR block", rpc="") from None
-    for other in _taken(tables):
+    for other in _taken(draft):
         if subnet.version == other.version and subnet.overlaps(other):
             raise invalid(f"ipam configuration: subnet {text} overlaps with subnet {other} of another network", rpc="")
     return _gateway_added(pool)
@@ -133,19 +138,25 @@ def _gateway_added(pool: JsonObject) -> JsonObject:
     gateway = pool.get("Gateway")
     if not gateway:
         return {**pool, "Gateway": str(subnet.network_address + 1)}
-    if ipaddress.ip_address(gateway) not in subnet:
+    if ipaddress.ip_address(str(gateway)) not in subnet:
         raise invalid(f"ipam configuration: subnet {subnet} does not contain gateway {gateway}", rpc="")
     return pool
 
 
-def _next_subnet(tables: Tables) -> _Subnet:
-    taken = [subnet for subnet in _taken(tables) if subnet.version == ADDRESS_POOL.version]
+def _next_subnet(draft: Draft) -> _Subnet:
+    taken = [subnet for subnet in _taken(draft) if subnet.version == ADDRESS_POOL.version]
     for candidate in ADDRESS_POOL.subnets(new_prefix=SUBNET_PREFIX):
         if not any(candidate.overlaps(other) for other in taken):
             return candidate
     raise invalid("could not find an available, non-overlapping address pool", rpc="FailedPrecondition")
 
 
-def _next_vxlan_id(tables: Tables) -> int:
-    used = [int((network.spec.get("Options") or {}).get(VXLAN_OPTION) or 0) for network in tables.networks.values()]
+def _next_vxlan_id(draft: Draft) -> int:
+    used = [number for network in draft.networks.values() for number in _vxlan_ids(network.spec)]
     return max([FIRST_VXLAN_ID - 1, *used]) + 1
+
+
+def _vxlan_ids(spec: JsonObject) -> list[int]:
+    """Return the VXLAN numbers of a stored network; a user may have named several, or nonsense."""
+    texts = str((spec.get("Options") or {}).get(VXLAN_OPTION) or "").split(",")
+    return [int(text) for text in texts if re.fullmatch(r"[0-9]{1,8}", text)]

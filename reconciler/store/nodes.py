@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from reconciler.model.commands import AddNode, Applied, ObjectChange, RemoveNode, SetNodeState, UpdateNode
-from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.tables import Availability, NodeRecord, NodeState, Tables, TaskRecord
+from reconciler.model.tables import Availability, NodeRecord, NodeState, TaskRecord
 from reconciler.model.tasks import TaskState
-from reconciler.store.refusal import Refusal, invalid, not_found, out_of_sequence
+from reconciler.store.draft import Draft
+from reconciler.store.names import checked_labels
+from reconciler.store.refusal import check_new, invalid, not_found, out_of_sequence
 
 LAST_MANAGER = "attempting to demote the last manager of the swarm"
 
 
-def _applied(tables: Tables, action: str, node: NodeRecord) -> Applied:
-    return Applied(tables.index, node.id, (ObjectChange(Kind.NODE, action, node.id, node.hostname),))
+def _applied(draft: Draft, action: str, node: NodeRecord) -> Applied:
+    return Applied(draft.index, node.id, (ObjectChange(Kind.NODE, action, node.id, node.hostname),))
 
 
-def _present(tables: Tables, node_id: str) -> NodeRecord:
-    node = tables.nodes.get(node_id)
+def _present(draft: Draft, node_id: str) -> NodeRecord:
+    node = draft.nodes.get(node_id)
     if node is None:
         raise not_found("node", node_id)
     return node
@@ -29,12 +32,11 @@ def _is_manager(node: NodeRecord) -> bool:
     return node.role is NodeRole.MANAGER
 
 
-def add(tables: Tables, command: AddNode) -> Applied:
-    if command.id in tables.nodes:
-        raise Refusal(ErrorCode.NAME_CONFLICT, "object already exists", rpc="AlreadyExists")
+def add(draft: Draft, command: AddNode) -> Applied:
+    check_new(draft.nodes, command.id)
     node = NodeRecord(
         id=command.id,
-        version=tables.index,
+        version=draft.index,
         created_at=command.at,
         updated_at=command.at,
         spec=_checked(command.spec),
@@ -43,9 +45,9 @@ def add(tables: Tables, command: AddNode) -> Applied:
         message="",
         address=command.address,
     )
-    has_leader = any(other.is_leader for other in tables.nodes.values())
-    tables.nodes[node.id] = replace(node, is_leader=_is_manager(node) and not has_leader)
-    return _applied(tables, "create", node)
+    has_leader = any(other.is_leader for other in draft.nodes.values())
+    draft.nodes[node.id] = replace(node, is_leader=_is_manager(node) and not has_leader)
+    return _applied(draft, "create", node)
 
 
 def _checked(spec: dict[str, object]) -> dict[str, object]:
@@ -55,62 +57,59 @@ def _checked(spec: dict[str, object]) -> dict[str, object]:
         raise invalid(f'invalid Role: "{role or ""}"', rpc="")
     if availability not in tuple(Availability):
         raise invalid(f'invalid Availability: "{availability or ""}"', rpc="")
-    labels = spec.get("Labels")
-    if labels is not None and not isinstance(labels, dict):
-        raise invalid("invalid JSON: Labels is no object", rpc="")
-    return {**spec, "Labels": labels or {}}
+    return {**spec, "Labels": checked_labels(spec)}
 
 
-def update(tables: Tables, command: UpdateNode) -> Applied:
+def update(draft: Draft, command: UpdateNode) -> Applied:
     """Change role, availability and labels. Demoting the leader hands leadership to the first other manager."""
-    node = _present(tables, command.id)
+    node = _present(draft, command.id)
     spec = _checked(command.spec)
     if node.version != command.version:
         raise out_of_sequence()
-    changed = replace(node, version=tables.index, updated_at=command.at, spec=spec)
-    heirs = [other for other in tables.nodes.values() if _is_manager(other) and other.id != node.id]
+    changed = replace(node, version=draft.index, updated_at=command.at, spec=spec)
+    heirs = [other for other in draft.nodes.values() if _is_manager(other) and other.id != node.id]
     if _is_manager(node) and not _is_manager(changed):
         if not heirs:
             raise invalid(LAST_MANAGER, rpc="FailedPrecondition")
         if node.is_leader:
             changed = replace(changed, is_leader=False)
-            tables.nodes[heirs[0].id] = replace(heirs[0], is_leader=True)
-    tables.nodes[node.id] = changed
-    return _applied(tables, "update", changed)
+            draft.nodes[heirs[0].id] = replace(heirs[0], is_leader=True)
+    draft.nodes[node.id] = changed
+    return _applied(draft, "update", changed)
 
 
-def set_state(tables: Tables, command: SetNodeState) -> Applied:
-    node = _present(tables, command.id)
-    changed = replace(node, version=tables.index, updated_at=command.at, state=command.state, message=command.message)
-    tables.nodes[node.id] = changed
-    return _applied(tables, "update", changed)
+def set_state(draft: Draft, command: SetNodeState) -> Applied:
+    node = _present(draft, command.id)
+    changed = replace(node, version=draft.index, updated_at=command.at, state=command.state, message=command.message)
+    draft.nodes[node.id] = changed
+    return _applied(draft, "update", changed)
 
 
-def remove(tables: Tables, command: RemoveNode) -> Applied:
+def remove(draft: Draft, command: RemoveNode) -> Applied:
     """Remove a worker. Its tasks are orphaned; those of global services go with it."""
-    node = _present(tables, command.id)
+    node = _present(draft, command.id)
     if _is_manager(node):
         text = f"node {node.id} is a cluster manager and is a member of the raft cluster."
         raise invalid(f"{text} It must be demoted to worker before removal", rpc="FailedPrecondition")
     if node.state is not NodeState.DOWN and not command.force:
         raise invalid(f"node {node.id} is not down and can't be removed", rpc="FailedPrecondition")
-    for task in [task for task in tables.tasks.values() if task.node_id == node.id]:
-        service = tables.services.get(task.service_id)
+    for task in draft.tasks_on_node(node.id):
+        service = draft.services.get(task.service_id)
         if service is not None and service.is_global:
-            del tables.tasks[task.id]
+            del draft.tasks[task.id]
         else:
-            tables.tasks[task.id] = _orphaned(tables, task, command)
-    del tables.nodes[node.id]
-    return _applied(tables, "remove", node)
+            draft.tasks[task.id] = _orphaned(draft, task, command)
+    del draft.nodes[node.id]
+    return _applied(draft, "remove", node)
 
 
-def _orphaned(tables: Tables, task: TaskRecord, command: RemoveNode) -> TaskRecord:
+def _orphaned(draft: Draft, task: TaskRecord, command: RemoveNode) -> TaskRecord:
     if task.has_ended:
         return task
-    status = replace(
+    status = structs.replace(
         task.status,
         state=TaskState.ORPHANED,
         message="Task belonged to a node that has been deleted",
         timestamp=command.at,
     )
-    return replace(task, version=tables.index, updated_at=command.at, status=status)
+    return structs.replace(task, version=draft.index, updated_at=command.at, status=status)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import ServiceRecord, Tables
+from reconciler.model.tables import ServiceRecord
+from reconciler.store.draft import Draft
 from reconciler.store.refusal import invalid
 
 DYNAMIC_FIRST = 30_000
@@ -13,16 +14,14 @@ DYNAMIC_LAST = 32_767
 
 
 def allot_ports(
-    tables: Tables, service_id: str, spec: JsonObject, held: tuple[JsonObject, ...]
+    draft: Draft, service_id: str, spec: JsonObject, held: tuple[JsonObject, ...]
 ) -> tuple[JsonObject, ...]:
     """Return the ports of a completed spec with a published port for each that is reached through ingress.
 
     `held` are the ports that the service has now: a dynamic number stays with its (name, protocol, target).
     Raises Refusal when a port belongs to another service.
     """
-    others = {
-        key: service for service in tables.services.values() if service.id != service_id for key in _held(service)
-    }
+    others = {key: service for service in draft.services.values() if service.id != service_id for key in _held(service)}
     allotted: list[JsonObject] = []
     for port in spec["EndpointSpec"].get("Ports") or ():
         published = port.get("PublishedPort") or 0

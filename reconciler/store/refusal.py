@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from reconciler.model.errors import ErrorCode
 
 
@@ -21,6 +23,12 @@ class Refusal(Exception):
 
 def not_found(kind: str, object_id: str) -> Refusal:
     return Refusal(ErrorCode.OBJECT_NOT_FOUND, f"{kind} {object_id} not found", rpc="NotFound")
+
+
+def check_new(objects: Container[str], object_id: str) -> None:
+    """Raise Refusal when an object of that id is there already, which creating it would overwrite."""
+    if object_id in objects:
+        raise Refusal(ErrorCode.NAME_CONFLICT, "object already exists", rpc="AlreadyExists")
 
 
 def out_of_sequence() -> Refusal:

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from reconciler.model.changes import TableKind
 from reconciler.model.commands import (
     Applied,
     CreateConfig,
@@ -21,8 +22,10 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind
-from reconciler.model.tables import ConfigRecord, SecretRecord, Tables
-from reconciler.store.refusal import Refusal, invalid, not_found, out_of_sequence
+from reconciler.model.tables import ConfigRecord, SecretRecord
+from reconciler.store.draft import Draft, TableDraft
+from reconciler.store.names import checked_labels
+from reconciler.store.refusal import Refusal, check_new, invalid, not_found, out_of_sequence
 
 SECRET_BYTES_MAX = 512_000
 CONFIG_BYTES_MAX = 1_024_000
@@ -31,43 +34,45 @@ _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-_.]{0,62}[a-zA-Z0-9])?")
 Sealed = TypeVar("Sealed", SecretRecord, ConfigRecord)
 
 
-def create_secret(tables: Tables, command: CreateSecret) -> Applied:
-    spec = _checked(Kind.SECRET, tables.secrets, command.spec, SECRET_BYTES_MAX)
-    tables.secrets[command.id] = SecretRecord(command.id, tables.index, command.at, command.at, spec)
-    return _applied(tables, Kind.SECRET, "create", command.id, spec["Name"])
+def create_secret(draft: Draft, command: CreateSecret) -> Applied:
+    check_new(draft.secrets, command.id)
+    spec = _checked(draft, Kind.SECRET, command.spec, SECRET_BYTES_MAX)
+    draft.secrets[command.id] = SecretRecord(command.id, draft.index, command.at, command.at, spec)
+    return _applied(draft, Kind.SECRET, "create", command.id, spec["Name"])
 
 
-def create_config(tables: Tables, command: CreateConfig) -> Applied:
-    spec = _checked(Kind.CONFIG, tables.configs, command.spec, CONFIG_BYTES_MAX)
-    tables.configs[command.id] = ConfigRecord(command.id, tables.index, command.at, command.at, spec)
-    return _applied(tables, Kind.CONFIG, "create", command.id, spec["Name"])
+def create_config(draft: Draft, command: CreateConfig) -> Applied:
+    check_new(draft.configs, command.id)
+    spec = _checked(draft, Kind.CONFIG, command.spec, CONFIG_BYTES_MAX)
+    draft.configs[command.id] = ConfigRecord(command.id, draft.index, command.at, command.at, spec)
+    return _applied(draft, Kind.CONFIG, "create", command.id, spec["Name"])
 
 
-def update_secret(tables: Tables, command: UpdateSecret) -> Applied:
-    changed = _relabelled(tables, tables.secrets, command, Kind.SECRET)
-    tables.secrets[command.id] = changed
-    return _applied(tables, Kind.SECRET, "update", changed.id, changed.name)
+def update_secret(draft: Draft, command: UpdateSecret) -> Applied:
+    changed = _relabelled(draft, draft.secrets, command, Kind.SECRET)
+    draft.secrets[command.id] = changed
+    return _applied(draft, Kind.SECRET, "update", changed.id, changed.name)
 
 
-def update_config(tables: Tables, command: UpdateConfig) -> Applied:
-    changed = _relabelled(tables, tables.configs, command, Kind.CONFIG)
-    tables.configs[command.id] = changed
-    return _applied(tables, Kind.CONFIG, "update", changed.id, changed.name)
+def update_config(draft: Draft, command: UpdateConfig) -> Applied:
+    changed = _relabelled(draft, draft.configs, command, Kind.CONFIG)
+    draft.configs[command.id] = changed
+    return _applied(draft, Kind.CONFIG, "update", changed.id, changed.name)
 
 
-def remove_secret(tables: Tables, command: RemoveSecret) -> Applied:
-    return _removed(tables, tables.secrets, command.id, Kind.SECRET)
+def remove_secret(draft: Draft, command: RemoveSecret) -> Applied:
+    return _removed(draft, draft.secrets, command.id, Kind.SECRET)
 
 
-def remove_config(tables: Tables, command: RemoveConfig) -> Applied:
-    return _removed(tables, tables.configs, command.id, Kind.CONFIG)
+def remove_config(draft: Draft, command: RemoveConfig) -> Applied:
+    return _removed(draft, draft.configs, command.id, Kind.CONFIG)
 
 
-def _applied(tables: Tables, kind: Kind, action: str, object_id: str, name: str) -> Applied:
-    return Applied(tables.index, object_id, (ObjectChange(kind, action, object_id, name),))
+def _applied(draft: Draft, kind: Kind, action: str, object_id: str, name: str) -> Applied:
+    return Applied(draft.index, object_id, (ObjectChange(kind, action, object_id, name),))
 
 
-def _checked(kind: Kind, present: dict[str, Any], spec: JsonObject, bytes_max: int) -> JsonObject:
+def _checked(draft: Draft, kind: Kind, spec: JsonObject, bytes_max: int) -> JsonObject:
     name = spec.get("Name", "")
     if not name:
         raise invalid("name must be provided")
@@ -76,7 +81,7 @@ def _checked(kind: Kind, present: dict[str, Any], spec: JsonObject, bytes_max: i
             "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, "
             "and the start and end character must be [a-zA-Z0-9]"
         )
-    if any(other.name == name for other in present.values()):
+    if draft.id_of(TableKind(kind), name) is not None:
         raise Refusal(ErrorCode.NAME_CONFLICT, f"{kind} {name} already exists", rpc="AlreadyExists")
     try:
         size = len(base64.b64decode(spec.get("Data") or "", validate=True))
@@ -84,10 +89,10 @@ def _checked(kind: Kind, present: dict[str, Any], spec: JsonObject, bytes_max: i
         raise invalid("invalid JSON: Data is not base64", rpc="") from None
     if not spec.get("Driver") and not 0 < size <= bytes_max:
         raise invalid(f"{kind} data must be larger than 0 and less than {bytes_max} bytes")
-    return {**spec, "Labels": spec.get("Labels") or {}}
+    return {**spec, "Labels": checked_labels(spec)}
 
 
-def _relabelled(tables: Tables, present: dict[str, Sealed], command: Any, kind: Kind) -> Sealed:
+def _relabelled(draft: Draft, present: TableDraft[Sealed], command: Any, kind: Kind) -> Sealed:
     record = present.get(command.id)
     if record is None:
         raise not_found(kind, command.id)
@@ -98,21 +103,21 @@ def _relabelled(tables: Tables, present: dict[str, Sealed], command: Any, kind: 
     same_rest = all((new.get(key) or None) == (old.get(key) or None) for key in ("Name", "Driver", "Templating"))
     if not (same_data and same_rest):
         raise invalid("only updates to Labels are allowed")
-    spec = {**old, "Labels": new.get("Labels") or {}}
-    return replace(record, version=tables.index, updated_at=command.at, spec=spec)
+    spec = {**old, "Labels": checked_labels(new)}
+    return replace(record, version=draft.index, updated_at=command.at, spec=spec)
 
 
-def _removed(tables: Tables, present: dict[str, Sealed], object_id: str, kind: Kind) -> Applied:
+def _removed(draft: Draft, present: TableDraft[Sealed], object_id: str, kind: Kind) -> Applied:
     record = present.get(object_id)
     if record is None:
         raise not_found(kind, object_id)
-    users = [service.name for service in tables.services.values() if object_id in used_ids(service.task_spec, kind)]
+    users = [service.name for service in draft.services.values() if object_id in used_ids(service.task_spec, kind)]
     if users:
         plural = "services" if len(users) > 1 else "service"
         text = f"{kind} '{record.name}' is in use by the following {plural}: {', '.join(users)}"
         raise Refusal(ErrorCode.OBJECT_IN_USE, text)
     del present[object_id]
-    return _applied(tables, kind, "remove", object_id, record.name)
+    return _applied(draft, kind, "remove", object_id, record.name)
 
 
 def used_ids(task_spec: JsonObject, kind: Kind) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.model.changes import TableKind
 from reconciler.model.commands import (
     Applied,
     CreateService,
@@ -17,67 +18,70 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import INGRESS_NETWORK, ServiceRecord, Tables, UpdateState, UpdateStatus
+from reconciler.model.tables import INGRESS_NETWORK, ServiceRecord, UpdateState, UpdateStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.defaults import complete_service
+from reconciler.store.draft import Draft
+from reconciler.store.names import checked_labels
 from reconciler.store.ports import allot_ports
-from reconciler.store.refusal import Refusal, invalid, not_found, out_of_sequence
+from reconciler.store.refusal import Refusal, check_new, invalid, not_found, out_of_sequence
 from reconciler.store.service_rules import check_service, check_unchanged
 from reconciler.store.tasks import raise_desired
 
 
-def _applied(tables: Tables, action: str, service: ServiceRecord) -> Applied:
-    return Applied(tables.index, service.id, (ObjectChange(Kind.SERVICE, action, service.id, service.name),))
+def _applied(draft: Draft, action: str, service: ServiceRecord) -> Applied:
+    return Applied(draft.index, service.id, (ObjectChange(Kind.SERVICE, action, service.id, service.name),))
 
 
-def _present(tables: Tables, service_id: str) -> ServiceRecord:
-    service = tables.services.get(service_id)
+def _present(draft: Draft, service_id: str) -> ServiceRecord:
+    service = draft.services.get(service_id)
     if service is None:
         raise not_found("service", service_id)
     return service
 
 
-def create(tables: Tables, command: CreateService) -> Applied:
-    spec = _completed(tables, command.spec)
+def create(draft: Draft, command: CreateService) -> Applied:
+    spec = _completed(draft, command.spec)
     name = spec["Name"]
-    if any(other.name == name for other in tables.services.values()):
+    check_new(draft.services, command.id)
+    if draft.id_of(TableKind.SERVICE, name) is not None:
         text = f"name conflicts with an existing object: service {name} already exists"
         raise Refusal(ErrorCode.NAME_CONFLICT, text, rpc="AlreadyExists")
     service = ServiceRecord(
         id=command.id,
-        version=tables.index,
+        version=draft.index,
         created_at=command.at,
         updated_at=command.at,
         spec=spec,
-        spec_version=tables.index,
-        ports=allot_ports(tables, command.id, spec, ()),
+        spec_version=draft.index,
+        ports=allot_ports(draft, command.id, spec, ()),
     )
     if service.is_job:
         service = replace(service, last_execution=command.at)
-    tables.services[service.id] = service
-    return _applied(tables, "create", service)
+    draft.services[service.id] = service
+    return _applied(draft, "create", service)
 
 
-def update(tables: Tables, command: UpdateService) -> Applied:
+def update(draft: Draft, command: UpdateService) -> Applied:
     """Put another spec in place; the old one becomes PreviousSpec, and a rolling update starts anew."""
-    service = _present(tables, command.id)
+    service = _present(draft, command.id)
     if service.version != command.version:
         raise out_of_sequence()
-    spec = _completed(tables, command.spec)
+    spec = _completed(draft, command.spec)
     check_unchanged(service.spec, spec)
     changed = replace(
         service,
-        version=tables.index,
+        version=draft.index,
         updated_at=command.at,
         spec=spec,
-        spec_version=tables.index,
+        spec_version=draft.index,
         previous_spec=service.spec,
         previous_spec_version=service.spec_version,
         update=None,
-        ports=allot_ports(tables, command.id, spec, service.ports),
+        ports=allot_ports(draft, command.id, spec, service.ports),
     )
-    tables.services[service.id] = _next_iteration(changed, command.at)
-    return _applied(tables, "update", changed)
+    draft.services[service.id] = _next_iteration(changed, command.at)
+    return _applied(draft, "update", changed)
 
 
 def _next_iteration(service: ServiceRecord, at: datetime) -> ServiceRecord:
@@ -86,16 +90,17 @@ def _next_iteration(service: ServiceRecord, at: datetime) -> ServiceRecord:
     return replace(service, job_iteration=service.job_iteration + 1, last_execution=at)
 
 
-def _completed(tables: Tables, spec: JsonObject) -> JsonObject:
+def _completed(draft: Draft, spec: JsonObject) -> JsonObject:
     """Return the spec as it is stored, or raise Refusal."""
+    checked_labels(spec)
     completed = complete_service(spec)
     check_service(completed)
     template = completed["TaskTemplate"]
     networks = template.get("Networks") or completed.pop("Networks", None)
     if networks:
-        attachments = [_attachment(tables, dict(attachment)) for attachment in networks]
+        attachments = [_attachment(draft, dict(attachment)) for attachment in networks]
         completed["TaskTemplate"] = {**template, "Networks": attachments}
-    for kind, known in (("Secret", tables.secrets), ("Config", tables.configs)):
+    for kind, known in (("Secret", draft.secrets), ("Config", draft.configs)):
         references = template["ContainerSpec"].get(f"{kind}s") or ()
         missing = [str(one.get(f"{kind}Name")) for one in references if one.get(f"{kind}ID") not in known]
         if missing:
@@ -104,11 +109,11 @@ def _completed(tables: Tables, spec: JsonObject) -> JsonObject:
     return completed
 
 
-def _attachment(tables: Tables, attachment: JsonObject) -> JsonObject:
+def _attachment(draft: Draft, attachment: JsonObject) -> JsonObject:
     target = attachment.get("Target", "")
-    network = tables.networks.get(target)
+    network = draft.networks.get(target)
     if network is None:
-        network = next((one for one in tables.networks.values() if one.name == target), None)
+        network = draft.networks.get(draft.id_of(TableKind.NETWORK, target) or "")
     if network is None:
         raise Refusal(ErrorCode.REQUEST_REFUSED, f"network {target} not found", rpc="")
     if network.name == INGRESS_NETWORK:
@@ -116,50 +121,50 @@ def _attachment(tables: Tables, attachment: JsonObject) -> JsonObject:
     return {**attachment, "Target": network.id}
 
 
-def roll_back(tables: Tables, command: RollBackService) -> Applied:
+def roll_back(draft: Draft, command: RollBackService) -> Applied:
     """Put the previous spec back. By hand the two change places; by the updater the failed one is forgotten."""
-    service = _present(tables, command.id)
+    service = _present(draft, command.id)
     if service.version != command.version:
         raise out_of_sequence()
     if service.previous_spec is None:
         raise invalid(f"service {service.id} does not have a previous spec", rpc="FailedPrecondition")
-    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, command.message, command.at, None, tables.index)
+    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, command.message, command.at, None, draft.index)
     changed = replace(
         service,
-        version=tables.index,
+        version=draft.index,
         updated_at=command.at,
         spec=service.previous_spec,
         spec_version=service.previous_spec_version,
         previous_spec=service.spec if command.by_hand else None,
         previous_spec_version=service.spec_version if command.by_hand else 0,
         update=status,
-        ports=allot_ports(tables, service.id, service.previous_spec, service.ports),
+        ports=allot_ports(draft, service.id, service.previous_spec, service.ports),
     )
-    tables.services[service.id] = _next_iteration(changed, command.at)
-    return _applied(tables, "update", changed)
+    draft.services[service.id] = _next_iteration(changed, command.at)
+    return _applied(draft, "update", changed)
 
 
 _COMPLETED = (UpdateState.COMPLETED, UpdateState.ROLLBACK_COMPLETED)
 
 
-def set_update_status(tables: Tables, command: SetUpdateStatus) -> Applied:
-    service = _present(tables, command.service_id)
+def set_update_status(draft: Draft, command: SetUpdateStatus) -> Applied:
+    service = _present(draft, command.service_id)
     if service.spec_version != command.spec_version:
         raise out_of_sequence()
     begins = command.state is UpdateState.UPDATING or service.update is None
     started_at = command.at if begins or service.update is None else service.update.started_at
-    epoch = tables.index if begins or service.update is None else service.update.epoch
+    epoch = draft.index if begins or service.update is None else service.update.epoch
     completed_at = command.at if command.state in _COMPLETED else None
     status = UpdateStatus(command.state, command.message, started_at, completed_at, epoch)
-    changed = replace(service, version=tables.index, updated_at=command.at, update=status)
-    tables.services[service.id] = changed
-    return _applied(tables, "update", changed)
+    changed = replace(service, version=draft.index, updated_at=command.at, update=status)
+    draft.services[service.id] = changed
+    return _applied(draft, "update", changed)
 
 
-def remove(tables: Tables, command: RemoveService) -> Applied:
+def remove(draft: Draft, command: RemoveService) -> Applied:
     """Remove a service at once; its tasks vanish when their nodes have ended them."""
-    service = _present(tables, command.id)
-    for task in [task for task in tables.tasks.values() if task.service_id == service.id]:
-        raise_desired(tables, task, TaskState.REMOVE, command.at)
-    del tables.services[service.id]
-    return _applied(tables, "remove", service)
+    service = _present(draft, command.id)
+    for task in draft.tasks_of_service(service.id):
+        raise_desired(draft, task, TaskState.REMOVE, command.at)
+    del draft.services[service.id]
+    return _applied(draft, "remove", service)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.commands import AssignTask, ExplainTask
 from reconciler.model.json import dig

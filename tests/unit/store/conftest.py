@@ -11,6 +11,7 @@ from reconciler.model.commands import AddNode, Applied, Command, InitCluster, Ou
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import JoinTokens, Tables
 from reconciler.store.apply import apply
+from tests.unit.store.replica import Replica
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -43,3 +44,8 @@ def store() -> Store:
     spec = {"Role": "manager", "Availability": "active"}
     made.do(AddNode(at=NOW, id="n1", spec=spec, description={"Hostname": "node1"}, address="10.0.0.1"))
     return made
+
+
+@pytest.fixture
+def replica() -> Replica:
+    return Replica()

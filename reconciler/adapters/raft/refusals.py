@@ -1,0 +1,79 @@
+"""What the durable log refuses, in the words that an operator reads."""
+
+from __future__ import annotations
+
+import errno
+
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REPLACE = (
+    "While a majority of the managers works: remove this one, empty its folder, and let it join again under a new id. "
+    "Otherwise restore a backup of a snapshot. Check the disk first."
+)
+
+
+def corrupt(what: str, why: str) -> SwarmctlError:
+    """The log can't be what was written."""
+    return SwarmctlError(ErrorCode.RAFT_LOG_CORRUPT, what, why=why, hint=_REPLACE)
+
+
+def snapshot_corrupt(path: str, why: str) -> SwarmctlError:
+    """A snapshot file can't be what was written."""
+    return SwarmctlError(
+        ErrorCode.RAFT_SNAPSHOT_CORRUPT,
+        f"The snapshot {path} is damaged or not whole.",
+        why=why,
+        hint="For a backup: use another one. For a manager's own snapshot: " + _REPLACE,
+    )
+
+
+def foreign(folder: str, why: str) -> SwarmctlError:
+    """The folder is another node's, or another cluster's."""
+    return SwarmctlError(
+        ErrorCode.RAFT_LOG_FOREIGN,
+        f"{folder} holds the replicated log of somebody else.",
+        why=why,
+        hint="Name this manager's own folder, or an empty one for a manager that is new.",
+    )
+
+
+def locked(folder: str) -> SwarmctlError:
+    """Another process has the folder."""
+    return SwarmctlError(
+        ErrorCode.RAFT_LOG_LOCKED,
+        f"{folder} is in use.",
+        why="Another process holds its lock; two of them would break the log.",
+        hint="End the other manager, or name another folder.",
+    )
+
+
+def missing(folder: str) -> SwarmctlError:
+    """There is no log, and none may be made."""
+    return SwarmctlError(
+        ErrorCode.RAFT_LOG_MISSING,
+        f"{folder} holds no replicated log.",
+        why="This manager is not new: it would forget what it promised to the others.",
+        hint="Mount the right disk. If the log is lost, remove this manager and let it join again under a new id.",
+    )
+
+
+def disk_full(folder: str, error: OSError) -> SwarmctlError:
+    """There is no space; the same call may be made again."""
+    return SwarmctlError(
+        ErrorCode.RAFT_DISK_FULL,
+        f"The disk of {folder} is full.",
+        why=f"{error.strerror}. Nothing of what was being written has been acknowledged, and nothing is lost.",
+        hint="Make space; it then goes on by itself.",
+        passing=True,
+    )
+
+
+def disk_failed(folder: str, error: BaseException) -> SwarmctlError:
+    """A write or sync failed in a way after which only reading everything again tells what is there."""
+    return SwarmctlError(
+        ErrorCode.RAFT_DISK_FAILED,
+        f"The disk of {folder} failed while the replicated log was being written.",
+        why=f"{error}.",
+        hint="Check the disk (`dmesg`), then start this manager again; it sees then what was kept.",
+    )

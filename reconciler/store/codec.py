@@ -1,0 +1,216 @@
+"""Entries of the log as bytes: what a caller's Transaction looks like on the wire and on disk.
+
+An entry is the msgpack array [format, [transaction, ...]]. Each transaction is a binary of its own, so that a spoilt
+one can't spoil those of other callers that share the entry:
+
+    [client, sequence, epoch or nil, [[kind, id, version], ...], [[command name, fields], ...]]
+
+Everything that is read is checked before it is used, and what is wrong is a Refusal whose text is ours: a library's
+differs between versions, and may quote a secret.
+
+Names of commands and formats are for ever: a log may be older than the program, and members may run different versions.
+A member refuses what it does not know, so that nothing of a newer format may be proposed until all members know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC
+from math import isfinite
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw
+
+from reconciler.model import commands
+from reconciler.model.changes import TableKind
+from reconciler.model.commands import Command
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.transactions import Transaction
+from reconciler.store.nesting import is_nested_beyond
+from reconciler.store.refusal import Refusal
+
+ENTRY_FORMAT = 1
+
+TRANSACTIONS_MAX = 10_000
+"""Transactions of one entry."""
+
+COMMANDS_MAX = 10_000
+"""Commands of one transaction."""
+
+NESTING_MAX = 64
+"""Levels of objects and lists in a transaction; a spec begins at the fifth. Far below what a stack holds, wherever
+`apply` is called from: a limit that depended on the stack would be met by one manager and not by another."""
+
+COMMAND_NAMES: Mapping[str, type[Command]] = MappingProxyType(
+    {
+        "init-cluster": commands.InitCluster,
+        "update-cluster": commands.UpdateCluster,
+        "rotate-join-token": commands.RotateJoinToken,
+        "add-node": commands.AddNode,
+        "update-node": commands.UpdateNode,
+        "set-node-state": commands.SetNodeState,
+        "remove-node": commands.RemoveNode,
+        "create-network": commands.CreateNetwork,
+        "remove-network": commands.RemoveNetwork,
+        "create-secret": commands.CreateSecret,
+        "update-secret": commands.UpdateSecret,
+        "remove-secret": commands.RemoveSecret,
+        "create-config": commands.CreateConfig,
+        "update-config": commands.UpdateConfig,
+        "remove-config": commands.RemoveConfig,
+        "create-service": commands.CreateService,
+        "update-service": commands.UpdateService,
+        "roll-back-service": commands.RollBackService,
+        "set-update-status": commands.SetUpdateStatus,
+        "remove-service": commands.RemoveService,
+        "create-task": commands.CreateTask,
+        "assign-task": commands.AssignTask,
+        "explain-task": commands.ExplainTask,
+        "set-desired-state": commands.SetDesiredState,
+        "report-task": commands.ReportTask,
+        "remove-task": commands.RemoveTask,
+        "put-record": commands.PutRecord,
+        "delete-record": commands.DeleteRecord,
+        "claim": commands.Claim,
+    }
+)
+
+_Client = Annotated[str, Meta(min_length=1, max_length=128)]
+_Sequence = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+_Index = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class ExpectationRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    kind: TableKind
+    id: str
+    version: _Index
+
+
+class TransactionRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A Transaction whose commands, each with its name, are still encoded."""
+
+    client: _Client
+    sequence: _Sequence
+    epoch: _Index | None
+    expectations: list[ExpectationRow]
+    commands: Annotated[list[tuple[str, Raw]], Meta(max_length=COMMANDS_MAX)]
+
+
+class _Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    format: Annotated[int, Meta(ge=ENTRY_FORMAT, le=ENTRY_FORMAT)]
+    transactions: Annotated[list[bytes], Meta(max_length=TRANSACTIONS_MAX)]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_ENTRY_DECODER = msgspec.msgpack.Decoder(_Entry)
+_TRANSACTION_DECODER = msgspec.msgpack.Decoder(TransactionRow)
+_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in COMMAND_NAMES.items()}
+_NAMES = {kind: name for name, kind in COMMAND_NAMES.items()}
+_SPEC_FIELDS = {
+    kind: tuple(field.name for field in fields(kind) if field.name in ("spec", "description"))
+    for kind in COMMAND_NAMES.values()
+}
+_UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
+
+
+def encode_transaction(transaction: Transaction) -> bytes:
+    """Return the bytes of one transaction. Raises SwarmctlError for what can't be written, as a huge number."""
+    row = (
+        transaction.client,
+        transaction.sequence,
+        transaction.epoch,
+        [(one.kind, one.id, one.version) for one in transaction.expectations],
+        [(_NAMES[type(command)], command) for command in transaction.commands],
+    )
+    try:
+        return _ENCODER.encode(row)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise SwarmctlError(
+            ErrorCode.REQUEST_REFUSED,
+            f"invalid JSON: a value can't be stored ({type(error).__name__})",
+            why="A number has more than 64 bits, a text is no Unicode, or objects are nested too deep.",
+            hint="Send what the Engine API describes.",
+        ) from None
+
+
+def encode_entry(transactions: Sequence[bytes]) -> bytes:
+    """Return one entry of what `encode_transaction` gave, for one or many callers."""
+    return _ENCODER.encode((ENTRY_FORMAT, transactions))
+
+
+def decode_entry(entry: bytes) -> list[bytes]:
+    """Return an entry's transactions, each still encoded. Raises Refusal, and nothing else."""
+    try:
+        return _ENTRY_DECODER.decode(entry).transactions
+    except _UNREADABLE:
+        raise unreadable(_why_unreadable(entry)) from None
+
+
+def unreadable(what: str) -> Refusal:
+    return Refusal(ErrorCode.ENTRY_INVALID, f"invalid entry: {what}", rpc="")
+
+
+def _why_unreadable(entry: bytes) -> str:
+    """Return what is wrong, from the first two bytes alone: an array of two, and a small number that is the format."""
+    if not isinstance(entry, bytes) or len(entry) < 2 or entry[0] != 0x92 or entry[1] > 0x7F:
+        return "it is no entry of any format"
+    if entry[1] != ENTRY_FORMAT:
+        return f"it has format {entry[1]}, and this version knows format {ENTRY_FORMAT}"
+    return "it is not of the shape of its format"
+
+
+def decode_transaction(encoded: bytes) -> TransactionRow:
+    """Return one transaction, its commands still encoded. Raises Refusal, and nothing else."""
+    if is_nested_beyond(encoded, NESTING_MAX):
+        raise unreadable(f"a transaction is nested more than {NESTING_MAX} deep")
+    try:
+        return _TRANSACTION_DECODER.decode(encoded)
+    except _UNREADABLE:
+        raise unreadable("a transaction is not of the shape of its format") from None
+
+
+def decode_command(name: str, encoded: Raw) -> Command:
+    """Return one command of a decoded transaction. Raises Refusal, and nothing else."""
+    decoder = _DECODERS.get(name)
+    if decoder is None:
+        raise unreadable(f"there is no command {name[:64]!a}")
+    try:
+        command = decoder.decode(encoded)
+    except _UNREADABLE:
+        raise unreadable(f"the fields of {name} are not of its shape") from None
+    for spec_field in _SPEC_FIELDS[type(command)]:
+        _check_json(getattr(command, spec_field))
+    _check_times(command)
+    return command
+
+
+def _check_times(command: Command) -> None:
+    """Refuse instants without UTC: Python would not compare them with others."""
+    times = [command.at]
+    if isinstance(command, commands.ReportTask):
+        times.append(command.status.timestamp)
+    elif isinstance(command, commands.CreateTask) and command.start_after is not None:
+        times.append(command.start_after)
+    if any(time.tzinfo is not UTC for time in times):
+        raise unreadable("a time is not in UTC")
+
+
+def _check_json(value: Any) -> None:
+    """Refuse what msgpack can say and JSON can't. A NaN equals nothing, not even itself after a snapshot."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, dict):
+            if not all(isinstance(key, str) for key in one):
+                raise unreadable("a spec has a key that is no text")
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+        elif isinstance(one, float):
+            if not isfinite(one):
+                raise unreadable("a spec has a number that JSON does not know")
+        elif one is not None and not isinstance(one, str | int):
+            raise unreadable("a spec has a value that JSON does not know")

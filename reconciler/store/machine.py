@@ -1,0 +1,125 @@
+"""The replicated state machine: what every manager runs on every entry of the log, with the same result.
+
+Nothing here depends on anything but the state and the entry: no clock, no chance, no set order, no order of a dict but
+that of the log. A transaction takes effect as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.changes import Change, EntryOutcome, TableKind
+from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
+from reconciler.model.errors import ErrorCode
+from reconciler.model.tables import Tables
+from reconciler.store.apply import carry_out
+from reconciler.store.codec import ExpectationRow, TransactionRow, decode_command, decode_entry, decode_transaction
+from reconciler.store.draft import Draft
+from reconciler.store.refusal import Refusal, out_of_sequence
+from reconciler.store.sessions import Sessions
+
+
+@dataclass(slots=True)
+class State:
+    """All that is replicated. Only `apply` and `pass_over` change it."""
+
+    tables: Tables = field(default_factory=Tables)
+    sessions: Sessions = field(default_factory=Sessions, repr=False)
+
+    @property
+    def index(self) -> int:
+        """The log index up to which everything is in here."""
+        return self.tables.index
+
+    @property
+    def epoch(self) -> int:
+        """The log index of the Claim that counts, 0 before the first."""
+        return self.tables.leadership.epoch
+
+
+def apply(state: State, index: int, entry: bytes) -> EntryOutcome:
+    """Apply the log entry at `index`, in place, and return what came of each of its transactions.
+
+    `index` grows from entry to entry, with gaps for what is no entry of this machine. An entry that the state holds
+    already, as a log may have after a snapshot, is left out.
+
+    Never raises for anything that an entry holds: garbage, unknown commands and wrong shapes are refusals, the same on
+    every manager, and change nothing but `state.index`. MemoryError and RecursionError mean that this machine, or the
+    caller's stack (100 frames must be left), is at its end: then this manager must stop, since others go on.
+    """
+    if index <= state.index:
+        return EntryOutcome(index, (Rejected(ErrorCode.ENTRY_INVALID, "this entry was applied before"),))
+    state.tables.index = index
+    try:
+        encoded = decode_entry(entry)
+    except Refusal as refusal:
+        return EntryOutcome(index, (_rejected(refusal),))
+    outcomes: list[Outcome] = []
+    changes: list[Change] = []
+    events: list[ObjectChange] = []
+    for one in encoded:
+        outcome, changed = _transact(state, one)
+        outcomes.append(outcome)
+        if changed is not None:
+            changes += changed
+            events += outcome.changes if isinstance(outcome, Applied) else ()
+    return EntryOutcome(index, tuple(outcomes), tuple(changes), tuple(events))
+
+
+def pass_over(state: State, index: int) -> None:
+    """Note that the log went on to `index` with what is no entry of this machine (a new term, a change of members)."""
+    state.tables.index = max(state.tables.index, index)
+
+
+def _rejected(refusal: Refusal, position: int | None = None) -> Rejected:
+    return Rejected(refusal.code, refusal.message, position)
+
+
+def _transact(state: State, encoded: bytes) -> tuple[Outcome, list[Change] | None]:
+    """Return the outcome, and what changed; None for what was refused or seen before."""
+    try:
+        row = decode_transaction(encoded)
+    except Refusal as refusal:
+        return _rejected(refusal), None
+    index, sessions = state.index, state.sessions
+    if (known := sessions.recall(row.client, row.sequence, index)) is not None:
+        return known, None
+    draft = Draft(state.tables)
+    outcome = _carry_out_all(draft, row)
+    changes = draft.commit() if isinstance(outcome, Applied) else None
+    sessions.remember(row.client, row.sequence, index, outcome)
+    return outcome, changes
+
+
+def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
+    epoch = draft.leadership.epoch
+    if row.epoch is not None and row.epoch != epoch:
+        text = f"epoch {row.epoch} is over: epoch {epoch} was claimed by {draft.leadership.leader or 'nobody'}"
+        return Rejected(ErrorCode.FENCED, text[:1024])
+    for expectation in row.expectations:
+        if _version(draft, expectation) != expectation.version:
+            return _rejected(out_of_sequence())
+    outcome: Outcome = Applied(draft.index, "")
+    events: tuple[ObjectChange, ...] = ()
+    for position, (name, encoded) in enumerate(row.commands):
+        try:
+            outcome = carry_out(draft, decode_command(name, encoded))
+        except Refusal as refusal:
+            return _rejected(refusal, position)
+        if isinstance(outcome, Rejected):
+            return Rejected(outcome.code, outcome.message, position)
+        events += outcome.changes
+    return outcome if len(row.commands) == 1 else Applied(draft.index, "", events)
+
+
+def _version(draft: Draft, expectation: ExpectationRow) -> int:
+    """Return the version of an object, 0 when there is none."""
+    record: Any
+    if expectation.kind is TableKind.CLUSTER:
+        record = draft.cluster
+    elif expectation.kind is TableKind.LEADERSHIP:
+        return draft.leadership.epoch
+    else:
+        record = getattr(draft, f"{expectation.kind}s").get(expectation.id)
+    return record.version if record is not None else 0

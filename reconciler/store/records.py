@@ -1,0 +1,56 @@
+"""Records that the store keeps without reading them, and who leads."""
+
+from __future__ import annotations
+
+import re
+
+from reconciler.model.commands import Applied, Claim, DeleteRecord, PutRecord
+from reconciler.model.tables import KeyValueRecord, Leadership
+from reconciler.store.draft import Draft
+from reconciler.store.refusal import invalid, not_found, out_of_sequence
+
+KEY_LENGTH_MAX = 512
+"""Characters of a record's key."""
+
+VALUE_BYTES_MAX = 1_024_000
+"""Bytes of a record's value: as much as a config may hold."""
+
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+
+
+def _check_name(command: PutRecord | DeleteRecord) -> None:
+    """Refuse what would make `namespace/key` mean two records."""
+    if not _NAMESPACE.fullmatch(command.namespace):
+        raise invalid("namespace must be 1 to 63 characters of [a-z0-9.-]", rpc="")
+    if not 0 < len(command.key) <= KEY_LENGTH_MAX:
+        raise invalid(f"key must be 1 to {KEY_LENGTH_MAX} characters", rpc="")
+
+
+def put(draft: Draft, command: PutRecord) -> Applied:
+    _check_name(command)
+    if len(command.value) > VALUE_BYTES_MAX:
+        raise invalid(f"value must be at most {VALUE_BYTES_MAX} bytes", rpc="")
+    record = KeyValueRecord(command.namespace, command.key, command.value, draft.index)
+    present = draft.records.get(record.id)
+    if command.version is not None and command.version != (present.version if present else 0):
+        raise out_of_sequence()
+    draft.records[record.id] = record
+    return Applied(draft.index, record.id)
+
+
+def delete(draft: Draft, command: DeleteRecord) -> Applied:
+    _check_name(command)
+    record_id = f"{command.namespace}/{command.key}"
+    present = draft.records.get(record_id)
+    if present is None:
+        raise not_found("record", record_id)
+    if command.version is not None and command.version != present.version:
+        raise out_of_sequence()
+    del draft.records[record_id]
+    return Applied(draft.index, record_id)
+
+
+def claim(draft: Draft, command: Claim) -> Applied:
+    """Let `command.leader` lead from here on: this entry's index is the epoch, and every older one is over."""
+    draft.leadership = Leadership(epoch=draft.index, leader=command.leader)
+    return Applied(draft.index, command.leader)
