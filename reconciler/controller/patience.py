@@ -1,7 +1,8 @@
 """How long an apply bears with an endpoint that fails or stays silent, before that is the result.
 
-An engine that restarts is away for some seconds, and managers that elect a leader for 10 to 13 s; an engine that
-answers 5xx to one request may answer the next. Whoever retries a write must first look whether it was carried out.
+An engine that restarts is away for some seconds, and managers that elect a leader for 10 to 13 s; while a manager is
+promoted, single requests may hang for 20 s before they fail. An engine that answers 5xx to one request may answer the
+next. Whoever retries a write must first look whether it was carried out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 
 Answer = TypeVar("Answer")
 
-AWAY_MAX_S = 30.0
+AWAY_MAX_S = 60.0
 """Seconds for which one call is tried again while nobody answers it."""
 
 FAILURES_MAX = 4
@@ -34,6 +35,11 @@ AWAY = frozenset(
         ErrorCode.NOT_A_MANAGER,
     }
 )
+
+
+def may_pass(error: SwarmctlError) -> bool:
+    """Return whether a call that failed so may succeed later; a write may have gone through all the same."""
+    return error.passing or error.code in AWAY
 
 
 @dataclass(slots=True)
@@ -60,7 +66,7 @@ class Patience:
     async def bear(self, error: SwarmctlError, tries: Tries) -> None:
         """Pause before the call may be tried again; raise `error` where that is of no use, or no use any more."""
         away = error.code in AWAY
-        if self.gone is not None or not (error.passing or away):
+        if self.gone is not None or not may_pass(error):
             raise error
         now_s = asyncio.get_running_loop().time()
         tries.since_s = now_s if tries.since_s is None else tries.since_s

@@ -45,7 +45,7 @@ async def await_role(cluster: Cluster, action: Action, timeout_s: float, own_nod
         except SwarmctlError as error:
             if error.code is ErrorCode.NOT_A_MANAGER and role is NodeRole.WORKER and action.object_id == own_node_id:
                 return None
-            if error.code not in PASSING:
+            if error.code not in PASSING and not error.passing:
                 return error.problems[0]
             last = error.problems[0].why or error.problems[0].what
         else:

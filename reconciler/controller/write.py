@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reconciler.controller.patience import Patience, Tries
+from reconciler.controller.patience import Patience, Tries, may_pass
 from reconciler.controller.ports import Cluster
 from reconciler.controller.sent import stored_as_sent
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -40,16 +40,48 @@ class Writer:
     registry_auth: Callable[[str], str | None] = field(default=lambda _image: None, repr=False)
 
     async def carry_out(self, action: Action) -> None:
-        """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more."""
+        """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more.
+
+        Before it is given up because nobody answers, one last look tells whether the last try has gone through.
+        """
+        anew = (ActionType.DELETE, ActionType.CREATE)
+        for step in anew if action.type is ActionType.REPLACE else (action.type,):
+            one = replace(action, type=step)
+            try:
+                await self._send(one)
+            except SwarmctlError as error:
+                if not (may_pass(error) and await self._has_gone_through(one)):
+                    raise
+                self.patience.heard()
+
+    async def _send(self, action: Action) -> None:
         if action.type is ActionType.CREATE:
             await self._create(action)
         elif action.type is ActionType.UPDATE:
             await self._update(action)
-        elif action.type is ActionType.DELETE:
-            await self._remove(action)
         else:
             await self._remove(action)
-            await self._create(action)
+
+    async def _has_gone_through(self, action: Action) -> bool:
+        """Return whether the cluster is seen to be what the action makes of it; False where it can't be seen."""
+        try:
+            actual = await self.cluster.observe()
+        except SwarmctlError:
+            return False
+        there = actual.of_kind(action.kind)
+        if action.type is ActionType.DELETE:
+            return all(one.id != action.object_id for one in there)
+        assert action.spec is not None
+        if action.type is ActionType.UPDATE:
+            now = next((one for one in there if one.id == action.object_id), None)
+            new = now is not None and now.spec != action.read_spec
+        else:
+            now = next((one for one in there if one.name == action.name), None)
+            new = now is not None and now.id != action.object_id
+        if now is None or not new or not stored_as_sent(action.kind, with_ids(action.spec, self.ids), now.spec, actual):
+            return False
+        self.ids[action.kind, action.name] = now.id
+        return True
 
     async def _create(self, action: Action) -> None:
         assert action.spec is not None

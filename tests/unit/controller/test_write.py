@@ -6,10 +6,12 @@ import pytest
 
 from reconciler.controller import patience as patience_module
 from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.write import Writer
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy
 from reconciler.model.errors import ErrorCode, Severity
 from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType
 from reconciler.model.progress import ActionStatus, ApplyResult
 from reconciler.planning.inventory import recorded
 from reconciler.planning.plan import plan
@@ -93,6 +95,44 @@ async def test_one_fault_on_any_call_is_got_over_and_nothing_is_done_twice(fault
         assert not result.warnings
         assert await names_of(cluster) == await names_of(clean), number
         assert not plan(state, await cluster.observe()).actions
+
+
+@pytest.mark.parametrize("prepared", [[], [first()]], ids=["from nothing", "from the first"])
+async def test_a_write_that_is_given_up_is_looked_for_once_more(monkeypatch, prepared):
+    monkeypatch.setattr(patience_module, "AWAY_MAX_S", 0.0)  # the first failure ends all tries
+    state, found = second() if prepared else first(), {Fault.LOST_AFTER: 0, Fault.LOST_BEFORE: 0}
+    clean = await a_quiet_swarm()
+    for earlier in prepared:
+        await carry_out(clean, earlier)
+    counting = FaultyCluster(clean)
+    await carry_out(counting, state)
+    writes = [number for number, name in enumerate(counting.calls) if name in ("create", "update", "remove")]
+    *writes, _record = writes
+    for fault in found:
+        for number in writes:
+            cluster = await a_quiet_swarm()
+            for earlier in prepared:
+                await carry_out(cluster, earlier)
+            result = await carry_out(FaultyCluster(cluster, {number: fault}), state)
+            found[fault] += result.count(ActionStatus.DONE) == len(result.actions)
+    assert found == {Fault.LOST_AFTER: len(writes), Fault.LOST_BEFORE: 0}
+
+
+async def test_a_node_whose_answers_are_lost_is_done_once_its_spec_is_ours(monkeypatch):
+    monkeypatch.setattr(patience_module, "AWAY_MAX_S", 0.05)
+    cluster = await a_quiet_swarm()
+    before = await cluster.observe()
+    node = before.nodes[0]
+    spec = {**node.spec, "Labels": {**(node.spec.get("Labels") or {}), "zone": "a"}}
+    action = Action(
+        "node.n", ActionType.UPDATE, Kind.NODE, node.name, None, "because",
+        spec=spec, object_id=node.id, version=node.version, read_spec=node.spec,
+    )  # fmt: skip
+    faulty = FaultyCluster(cluster, {0: Fault.LOST_AFTER}, get=Fault.LOST_BEFORE)
+    await Writer(faulty, patience_module.Patience(), {}).carry_out(action)
+    assert faulty.calls.count("update") == 1
+    assert faulty.calls[-1] == "observe"
+    assert (await cluster.observe()).nodes[0].spec["Labels"]["zone"] == "a"
 
 
 async def test_an_endpoint_that_stays_away_ends_the_apply_and_says_what_was_not_done(monkeypatch):
