@@ -157,7 +157,10 @@ class _Work:
             self.away.add(node.found.id)
 
     def _why_not_down(self, node: ListedNode) -> tuple[str, str]:
-        if node.wanted.absent and node.found.id == self.context.actual.local_node_id:
+        """Return why a manager must not step down or go now and what helps, or ("", "") when it may."""
+        own = node.found.id == self.context.actual.local_node_id
+        others = self.managers.without(node.found.id).members
+        if node.wanted.absent and own and others:
             return (
                 "It is the node through which this plan goes, and which could not see itself out.",
                 "Apply again through another manager (--host or --context).",

@@ -255,6 +255,13 @@ def test_the_node_that_we_talk_to_is_not_removed():
     assert "through which this plan goes" in refused(made)["m1"]
 
 
+def test_where_it_is_the_last_manager_that_is_told_and_no_other_manager_is_hinted_at():
+    made = planned(desired(nodes=(absent("m1"),)), own(actual(*managers("m1"), a_node("w1")), "m1"))
+    (blocked,) = made.blocked
+    assert "the last manager" in blocked.problem.why
+    assert blocked.problem.hint.startswith("Promote other nodes first")
+
+
 def test_ids_are_unique_and_the_time_plays_no_part():
     asked = (absent("m1"), wanted_node("m2", role="worker"), wanted_node("w1", role="manager"), absent("w2"))
     state = actual(*managers("m1", "m2", "m3"), a_node("w1"), a_node("w2"))
