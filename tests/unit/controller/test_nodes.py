@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from reconciler.controller import nodes
-from reconciler.controller.nodes import await_empty, tasks_left
+from reconciler.controller import nodes, roles
+from reconciler.controller.nodes import await_empty, await_node, tasks_left
+from reconciler.controller.ports import Cluster
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.objects import Kind
+from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action
 from reconciler.model.tasks import ObservedTask
 from tests.unit.planning.builders import a_node, actual, desired, observed, planned, service_spec, wanted_node
@@ -89,6 +91,23 @@ async def test_an_endpoint_that_stays_away_is_the_answer():
     problem = await await_empty(nobody, actions(absent=True)[2], 60.0)
     assert problem is not None
     assert problem.code is ErrorCode.ENGINE_UNREACHABLE
+
+
+async def test_requests_that_fail_while_a_manager_changes_do_not_end_the_wait_for_its_role(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(roles, "POLL_S", 0.0)
+    failures = [ErrorCode.REQUEST_REFUSED, ErrorCode.SWARM_UNAVAILABLE]
+
+    class Busy:
+        async def get(self, kind: Kind, object_id: str) -> ObservedObject:
+            assert (kind, object_id) == (Kind.NODE, "id-m2")
+            if failures:
+                raise SwarmctlError(failures.pop(), "context deadline exceeded", passing=True)
+            return replace(M2, raw={"Status": {"State": "ready"}})
+
+    assert await await_node(cast(Cluster, Busy()), actions(absent=False)[1], 60.0, "id-m1") is None
+    assert failures == []
 
 
 def test_a_node_that_is_down_is_not_waited_for():
