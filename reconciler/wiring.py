@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Planned, PlanRequest, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, PlanRequest, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -20,6 +20,7 @@ from reconciler.model.forges import ForgeAddress
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.plan import Plan
+from reconciler.model.planned import Planned
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
 
@@ -49,8 +50,7 @@ class ConnectedSwarm:
 
         options = PrepareOptions(request.resolve, request.stacks, request.baseline, request.images, self.registry_auth)
         prepared = await prepare(request.desired, self.cluster, options)
-        plan = replace(prepared.plan, notes=(*prepared.plan.notes, *self.warnings))
-        return Planned(plan, prepared.actual, prepared.images)
+        return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *self.warnings)))
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:
         """Carry out a plan that was made against `actual`."""

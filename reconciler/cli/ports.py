@@ -15,6 +15,7 @@ from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.plan import Plan
+from reconciler.model.planned import Planned
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
 
@@ -63,15 +64,6 @@ class PlanRequest:
     stacks: frozenset[str] | None = None
     baseline: DesiredState | None = None
     images: ImageAnswers | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan, what it was made against, and the registries' answers that went into it."""
-
-    plan: Plan
-    actual: ActualState
-    images: ImageAnswers
 
 
 class Swarm(Protocol):

@@ -11,7 +11,7 @@ from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ImageAnswers, ResolvedImage, ResolveMode
-from reconciler.model.plan import Plan
+from reconciler.model.planned import Planned
 from reconciler.planning.images import images_to_resolve
 from reconciler.planning.options import PlanOptions
 from reconciler.planning.plan import plan
@@ -48,16 +48,7 @@ class PrepareOptions:
     registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A plan, what it was made against, and the registries' answers that went into it."""
-
-    plan: Plan
-    actual: ActualState
-    images: ImageAnswers
-
-
-async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptions) -> Prepared:
+async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptions) -> Planned:
     """Return the plan that brings `cluster` to `desired`. Raises SwarmctlError when the cluster can't be read.
 
     A registry that does not answer is no error: what it would have said goes into the plan as a warning.
@@ -68,7 +59,7 @@ async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptio
         wanted = images_to_resolve(desired, actual, options.resolve, options.stacks)
         images = await _resolved(cluster, wanted, options.registry_auth)
     made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks, options.resolve))
-    return Prepared(made, actual, images)
+    return Planned(made, actual, images)
 
 
 async def _look(cluster: Cluster) -> ActualState:
