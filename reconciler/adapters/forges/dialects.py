@@ -7,7 +7,7 @@ Gitea API v1 "issue" and "repository" (its Swagger file).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from reconciler.model.forges import CommitStatus, ForgeName, StatusState
@@ -46,17 +46,19 @@ class Dialect:
 
 _SAME_WORDS = {StatusState.PENDING: "pending", StatusState.SUCCESS: "success", StatusState.FAILURE: "failure"}
 
+_GITHUB = Dialect(
+    comments="repos/{repo}/issues/{number}/comments",
+    comment="repos/{repo}/issues/comments/{id}",
+    edit_method="PATCH",
+    statuses="repos/{repo}/statuses/{commit}",
+    status_context_key="context",
+    states=_SAME_WORDS,
+    description_max=140,
+    repository_slashes="/",
+)
+
 DIALECTS: Mapping[ForgeName, Dialect] = {
-    ForgeName.GITHUB: Dialect(
-        comments="repos/{repo}/issues/{number}/comments",
-        comment="repos/{repo}/issues/comments/{id}",
-        edit_method="PATCH",
-        statuses="repos/{repo}/statuses/{commit}",
-        status_context_key="context",
-        states=_SAME_WORDS,
-        description_max=140,
-        repository_slashes="/",
-    ),
+    ForgeName.GITHUB: _GITHUB,
     ForgeName.GITLAB: Dialect(
         comments="projects/{repo}/merge_requests/{number}/notes",
         comment="projects/{repo}/merge_requests/{number}/notes/{id}",
@@ -67,16 +69,7 @@ DIALECTS: Mapping[ForgeName, Dialect] = {
         description_max=255,
         repository_slashes="",
     ),
-    ForgeName.GITEA: Dialect(
-        comments="repos/{repo}/issues/{number}/comments",
-        comment="repos/{repo}/issues/comments/{id}",
-        edit_method="PATCH",
-        statuses="repos/{repo}/statuses/{commit}",
-        status_context_key="context",
-        states=_SAME_WORDS,
-        description_max=255,
-        repository_slashes="/",
-    ),
+    ForgeName.GITEA: replace(_GITHUB, description_max=255),
 }
 
 
