@@ -1,0 +1,57 @@
+"""What a member of a replicated group says of itself and of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.changes import Change
+from reconciler.model.commands import ObjectChange
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a member listens for the others. `host` is a name or an IP address without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member as the asked node sees it.
+
+    `behind` (entries) and `silent_s` (seconds since its last answered heartbeat) are None unless the asked node leads.
+    """
+
+    id: str
+    address: Address
+    voter: bool
+    leader: bool
+    behind: int | None = None
+    silent_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who leads, as far as this node knows.
+
+    `leader` is "" while unknown. `epoch` is the log index of this node's own Claim while it leads, 0 otherwise.
+    `removed`: the others have told this node that it is a member no more.
+    """
+
+    leader: str
+    term: int
+    epoch: int = 0
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one entry of the log changed: at `index`, and all before it was told in earlier batches."""
+
+    index: int
+    changes: tuple[Change, ...]
+    events: tuple[ObjectChange, ...] = ()
