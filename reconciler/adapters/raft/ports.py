@@ -98,7 +98,10 @@ Received: TypeAlias = Callable[[NodeId, bytes], None]
 
 
 class Transport(Protocol):
-    """Carries frames between members, each over mutual TLS. They may be lost; between two nodes they keep their order."""
+    """Carries frames between members, each over mutual TLS.
+
+    They may be lost; those that arrive from one node keep their order.
+    """
 
     def send(self, to: NodeId, frame: bytes) -> bool:
         """Put a frame into the queue for a member; False when it was dropped: no connection, or the queue is full."""
