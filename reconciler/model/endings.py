@@ -41,6 +41,15 @@ _HINTS: Final = {
 }
 
 
+_NO_IMAGE: Final = "No such image"
+"""What an engine says of a task whose image it could not pull, whatever the registry had answered."""
+
+_NO_IMAGE_HINT: Final = (
+    "See whether the registry has the image and the node reaches it; of a private registry, apply again "
+    "with --with-registry-auth, which hands your `docker login` to the nodes."
+)
+
+
 def problem_of(one: Assessment) -> Problem:
     """Return the problem of a service that ended otherwise than converged; its log lines are not part of it."""
     return Problem(
@@ -66,6 +75,8 @@ def _hint(one: Assessment) -> str:
             f"`docker service update --force {one.service}` runs the job again once the cause is gone. "
             "Applying it again does so only where its definition has changed."
         )
+    if one.verdict is Verdict.FAILING and _NO_IMAGE in one.message:
+        return _NO_IMAGE_HINT
     return _HINTS.get(one.verdict, f"`docker service ps {one.service}` lists its tasks.")
 
 

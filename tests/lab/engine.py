@@ -21,7 +21,7 @@ BUSYBOX = Path("/bin/busybox")
 APPLETS = ("sh", "sleep", "echo", "cat", "env", "false", "true", "ls", "kill", "nc", "httpd", "wget", "hostname", "id")
 
 
-def _busybox_tar() -> bytes:
+def busybox_tar() -> bytes:
     """Return a root file system with nothing but the host's busybox, under the names that the tests use."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -111,7 +111,7 @@ class Engine:
 
     def load_images(self) -> None:
         """Give the engine the images that the tests name."""
-        tar = _busybox_tar()
+        tar = busybox_tar()
         with self.client() as client:
             for image in IMAGES:
                 repository, tag = image.split(":")

@@ -1,6 +1,6 @@
-"""A registry as an engine asks it for a tag's digest: the few requests of the distribution API that this takes.
+"""A registry as engines ask it for a tag's digest and pull from it: the few requests of the distribution API for that.
 
-It listens on loopback inside an engine's network namespace, where engines accept plain HTTP, and runs in the test's own
+It listens on loopback inside engines' network namespaces, where engines accept plain HTTP, and runs in the test's own
 process, so that a test just sets what it has and how it fares.
 """
 
@@ -11,16 +11,22 @@ import ctypes
 import hashlib
 import json
 import os
+import platform
 import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.lab.engine import busybox_tar
 from tests.lab.namespaces import Cell
 
 CLONE_NEWNET = 0x40000000
 MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 PORT = 5000
 
 
@@ -56,39 +62,60 @@ def listening_inside(cell: Cell, port: int) -> socket.socket:
 
 @dataclass
 class Registry:
-    """Serves while it is open as a context. `login` is USER:PASSWORD; None lets everybody in.
+    """Serves while it is open as a context, inside `cell` and `others`. `login` is USER:PASSWORD; None lets all in.
 
     `limited` makes it answer 429. `asked` has (path, Authorization) of each request.
     """
 
     cell: Cell
+    others: tuple[Cell, ...] = ()
     login: str | None = None
     limited: bool = False
     asked: list[tuple[str, str | None]] = field(default_factory=list)
-    _contents: dict[str, bytes] = field(default_factory=dict)
-    _server: ThreadingHTTPServer | None = None
+    _contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    _servers: list[ThreadingHTTPServer] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{PORT}"
 
     def push(self, repository: str, tag: str, content: str) -> str:
-        """Let a tag stand for an image made of `content`, for amd64 and arm; return its digest."""
+        """Let a tag stand for an image made of `content`, for amd64 and arm; return its digest. It can't be pulled."""
         platforms = [{"architecture": "amd64", "os": "linux"}, {"architecture": "arm", "os": "linux", "variant": "v7"}]
         manifests = [
             {
-                "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+                "mediaType": MANIFEST,
                 "size": 500,
-                "digest": f"sha256:{hashlib.sha256(f'{content}{number}'.encode()).hexdigest()}",
-                "platform": platform,
+                "digest": _digest(f"{content}{number}".encode()),
+                "platform": one,
             }
-            for number, platform in enumerate(platforms)
+            for number, one in enumerate(platforms)
         ]
-        document = {"schemaVersion": 2, "mediaType": MANIFEST_LIST, "manifests": manifests}
+        return self._tag(
+            repository, tag, MANIFEST_LIST, {"schemaVersion": 2, "mediaType": MANIFEST_LIST, "manifests": manifests}
+        )
+
+    def push_runnable(self, repository: str, tag: str, release: str) -> str:
+        """Let a tag stand for an image that engines can pull and run; return its digest. `release` tells it apart."""
+        layer = busybox_tar()
+        settings = {
+            "architecture": ARCHITECTURE,
+            "os": "linux",
+            "config": {"Env": ["PATH=/bin", f"RELEASE={release}"]},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+        }
+        parts = [(CONFIG, json.dumps(settings).encode()), (LAYER, layer)]
+        for media_type, part in parts:
+            self._contents[f"/v2/{repository}/blobs/{_digest(part)}"] = media_type, part
+        config, layers = [{"mediaType": kind, "size": len(part), "digest": _digest(part)} for kind, part in parts]
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layers]}
+        return self._tag(repository, tag, MANIFEST, manifest)
+
+    def _tag(self, repository: str, tag: str, media_type: str, document: dict[str, Any]) -> str:
         encoded = json.dumps(document).encode()
-        digest = f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+        digest = _digest(encoded)
         for reference in (tag, digest):
-            self._contents[f"/v2/{repository}/manifests/{reference}"] = encoded
+            self._contents[f"/v2/{repository}/manifests/{reference}"] = media_type, encoded
         return digest
 
     def __enter__(self) -> Registry:
@@ -99,20 +126,21 @@ class Registry:
         self.stop()
 
     def start(self) -> None:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
-        server.socket.close()
-        server.socket = listening_inside(self.cell, PORT)
-        server.server_name, server.server_port = "127.0.0.1", PORT
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        self._server = server
+        for cell in (self.cell, *self.others):
+            server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
+            server.socket.close()
+            server.socket = listening_inside(cell, PORT)
+            server.server_name, server.server_port = "127.0.0.1", PORT
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            self._servers.append(server)
 
     def stop(self) -> None:
         """Go down: connections are refused from now on."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        while self._servers:
+            server = self._servers.pop()
+            server.shutdown()
+            server.server_close()
 
     def answer(self, path: str, authorization: str | None) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of the answer to a request."""
@@ -123,11 +151,10 @@ class Registry:
             return 401, {"WWW-Authenticate": 'Basic realm="lab"'}, _told("UNAUTHORIZED", "authentication required")
         if path == "/v2/":
             return 200, {}, b"{}"
-        content = self._contents.get(path)
-        if content is None:
+        media_type, content = self._contents.get(path, ("", b""))
+        if not media_type:
             return 404, {}, _told("MANIFEST_UNKNOWN", "manifest unknown")
-        digest = hashlib.sha256(content).hexdigest()
-        return 200, {"Content-Type": MANIFEST_LIST, "Docker-Content-Digest": f"sha256:{digest}"}, content
+        return 200, {"Content-Type": media_type, "Docker-Content-Digest": _digest(content)}, content
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         registry = self
@@ -152,6 +179,10 @@ class Registry:
                 """Say nothing: engines try TLS first, which is no HTTP."""
 
         return Handler
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _told(code: str, message: str) -> bytes:
