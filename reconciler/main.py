@@ -13,8 +13,10 @@ import gc
 # Imports make objects that stay: visiting them again and again would take a twentieth of the start.
 gc.disable()
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from reconciler import settings
 from reconciler.cli import app
@@ -40,7 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = Terminal(chosen.color)
     application = app.build(Wiring(chosen), terminal, sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGINT, _interrupt_handler)
-    return app.run(application, terminal, arguments)
+    code = app.run(application, terminal, arguments)
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        _end_now(code)
+    return code
+
+
+def _end_now(code: int) -> None:
+    """End the process without waiting for requests under way: an engine that hangs takes a minute for each."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed, or nobody reads it
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

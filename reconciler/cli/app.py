@@ -96,7 +96,7 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
         terminal.problems([_internal(error)])
         return ExitCode.ERROR
-    if code == ExitCode.INTERRUPTED:  # Typer turns a Ctrl-C into this code by itself
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):  # Typer turns a Ctrl-C into its code by itself
         terminal.problems([_interrupted()])
     return int(code or ExitCode.OK)
 
@@ -121,7 +121,7 @@ def _interrupted() -> Problem:
         ErrorCode.INTERRUPTED,
         "Interrupted.",
         why="What was under way may have been carried out; nothing further was begun.",
-        hint="Run the command again: it plans with what the swarm is now, and goes on from there.",
+        hint="Run the command again: it plans with what the swarm is now, and goes on from there (save a plan anew).",
     )
 
 

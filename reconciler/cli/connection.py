@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, TypeVar
 
+import typer
+
 from reconciler.cli.ports import Outside, Swarm
+from reconciler.model.errors import ExitCode
 from reconciler.settings import EndpointSettings
 
 Answer = TypeVar("Answer")
@@ -30,8 +34,8 @@ class Connection:
             raise
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Return what `work` returns."""
-        return self._runner.run(work)
+        """Return what `work` returns. SIGTERM ends it as Ctrl-C does, and then the command; a second one at once."""
+        return self._runner.run(_ending_on_sigterm(work))
 
     def __enter__(self) -> Connection:
         return self
@@ -43,3 +47,25 @@ class Connection:
             self._runner.run(self._stack.aclose())
         finally:
             self._runner.close()
+
+
+async def _ending_on_sigterm(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Await `work`, which SIGTERM cancels: what stops a CI job or a container must hear of what was done, too."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    told_to_end = asyncio.Event()
+
+    def end() -> None:
+        told_to_end.set()
+        task.cancel()
+        loop.remove_signal_handler(signal.SIGTERM)
+
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if told_to_end.is_set():
+            raise typer.Exit(ExitCode.TERMINATED) from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -18,6 +18,7 @@ class ExitCode(enum.IntEnum):
     TASKS_FAILING = 6  # tasks are rejected, or fail again and again
     UNSCHEDULABLE = 7  # no node can run some task
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    TERMINATED = 143  # 128 + SIGTERM
 
 
 class ErrorCode(enum.StrEnum):

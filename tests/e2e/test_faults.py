@@ -7,6 +7,8 @@ what it holds after an apply without faults: nothing twice, nothing missing.
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -32,6 +34,7 @@ from reconciler.model.objects import Kind
 from reconciler.model.progress import ActionStatus, ApplyResult, Verdict
 from reconciler.settings import EndpointSettings
 from reconciler.wiring import Wiring
+from tests.e2e.program import Program
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.lab.proxy import Call, Fault, Proxy
 from tests.lab.swept import sweep
@@ -78,6 +81,9 @@ SECOND = (
     .replace("  mode:\n    <<: *task\n    deploy: {replicas: 1", "  mode:\n    <<: *task\n    deploy: {mode: global")
     .replace("  old:\n", "  new:\n")
 )
+
+HANG_S = 30.0
+"""Half of a request's own time limit: a machine so slow that this is too little would fail other tests before."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +230,26 @@ async def test_an_engine_that_is_away_for_a_while_during_an_apply(
         assert_all_done(result, "after the engine came back")
         assert {one.verdict for one in result.services} == {Verdict.CONVERGED}
         await assert_finished(cluster, revisions.first, "afterwards")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_does_not_wait_for_an_engine_that_hangs(
+    number: signal.Signals, code: int, tmp_path: Path, short_folder: Path
+):
+    (tmp_path / "stack.yaml").write_text('version: "3.8"\nservices: {web: {image: "swarmctl-test:1"}}\n')
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(short_folder / "silent.sock"))
+        silent.listen()
+        silent.settimeout(HANG_S)
+        swarmctl = Program(tmp_path, {"DOCKER_HOST": f"unix://{short_folder}/silent.sock"})
+        program = swarmctl.start("apply", "--yes", "stack.yaml")
+        asking, _ = silent.accept()
+        with asking:
+            assert asking.recv(64).startswith(b"GET /_ping")
+            program.send_signal(number)
+            _, err = program.communicate(timeout=HANG_S)
+    assert program.returncode == code, err
+    assert "[interrupted]" in err
 
 
 @pytest.mark.engine

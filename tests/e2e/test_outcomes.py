@@ -204,7 +204,10 @@ def test_an_atomic_stack_whose_apply_was_killed_is_brought_to_its_end_by_the_nex
     assert "io.swarmctl.undo" not in str(backend.engine.inspect_swarm()["Spec"].get("Labels"))
 
 
-def test_a_ctrl_c_says_what_was_done_and_what_was_not(backend: Backend, folder: Path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_says_what_was_done_and_what_was_not(
+    backend: Backend, folder: Path, number: signal.Signals, code: int
+):
     """`b` needs `a`, which takes its time: so there is a moment between two writes."""
     slow = a_service(deploy={"update_config": {"monitor": "5s"}})
     needing = a_service(depends_on=["a"])
@@ -215,10 +218,11 @@ def test_a_ctrl_c_says_what_was_done_and_what_was_not(backend: Backend, folder: 
         assert program.poll() is None, program.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    program.send_signal(signal.SIGINT)
+    program.send_signal(number)
     _, err = program.communicate(timeout=WAIT_S)
-    assert program.returncode == 130, err
+    assert program.returncode == code, err
     assert "[interrupted]" in err
+    assert "Run the command again" in err
     # The network and `a` are written; `b` waits for the tasks of `a`.
     assert "Interrupted: 2 of 3 actions done, 1 not begun. The next apply does the rest." in err
     assert "Traceback" not in err
