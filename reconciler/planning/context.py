@@ -62,6 +62,8 @@ class Context:
     baseline: Mapping[tuple[Kind, str], DesiredObject] | None = None
     """What counts as last applied instead of what the cluster has recorded, by kind and name."""
     tasks_by_service: Mapping[str, tuple[ObservedTask, ...]] = field(default_factory=dict)
+    whole: DesiredState | None = None
+    """All that the repository asks for, where `desired` is only what it asks of some stacks; None: the same."""
 
     @classmethod
     def of(cls, desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Context:

@@ -31,10 +31,11 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     to wait, and the others may go out together. What ought to be done and can't is in `Plan.blocked`, each with its
     reason. `Plan.notes` holds what a user should know and no plan can change. No action and nothing blocked means
     that the cluster is what the repository asks for; a plan made after this one converged is such a plan.
-    Raises SwarmctlError when `options.stacks` names a stack that the repository does not declare.
+    Raises SwarmctlError when `options.stacks` names a stack that the repository neither declares nor has left behind.
     """
-    desired, options = _chosen(desired, options)
-    context = Context.of(desired, actual, options)
+    whole = desired
+    desired, options = _chosen(desired, actual, options)
+    context = replace(Context.of(desired, actual, options), whole=whole)
     draft = Draft()
     context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
@@ -62,10 +63,10 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     )
 
 
-def _chosen(desired: DesiredState, options: PlanOptions) -> tuple[DesiredState, PlanOptions]:
-    """Return what the plan is about. Raises SwarmctlError for a stack that the repository does not declare."""
+def _chosen(desired: DesiredState, actual: ActualState, options: PlanOptions) -> tuple[DesiredState, PlanOptions]:
+    """Return what the plan is about. Raises SwarmctlError for a stack that is none of the repository's."""
     if options.stacks is None:
         return desired, options
-    check_stacks(desired, options.stacks)
+    check_stacks(desired, actual, options.stacks)
     baseline = narrowed(options.baseline, options.stacks) if options.baseline is not None else None
     return narrowed(desired, options.stacks), replace(options, baseline=baseline)

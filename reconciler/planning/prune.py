@@ -6,7 +6,7 @@ Former versions of a secret or config that is still declared are our own doing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.model import labels
@@ -33,7 +33,7 @@ class _Surplus:
     """What the cluster has in scope and nothing asks for, by what is to be said of it."""
 
     owned: list[ObservedObject]
-    """Everything that the repository owns, former versions left out."""
+    """Everything that the repository owns, in scope or not; former versions and held stacks left out."""
     undeclared: list[ObservedObject]
     kept: list[ObservedObject]
     """Undeclared, and labelled to stay."""
@@ -62,14 +62,15 @@ def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
 def _surplus(context: Context, real_names: RealNames) -> _Surplus:
     wanted = {(item.kind, real_names.get((item.kind, item.name), item.name)) for item in context.desired.objects}
     versions = _former_versions(context, real_names)
-    former = {(found.kind, found.id) for found in versions}
+    former = {(found.kind, found.id) for found in (*versions, *_former_elsewhere(context))}
     owned = [
         found
         for kind in PRUNED_KINDS
         for found in context.actual.of_kind(kind)
-        if context.owned(found) and _in_scope(context, found) and (kind, found.id) not in former
+        if context.owned(found) and found.stack not in context.held and (kind, found.id) not in former
     ]
-    undeclared = [found for found in owned if (found.kind, found.name) not in wanted]
+    in_scope = (found for found in owned if _in_scope(context, found))
+    undeclared = [found for found in in_scope if (found.kind, found.name) not in wanted]
     return _Surplus(
         owned=owned,
         undeclared=[found for found in undeclared if not is_kept(found)],
@@ -98,6 +99,17 @@ def _former_versions(context: Context, real_names: RealNames) -> list[ObservedOb
         and _in_scope(context, found)
         and _is_our_version(context, found)
     ]
+
+
+def _former_elsewhere(context: Context) -> Iterator[ObservedObject]:
+    """Yield what looks like a former version among stacks that were not chosen: which one is current is not known."""
+    if context.options.stacks is None:
+        return
+    seen: set[tuple[Kind, str]] = set()
+    for found in sorted((*context.actual.secrets, *context.actual.configs), key=age_key, reverse=True):
+        if not _in_scope(context, found) and (found.kind, logical_name(found)) in seen:
+            yield found
+        seen.add((found.kind, logical_name(found)))
 
 
 def _is_our_version(context: Context, found: ObservedObject) -> bool:
@@ -162,7 +174,8 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
     limit = context.desired.policy.max_delete_percent
     percent = 100 * len(removed) / len(owned)
     # Networks of swarm.yaml alone don't count: a folder of stacks that was moved leaves those behind.
-    emptied = not context.desired.of_kind(Kind.SERVICE) and any(found.kind is Kind.SERVICE for found in removed)
+    repository = context.whole or context.desired
+    emptied = not repository.of_kind(Kind.SERVICE) and any(found.kind is Kind.SERVICE for found in removed)
     if not emptied and percent <= limit:
         return None
     if emptied:

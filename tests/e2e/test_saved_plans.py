@@ -117,6 +117,12 @@ def test_one_stack_can_be_planned_and_applied_alone(backend: Backend, repository
     unknown = swarmctl("diff", "--stack", "tow")
     assert (unknown.code, "[usage]" in unknown.err, "two" in unknown.err) == (1, True, True)
 
+    swarmctl.ok("apply", "--yes")
+    repository.commit({"stacks/two.yaml": None})
+    assert "2 destroyed" in swarmctl.ok("apply", "--stack", "two", "--yes")
+    assert [service["Spec"]["Name"] for service in backend.engine.services()] == ["one_app"]
+    assert "two" not in swarmctl.ok("diff")
+
 
 def test_a_task_that_fits_nowhere_is_told_before_and_strict_refuses_it(backend: Backend, repository: Repository):
     nowhere = OTHER.replace("endpoint_mode: dnsrr", "placement: {constraints: [node.labels.disk == gold]}")

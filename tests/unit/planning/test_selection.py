@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.model.desired import Policy, Stack
@@ -14,6 +16,7 @@ from tests.unit.planning.builders import (
     a_node,
     actual,
     carried_out,
+    content_spec,
     desired,
     network_spec,
     planned,
@@ -65,6 +68,65 @@ def test_only_what_belonged_to_the_stack_is_pruned():
     cluster = carried_out(planned(old, actual()), actual())
     made = planned(two_stacks(policy=policy), cluster, only("web"))
     assert [(action.type, action.id) for action in made.actions] == [(ActionType.DELETE, "service.web_old")]
+
+
+def without_db(**fields):
+    """The two stacks as they were deployed, and the repository once it declares only web."""
+    kept = {"nodes": (), "settings": {}} | fields
+    cluster = carried_out(planned(two_stacks(service("db", "spare"), nodes=(), settings={}), actual()), actual())
+    head = two_stacks(stacks=(Stack("web", "web.yaml", (), HERE),), **kept)
+    return replace(head, objects=head.objects[:2]), cluster
+
+
+def test_a_stack_that_is_declared_no_more_is_pruned_by_its_name():
+    head, cluster = without_db()
+    made = planned(head, cluster, only("db"))
+    assert [(action.type, action.id) for action in made.actions] == [
+        (ActionType.DELETE, "service.db_main"),
+        (ActionType.DELETE, "service.db_spare"),
+    ]
+    assert made.inventory == {"network.shared", "service.web_api"}
+
+
+def test_the_guards_of_pruning_hold_for_it_as_they_do_for_a_plan_of_everything():
+    head, cluster = without_db(policy=Policy(prune=False))
+    kept = planned(head, cluster, only("db"))
+    assert kept.is_empty
+    assert [note.code for note in kept.notes] == [ErrorCode.NOT_PRUNED]
+
+    head, cluster = without_db(policy=Policy(prune=True, max_delete_percent=40))
+    (blocked,) = planned(head, cluster, only("db")).blocked
+    assert "2 of 4 owned objects" in blocked.problem.what
+    assert [one.problem for one in planned(head, cluster).blocked] == [blocked.problem]
+
+    emptied = replace(head, objects=head.objects[:1], stacks=(), policy=Policy(prune=True, max_delete_percent=100))
+    (blocked,) = planned(emptied, cluster, only("db")).blocked
+    assert "no service at all" in blocked.problem.why
+
+
+def test_former_versions_of_other_stacks_do_not_make_the_limit_laxer():
+    def release(content):
+        config = wanted(Kind.CONFIG, content_spec("web_app", content))
+        return replace(head, objects=(*head.objects, config))
+
+    head, cluster = without_db(policy=Policy(prune=True, max_delete_percent=39))
+    for content in "123":
+        made = planned(release(content), cluster, only("web"))
+        cluster = carried_out(made, cluster, at=f"2026-01-0{content}T00:00:00Z")
+    assert len(cluster.configs) == 3
+    (blocked,) = planned(release("3"), cluster, only("db")).blocked
+    assert "2 of 5 owned objects" in blocked.problem.what
+
+
+def test_only_what_is_ours_makes_a_stack_that_can_be_chosen():
+    head, cluster = without_db()
+    with pytest.raises(SwarmctlError, match="no stack db"):
+        planned(replace(head, cluster="staging"), cluster, only("db"))
+    with pytest.raises(SwarmctlError) as caught:
+        planned(head, cluster, only("dbs"))
+    (problem,) = caught.value.problems
+    assert "still in the swarm: db" in problem.why
+    assert "Did you mean db?" in problem.hint
 
 
 def test_an_unknown_stack_is_told_with_the_known_ones():
