@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills parity golden lock clean
+.PHONY: help demo test check bench fuzz kills restarts parity golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more
 KILLS ?= 100
 kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace
 	@KILLS="$(KILLS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kills.py
+
+RESTARTS ?= 12
+restarts: $(VENV)/.dev ## End managers in the midst of applies (RESTARTS=12 of one manager and of three each, SEED=N)
+	@RESTARTS="$(RESTARTS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_restarts.py
 
 parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference
 	@$(BIN)/python -m tests.parity --corpus "$(CORPUS)" --cases "$(CASES)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import tarfile
 import time
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from pathlib import Path
 import docker
 import requests
 
-from tests.lab.namespaces import Cell, remove_cgroups
+from tests.lab.namespaces import Cell, remove_cgroups, run
 
 START_WAIT_S = 60.0
+STOP_WAIT_S = 60.0
+"""dockerd gives its containers time to stop, and its managers to tell the others."""
 POLL_S = 0.05
 IMAGES = ("swarmctl-test:1", "swarmctl-test:2")
 BUSYBOX = Path("/bin/busybox")
@@ -64,11 +67,23 @@ class Engine:
     def control_group(self) -> str:
         return control_group(self.folder)
 
+    @property
+    def _down(self) -> Path:
+        """A file that is there while dockerd has ended; without it the next one is started."""
+        return self.folder / "down"
+
     def open(self) -> None:
         """Make the namespaces; nothing runs yet."""
         settings = self.folder / "daemon.json"
         settings.write_text("{}")  # the host's own configuration is none of our business
-        self.cell.open(f"exec {' '.join(self._command(settings))} >&2")
+        daemon = f"{' '.join(self._command(settings))} >&2"
+        self.cell.open(
+            f"while :; do {daemon}; touch {self._down}; while [ -e {self._down} ]; do sleep 0.05; done; done"
+        )
+
+    @property
+    def _pid(self) -> Path:
+        return self.folder / "pid"
 
     def _command(self, settings: Path) -> Sequence[str]:
         return (
@@ -76,7 +91,7 @@ class Engine:
             f"--config-file={settings}",
             f"--data-root={self.folder / 'data'}",
             f"--exec-root={self.folder / 'exec'}",
-            f"--pidfile={self.folder / 'pid'}",
+            f"--pidfile={self._pid}",
             f"--host={self.host}",
             f"--cgroup-parent=/{self.control_group}",
             f"--containerd-namespace={self.name}",
@@ -92,11 +107,26 @@ class Engine:
     def wait(self) -> None:
         """Return when the engine answers; raise with the end of its log when it does not."""
         deadline = time.monotonic() + START_WAIT_S
-        while time.monotonic() < deadline and self.cell.process.poll() is None:
+        while time.monotonic() < deadline and self.cell.process.poll() is None and not self._down.exists():
             if self.socket.exists() and self._answers():
                 return
             time.sleep(POLL_S)
         raise RuntimeError(f"Engine {self.name} did not start: {self.cell.tail()}")
+
+    def end(self, number: signal.Signals) -> None:
+        """End dockerd with a signal, and return when it is gone. Containers live on after a SIGKILL."""
+        pid = int(self._pid.read_text())  # as the engine's own namespace counts them
+        namespace = f"--pid=/proc/{self.cell.process.pid}/ns/pid_for_children"
+        run("nsenter", namespace, "sh", "-c", f"kill -{number.value} {pid}")
+        deadline = time.monotonic() + STOP_WAIT_S
+        while not self._down.exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Engine {self.name} did not end: {self.cell.tail()}")
+            time.sleep(POLL_S)
+
+    def start_again(self) -> None:
+        """Let a dockerd run again on what the one that has ended left; `wait` tells when it answers."""
+        self._down.unlink()
 
     def _answers(self) -> bool:
         try:

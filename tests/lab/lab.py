@@ -1,4 +1,4 @@
-"""A laboratory of real engines: three in one Swarm, one outside any."""
+"""A laboratory of real engines: three in one Swarm, and one outside any."""
 
 from __future__ import annotations
 
@@ -44,10 +44,13 @@ def _sweep_dead_labs() -> None:
 class Lab:
     """node1 is the Swarm's only manager at first, node2 and node3 are workers, and `outsider` is in no swarm.
 
+    With `managers` 3 all nodes are managers from the start, node1 their leader.
+
     Use it as a context manager; leaving it ends every process and removes every file that it made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, managers: int = 1) -> None:
+        self.managers = managers
         # Not under pytest's folder: a unix socket's path may be 107 bytes long at most.
         _sweep_dead_labs()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}-"))
@@ -97,9 +100,10 @@ class Lab:
         with self.manager.client() as client:
             client.init_swarm(advertise_addr=self.manager.address, listen_addr="0.0.0.0:2377")
             swarm = client.inspect_swarm()
-            self.settings, token = swarm["Spec"], swarm["JoinTokens"]["Worker"]
-            for worker in self.workers:
-                with worker.client() as joining:
+            self.settings, tokens = swarm["Spec"], swarm["JoinTokens"]
+            for number, other in enumerate(self.engines[1:3], start=2):
+                token = tokens["Manager" if number <= self.managers else "Worker"]
+                with other.client() as joining:
                     joining.join_swarm([f"{self.manager.address}:2377"], token, listen_addr="0.0.0.0:2377")
             self._wait_until_ready(client)
 
