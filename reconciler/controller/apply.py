@@ -231,7 +231,7 @@ class _Apply:
 
     async def _undo(self, stack: str, cause: Problem, ended: tuple[ActionProgress, ...]) -> UndoneStack:
         """Put the services of one stack back, and wait until they are as they were."""
-        now = await self.waiting.looks.look()
+        now = await self.waiting.looks.whole()
         back = undo(stack, ended, self.main.written, self.actual, now, self.left_open.get(stack))
         run = self._run(back.actions, now)
         writes = await run.carry_out()

@@ -1,4 +1,4 @@
-"""Looks at the cluster that many waits share: a look reads everything, and one is enough for all who wait."""
+"""Looks at the cluster that many waits share: a look reads all nodes, services and tasks; one is enough for all."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ class Looks:
         self._cluster, self._patience = cluster, patience
         self._underway: asyncio.Task[ActualState] | None = None
         self._next: asyncio.Task[ActualState] | None = None
+        self._last: ActualState | None = None
 
     async def look(self) -> ActualState:
-        """Return the cluster as it is at a moment after this call: never what a look begun earlier has seen."""
+        """Return nodes, services and tasks as they are at a moment after this call, never as an earlier look saw them.
+
+        The rest is as the first look saw it: an engine that starts tasks has better to do than to list it again.
+        """
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._begin(self._underway))
         return await asyncio.shield(self._next)
@@ -27,6 +31,11 @@ class Looks:
         if earlier is not None:
             await asyncio.wait([earlier])
         self._underway, self._next = self._next, None
+        self._last = await self._patience.read(lambda: self._cluster.observe(self._last))
+        return self._last
+
+    async def whole(self) -> ActualState:
+        """Return everything as it is at a moment after this call."""
         return await self._patience.read(self._cluster.observe)
 
     def close(self) -> None:

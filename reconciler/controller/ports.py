@@ -25,8 +25,12 @@ class Cluster(Protocol):
         """What people call this cluster: a socket, an address or a context."""
         ...
 
-    async def observe(self) -> ActualState:
-        """Return every object of the swarm; reads go out in parallel."""
+    async def observe(self, since: ActualState | None = None, /) -> ActualState:
+        """Return every object of the swarm; reads go out in parallel.
+
+        With `since`, an observation of before, only what moves by itself need be read again: nodes, services, tasks.
+        The rest may then be as it was in `since`.
+        """
         ...
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:

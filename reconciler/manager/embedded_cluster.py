@@ -86,7 +86,7 @@ class EmbeddedCluster:
             )
         return cluster
 
-    async def observe(self) -> ActualState:
+    async def observe(self, _since: ActualState | None = None, /) -> ActualState:
         """Return every object of the swarm, all of one moment."""
         tables = self._swarm.tables
         networks = tables.networks.values()

@@ -89,6 +89,29 @@ async def test_a_new_image_replaces_the_tasks(subject: Subject) -> None:
     assert {task.raw["Spec"]["ContainerSpec"]["Image"] for task in after} == {"swarmctl-test:2"}
 
 
+async def test_looking_again_tells_what_a_new_look_tells(subject: Subject) -> None:
+    service_id = await subject.cluster.create(Kind.SERVICE, service("task_again", replicas=2))
+    await subject.running(service_id, 2)
+    first = await subject.cluster.observe()
+    assert running(await subject.cluster.observe(first)) == running(first)
+    image = {"Image": "swarmctl-test:2", "Env": ["NEW=1"]}
+    await subject.update(Kind.SERVICE, service_id, **service("task_again", replicas=2, container=image))
+    assert not any(task.up_to_date for task in (await subject.cluster.observe(first)).tasks if task in first.tasks)
+    for _ in range(round(WAIT_S / POLL_S)):
+        again = await subject.cluster.observe(first)
+        if len(updated := running(again)) == 2 and all(up_to_date for _, up_to_date in updated):
+            break
+        await asyncio.sleep(POLL_S)
+    assert running(again) == running(await subject.cluster.observe())
+    assert not {task_id for task_id, _ in running(first)} & {task_id for task_id, _ in updated}
+
+
+def running(actual: ActualState) -> set[tuple[str, bool]]:
+    """Return (id, up to date?) of the tasks that run and should."""
+    wanted = (task for task in actual.tasks if task.state is task.desired_state is TaskState.RUNNING)
+    return {(task.id, task.up_to_date) for task in wanted}
+
+
 async def test_a_service_label_replaces_no_task(subject: Subject) -> None:
     service_id = await subject.cluster.create(Kind.SERVICE, service("task_label", replicas=2))
     before = {task.id for task in await subject.running(service_id, 2)}

@@ -21,6 +21,10 @@ from tests.lab.swept import sweep
 pytestmark = pytest.mark.engine
 
 CALLS_MAX = 10
+CALLS_AGAIN = 3
+LOOKS_MAX = 200
+"""Within so many looks the tasks of a service have left the state `new`."""
+
 SERVICES = 15
 STACK = "services:\n" + "".join(
     f"  s{number}: {{image: 'swarmctl-test:1', deploy: {{replicas: 0}}}}\n" for number in range(SERVICES)
@@ -57,6 +61,22 @@ async def test_a_look_takes_as_many_calls_whatever_the_number_of_services(meter:
     assert sorted(few) == sorted(many)
     assert len(many) < CALLS_MAX
     assert {method for method, _ in many} == {"GET"}
+
+
+async def test_looking_again_takes_three_calls_while_no_task_is_new(meter: Meter) -> None:
+    cluster = await connect(EndpointSettings(host=meter.host))
+    try:
+        await asyncio.gather(*(cluster.create(Kind.SERVICE, service(f"port_s{number}")) for number in range(3)))
+        state = await cluster.observe()
+        for _ in range(LOOKS_MAX):
+            meter.calls.clear()
+            state = await cluster.observe(state)
+            if len(meter.calls) == CALLS_AGAIN:
+                break
+        assert sorted(call.path.rpartition("/")[2] for call in meter.calls) == ["nodes", "services", "tasks"]
+        assert {service.name for service in state.services} >= {f"port_s{number}" for number in range(3)}
+    finally:
+        await cluster.close()
 
 
 async def test_one_more_call_tells_the_name_of_a_predefined_network(meter: Meter) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.adapters.docker import endpoints, images
 from reconciler.adapters.docker.engine import Engine
+from reconciler.adapters.docker.judged import Judged
 from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -22,6 +24,9 @@ from reconciler.settings import EndpointSettings
 PREDEFINED_NETWORKS = ("host", "bridge")
 NOT_IMPLEMENTED = 501
 """What the embedded swarm's API answers where an engine would ask a registry."""
+
+UP_TO_DATE = {"filters": json.dumps({"_up-to-date": ["true"]})}
+"""The tasks that run what their services ask for now."""
 
 CREATABLE = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE})
 REMOVABLE = CREATABLE | {Kind.NODE}
@@ -50,13 +55,17 @@ class DockerCluster:
         self._engine = engine
         self._streams: set[EventStream] = set()
         self._own_node_id: str | None = None
+        self._judged = Judged()
 
     @property
     def endpoint(self) -> str:
         return self._engine.endpoint.label
 
-    async def observe(self) -> ActualState:
+    async def observe(self, since: ActualState | None = None, /) -> ActualState:
         """Return every object of the swarm. Services come without defaults: only what was asked for."""
+        return await (self._everything() if since is None else self._again(since))
+
+    async def _everything(self) -> ActualState:
         observed_at = datetime.now(UTC)
         read = self._engine.get
         swarm, nodes, networks, secrets, configs, services, tasks, current = await asyncio.gather(
@@ -67,7 +76,7 @@ class DockerCluster:
             read("configs"),
             read("services"),
             read("tasks"),
-            read("tasks", query=_filters(**{"_up-to-date": "true"})),
+            read("tasks", query=UP_TO_DATE),
         )
         up_to_date = {task["ID"] for task in _listed(current)}
         return ActualState(
@@ -83,6 +92,27 @@ class DockerCluster:
             predefined_networks=await self._predefined(_listed(networks), _listed(services), _listed(tasks)),
             local_node_id=await self._answering_node(_listed(nodes)),
         )
+
+    async def _again(self, since: ActualState) -> ActualState:
+        """Return `since` with what moves by itself read again, in three calls where no task is new and no spec other.
+
+        Which tasks are up to date is asked after the specs: of what moves in between it then tells too much, and the
+        next look asks again.
+        """
+        observed_at = datetime.now(UTC)
+        nodes, services, tasks = await asyncio.gather(
+            self._engine.get("nodes"), self._engine.get("services"), self._engine.get("tasks")
+        )
+        seen = replace(
+            since, observed_at=observed_at, nodes=_all(Kind.NODE, nodes), services=_all(Kind.SERVICE, services)
+        )
+        up_to_date = self._judged.up_to_date(seen, _listed(tasks))
+        if up_to_date is None:
+            current = _listed(await self._engine.get("tasks", query=UP_TO_DATE))
+            up_to_date = frozenset(task["ID"] for task in current)
+            self._judged = Judged.of(seen, _listed(tasks), up_to_date)
+        observed = tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks))
+        return replace(seen, tasks=observed, local_node_id=await self._answering_node(_listed(nodes)))
 
     async def _answering_node(self, nodes: list[JsonObject]) -> str:
         """Return the id of the manager that answers: the only one, or what the engine says of itself, asked once.

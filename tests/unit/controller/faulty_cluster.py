@@ -52,8 +52,8 @@ class FaultyCluster:
             raise error_of(fault)
         return answer
 
-    async def observe(self) -> ActualState:
-        answer: ActualState = await self._through("observe", self.inner.observe)
+    async def observe(self, since: ActualState | None = None, /) -> ActualState:
+        answer: ActualState = await self._through("observe", lambda: self.inner.observe(since))
         return answer
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
