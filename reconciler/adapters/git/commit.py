@@ -13,7 +13,7 @@ import posixpath
 import re
 import zlib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from reconciler.adapters.directory import work_tree_top
@@ -87,6 +87,24 @@ class GitRevision:
         named = None if is_folder else parts
         return cls(root, label, commit.hexsha, folder, named, repository.odb, commit.tree.binsha)
 
+    @classmethod
+    def of_store(cls, root: str, label: str, commit: str, folder: str, store: Any) -> GitRevision:
+        """Return `commit`, whose objects `store` reads: a clone of ours, which is not looked into by this process.
+
+        `store` has `info(sha).size` and `stream(sha).read()`. Raises what it raises, and git-failed.
+        """
+        opened = cls(root, label, commit, folder, None, store)
+        header = opened._content(bytes.fromhex(commit), label, FILE_BYTES_MAX).partition(b"\n")[0].split()
+        if len(header) != 2 or header[0] != b"tree":
+            raise _failed(label, "The commit names no folder.")
+        return replace(opened, _top=bytes.fromhex(header[1].decode("ascii", "replace")))
+
+    def close(self) -> None:
+        """End what reads the objects. Nothing can be read after that."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            close()
+
     def display(self, path: str) -> str:
         """Return `path` relative to the folder that the user named."""
         return shown_path(path, self.folder)
@@ -95,7 +113,9 @@ class GitRevision:
         """Return whether something that is no folder lies at `path`, be it a symlink to nowhere."""
         try:
             return self._entry(path, path).mode != _FOLDER
-        except SwarmctlError:
+        except SwarmctlError as error:
+            if error.code is ErrorCode.SOURCE_DAMAGED:
+                raise  # what can't be read is not what isn't there: stacks would seem to be gone
             return self._is_link(path)
 
     def read(self, path: str) -> bytes:
