@@ -26,20 +26,15 @@ BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 2.0
 """The pause before trying again doubles from the first to the last of these."""
 
-AWAY = frozenset(
-    {
-        ErrorCode.ENGINE_UNREACHABLE,
-        ErrorCode.SWARM_UNAVAILABLE,
-        # An engine that has just started says for a moment that it is in no swarm; nobody applies to such a one.
-        ErrorCode.NOT_IN_A_SWARM,
-        ErrorCode.NOT_A_MANAGER,
-    }
-)
+STARTING = frozenset({ErrorCode.NOT_IN_A_SWARM, ErrorCode.NOT_A_MANAGER})
+"""An engine that has just started says for a moment that it is in no swarm; nobody applies to such a one."""
+
+AWAY = STARTING | {ErrorCode.ENGINE_UNREACHABLE, ErrorCode.SWARM_UNAVAILABLE}
 
 
 def may_pass(error: SwarmctlError) -> bool:
     """Return whether a call that failed so may succeed later; a write may have gone through all the same."""
-    return error.passing or error.code in AWAY
+    return error.passing or error.code in STARTING
 
 
 @dataclass(slots=True)
@@ -66,6 +61,8 @@ class Patience:
     async def bear(self, error: SwarmctlError, tries: Tries) -> None:
         """Pause before the call may be tried again; raise `error` where that is of no use, or no use any more."""
         away = error.code in AWAY
+        if away and not may_pass(error):
+            self.gone = error  # locked, for one: it stays so until somebody does something about it
         if self.gone is not None or not may_pass(error):
             raise error
         now_s = asyncio.get_running_loop().time()

@@ -210,22 +210,21 @@ def test_another_leader_takes_over_between_two_writes(labs: Lab, tmp_path: Path)
 
 
 @one_manager
-def test_a_manager_that_restarts_locked_says_so_and_goes_on_once_unlocked(labs: Lab, tmp_path: Path):
+def test_a_manager_that_comes_back_locked_says_so_and_the_apply_goes_on_once_it_is_unlocked(labs: Lab, tmp_path: Path):
     with a_swarm(labs, labs.manager, tmp_path) as swarm:
         set_autolock(swarm.backend.engine, locks=True)
         key = swarm.backend.engine.get_unlock_key()["UnlockKey"]
-        swarm.engine.end(signal.SIGTERM)
-        swarm.engine.start_again()
-        swarm.engine.wait()
-        swarm.revision += 1
-        swarm.repository.commit(files_of(swarm.revision))
-        for command in (("diff",), APPLY):
-            refused = swarm.backend.swarmctl(*command)
+        with applying(swarm) as apply:
+            apply.until(WROTE, times=2)
+            swarm.engine.end(signal.SIGKILL)
+            swarm.engine.start_again()
+            ended = apply.ended()
+        for refused in (ended, swarm.backend.swarmctl("diff")):
             assert refused.code == 1, refused.text
             assert "[swarm-unavailable]" in refused.err
             assert "hint: Unlock it with `docker swarm unlock`." in refused.err
         assert swarm.backend.engine.unlock_swarm(key)
-        swarm.finish("unlocked")
+        swarm.finish(ended.text)
         set_autolock(swarm.backend.engine, locks=False)
 
 

@@ -9,7 +9,7 @@ from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.write import Writer
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy
-from reconciler.model.errors import ErrorCode, Severity
+from reconciler.model.errors import ErrorCode, Severity, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType
 from reconciler.model.progress import ActionStatus, ApplyResult
@@ -146,6 +146,26 @@ async def test_an_endpoint_that_stays_away_ends_the_apply_and_says_what_was_not_
     assert statuses.count(ActionStatus.FAILED) == 1
     assert statuses.count(ActionStatus.SKIPPED) == len(statuses) - 1
     assert all(one.problem is not None for one in result.actions)
+
+
+async def test_a_locked_swarm_is_not_waited_for():
+    """Nothing but a person unlocks it; so it ends the apply at once, and no further call is made."""
+
+    class Locked(FaultyCluster):
+        async def create(self, kind, spec, *, registry_auth=None):
+            self.calls.append("create")
+            raise SwarmctlError(ErrorCode.SWARM_UNAVAILABLE, "The swarm cannot answer now.", hint="Unlock it.")
+
+    locked = Locked(await a_quiet_swarm())
+    actual = await locked.inner.observe()
+    options = ApplyOptions(parallel=1)
+    result = await apply(plan(first(), actual), actual, locked, options, lambda step: None)
+    assert locked.calls == ["create"]
+    assert result.lost is not None
+    assert result.lost.hint == "Unlock it."
+    statuses = [one.status for one in result.actions]
+    assert statuses.count(ActionStatus.FAILED) == 1
+    assert statuses.count(ActionStatus.SKIPPED) == len(statuses) - 1 > 0
 
 
 async def test_an_engine_that_goes_on_failing_is_asked_only_so_often():
