@@ -1,0 +1,83 @@
+"""Connections that don't come to be: why, in one line each, and never so many lines that they are an attack."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from reconciler.model.errors import ErrorCode
+
+_log = logging.getLogger("reconciler.adapters.raft.transport")
+
+BURST = 20
+"""Lines of one code that may follow one another at once."""
+LINE_EVERY_S = 1.0
+"""Seconds after which one more line of a code is allowed."""
+TELL_EVERY_S = 10.0
+"""Seconds after which the number of withheld lines is told, if no line has told it meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection is refused; `theirs` when the other side refuses it and has said so."""
+
+    code: ErrorCode
+    why: str
+    theirs: bool = False
+
+
+class Refused(Exception):
+    """A connection that was dialled did not come to be."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.why)
+        self.refusal = refusal
+
+
+@dataclass(slots=True)
+class _Allowance:
+    lines: float
+    at_s: float
+    withheld: int = 0
+    told_s: float = 0.0
+
+
+class RefusalLog:
+    """Writes a line for each refusal as long as there are few, then how many more there were.
+
+    Times are those of the event loop. Allowances are kept by code (and member, for what we dial): a bounded number.
+    """
+
+    def __init__(self) -> None:
+        self._allowances: dict[str, _Allowance] = {}
+
+    def accepted_refused(self, source: str, refusal: Refusal, now_s: float) -> None:
+        """A connection from `source` was refused."""
+        if (more := self._line(refusal.code, now_s)) is not None:
+            _log.warning("Connection from %s refused [%s]: %s%s", source, refusal.code.value, refusal.why, more)
+
+    def dialled_refused(self, member: str, address: str, refusal: Refusal, now_s: float) -> None:
+        """Our connection to a member was refused, by us or by it."""
+        if (more := self._line(f"{refusal.code} to {member}", now_s)) is not None:
+            who = f"{member} refused us" if refusal.theirs else "refused"
+            _log.warning("Connection to %s at %s: %s [%s]: %s%s", member, address, who, refusal.code, refusal.why, more)
+
+    def tell_withheld(self, now_s: float) -> None:
+        """Tell what was withheld and not told for a while; to be called now and then, and at the end."""
+        for key, allowance in self._allowances.items():
+            if allowance.withheld and now_s - allowance.told_s >= TELL_EVERY_S:
+                _log.warning("%d more connections refused [%s]", allowance.withheld, key)
+                allowance.withheld, allowance.told_s = 0, now_s
+
+    def _line(self, key: str, now_s: float) -> str | None:
+        """What to add to the line, or None when it is withheld."""
+        allowance = self._allowances.setdefault(key, _Allowance(BURST, now_s, told_s=now_s))
+        allowance.lines = min(BURST, allowance.lines + (now_s - allowance.at_s) / LINE_EVERY_S)
+        allowance.at_s = now_s
+        if allowance.lines < 1:
+            allowance.withheld += 1
+            return None
+        allowance.lines -= 1
+        more = f" ({allowance.withheld} more like it were not logged)" if allowance.withheld else ""
+        allowance.withheld, allowance.told_s = 0, now_s
+        return more
