@@ -21,7 +21,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.tables import Tables, TaskStatus
 from reconciler.model.tasks import TaskState
 from reconciler.model.transactions import Transaction
-from reconciler.orchestration.decide import decide
+from reconciler.orchestration.brain import Brain
 from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.machine import State, apply
 
@@ -54,6 +54,7 @@ class EmbeddedSwarm:
 
     def __init__(self, parts: SwarmParts) -> None:
         self._state = State()
+        self._brain = Brain(self._state.tables)
         self._client = f"manager/{parts.ids.new_id()}"
         self._sequence = 0
         self.subscribers = Subscribers()
@@ -93,6 +94,7 @@ class EmbeddedSwarm:
         self._sequence += 1
         encoded = encode_transaction(Transaction(self._client, self._sequence, (command,)))
         result = apply(self._state, self._state.index + 1, encode_entry([encoded]))
+        self._brain.note(result.changes)
         outcome = result.outcomes[0]
         if isinstance(outcome, Applied):
             self._changed.set()
@@ -145,7 +147,7 @@ class EmbeddedSwarm:
         """Run the brain until it is quiet; return when it wants to run again."""
         for _ in range(PASSES_MAX):
             now = self.clock.now()
-            decision = decide(self.tables, now, self.ids.new_id)
+            decision = self._brain.decide(now, self.ids.new_id)
             outcomes = [self._commit(command) for command in decision.commands]
             if not any(isinstance(outcome, Applied) for outcome in outcomes):
                 return decision.wake_at

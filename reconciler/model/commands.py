@@ -237,12 +237,41 @@ class CreateTask(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTasks(Command):
+    """Add tasks that take nobody's place: (id, slot, node id or "") of each. Refused as a whole, as CreateTask is."""
+
+    service_id: str
+    spec_version: int
+    desired_state: TaskState
+    tasks: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocateTasks(Command):
+    """Give new tasks the addresses that they wait for, as far as there are any now; the others go on waiting."""
+
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AssignTask(Command):
-    """Place a pending task; refused as stale when it is no longer pending, or not wanted any more."""
+    """Place a pending task; refused as stale when it is no longer pending, or not wanted any more.
+
+    `resources` are the generic resources it gets: the kind, and the name of one (text) or how many (number).
+    """
 
     task_id: str
     node_id: str
     message: str
+    resources: tuple[tuple[str, str | int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignTasks(Command):
+    """Place many: (task id, node id) of each. What AssignTask would refuse is left out."""
+
+    message: str
+    places: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,10 +283,26 @@ class ExplainTask(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainTasks(Command):
+    """Say why pending tasks have no node. Those that are no longer pending are left out."""
+
+    task_ids: tuple[str, ...]
+    err: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetDesiredState(Command):
     """Raise a task's desired state; it never falls."""
 
     task_id: str
+    desired_state: TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDesiredStates(Command):
+    """Raise many tasks' desired state. Those that are gone are left out."""
+
+    task_ids: tuple[str, ...]
     desired_state: TaskState
 
 
@@ -275,6 +320,13 @@ class RemoveTask(Command):
     """Forget a task; its node ends what may still run."""
 
     task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveTasks(Command):
+    """Forget many tasks. Those that are gone already are left out."""
+
+    task_ids: tuple[str, ...]
 
 
 # --- records that the store does not read, and leadership

@@ -59,7 +59,10 @@ class Availability(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager."""
+    """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager.
+
+    `state_since` is when `state` last became another.
+    """
 
     id: str
     version: int
@@ -71,6 +74,7 @@ class NodeRecord:
     message: str
     address: str
     is_leader: bool = False
+    state_since: datetime | None = None
 
     @property
     def hostname(self) -> str:
@@ -216,7 +220,7 @@ class ServiceRecord:
         return "Global" in mode or "GlobalJob" in mode
 
 
-class TaskStatus(msgspec.Struct, frozen=True):
+class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     """What was last seen of a task. `timestamp` is the reporter's clock; `pid` and `exit_code` are None until known.
 
     `address` is where the task listens, "" when it has no address of its own.
@@ -231,13 +235,14 @@ class TaskStatus(msgspec.Struct, frozen=True):
     address: str = ""
 
 
-class TaskRecord(msgspec.Struct, frozen=True):
+class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     """One task; it runs once. `created_index` orders tasks of equal age.
 
     `slot` is 0 for tasks of global services (and for the first of a replicated job). `replaces` is the task whose end
     it waits for, "" for none; `start_after` is when the restart delay is over, None for no delay. `is_restart` marks
     replacements made by the restart policy, `update_epoch` those made by that rolling update (0: by none).
-    `running_at` is when it was first seen running.
+    `running_at` is when it was first seen running. `generic_resources` are those it was given: the kind, and the name
+    of one (text) or how many (number).
     """
 
     id: str
@@ -259,6 +264,7 @@ class TaskRecord(msgspec.Struct, frozen=True):
     update_epoch: int = 0
     running_at: datetime | None = None
     job_iteration: int = 0
+    generic_resources: tuple[tuple[str, str | int], ...] = ()
 
     @property
     def state(self) -> TaskState:

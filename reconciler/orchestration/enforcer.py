@@ -1,38 +1,74 @@
-"""The constraint enforcer: ends tasks whose node no longer meets what their service asks for."""
+"""The constraint enforcer: ends tasks whose node no longer meets what their service asks for, and gives up for lost
+those whose node has been down for long. (facts, swarmkit.md 2.7 and 2.8)"""
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from reconciler.model.commands import ReportTask
-from reconciler.model.constraints import constraints_hold
-from reconciler.model.json import dig
-from reconciler.model.tables import Availability, TaskRecord
+from reconciler.model.constraints import Constraint
+from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
+from reconciler.orchestration.scheduler.load import Loads, NodeLoad
 from reconciler.orchestration.turn import Turn
 
+ORPHAN_AFTER = timedelta(hours=24)
+"""How long a node may be down before its tasks are given up for lost (swarmkit's defaultNodeDownPeriod)."""
 
-def enforce_constraints(turn: Turn) -> None:
-    """Reject the tasks on active nodes that constraints have come to exclude; they are then placed anew.
 
-    Global services see to this by themselves.
-    """
-    for service in turn.tables.services.values():
-        constraints = dig(service.task_spec, "Placement", "Constraints") or ()
-        if not constraints or service.is_global:
+def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
+    """Reject the tasks on an active node that constraints have come to exclude, or that it has no room for any more;
+    they are then placed anew. Global services see to their constraints by themselves."""
+    if node.availability is not Availability.ACTIVE:
+        return
+    room = NodeLoad.empty(node)
+    for task in turn.tables.tasks_on_node(node.id):
+        if not _is_enforced(task):
             continue
-        for task in turn.tasks_by_service[service.id]:
-            node = turn.tables.nodes.get(task.node_id)
-            if node is None or not _is_enforced(task) or node.availability is not Availability.ACTIVE:
-                continue
-            # A task of an older template keeps its node until the rolling update comes to it.
-            if task.spec_version == service.spec_version and not constraints_hold(constraints, node):
-                _reject(turn, task)
+        service = turn.tables.services.get(task.service_id)
+        if service is not None and _is_excluded(loads, service, task, node):
+            _reject(turn, task)
+        elif _fits(loads, task, room):
+            room.take(loads.demand(task), task.generic_resources)
+        else:
+            _reject(turn, task)
+
+
+def enforce_on_service(turn: Turn, loads: Loads, service: ServiceRecord) -> None:
+    """Reject the tasks of a service that its constraints have come to exclude."""
+    for task in turn.tasks_of(service.id):
+        node = turn.tables.nodes.get(task.node_id)
+        if node is None or not _is_enforced(task) or node.availability is not Availability.ACTIVE:
+            continue
+        if _is_excluded(loads, service, task, node):
+            _reject(turn, task)
 
 
 def _is_enforced(task: TaskRecord) -> bool:
     wanted = TaskState.ASSIGNED <= task.desired_state <= TaskState.COMPLETE
     return wanted and TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
+
+
+def _is_excluded(loads: Loads, service: ServiceRecord, task: TaskRecord, node: NodeRecord) -> bool:
+    # A task of an older template keeps its node until the rolling update comes to it.
+    if service.is_global or task.spec_version != service.spec_version:
+        return False
+    constraints: tuple[Constraint, ...] | None = loads.demand(task).fixed.constraints
+    return constraints is None or not all(constraint.holds(node) for constraint in constraints)
+
+
+def _fits(loads: Loads, task: TaskRecord, room: NodeLoad) -> bool:
+    demand = loads.demand(task)
+    if demand.nano_cpus > room.nano_cpus_free or demand.memory_bytes > room.memory_bytes_free:
+        return False
+    for kind, value in task.generic_resources:
+        if isinstance(value, int) and value > room.counts.get(kind, 0):
+            return False
+        if isinstance(value, str) and value not in room.names.get(kind, ()):
+            return False
+    return True
 
 
 def _reject(turn: Turn, task: TaskRecord) -> None:
@@ -44,3 +80,18 @@ def _reject(turn: Turn, task: TaskRecord) -> None:
         timestamp=turn.now,
     )
     turn.emit(ReportTask(at=turn.now, task_id=task.id, node_id="", status=status))
+
+
+def lost_at(node: NodeRecord) -> datetime | None:
+    """Return when the tasks of a node that is down are given up, None for a node that is not."""
+    if node.state is not NodeState.DOWN:
+        return None
+    return (node.state_since or node.updated_at) + ORPHAN_AFTER
+
+
+def orphan_tasks(turn: Turn, node: NodeRecord) -> None:
+    """Give up the tasks of a node that has been down for too long."""
+    for task in turn.tables.tasks_on_node(node.id):
+        if TaskState.ASSIGNED <= task.state <= TaskState.RUNNING:
+            status = replace(task.status, state=TaskState.ORPHANED, timestamp=turn.now)
+            turn.emit(ReportTask(at=turn.now, task_id=task.id, node_id="", status=status))

@@ -29,7 +29,7 @@ def by_node(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
 
 def reconcile_global(turn: Turn, service: ServiceRecord) -> None:
     """Give each eligible node its task and end the others. A paused node is left as it is."""
-    tasks = turn.tasks_by_service[service.id]
+    tasks = turn.tasks_of(service.id)
     eligible = eligible_nodes(turn.tables, service)
     grouped = by_node(tasks)
     start_waiting(turn, service, [task for task in tasks if task.node_id in eligible])

@@ -15,7 +15,7 @@ from reconciler.orchestration.turn import Replacement, SlotKey, Turn
 def reconcile_job(turn: Turn, service: ServiceRecord) -> None:
     """Bring one job on; tasks of an older iteration are removed."""
     current: list[TaskRecord] = []
-    for task in turn.tasks_by_service[service.id]:
+    for task in turn.tasks_of(service.id):
         if task.job_iteration == service.job_iteration:
             current.append(task)
         elif not task.has_ended:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from reconciler.model.commands import RemoveTask
 from reconciler.model.json import dig
-from reconciler.model.tables import ServiceRecord, TaskRecord
+from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.restart import restart_policy
-from reconciler.orchestration.turn import SlotKey, Turn, in_order, slot_key
+from reconciler.orchestration.turn import SlotKey, Turn, slot_key
 
 DEFAULT_HISTORY_LIMIT = 5
 
 
-def reap(turn: Turn) -> None:
-    """Remove what is to vanish and has ended, and each slot's oldest tasks beyond the history limit."""
-    limit = dig(turn.tables.cluster.spec if turn.tables.cluster else None, "Orchestration", "TaskHistoryRetentionLimit")
-    limit = DEFAULT_HISTORY_LIMIT if limit is None else limit
-    for service_id, tasks in turn.tasks_by_service.items():
-        kept: dict[SlotKey, list[TaskRecord]] = {}
-        service = turn.tables.services.get(service_id)
-        for task in in_order(tasks):
-            if _may_vanish(task, gone=service is None):
-                turn.emit(RemoveTask(at=turn.now, task_id=task.id))
-            elif service is not None:
-                kept.setdefault(slot_key(service, task), []).append(task)
-        if service is not None:
-            _trim_history(turn, service, kept, limit)
+def history_limit(tables: Tables) -> int:
+    """Return how many tasks of a slot are kept, the wanted one included; negative for all."""
+    spec = tables.cluster.spec if tables.cluster else None
+    limit = dig(spec, "Orchestration", "TaskHistoryRetentionLimit")
+    return DEFAULT_HISTORY_LIMIT if limit is None else int(limit)
+
+
+def reap(turn: Turn, service_id: str) -> None:
+    """Remove of one service, which may be gone, what is to vanish and has ended, and each slot's oldest tasks beyond
+    the history limit."""
+    service = turn.tables.services.get(service_id)
+    kept: dict[SlotKey, list[TaskRecord]] = {}
+    for task in turn.tasks_of(service_id):
+        if _may_vanish(task, gone=service is None):
+            turn.remove(task)
+        elif service is not None:
+            kept.setdefault(slot_key(service, task), []).append(task)
+    if service is not None:
+        _trim_history(turn, service, kept, history_limit(turn.tables))
 
 
 def _may_vanish(task: TaskRecord, *, gone: bool) -> bool:
@@ -44,7 +48,7 @@ def _trim_history(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[
             if surplus <= 0:
                 break
             if _is_history(service, task):
-                turn.emit(RemoveTask(at=turn.now, task_id=task.id))
+                turn.remove(task)
                 surplus -= 1
 
 

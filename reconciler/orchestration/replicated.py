@@ -18,7 +18,7 @@ def replicas_of(service: ServiceRecord) -> int:
 
 def reconcile_replicated(turn: Turn, service: ServiceRecord) -> None:
     """Restart, then scale, then roll: each only when there was nothing to do for the one before."""
-    tasks = turn.tasks_by_service[service.id]
+    tasks = turn.tasks_of(service.id)
     slots = by_slot(tasks)
     start_waiting(turn, service, tasks)
     if restart_ended(turn, service, slots):

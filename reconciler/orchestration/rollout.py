@@ -110,7 +110,7 @@ class _Rollout:
         """Return {slot: the newest task that this update created in it}."""
         assert self.service.update is not None
         epoch = self.service.update.epoch
-        tasks = in_order(self.turn.tasks_by_service[self.service.id])
+        tasks = in_order(self.turn.tasks_of(self.service.id))
         return {slot_key(self.service, task): task for task in tasks if task.update_epoch == epoch}
 
     def _is_in_progress(self, task: TaskRecord) -> bool:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
-from reconciler.model.commands import Command, CreateTask, SetDesiredState
+from reconciler.model.commands import (
+    AssignTask,
+    AssignTasks,
+    Command,
+    CreateTask,
+    CreateTasks,
+    ExplainTask,
+    ExplainTasks,
+    RemoveTask,
+    RemoveTasks,
+    SetDesiredState,
+    SetDesiredStates,
+)
 from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 
@@ -16,13 +30,16 @@ SlotKey = int | str
 OLD_TASK_WAIT = timedelta(seconds=60)
 """How long a replacement waits for the task it replaces to end (swarmkit's oldTaskTimeout is one minute)."""
 
+BATCH_MAX = 1_000
+"""Tasks of one command: some hundred kilobytes of log at most."""
+
 
 def slot_key(service: ServiceRecord, task: TaskRecord) -> SlotKey:
     """Return the slot that `task` fills in `service`."""
     return task.node_id if service.is_global else task.slot
 
 
-def in_order(tasks: list[TaskRecord]) -> list[TaskRecord]:
+def in_order(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
     """Return `tasks`, oldest first."""
     return sorted(tasks, key=lambda task: task.created_index)
 
@@ -40,23 +57,41 @@ class Replacement:
     is_restart: bool = False
     update_epoch: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it takes nobody's place."""
+        return not (self.shut_down or self.replaces or self.start_after or self.is_restart or self.update_epoch)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Commands of one kind that differ in one thing only, while more may join them."""
+
+    seal: Callable[[list[Any]], Command]
+    head: tuple[Any, ...]
+    items: list[Any]
+
 
 @dataclass(slots=True)
 class Turn:
-    """Collects the Commands of one pass. `wake_at` is the earliest moment at which time alone changes the answer."""
+    """Collects the Commands of one pass. `wake_at` is the earliest moment at which time alone changes the answer.
+
+    Commands that follow one another and differ in the task only become one, which is cheaper to store and to apply.
+    """
 
     tables: Tables
     now: datetime
     new_id: Callable[[], str]
-    commands: list[Command] = field(default_factory=list)
     wake_at: datetime | None = None
-    tasks_by_service: Mapping[str, list[TaskRecord]] = field(default_factory=dict)
+    _commands: list[Command | _Batch] = field(default_factory=list)
+    _tasks: dict[str, list[TaskRecord]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        grouped: dict[str, list[TaskRecord]] = {service_id: [] for service_id in self.tables.services}
-        for task in self.tables.tasks.values():
-            grouped.setdefault(task.service_id, []).append(task)
-        self.tasks_by_service = grouped
+    def tasks_of(self, service_id: str) -> list[TaskRecord]:
+        """Return the tasks of a service, which may be gone, oldest first."""
+        found = self._tasks.get(service_id)
+        if found is None:
+            found = self._tasks[service_id] = in_order(self.tables.tasks_of_service(service_id))
+        return found
 
     def wake(self, at: datetime) -> None:
         """Ask for another pass at `at`, unless an earlier one is due."""
@@ -68,15 +103,53 @@ class Turn:
         self.wake(at)
         return at <= self.now
 
+    @property
+    def size(self) -> int:
+        """How many things have been decided so far; grows with each."""
+        return len(self._commands)
+
+    def commands(self) -> tuple[Command, ...]:
+        """Return what was decided, in the order to propose it."""
+        return tuple(one.seal(one.items) if isinstance(one, _Batch) else one for one in self._commands)
+
     def emit(self, command: Command) -> None:
-        self.commands.append(command)
+        self._commands.append(command)
+
+    def _join(self, head: tuple[Any, ...], item: Any, seal: Callable[[list[Any]], Command]) -> None:
+        """Add `item` to the batch that is open under `head`, or open one."""
+        last = self._commands[-1] if self._commands else None
+        if isinstance(last, _Batch) and last.head == head and len(last.items) < BATCH_MAX:
+            last.items.append(item)
+        else:
+            self._commands.append(_Batch(seal, head, [item]))
 
     def desire(self, task: TaskRecord, state: TaskState) -> None:
         """Raise the desired state of a task, where it is lower."""
         if task.desired_state < state:
-            self.emit(SetDesiredState(at=self.now, task_id=task.id, desired_state=state))
+            self._join(("desire", state), task.id, partial(_desiring, self.now, state))
+
+    def remove(self, task: TaskRecord) -> None:
+        """Forget a task."""
+        self._join(("remove",), task.id, partial(_removing, self.now))
+
+    def explain(self, task: TaskRecord, err: str) -> None:
+        """Say why a pending task has no node, where that is new."""
+        if task.status.err != err:
+            self._join(("explain", err), task.id, partial(_explaining, self.now, err))
+
+    def assign(self, task_id: str, node_id: str, message: str, resources: tuple[tuple[str, str | int], ...]) -> None:
+        if resources:
+            self.emit(AssignTask(at=self.now, task_id=task_id, node_id=node_id, message=message, resources=resources))
+        else:
+            self._join(("assign", message), (task_id, node_id), partial(_assigning, self.now, message))
 
     def create(self, service: ServiceRecord, new: Replacement) -> None:
+        if new.is_plain:
+            version, desired = service.spec_version, new.desired_state
+            item = (self.new_id(), new.slot, new.node_id)
+            head = ("create", service.id, version, desired)
+            self._join(head, item, partial(_creating, self.now, service.id, version, desired))
+            return
         self.emit(
             CreateTask(
                 at=self.now,
@@ -117,3 +190,36 @@ def final_state(service: ServiceRecord) -> TaskState:
 def is_usable(node: NodeRecord) -> bool:
     """Return whether a global service has a task there: neither down nor drained."""
     return node.state is not NodeState.DOWN and node.availability is not Availability.DRAIN
+
+
+def _desiring(at: datetime, state: TaskState, ids: list[str]) -> Command:
+    if len(ids) == 1:
+        return SetDesiredState(at=at, task_id=ids[0], desired_state=state)
+    return SetDesiredStates(at=at, task_ids=tuple(ids), desired_state=state)
+
+
+def _removing(at: datetime, ids: list[str]) -> Command:
+    return RemoveTask(at=at, task_id=ids[0]) if len(ids) == 1 else RemoveTasks(at=at, task_ids=tuple(ids))
+
+
+def _explaining(at: datetime, err: str, ids: list[str]) -> Command:
+    if len(ids) == 1:
+        return ExplainTask(at=at, task_id=ids[0], err=err)
+    return ExplainTasks(at=at, task_ids=tuple(ids), err=err)
+
+
+def _assigning(at: datetime, message: str, places: list[tuple[str, str]]) -> Command:
+    if len(places) == 1:
+        ((task_id, node_id),) = places
+        return AssignTask(at=at, task_id=task_id, node_id=node_id, message=message)
+    return AssignTasks(at=at, message=message, places=tuple(places))
+
+
+def _creating(
+    at: datetime, service_id: str, spec_version: int, desired: TaskState, tasks: list[tuple[str, int, str]]
+) -> Command:
+    head: dict[str, Any] = {"at": at, "service_id": service_id, "spec_version": spec_version, "desired_state": desired}
+    if len(tasks) == 1:
+        ((task_id, slot, node_id),) = tasks
+        return CreateTask(**head, id=task_id, slot=slot, node_id=node_id)
+    return CreateTasks(**head, tasks=tuple(tasks))

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from reconciler.model import commands
+from reconciler.model.changes import Change
 from reconciler.model.commands import Applied, Command, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
@@ -37,11 +38,17 @@ _HANDLERS: Mapping[type[Command], Callable[[Draft, Any], Applied]] = MappingProx
         commands.SetUpdateStatus: services.set_update_status,
         commands.RemoveService: services.remove,
         commands.CreateTask: tasks.create,
+        commands.CreateTasks: tasks.create_many,
+        commands.AllocateTasks: tasks.allocate_many,
         commands.AssignTask: tasks.assign,
+        commands.AssignTasks: tasks.assign_many,
         commands.ExplainTask: tasks.explain,
+        commands.ExplainTasks: tasks.explain_many,
         commands.SetDesiredState: tasks.set_desired_state,
+        commands.SetDesiredStates: tasks.set_desired_states,
         commands.ReportTask: tasks.report,
         commands.RemoveTask: tasks.remove,
+        commands.RemoveTasks: tasks.remove_many,
         commands.PutRecord: records.put,
         commands.DeleteRecord: records.delete,
         commands.Claim: records.claim,
@@ -59,12 +66,15 @@ def apply(tables: Tables, command: Command) -> Outcome:
     Never raises: a refusal is a value, and then nothing but `tables.index` has changed. What the log holds goes through
     `reconciler.store.machine` instead; this is its inner step, for tests that need no log.
     """
+    return apply_noting(tables, command)[0]
+
+
+def apply_noting(tables: Tables, command: Command) -> tuple[Outcome, list[Change]]:
+    """Do as `apply` does, and return what has changed as well."""
     tables.index += 1
     draft = Draft(tables)
     outcome = carry_out(draft, command)
-    if isinstance(outcome, Applied):
-        draft.commit()
-    return outcome
+    return outcome, draft.commit() if isinstance(outcome, Applied) else []
 
 
 def carry_out(draft: Draft, command: Command) -> Outcome:

@@ -44,6 +44,7 @@ def add(draft: Draft, command: AddNode) -> Applied:
         state=NodeState.READY,
         message="",
         address=command.address,
+        state_since=command.at,
     )
     has_leader = any(other.is_leader for other in draft.nodes.values())
     draft.nodes[node.id] = replace(node, is_leader=_is_manager(node) and not has_leader)
@@ -80,7 +81,15 @@ def update(draft: Draft, command: UpdateNode) -> Applied:
 
 def set_state(draft: Draft, command: SetNodeState) -> Applied:
     node = _present(draft, command.id)
-    changed = replace(node, version=draft.index, updated_at=command.at, state=command.state, message=command.message)
+    since = node.state_since if node.state is command.state else command.at
+    changed = replace(
+        node,
+        version=draft.index,
+        updated_at=command.at,
+        state=command.state,
+        message=command.message,
+        state_since=since,
+    )
     draft.nodes[node.id] = changed
     return _applied(draft, "update", changed)
 

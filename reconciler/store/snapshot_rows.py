@@ -72,6 +72,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
     update_epoch: int
     running_at: datetime | None
     job_iteration: int
+    generic_resources: tuple[tuple[str, str | int], ...] = ()
 
     @classmethod
     def of(cls, task: TaskRecord, specs: SpecNumbers) -> TaskRow:
@@ -95,6 +96,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
             task.update_epoch,
             task.running_at,
             task.job_iteration,
+            task.generic_resources,
         )
 
     def task(self, specs: list[JsonObject]) -> TaskRecord:
@@ -119,6 +121,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
             self.update_epoch,
             self.running_at,
             self.job_iteration,
+            self.generic_resources,
         )
 
 

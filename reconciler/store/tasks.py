@@ -7,16 +7,22 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from reconciler.model.commands import (
+    AllocateTasks,
     Applied,
     AssignTask,
+    AssignTasks,
     CreateTask,
+    CreateTasks,
     ExplainTask,
+    ExplainTasks,
     RemoveTask,
+    RemoveTasks,
     ReportTask,
     SetDesiredState,
+    SetDesiredStates,
 )
 from reconciler.model.errors import ErrorCode
-from reconciler.model.tables import TaskRecord, TaskStatus
+from reconciler.model.tables import ServiceRecord, TaskRecord, TaskStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal, check_new, not_found, out_of_sequence
@@ -30,38 +36,71 @@ def _present(draft: Draft, task_id: str) -> TaskRecord:
 
 
 def create(draft: Draft, command: CreateTask) -> Applied:
-    """Add a pending task, and in the same step end those that it takes the place of."""
-    check_new(draft.tasks, command.id)
-    service = draft.services.get(command.service_id)
-    if service is None:
-        raise not_found("service", command.service_id)
-    if service.spec_version != command.spec_version:
-        raise out_of_sequence()
-    task = TaskRecord(
-        id=command.id,
-        version=draft.index,
-        created_at=command.at,
-        updated_at=command.at,
-        created_index=draft.index,
-        service_id=service.id,
+    """Add a task, and in the same step end those that it takes the place of."""
+    service = _service(draft, command)
+    task = replace(
+        _template(draft, service, command),
+        id=_checked_new(draft, command.id),
         slot=command.slot,
         node_id=command.node_id,
-        spec=service.task_spec,
-        endpoint_spec=service.endpoint_spec,
-        spec_version=service.spec_version,
-        desired_state=command.desired_state,
-        status=TaskStatus(TaskState.PENDING, "pending task scheduling", "", command.at),
         replaces=command.replaces,
         start_after=command.start_after,
         is_restart=command.is_restart,
         update_epoch=command.update_epoch,
-        job_iteration=service.job_iteration,
     )
     for task_id in command.shut_down:
         if (ended := draft.tasks.get(task_id)) is not None:
             raise_desired(draft, ended, TaskState.SHUTDOWN, command.at)
     draft.tasks[task.id] = task
     return Applied(draft.index, task.id)
+
+
+def create_many(draft: Draft, command: CreateTasks) -> Applied:
+    """Add tasks of one template that take nobody's place."""
+    service = _service(draft, command)
+    template = _template(draft, service, command)
+    for task_id, slot, node_id in command.tasks:
+        draft.tasks[task_id] = replace(template, id=_checked_new(draft, task_id), slot=slot, node_id=node_id)
+    return Applied(draft.index, "")
+
+
+def _service(draft: Draft, command: CreateTask | CreateTasks) -> ServiceRecord:
+    service = draft.services.get(command.service_id)
+    if service is None:
+        raise not_found("service", command.service_id)
+    if service.spec_version != command.spec_version:
+        raise out_of_sequence()
+    return service
+
+
+def _checked_new(draft: Draft, task_id: str) -> str:
+    check_new(draft.tasks, task_id)
+    return task_id
+
+
+def _template(draft: Draft, service: ServiceRecord, command: CreateTask | CreateTasks) -> TaskRecord:
+    """Return what all tasks have in common that one command creates."""
+    return TaskRecord(
+        id="",
+        version=draft.index,
+        created_at=command.at,
+        updated_at=command.at,
+        created_index=draft.index,
+        service_id=service.id,
+        slot=0,
+        node_id="",
+        spec=service.task_spec,
+        endpoint_spec=service.endpoint_spec,
+        spec_version=service.spec_version,
+        desired_state=command.desired_state,
+        status=TaskStatus(TaskState.PENDING, "pending task scheduling", "", command.at),
+        job_iteration=service.job_iteration,
+    )
+
+
+def allocate_many(draft: Draft, _command: AllocateTasks) -> Applied:
+    """Give tasks that are still new what they wait for."""
+    return Applied(draft.index, "")
 
 
 def raise_desired(draft: Draft, task: TaskRecord, desired: TaskState, at: datetime) -> None:
@@ -81,6 +120,13 @@ def set_desired_state(draft: Draft, command: SetDesiredState) -> Applied:
     return Applied(draft.index, task.id)
 
 
+def set_desired_states(draft: Draft, command: SetDesiredStates) -> Applied:
+    for task_id in command.task_ids:
+        if (task := draft.tasks.get(task_id)) is not None:
+            raise_desired(draft, task, command.desired_state, command.at)
+    return Applied(draft.index, "")
+
+
 def assign(draft: Draft, command: AssignTask) -> Applied:
     task = _present(draft, command.task_id)
     if command.node_id not in draft.nodes:
@@ -89,18 +135,47 @@ def assign(draft: Draft, command: AssignTask) -> Applied:
         raise out_of_sequence()
     status = TaskStatus(TaskState.ASSIGNED, command.message, "", command.at)
     draft.tasks[task.id] = replace(
-        task, version=draft.index, updated_at=command.at, node_id=command.node_id, status=status
+        task,
+        version=draft.index,
+        updated_at=command.at,
+        node_id=command.node_id,
+        status=status,
+        generic_resources=command.resources,
     )
     return Applied(draft.index, task.id)
+
+
+def assign_many(draft: Draft, command: AssignTasks) -> Applied:
+    """Place many tasks; what has changed meanwhile is left out, and decided anew."""
+    tasks, nodes = draft.tasks, draft.nodes
+    status = TaskStatus(TaskState.ASSIGNED, command.message, "", command.at)
+    for task_id, node_id in command.places:
+        task = tasks.get(task_id)
+        if task is None or task.status.state is not TaskState.PENDING or not task.is_live or node_id not in nodes:
+            continue
+        tasks[task_id] = replace(task, version=draft.index, updated_at=command.at, node_id=node_id, status=status)
+    return Applied(draft.index, "")
 
 
 def explain(draft: Draft, command: ExplainTask) -> Applied:
     task = _present(draft, command.task_id)
     if task.state is not TaskState.PENDING:
         raise out_of_sequence()
-    status = replace(task.status, err=command.err)
-    draft.tasks[task.id] = replace(task, version=draft.index, updated_at=command.at, status=status)
+    _explain(draft, task, command.err, command.at)
     return Applied(draft.index, task.id)
+
+
+def explain_many(draft: Draft, command: ExplainTasks) -> Applied:
+    for task_id in command.task_ids:
+        task = draft.tasks.get(task_id)
+        if task is not None and task.state is TaskState.PENDING:
+            _explain(draft, task, command.err, command.at)
+    return Applied(draft.index, "")
+
+
+def _explain(draft: Draft, task: TaskRecord, err: str, at: datetime) -> None:
+    status = replace(task.status, err=err)
+    draft.tasks[task.id] = replace(task, version=draft.index, updated_at=at, status=status)
 
 
 def report(draft: Draft, command: ReportTask) -> Applied:
@@ -124,3 +199,10 @@ def remove(draft: Draft, command: RemoveTask) -> Applied:
     task = _present(draft, command.task_id)
     del draft.tasks[task.id]
     return Applied(draft.index, task.id)
+
+
+def remove_many(draft: Draft, command: RemoveTasks) -> Applied:
+    for task_id in command.task_ids:
+        if task_id in draft.tasks:
+            del draft.tasks[task_id]
+    return Applied(draft.index, "")

@@ -11,6 +11,7 @@ import os
 from reconciler.main import GC_THRESHOLD
 from tests.benchmarks.deploy import PAIRS, bench_deploy
 from tests.benchmarks.pure import bench_load, bench_plan
+from tests.benchmarks.scheduler import bench_scheduler
 from tests.benchmarks.start import bench_start
 
 COUNTS = (20, 100)
@@ -21,6 +22,7 @@ def main() -> None:
     gc.set_threshold(GC_THRESHOLD)  # as the program does
     bench_load()
     bench_plan()
+    bench_scheduler()
     bench_start()
     services = os.environ.get("SERVICES")
     bench_deploy((int(services),) if services else COUNTS, int(os.environ.get("PAIRS", PAIRS)))

@@ -13,7 +13,9 @@ from typing import Any
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import (
     AddNode,
+    AllocateTasks,
     AssignTask,
+    AssignTasks,
     Claim,
     Command,
     CreateConfig,
@@ -21,8 +23,10 @@ from reconciler.model.commands import (
     CreateSecret,
     CreateService,
     CreateTask,
+    CreateTasks,
     DeleteRecord,
     ExplainTask,
+    ExplainTasks,
     InitCluster,
     PutRecord,
     RemoveConfig,
@@ -31,10 +35,12 @@ from reconciler.model.commands import (
     RemoveSecret,
     RemoveService,
     RemoveTask,
+    RemoveTasks,
     ReportTask,
     RollBackService,
     RotateJoinToken,
     SetDesiredState,
+    SetDesiredStates,
     SetNodeState,
     SetUpdateStatus,
     UpdateCluster,
@@ -222,13 +228,32 @@ class LogMaker:
             "start_after": self.chance.choice((None, at)),
         }
         create = CreateTask(at=at, id=f"t{self.chance.randrange(500)}", desired_state=TaskState.RUNNING, **new)
+        resources = self.chance.choice(((), (("gpu", "a"), ("ssd", 2))))
         return (
             *[create] * 3,
-            AssignTask(at=at, task_id=task, node_id=node, message="placed"),
+            AssignTask(at=at, task_id=task, node_id=node, message="placed", resources=resources),
             ExplainTask(at=at, task_id=task, err="no node"),
             SetDesiredState(at=at, task_id=task, desired_state=reached),
             ReportTask(at=at, task_id=task, node_id=record.node_id if record else node, status=status),
             RemoveTask(at=at, task_id=task),
+            self._tasks(state, at),
+        )
+
+    def _tasks(self, state: State, at: datetime) -> Command:
+        """Return one of the commands about many tasks."""
+        service, nodes = self._id(state, "services"), [self._id(state, "nodes") for _ in range(3)]
+        ids, known = tuple(self._id(state, "tasks") for _ in range(3)), state.tables.services.get(service)
+        version = known.spec_version if known else 1
+        made = tuple((f"t{self.chance.randrange(500)}", slot, node) for slot, node in enumerate(nodes))
+        return self.chance.choice(
+            (
+                CreateTasks(at=at, service_id=service, spec_version=version, desired_state=TaskState.READY, tasks=made),
+                AllocateTasks(at=at, task_ids=ids),
+                AssignTasks(at=at, message="placed", places=tuple(zip(ids, nodes, strict=True))),
+                ExplainTasks(at=at, task_ids=ids, err="no node"),
+                SetDesiredStates(at=at, task_ids=ids, desired_state=self.chance.choice(tuple(TaskState))),
+                RemoveTasks(at=at, task_ids=ids[:1]),
+            )
         )
 
     def _record(self, state: State, at: datetime) -> tuple[Command, ...]:

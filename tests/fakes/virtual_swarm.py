@@ -25,8 +25,8 @@ from reconciler.model.commands import (
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import JoinTokens, NodeRecord, NodeState, ServiceRecord, Tables, TaskRecord, TaskStatus
 from reconciler.model.tasks import TaskState
-from reconciler.orchestration.decide import decide
-from reconciler.store.apply import apply
+from reconciler.orchestration.brain import Brain
+from reconciler.store.apply import apply_noting
 
 SECOND = 1_000_000_000
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -65,6 +65,7 @@ class VirtualSwarm:
         """Ids of tasks that don't end when told to."""
         self._check = check
         self._ids = 0
+        self.brain = Brain(self.tables)
         self.do(InitCluster(at=START, id="c", spec={}, join_tokens=JoinTokens("w", "m"), network_ids=("i", "b", "h")))
         for number in range(1, nodes + 1):
             self.add_node(f"node{number}", role="manager" if number == 1 else "worker")
@@ -74,7 +75,8 @@ class VirtualSwarm:
         return f"id{self._ids:05}"
 
     def try_(self, command: Command) -> Outcome:
-        outcome = apply(self.tables, command)
+        outcome, changes = apply_noting(self.tables, command)
+        self.brain.note(changes)
         if self._check is not None:
             self._check(self)
         return outcome
@@ -88,7 +90,8 @@ class VirtualSwarm:
 
     def add_node(self, hostname: str, role: str = "worker", **labels: str) -> str:
         spec = {"Role": role, "Availability": "active", "Labels": labels}
-        resources = {"NanoCPUs": 4 * SECOND, "MemoryBytes": 8 * GIB}
+        gpus = [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}]
+        resources = {"NanoCPUs": 4 * SECOND, "MemoryBytes": 8 * GIB, "GenericResources": gpus}
         description = {"Hostname": hostname, "Platform": {"OS": "linux"}, "Resources": resources}
         return self.do(AddNode(at=self.now, id=hostname, spec=spec, description=description, address="10.1.1.1"))
 
@@ -145,7 +148,7 @@ class VirtualSwarm:
     def settle(self) -> datetime | None:
         """Let brain and nodes work until nothing changes any more; return when the brain wants to go on."""
         for _ in range(ROUNDS_MAX):
-            decision = decide(self.tables, self.now, self.new_id)
+            decision = self.brain.decide(self.now, self.new_id)
             outcomes = [self.try_(command) for command in decision.commands]
             moved = any(isinstance(outcome, Applied) for outcome in outcomes)
             if not (self._obey() or moved):

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.commands import Applied, RemoveService, RollBackService
+from reconciler.model.commands import (
+    Applied,
+    AssignTask,
+    AssignTasks,
+    Command,
+    CreateTask,
+    CreateTasks,
+    ExplainTask,
+    ExplainTasks,
+    RemoveService,
+    RemoveTask,
+    RemoveTasks,
+    RollBackService,
+    SetDesiredState,
+    SetDesiredStates,
+)
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
+from reconciler.orchestration.brain import Brain, Decision
 from reconciler.orchestration.decide import decide
 from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
 
@@ -37,6 +56,15 @@ placements = st.fixed_dictionaries(
         "MaxReplicas": st.integers(1, 3),
     },
 )
+spreads = st.fixed_dictionaries(
+    {"Preferences": st.just([{"Spread": {"SpreadDescriptor": "node.labels.disk"}}])}, optional={}
+)
+demands: st.SearchStrategy[JsonObject] = st.one_of(
+    st.just({}),
+    st.just({"Reservations": {"NanoCPUs": 2 * SECOND}}),
+    st.just({"Reservations": {"GenericResources": [{"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}}]}}),
+)
+ports = st.sampled_from([{}, {"Ports": [{"TargetPort": 80, "PublishedPort": 80, "PublishMode": "host"}]}])
 policies = st.fixed_dictionaries(
     {"Delay": seconds, "Condition": st.sampled_from(["any", "on-failure", "none"])},
     optional={"MaxAttempts": st.integers(0, 2), "Window": seconds},
@@ -50,7 +78,12 @@ def specs(draw: st.DrawFn, name: str, *, is_global: bool) -> JsonObject:
         name,
         replicas=None if is_global else draw(st.integers(0, 5)),
         image=draw(st.sampled_from(["app:1", "app:2", "bad:1"])),
-        task={"RestartPolicy": draw(policies), "Placement": draw(placements)},
+        task={
+            "RestartPolicy": draw(policies),
+            "Placement": draw(st.one_of(placements, spreads)),
+            "Resources": draw(demands),
+        },
+        EndpointSpec=draw(ports),
         UpdateConfig={**draw(configs), "FailureAction": draw(st.sampled_from(["pause", "continue", "rollback"]))},
         RollbackConfig=draw(configs),
     )
@@ -212,7 +245,7 @@ def test_when_trouble_ends_every_service_gets_what_it_asks_for(story: list[tuple
     swarm.advance(120)
     for service in list(swarm.tables.services.values()):
         template = {"ContainerSpec": {"Image": "good:1"}, "RestartPolicy": {"Condition": "any", "Delay": 0}}
-        swarm.update(service.id, {**service.spec, "TaskTemplate": template})
+        swarm.update(service.id, {**service.spec, "TaskTemplate": template, "EndpointSpec": {}})
     swarm.rest()
 
     for service in swarm.tables.services.values():
@@ -250,3 +283,56 @@ def test_every_command_that_the_brain_gives_is_one_the_store_takes(story: list[t
         decision = decide(swarm.tables, swarm.now, swarm.new_id)
         if decision.commands:
             assert isinstance(swarm.try_(decision.commands[0]), Applied)
+
+
+def told_apart(command: Command) -> list[Command]:
+    """Return a command about many tasks as commands about one each, new tasks without their ids."""
+    at = command.at
+    match command:
+        case CreateTasks(service_id=service_id, spec_version=version, desired_state=desired):
+            head: dict[str, Any] = {"service_id": service_id, "spec_version": version, "desired_state": desired}
+            return [CreateTask(at=at, id="", slot=slot, node_id=node, **head) for _, slot, node in command.tasks]
+        case CreateTask():
+            return [replace(command, id="")]
+        case AssignTasks(message=text):
+            return [AssignTask(at=at, task_id=one, node_id=node, message=text) for one, node in command.places]
+        case ExplainTasks(err=err):
+            return [ExplainTask(at=at, task_id=one, err=err) for one in command.task_ids]
+        case SetDesiredStates(desired_state=desired):
+            return [SetDesiredState(at=at, task_id=one, desired_state=desired) for one in command.task_ids]
+        case RemoveTasks():
+            return [RemoveTask(at=at, task_id=one) for one in command.task_ids]
+    return [command]
+
+
+def in_no_order(decision: Decision) -> list[str]:
+    return sorted(repr(one) for command in decision.commands for one in told_apart(command))
+
+
+class Forgetful(VirtualSwarm):
+    """Compares each decision with that of a brain that remembers nothing, but for the failures of nodes."""
+
+    def settle(self) -> datetime | None:
+        for _ in range(500):
+            fresh = Brain(self.tables)
+            fresh.scheduler.loads.failures = copy.deepcopy(self.brain.scheduler.loads.failures)
+            expected = fresh.decide(self.now, lambda: "")
+            decision = self.brain.decide(self.now, self.new_id)
+            assert in_no_order(decision) == in_no_order(expected)
+            if not decision.commands:
+                assert decision.wake_at == expected.wake_at
+            outcomes = [self.try_(command) for command in decision.commands]
+            moved = any(isinstance(outcome, Applied) for outcome in outcomes)
+            if not (self._obey() or moved):
+                return decision.wake_at
+        raise AssertionError("the swarm does not come to rest")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=20))
+def test_a_brain_that_remembers_decides_like_one_that_looks_at_everything(story: list[tuple[Any, ...]]) -> None:
+    swarm = Forgetful(nodes=3)
+    swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
+    for event in story:
+        play(swarm, event)
+        swarm.settle()

@@ -1,0 +1,225 @@
+"""The brain with a memory: what has changed since it last looked, so that a decision costs what changed and no more.
+
+The memory saves work and decides nothing: a new Brain on the same Tables comes to the same decision. Only failures are
+remembered beyond the tables, for five minutes, as in swarmkit, where they too are lost with the leader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+
+from reconciler.model.changes import Change, TableKind
+from reconciler.model.commands import Command
+from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
+from reconciler.model.tasks import TaskState
+from reconciler.orchestration.enforcer import enforce_on_node, enforce_on_service, lost_at, orphan_tasks
+from reconciler.orchestration.everywhere import reconcile_global
+from reconciler.orchestration.jobs import reconcile_job
+from reconciler.orchestration.reaper import history_limit, reap
+from reconciler.orchestration.replicated import reconcile_replicated
+from reconciler.orchestration.scheduler.filters import is_ready
+from reconciler.orchestration.scheduler.schedule import Scheduler
+from reconciler.orchestration.turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`commands` in the order to propose them. `wake_at` is when time alone may change the answer, None for never."""
+
+    commands: tuple[Command, ...]
+    wake_at: datetime | None
+
+
+class Alarms:
+    """When each of some things is to be looked at again."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, datetime] = {}
+        self._queue: list[tuple[datetime, str]] = []
+
+    def set(self, key: str, at: datetime | None) -> None:
+        """Wake `key` at `at` and not before; None for never."""
+        if self._at.get(key) == at:
+            return
+        if at is None:
+            del self._at[key]
+            return
+        self._at[key] = at
+        heappush(self._queue, (at, key))
+        if len(self._queue) > 2 * len(self._at) + 64:
+            self._queue = [(at, key) for key, at in self._at.items()]
+            heapify(self._queue)
+
+    def due(self, now: datetime) -> list[str]:
+        """Return what is to be looked at, and forget it."""
+        found: list[str] = []
+        while (first := self.next()) is not None and first <= now:
+            _, key = heappop(self._queue)
+            del self._at[key]
+            found.append(key)
+        return found
+
+    def next(self) -> datetime | None:
+        """Return when the first one is due."""
+        while self._queue:
+            at, key = self._queue[0]
+            if self._at.get(key) == at:
+                return at
+            heappop(self._queue)
+        return None
+
+
+class Brain:
+    """Decides for one set of Tables. Tell it of every change, then ask."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Begin with a look at everything."""
+        self._tables = tables
+        self.scheduler = Scheduler(tables)
+        self._known: dict[str, TaskRecord] = {}
+        self._globals: dict[str, None] = {}
+        self._services: dict[str, None] = {}
+        self._enforced_services: dict[str, None] = {}
+        self._nodes: dict[str, None] = {}
+        self._service_alarms = Alarms()
+        self._node_alarms = Alarms()
+        self._history_limit = history_limit(tables)
+        for node_id in tables.nodes:
+            self._note_node(node_id)
+        for service_id in tables.services:
+            self._note_service(service_id)
+        for task_id in tables.tasks:
+            self._note_task(task_id)
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """Take in what entries of the log have changed, as an EntryOutcome tells it. Cheap; reads the tables now."""
+        task_ids: list[str] = []
+        for change in changes:
+            if change.kind is TableKind.TASK:
+                task_ids.append(change.id)
+            elif change.kind is TableKind.NODE:
+                self._note_node(change.id)
+            elif change.kind is TableKind.SERVICE:
+                self._note_service(change.id)
+            elif change.kind is TableKind.CLUSTER:
+                self._note_cluster()
+        for task_id in task_ids:
+            self._note_task(task_id)
+
+    def _note_cluster(self) -> None:
+        limit = history_limit(self._tables)
+        if limit != self._history_limit:
+            self._history_limit = limit
+            self._services.update(dict.fromkeys(self._tables.services))
+
+    def _note_node(self, node_id: str) -> None:
+        self.scheduler.put_node(node_id)
+        self._nodes[node_id] = None
+        for task_id in self._tables.indexes.task_ids_by_node.get(node_id, ()):
+            self._services[self._tables.tasks[task_id].service_id] = None
+        self._services.update(self._globals)
+        node = self._tables.nodes.get(node_id)
+        self._node_alarms.set(node_id, lost_at(node) if node else None)
+
+    def _note_service(self, service_id: str) -> None:
+        self._services[service_id] = None
+        self._enforced_services[service_id] = None
+        service = self._tables.services.get(service_id)
+        if service is None:
+            self._globals.pop(service_id, None)
+            self._service_alarms.set(service_id, None)
+            self.scheduler.loads.forget_failures(service_id)
+        elif service.is_global:
+            self._globals[service_id] = None
+
+    def _note_task(self, task_id: str) -> None:
+        before, task = self._known.get(task_id), self._tables.tasks.get(task_id)
+        if before is task:
+            return
+        self.scheduler.put_task(task_id, before, task)
+        if task is None:
+            if before is not None:
+                self._services[before.service_id] = None
+            del self._known[task_id]
+            return
+        self._known[task_id] = task
+        if before is None or not self._is_quiet(before, task):
+            self._services[task.service_id] = None
+
+    def _is_quiet(self, before: TaskRecord, task: TaskRecord) -> bool:
+        """Return whether a task merely went on as it was meant to, which changes nothing for its service."""
+        if task.status.state > TaskState.RUNNING or task.desired_state is not before.desired_state:
+            return False
+        service = self._tables.services.get(task.service_id)
+        if service is None or (service.update is not None and service.update.state.is_active):
+            return False
+        if task.node_id == before.node_id:
+            return True
+        node = self._tables.nodes.get(task.node_id)
+        if node is None or not is_ready(node):
+            return False
+        if node.version > before.version:
+            self._nodes[node.id] = None  # it may have changed after it was chosen
+        return True
+
+    def decide(self, now: datetime, new_id: Callable[[], str]) -> Decision:
+        """Return the next steps toward what the services ask for; change nothing.
+
+        Level-triggered: only the tables and `now` count, whatever happened before. Apply the commands, note the changes
+        and ask again, until there are none: then the swarm is as it should be until something changes or `wake_at`
+        comes. Commands of one pass never contradict each other, yet each may be refused as stale: propose each as a
+        transaction of its own. `new_id` gives ids for new tasks.
+        """
+        turn = Turn(self._tables, now, new_id)
+        self._services.update(dict.fromkeys(self._service_alarms.due(now)))
+        for node_id in self._node_alarms.due(now):
+            orphan_tasks(turn, self._tables.nodes[node_id])
+        self._enforce(turn)
+        services, self._services = self._services, {}
+        for service_id in services:
+            self._look_at(turn, service_id)
+        self.scheduler.schedule(turn)
+        for service_id in services:
+            decided = turn.size
+            reap(turn, service_id)
+            if turn.size > decided:
+                self._services[service_id] = None
+        alarms = (self._service_alarms.next(), self._node_alarms.next())
+        return Decision(turn.commands(), min((at for at in alarms if at is not None), default=None))
+
+    def _enforce(self, turn: Turn) -> None:
+        nodes, self._nodes = self._nodes, {}
+        for node_id in nodes:
+            node, decided = self._tables.nodes.get(node_id), turn.size
+            if node is not None:
+                enforce_on_node(turn, self.scheduler.loads, node)
+            if turn.size > decided:
+                self._nodes[node_id] = None
+        services, self._enforced_services = self._enforced_services, {}
+        for service_id in services:
+            service = self._tables.services.get(service_id)
+            if service is not None:
+                enforce_on_service(turn, self.scheduler.loads, service)
+
+    def _look_at(self, turn: Turn, service_id: str) -> None:
+        """Decide for one service. One for which something was decided is looked at again next time, done or not."""
+        service = self._tables.services.get(service_id)
+        if service is None:
+            return
+        decided, turn.wake_at = turn.size, None
+        _reconcile(turn, service)
+        self._service_alarms.set(service_id, turn.wake_at)
+        if turn.size > decided:
+            self._services[service_id] = None
+
+
+def _reconcile(turn: Turn, service: ServiceRecord) -> None:
+    if service.is_job:
+        reconcile_job(turn, service)
+    elif service.is_global:
+        reconcile_global(turn, service)
+    else:
+        reconcile_replicated(turn, service)
