@@ -32,6 +32,7 @@ from reconciler.consensus.values import (
     Entry,
     EntryKind,
     HardState,
+    Membership,
     Message,
     NodeId,
     ReadReply,
@@ -338,6 +339,27 @@ class Core:
     def log_bytes(self) -> int:
         """Bytes that the log takes in memory; when it has grown much, take a snapshot."""
         return self._state.log.bytes
+
+    @property
+    def members(self) -> Membership:
+        """The membership that counts: the newest in the log, committed or not."""
+        return self._state.log.members
+
+    @property
+    def is_installing(self) -> bool:
+        """Whether a received snapshot waits for `snapshot_installed` or `snapshot_refused`."""
+        return self._state.installing is not None
+
+    def leads(self, now_s: float) -> bool:
+        """Whether this node leads at `now_s` and no other can: a majority promised so, not too long ago.
+
+        Looks at nothing but the clock and the answers that came, and changes nothing: a process that was stopped
+        in between learns from it that it is late, before it has ticked.
+        """
+        state, leading = self._state, self._state.leading
+        if leading is None:
+            return False
+        return now_s <= leading.quorum_until_s or now_s <= replication.quorum_until_s(state, leading, now_s)
 
     def status(self, now_s: float) -> Status:
         """What is known right now."""

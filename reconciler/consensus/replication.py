@@ -172,13 +172,18 @@ def check_quorum(state: State) -> None:
     leading = state.leading
     if leading is None or state.now_s <= leading.quorum_until_s:
         return
-    answered = sorted(
-        (state.now_s if node == state.node_id else leading.peers[node].acked_s for node in state.log.members.voters),
-        reverse=True,
-    )
-    leading.quorum_until_s = answered[len(answered) // 2] + state.settings.fallback_s
+    leading.quorum_until_s = quorum_until_s(state, leading, state.now_s)
     if state.now_s > leading.quorum_until_s:
         state.follow(state.term, "")
+
+
+def quorum_until_s(state: State, leading: Leading, now_s: float) -> float:
+    """Until when no other can lead, as far as the answers tell that are here at `now_s`."""
+    answered = sorted(
+        (now_s if node == state.node_id else leading.peers[node].acked_s for node in state.log.members.voters),
+        reverse=True,
+    )
+    return answered[len(answered) // 2] + state.settings.fallback_s
 
 
 def _hand_over(state: State, leading: Leading) -> None:

@@ -84,6 +84,11 @@ class SnapshotWriter:
             raise
         self._close()
 
+    def read_back(self) -> SnapshotReader:
+        """The finished file, open for reading: to see that it can be used before it counts. Raises OSError."""
+        assert not self._open, "finish comes first"
+        return SnapshotReader(self._disk, self._temporary)
+
     def put_in_place(self) -> None:
         """Give the finished file its name, for good. Raises OSError (nothing changed) or DurabilityUnknown."""
         assert not self._open, "finish comes first"

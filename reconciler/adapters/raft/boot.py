@@ -1,0 +1,167 @@
+"""How a member begins, starts again, goes on alone, or comes out of a backup. All of this blocks; it comes before `run`.
+
+A member that is not new never makes a log: it would forget what it promised to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.adapters.raft import addresses, answers
+from reconciler.adapters.raft.disk import Disk
+from reconciler.adapters.raft.log import DurableLog
+from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.raft.snapshot_file import SnapshotReader, verify
+from reconciler.consensus.membership import bootstrap
+from reconciler.consensus.membership import force_new_group as force
+from reconciler.consensus.values import (
+    Entry,
+    EntryKind,
+    HardState,
+    Membership,
+    NodeId,
+    SnapshotMeta,
+    membership_of,
+)
+from reconciler.model.commands import PutRecord
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.replication import Address
+from reconciler.model.transactions import Transaction
+from reconciler.store.codec import encode_entry, encode_transaction
+from reconciler.store.machine import State
+from reconciler.store.snapshot import decode
+
+FOUNDER = "founder"
+"""The client of what is in the log before anybody could propose: the same bytes on each of the first members."""
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+Loaded = tuple[HardState, SnapshotMeta | None, list[Entry]]
+
+
+@dataclass(slots=True)
+class Opened:
+    """What a member starts from."""
+
+    durable: DurableLog
+    disk: Loaded
+    state: State
+    snapshot_bytes: int
+    book: dict[NodeId, Address]
+
+
+def open_member(settings: MemberSettings) -> Opened:
+    """Take the folder of a member and read all of it.
+
+    Raises SwarmctlError: raft-log-missing, -locked, -foreign, -corrupt, raft-snapshot-corrupt, snapshot-corrupt and
+    -too-new, raft-disk-full, raft-disk-failed.
+    """
+    durable = DurableLog(settings.folder, settings.owner, create=False)
+    try:
+        disk = durable.load()
+        state, size = State(), 0
+        reader = durable.read_snapshot()
+        if reader is not None:
+            size = reader.data_bytes
+            state = decode(reader)
+            check_index(state, reader.meta)
+        return Opened(durable, disk, state, size, addresses.load(settings.folder))
+    except BaseException:
+        durable.close()
+        raise
+
+
+def check_index(state: State, meta: SnapshotMeta) -> None:
+    """Raise SwarmctlError (snapshot-corrupt) unless a snapshot's state is that of its index."""
+    if state.index != meta.index:
+        raise SwarmctlError(
+            ErrorCode.SNAPSHOT_CORRUPT,
+            "The snapshot is damaged.",
+            why=f"It stands for index {meta.index}, and holds the state of {state.index}.",
+            hint="Restore another copy, or let this member fetch the state from the others.",
+        )
+
+
+def found(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
+    """Make the log of one of the first members of a new group, with the same `members` on each of them.
+
+    Raises SwarmctlError: raft-folder-used, and as `open_member`.
+    """
+    with _new_log(settings) as durable:
+        hard_state, first = bootstrap(tuple(members))
+        commands = tuple(addresses.address_command(node, members[node], _LONG_AGO) for node in sorted(members))
+        durable.save_hard_state(hard_state)
+        durable.append((first, _written(2, 1, 1, commands)))
+        durable.sync()
+        addresses.save(settings.folder, members)
+
+
+def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
+    """Make the empty log of a new member, which then waits until the group's leader adds it.
+
+    `members` are some that it may hear from. Raises SwarmctlError: raft-folder-used, and as `open_member`.
+    """
+    with _new_log(settings):
+        addresses.save(settings.folder, members)
+
+
+def force_new_group(settings: MemberSettings) -> None:
+    """Let one survivor go on alone, with all that it has. Only when the others are gone for good.
+
+    What they have committed and this one never got is lost, and none of them may ever start again; their ids are used
+    up. Raises SwarmctlError as `open_member`.
+    """
+    node = settings.owner.node
+    with DurableLog(settings.folder, settings.owner, create=False) as durable:
+        hard_state, snapshot, entries = durable.load()
+        last = entries[-1].index if entries else snapshot.index if snapshot else 0
+        if last == 0:
+            raise answers.change_refused(f"{node} can't go on alone", "It has nothing: it was never part of a group.")
+        others = [one for one in _members(snapshot, entries) if one != node]
+        alone, entry = force(node, hard_state, last)
+        commands = tuple(addresses.removal_command(one, _LONG_AGO) for one in others)
+        durable.save_hard_state(alone)
+        durable.append((entry, _written(last + 2, alone.term, last + 2, commands)) if commands else (entry,))
+        durable.sync()
+        kept = addresses.load(settings.folder)
+        addresses.save(settings.folder, {one: address for one, address in kept.items() if one == node})
+
+
+def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
+    """Make a new group of one in an empty folder, with the state of a backup; return what the backup stands for.
+
+    Its members of then are no members of it, and must not take part: give it a name of its own. Raises SwarmctlError:
+    raft-snapshot-corrupt, snapshot-corrupt and -too-new, raft-folder-used, and as `open_member`; OSError.
+    """
+    meta = verify(source)
+    check_index(decode(SnapshotReader(Disk(), source)), meta)
+    alone = SnapshotMeta(meta.index, meta.term, Membership((settings.owner.node,), ()))
+    with _new_log(settings) as durable:
+        durable.save_hard_state(HardState(meta.term, ""))
+        durable.sync()
+        durable.publish_snapshot(alone, SnapshotReader(Disk(), source))
+    return meta
+
+
+def _new_log(settings: MemberSettings) -> DurableLog:
+    durable = DurableLog(settings.folder, settings.owner, create=True)
+    try:
+        if durable.load() != (HardState(), None, []):
+            raise answers.folder_used(settings.folder)
+    except BaseException:
+        durable.close()
+        raise
+    return durable
+
+
+def _written(index: int, term: int, sequence: int, commands: tuple[PutRecord, ...]) -> Entry:
+    data = encode_entry([encode_transaction(Transaction(FOUNDER, sequence, commands))])
+    return Entry(index, term, EntryKind.NORMAL, data)
+
+
+def _members(snapshot: SnapshotMeta | None, entries: list[Entry]) -> tuple[NodeId, ...]:
+    for entry in reversed(entries):
+        if entry.kind is EntryKind.MEMBERSHIP:
+            return membership_of(entry).all
+    return snapshot.members.all if snapshot else ()

@@ -1,0 +1,60 @@
+"""What Readies ask to be written: one sync at a time, for all that came during the one before."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from reconciler.adapters.raft.disk_worker import DiskWorker
+from reconciler.adapters.raft.log import DurableLog
+from reconciler.consensus.outputs import Envelope, Ready
+
+
+class Persister:
+    """Hands Readies to the disk in their order, and sends their `messages_after` when they are synced."""
+
+    def __init__(
+        self, worker: DiskWorker, persisted: Callable[[int], None], send: Callable[[tuple[Envelope, ...]], None]
+    ) -> None:
+        self._worker = worker
+        self._persisted = persisted
+        self._send = send
+        self._waiting: deque[Ready] = deque()
+        self._is_syncing = False
+
+    def add(self, ready: Ready) -> None:
+        """Take a Ready that has something to write, or to send after what was to be written before."""
+        self._waiting.append(ready)
+
+    def begin(self) -> None:
+        """Begin a sync unless one is under way, or there is nothing to write."""
+        if self._is_syncing or not self._waiting:
+            return
+        waiting = self._waiting
+        while waiting and not waiting[0].must_sync:
+            self._send(waiting.popleft().messages_after)
+        if not waiting:
+            return
+        taken = tuple(waiting)
+        waiting.clear()
+        unwritten = deque(taken)
+        self._is_syncing = True
+        self._worker.submit(lambda durable: _write(durable, unwritten), lambda _: self._synced(taken))
+
+    def _synced(self, taken: tuple[Ready, ...]) -> None:
+        self._is_syncing = False
+        self._persisted(taken[-1].number)
+        for ready in taken:
+            if ready.messages_after:
+                self._send(ready.messages_after)
+
+
+def _write(durable: DurableLog, unwritten: deque[Ready]) -> None:
+    """Write and sync. After a full disk it is called again, and goes on where it was."""
+    while unwritten:
+        ready = unwritten[0]
+        if ready.hard_state is not None:
+            durable.save_hard_state(ready.hard_state)
+        durable.append(ready.entries)
+        unwritten.popleft()
+    durable.sync()

@@ -1,0 +1,185 @@
+"""Snapshots: taken when the log has grown, sent to members that are too far behind, and taken over from a leader."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+from reconciler.adapters.raft import snapshot_file
+from reconciler.adapters.raft.disk_worker import DiskWorker
+from reconciler.adapters.raft.log import DurableLog
+from reconciler.adapters.raft.settings import Limits
+from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
+from reconciler.consensus.outputs import SnapshotPiece, SnapshotRead
+from reconciler.consensus.values import SnapshotMeta
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.store.machine import State
+from reconciler.store.snapshot import Frozen, decode, encode
+
+log = logging.getLogger(__name__)
+
+MARK_BYTES = 1024 * 1024
+"""How exactly it is known how many bytes of the log lie behind an index."""
+
+GROWTH = 2
+"""A snapshot is due when the log has grown to this many times the last one: so what is written for snapshots is at most
+half of what is written for entries."""
+
+
+class Growth:
+    """How much log there is behind the last snapshot, and from where on it is to be kept in memory."""
+
+    def __init__(self, limits: Limits, log_bytes_max: int) -> None:
+        self._limits = limits
+        # Before the log in memory is full, with room for what comes while the snapshot is written.
+        self._most = log_bytes_max // 2
+        self._marks: deque[tuple[int, int]] = deque()
+        self._since_mark = 0
+        self._bytes = 0
+        self.snapshot_bytes = 0
+
+    def add(self, index: int, size: int) -> None:
+        """An entry was applied."""
+        self._since_mark += size
+        self._bytes += size
+        if self._since_mark >= min(MARK_BYTES, self._limits.kept_bytes):
+            self._marks.append((index, self._since_mark))
+            self._since_mark = 0
+
+    @property
+    def is_due(self) -> bool:
+        return self._bytes >= min(max(self._limits.snapshot_bytes, GROWTH * self.snapshot_bytes), self._most)
+
+    def taken(self) -> None:
+        """A snapshot of what is applied now is begun."""
+        self._bytes = 0
+
+    def keep_from(self, index: int) -> int:
+        """Up to where the log may be forgotten behind a snapshot at `index`."""
+        kept = 0
+        for marked, size in reversed(self._marks):
+            kept += size
+            if kept > self._limits.kept_bytes and marked <= index:
+                while self._marks and self._marks[0][0] < marked:
+                    self._marks.popleft()
+                return marked
+        return 0
+
+    def restart(self, snapshot_bytes: int) -> None:
+        """A snapshot has taken the place of the whole log."""
+        self._marks.clear()
+        self._since_mark = self._bytes = 0
+        self.snapshot_bytes = snapshot_bytes
+
+
+async def write(worker: DiskWorker, meta: SnapshotMeta, frozen: Frozen) -> tuple[bool, int]:
+    """Write a snapshot of our own and publish it; whether it is the newest, and its bytes.
+
+    Only its beginning and its end take turns with the log's own writes. Raises SwarmctlError: raft-disk-full, after
+    which nothing is left of it, raft-disk-failed.
+    """
+    writer = await worker.run(lambda durable: durable.begin_snapshot(meta))
+    try:
+        size = await asyncio.to_thread(_write_all, writer, frozen)
+        return await worker.run(lambda durable: durable.publish(writer)), size
+    except OSError as error:
+        failure = error  # the lambda outlives the name of an except clause
+        raise await worker.run(lambda durable: durable.told(failure)) from error
+    except SwarmctlError as error:
+        if error.code is ErrorCode.RAFT_DISK_FULL:
+            await worker.run(lambda _: writer.abandon())
+        raise
+
+
+def _write_all(writer: SnapshotWriter, frozen: Frozen) -> int:
+    size = 0
+    try:
+        for chunk in encode(frozen):
+            writer.write(chunk)
+            size += len(chunk)
+        writer.finish()
+    except BaseException:
+        writer.abandon()
+        raise
+    return size
+
+
+class Incoming:
+    """A snapshot that a leader sends, piece by piece. Its methods run in the thread of the log."""
+
+    def __init__(self) -> None:
+        self._writer: SnapshotWriter | None = None
+
+    def take(self, durable: DurableLog, piece: SnapshotPiece) -> State | None:
+        """Store a piece; after the last, publish the whole and return its state.
+
+        Raises SwarmctlError, and nothing of it counts: snapshot-corrupt and -too-new, raft-snapshot-corrupt,
+        raft-disk-full; raft-disk-failed.
+        """
+        try:
+            return self._take(durable, piece)
+        except OSError as error:
+            self.abandon()
+            raise durable.told(error) from error
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _take(self, durable: DurableLog, piece: SnapshotPiece) -> State | None:
+        if piece.offset == 0:
+            self.abandon()
+            self._writer = durable.begin_snapshot(piece.meta)
+        writer = self._writer
+        if writer is None:
+            raise SwarmctlError(ErrorCode.SNAPSHOT_CORRUPT, "A part of a snapshot came without the parts before it.")
+        writer.write(piece.data)
+        if not piece.last:
+            return None
+        writer.finish()
+        state = decode(writer.read_back())
+        durable.publish(writer)
+        self._writer = None
+        return state
+
+    def abandon(self) -> None:
+        """Forget what was stored."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+
+class Outgoing:
+    """Our newest snapshot, for members that need pieces of it. Its methods run in the thread of the log."""
+
+    def __init__(self) -> None:
+        self._reader: SnapshotReader | None = None
+
+    def read(self, durable: DurableLog, wanted: SnapshotRead) -> tuple[bytes, int] | None:
+        """The wanted piece, and the bytes of all; None if that snapshot is gone."""
+        if self._reader is None or self._reader.meta != wanted.meta:
+            self.close()
+            self._reader = durable.read_snapshot()
+        if self._reader is None or self._reader.meta != wanted.meta:
+            self.close()
+            return None
+        return self._reader.read_at(wanted.offset, wanted.bytes_max), self._reader.data_bytes
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+async def back_up(worker: DiskWorker, target: str) -> SnapshotMeta:
+    """Copy the newest snapshot, which must be there, to a file; verified, and synced under its name for good.
+
+    Raises SwarmctlError: raft-snapshot-corrupt; OSError for what is wrong with the target.
+    """
+    return await worker.run(lambda durable: _back_up(durable, target))
+
+
+def _back_up(durable: DurableLog, target: str) -> SnapshotMeta:
+    source = durable.snapshot_path
+    assert source is not None, "a snapshot was published before"
+    return snapshot_file.backup(source, target)
