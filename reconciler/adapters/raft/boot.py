@@ -1,4 +1,6 @@
-"""How a member begins, starts again, goes on alone, or comes out of a backup. All of this blocks; it comes before `run`.
+"""How a member begins, starts again, goes on alone, or comes out of a backup.
+
+All of this blocks, and comes before `run`.
 
 A member that is not new never makes a log: it would forget what it promised to the others.
 """
