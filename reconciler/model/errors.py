@@ -136,6 +136,7 @@ class ErrorCode(enum.StrEnum):
     RAFT_STOPPED = "raft-stopped"
     RAFT_WORK_STUCK = "raft-work-stuck"
     RAFT_FOLDER_USED = "raft-folder-used"
+    RAFT_LIBRARY_VERSION = "raft-library-version"
     # who managers are to each other
     PEERS_MISSING = "peers-missing"
     PEERS_UNREADABLE = "peers-unreadable"
