@@ -13,7 +13,7 @@ from reconciler.controller.nodes import farewell
 from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
-from reconciler.controller.record import Books, names_to_record, record
+from reconciler.controller.record import Books, names_to_record, record, topology_to_record
 from reconciler.controller.run import Run, left_as_it_is, starts_tasks
 from reconciler.controller.transactions import left_open, outlived, to_hold_back, to_open
 from reconciler.controller.undo import failure_of, ids_of, undo
@@ -32,6 +32,7 @@ from reconciler.model.progress import (
     Verdict,
 )
 from reconciler.planning.inventory import recorded
+from reconciler.planning.topology_record import recorded_topology
 
 _KEPT = "A stack that did not end well may need it."
 _KEPT_LOST = "The endpoint went away before it was known whether a stack needs it."
@@ -170,7 +171,8 @@ class _Apply:
             plan = replace(plan, inventory=recorded(self.actual, plan.owner))  # what is taken back changes it after all
         names = names_to_record(plan, ended, self.main.written, undone)
         over = [*self._over(ended, finish), *outlived(plan, self.actual)]
-        return await record(self.cluster, self.patience, Books(plan.owner, names, dict.fromkeys(over)))
+        topology = topology_to_record(plan, recorded_topology(self.actual, plan.owner), ended)
+        return await record(self.cluster, self.patience, Books(plan.owner, names, topology, dict.fromkeys(over)))
 
     def _over(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> list[str]:
         """Return the stacks of which no later apply needs to know what they were: they are it, or new and well."""

@@ -15,6 +15,7 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.progress import ActionProgress, ActionStatus
 from reconciler.planning.inventory import swarm_spec_with
+from reconciler.planning.topology_record import NODES, SETTINGS, swarm_spec_with_topology
 
 
 def names_to_record(
@@ -45,6 +46,27 @@ def names_to_record(
     return frozenset(names)
 
 
+def topology_to_record(plan: Plan, before: JsonObject | None, ended: Iterable[ActionProgress]) -> JsonObject | None:
+    """Return what is to be recorded of nodes and settings after these endings; None when the plan leaves it alone.
+
+    Of what was not written, what was recorded `before` stays. Pure.
+    """
+    if plan.topology is None:
+        return None
+    settings, nodes = plan.topology[SETTINGS], dict(plan.topology[NODES])
+    known = before or {SETTINGS: {}, NODES: {}}
+    for one in ended:
+        if one.status is ActionStatus.DONE:
+            continue
+        if one.action.kind is Kind.SWARM:
+            settings = known[SETTINGS]
+        elif one.action.kind is Kind.NODE and one.action.object_id in known[NODES]:
+            nodes[one.action.object_id] = known[NODES][one.action.object_id]
+        elif one.action.kind is Kind.NODE:
+            nodes.pop(one.action.object_id, None)
+    return {SETTINGS: settings, NODES: nodes}
+
+
 def _name(action: Action) -> str:
     return f"{action.kind}.{action.name}"
 
@@ -53,16 +75,20 @@ def _name(action: Action) -> str:
 class Books:
     """What one write to the swarm's own labels is to change: the inventory of `owner`, and stacks' records.
 
-    `names` None leaves the inventory as it is. `undo` has for each stack what it is to go back to; None removes that.
+    `names` None leaves the inventory as it is, `topology` None what was asked of nodes and settings. `undo` has for
+    each stack what it is to go back to; None removes that.
     """
 
     owner: str
     names: frozenset[str] | None = None
+    topology: JsonObject | None = None
     undo: Mapping[str, Before | None] = field(default_factory=dict)
 
     def on(self, spec: JsonObject) -> JsonObject:
         """Return the swarm's own Spec with these changes."""
         with_names = spec if self.names is None else swarm_spec_with(spec, self.owner, self.names)
+        if self.topology is not None:
+            with_names = swarm_spec_with_topology(with_names, self.owner, self.topology)
         return swarm_spec_with_undo(with_names, self.owner, self.undo)
 
 
@@ -71,7 +97,7 @@ async def record(cluster: Cluster, patience: Patience, books: Books) -> Problem 
 
     One write, made on what the swarm's settings are now; made again when they move in between, within a limit.
     """
-    if books.names is None and not books.undo:
+    if books.names is None and books.topology is None and not books.undo:
         return None
     tries, moved = Tries(), 0
     try:
@@ -101,6 +127,9 @@ def _not_written(cause: Problem, books: Books) -> Problem:
     if any(books.undo.values()):
         what = "What the stacks are before this apply could not be written down in the swarm."
         hint = "Should this apply be interrupted, the next one can't put them back."
+    elif books.names is None and books.topology is not None:
+        what = "What was asked of nodes and settings could not be written down in the swarm."
+        hint = "The next apply that writes something does it; until then, who moved them is told wrongly or not at all."
     elif books.names is None:
         what = "That this apply has ended could not be written down in the swarm."
         hint = "The next apply does it."

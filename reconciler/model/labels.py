@@ -33,6 +33,10 @@ PRUNE = "io.swarmctl.prune"
 INVENTORY = "io.swarmctl.inventory"
 """On the swarm itself, followed by a dot and the owner's name: which objects that repository has created, packed."""
 
+TOPOLOGY = "io.swarmctl.topology"
+"""On the swarm itself, followed by a dot and the owner's name: what that repository last asked of nodes and settings,
+packed (planning/topology_record.py)."""
+
 UNDO = "io.swarmctl.undo"
 """On the swarm itself, followed by the owner's name and an atomic stack's: what its services were before an apply that
 has not ended yet, packed (controller/transactions.py)."""

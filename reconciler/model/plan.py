@@ -161,6 +161,9 @@ class Plan:
     inventory: frozenset[str] | None = field(default=None, repr=False)
     """Which objects ("service.web_api") the swarm's own record is to name once all actions are done
     (planning/inventory.py). None: leave it alone."""
+    topology: JsonObject | None = field(default=None, repr=False)
+    """What the swarm's own record is to say that nodes and settings were asked to be, once all actions are done
+    (planning/topology_record.py). None: leave it alone."""
 
     @property
     def is_empty(self) -> bool:

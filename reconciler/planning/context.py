@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
-from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.desired import DesiredNode, DesiredObject, DesiredState
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, Blocked
@@ -26,6 +26,8 @@ class Draft:
     actions: list[Action] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    listed: dict[str, DesiredNode] = field(default_factory=dict)
+    """{node id: what swarm.yaml says of it}, of the nodes that it lists and the swarm has."""
     _planned: set[str] = field(default_factory=set, repr=False)
     _planned_seen: int = 0
     _causes: dict[str, Problem] = field(default_factory=dict, repr=False)

@@ -16,6 +16,7 @@ from reconciler.model.plan import Action, Change, Origin
 from reconciler.planning.canonical import image_without_digest
 from reconciler.planning.context import Context, action_id
 from reconciler.planning.differ import changes_between
+from reconciler.planning.topology_record import NODES, SETTINGS, asked_of, laid_over, recorded_topology
 
 
 def with_origin(changes: tuple[Change, ...], origin: Origin) -> tuple[Change, ...]:
@@ -86,16 +87,18 @@ def _image(spec: JsonObject) -> str:
 def attributed(context: Context, action: Action) -> Action:
     """Return an action on the swarm or on a node with who moved; others have it already, and are returned as they are.
 
-    Neither has a record of what was last applied: only another Revision tells it.
+    What a step of several only takes back of the one before it was moved by nobody but us, and says INTENT.
     """
     if action.kind not in (Kind.SWARM, Kind.NODE) or not action.changes:
         return action
-    if context.options.baseline is None:
-        changes = with_origin(action.changes, Origin.UNKNOWN)
+    live, asked = _observed_spec(context, action), action.spec or {}
+    applied = _last_asked(context, action)
+    if applied is None:
+        changes = tuple(one if _is_token(one) else replace(one, origin=Origin.UNKNOWN) for one in action.changes)
     else:
-        live, asked = action.read_spec or {}, action.spec or {}
-        applied = _settings_before(context.options.baseline, action, live)
-        known = {change.path: change for change in changes_between(live, asked, applied=applied)}
+        # A node's labels are given whole, or not at all.
+        before = laid_over(live, applied) if action.kind is Kind.SWARM else {**live, **applied}
+        known = {one.path: one for one in changes_between(live, asked, applied=before)}
         changes = tuple(_as_in(change, known) for change in action.changes)
     return replace(action, changes=changes, origin=origin_of(changes))
 
@@ -105,23 +108,33 @@ def _as_in(change: Change, known: Mapping[str, Change]) -> Change:
     return change if same is None else replace(change, origin=same.origin, applied=same.applied)
 
 
-def _settings_before(baseline: DesiredState, action: Action, live: JsonObject) -> JsonObject:
-    """Return `live` with what the baseline says of the swarm or the node laid over it: the rest is nobody's to say."""
+def _is_token(change: Change) -> bool:
+    """Return whether a join token is renewed, which swarm.yaml asks for by the clock."""
+    return change.path.startswith("JoinTokens.")
+
+
+def _observed_spec(context: Context, action: Action) -> JsonObject:
+    """Return what the cluster has: a later step on a node reads what the one before it writes."""
+    found = next((one for one in context.actual.of_kind(action.kind) if one.id == action.object_id), None)
+    return found.spec if found is not None else action.read_spec or {}
+
+
+def _last_asked(context: Context, action: Action) -> JsonObject | None:
+    """Return what was last asked of the swarm's settings or of a node, by the baseline or else by the swarm's record.
+
+    None where nothing is recorded. What a baseline does not mention, it leaves as it is.
+    """
+    if context.options.baseline is not None:
+        return _asked_by(context.options.baseline, action)
+    record = recorded_topology(context.actual, context.desired.cluster)
+    if record is None:
+        return None
+    asked: JsonObject | None = record[SETTINGS] if action.kind is Kind.SWARM else record[NODES].get(action.object_id)
+    return asked
+
+
+def _asked_by(baseline: DesiredState, action: Action) -> JsonObject:
     if action.kind is Kind.SWARM:
-        return _laid_over(live, baseline.settings)
-    for node in baseline.nodes:
-        if node.selector in (action.name, action.object_id):
-            given = {
-                "Role": node.role.value if node.role else None,
-                "Availability": node.availability,
-                "Labels": dict(node.labels) if node.labels is not None else None,
-            }
-            return {**live, **{key: value for key, value in given.items() if value is not None}}
-    return live
-
-
-def _laid_over(below: JsonObject, over: JsonObject) -> JsonObject:
-    merged = dict(below)
-    for key, value in over.items():
-        merged[key] = _laid_over(merged.get(key) or {}, value) if isinstance(value, dict) else value
-    return merged
+        return baseline.settings
+    selectors = (action.name, action.object_id)
+    return next((asked_of(node) for node in baseline.nodes if node.selector in selectors), {})

@@ -22,6 +22,7 @@ from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
 from reconciler.planning.takeover import note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
+from reconciler.planning.topology_record import topology_after
 
 
 def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Plan:
@@ -60,6 +61,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
         atomic_stacks=tuple(stack.name for stack in desired.stacks if stack.atomic),
         owner=desired.cluster,
         inventory=inventory_after(context, draft),
+        topology=topology_after(context, draft),
     )
 
 

@@ -74,7 +74,7 @@ def _lasting(spec: JsonObject) -> JsonObject:
     found = spec.get("Labels")
     if not isinstance(found, dict):
         return spec
-    books = (labels.INVENTORY, labels.UNDO, labels.TOKEN_ROTATED, labels.APPLIED)
+    books = (labels.INVENTORY, labels.TOPOLOGY, labels.UNDO, labels.TOKEN_ROTATED, labels.APPLIED)
     return {**spec, "Labels": {key: value for key, value in found.items() if not key.startswith(books)}}
 
 

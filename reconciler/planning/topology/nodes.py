@@ -30,6 +30,7 @@ def plan_nodes(context: Context, draft: Draft) -> None:
     """
     work = _Work(context, draft)
     listed = listed_nodes(context, draft)
+    draft.listed.update((node.found.id, node.wanted) for node in listed)
     stepping_down = [node for node in listed if _steps_down(node)]
     leaving = [node for node in listed if node.wanted.absent and node not in stepping_down]
     staying = [node for node in listed if node not in stepping_down and node not in leaving]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Change, TaskEffect
 from reconciler.planning.context import Context, Draft, action_id
 from reconciler.planning.differ import changes_between
 from reconciler.planning.topology.tokens import due_roles, rotations, stamped
+from reconciler.planning.topology_record import laid_over
 
 SWARM_NAME: Final = "default"
 """The only name that Swarm lets a cluster have."""
@@ -36,7 +36,7 @@ def plan_swarm(context: Context, draft: Draft) -> None:
     rotation, which the next plan goes by.
     """
     live, desired = context.actual.swarm, context.desired
-    merged = _merged(live.spec, desired.settings)
+    merged = laid_over(live.spec, desired.settings)
     differing = [
         replace(change, place=desired.settings_places.get(change.path)) for change in changes_between(live.spec, merged)
     ]
@@ -62,14 +62,6 @@ def plan_swarm(context: Context, draft: Draft) -> None:
             rotates=due,
         )
     )
-
-
-def _merged(base: JsonObject, over: JsonObject) -> JsonObject:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below or {}, value) if isinstance(value, dict) else value
-    return merged
 
 
 def _reasons(context: Context, differing: list[Change]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.inventory import INVENTORIED_KINDS, swarm_spec_with
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.plan import plan
+from reconciler.planning.topology_record import swarm_spec_with_topology
 
 HERE = Place("stacks/web.yaml", 3, 1, "services.web")
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -179,12 +181,14 @@ def paths(made: Plan) -> dict[str, list[str]]:
 
 
 def carried_out(made: Plan, cluster: ActualState, *, at: str = "") -> ActualState:
-    """The cluster once every action of the plan is done, and its record of what is owned is written.
+    """The cluster once every action of the plan is done, and its records of what is owned and was asked are written.
 
     Ids are `id-` and the name. `at` is when new objects are made, `2026-01-02T00:00:00Z`.
     """
     there = {(kind, found.name): found for kind in INVENTORIED_KINDS for found in cluster.of_kind(kind)}
     for action in made.actions:
+        if action.kind in (Kind.NODE, Kind.SWARM):
+            continue
         before = there.pop((action.kind, action.name), None)
         if action.type is ActionType.DELETE:
             continue
@@ -194,10 +198,15 @@ def carried_out(made: Plan, cluster: ActualState, *, at: str = "") -> ActualStat
         if before is not None and action.type is ActionType.UPDATE:
             raw["PreviousSpec"] = before.spec
         there[action.kind, action.name] = observed(action.kind, spec, **raw)
-    swarm_labels = dict(cluster.swarm.labels)
+    written = {action.object_id: action.spec for action in made.actions if action.kind in (Kind.NODE, Kind.SWARM)}
+    nodes = (dataclasses.replace(node, spec=written.get(node.id) or node.spec) for node in cluster.nodes)
+    spec = written.get(cluster.swarm.id) or cluster.swarm.spec
     if made.inventory is not None:
-        swarm_labels = swarm_spec_with(cluster.swarm.spec, made.owner, made.inventory)["Labels"]
-    return actual(*there.values(), *cluster.nodes, swarm_labels=swarm_labels)
+        spec = swarm_spec_with(spec, made.owner, made.inventory)
+    if made.topology is not None:
+        spec = swarm_spec_with_topology(spec, made.owner, made.topology)
+    after = actual(*there.values(), *nodes)
+    return dataclasses.replace(after, swarm=dataclasses.replace(after.swarm, spec=spec))
 
 
 def _with_ids(spec: JsonObject) -> JsonObject:

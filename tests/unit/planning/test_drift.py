@@ -219,7 +219,7 @@ def test_a_network_that_differs_tells_who_moved():
     assert planned(state, dataclasses.replace(cluster, networks=(made_anew,))).actions[0].origin is Origin.DRIFT
 
 
-def test_nodes_and_settings_have_no_record_but_another_revision_may_tell():
+def test_nodes_and_settings_without_a_record_may_be_told_by_another_revision():
     before = desired(
         nodes=(wanted_node("n1", availability="active", labels={"zone": "a"}),),
         settings={"Orchestration": {"TaskHistoryRetentionLimit": 5}},
