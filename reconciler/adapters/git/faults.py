@@ -139,11 +139,12 @@ def said(text: str) -> str:
     """Return the line of git's that tells most, as a sentence; addresses are cut out, which may hold what we don't
     show, and so is everything that is not fit to print."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines
-    known = [line for line in telling if _code(line) is not ErrorCode.SOURCE_DAMAGED] or telling
-    if not known:
+    cause = _code(text)
+    telling = [line for line in lines if cause is not ErrorCode.SOURCE_DAMAGED and _code(line) is cause]
+    telling += [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] + lines
+    if not telling:
         return "Git gave no reason."
-    line = re.sub(r"^(?:fatal|error|remote): ", "", known[0])
+    line = re.sub(r"^(?:fatal|error|remote): ", "", telling[0])
     line = re.sub(r"\b[a-z+]+://\S+", "the address", line)
     line = "".join(char if char.isprintable() else "?" for char in line)[:_TEXT_MAX].rstrip(". ")
     return f"Git says: {line}."

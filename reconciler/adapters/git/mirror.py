@@ -34,6 +34,8 @@ PACKS_MAX: Final = 40
 """Packs after which the clone is packed anew; each fetch brings one."""
 _INCOMING: Final = "refs/swarmctl/incoming"
 _KEPT: Final = "refs/swarmctl/kept/"
+_CUT_BYTES: Final = 64 * 1024
+"""By how much a pack that was cut off may be shorter than the limit: git writes it in pieces."""
 _LOCK_PAUSE_S: Final = 0.05
 
 
@@ -182,8 +184,20 @@ class Mirror:
             why = "It was removed while we looked, or is reachable from no branch any more."
             hint = "Push it, or follow another one."
             return Faulted(SourceFault(ErrorCode.REVISION_NOT_FOUND, what, why, hint, chosen.commit))
+        if self._reached_limit():
+            what = f"The repository {self.address.shown} is larger than may be taken."
+            why = f"It sends more than {self.spec.limits.pack_bytes:,} bytes."
+            hint = "Keep large files out of the repository, or raise the limit of its size."
+            self._sweep()
+            return Faulted(SourceFault(ErrorCode.SOURCE_TOO_LARGE, what, why, hint, chosen.commit))
         found = remote_fault(ended, self.address.shown, self.spec.limits.fetch_s)
         return Faulted(replace(found.fault, commit=chosen.commit))
+
+    def _reached_limit(self) -> bool:
+        """Return whether the pack was cut off: git doesn't say what ended the program that wrote it."""
+        nearly = self.spec.limits.pack_bytes - _CUT_BYTES
+        begun = (self.repository / "objects" / "pack").glob("tmp_pack_*")
+        return any(path.stat().st_size >= nearly for path in begun)
 
     async def has(self, object_id: str) -> bool:
         """Return whether an object and all that it needs in its own tree is here, without reading files' contents."""

@@ -22,6 +22,9 @@ _IMPORT_S: Final = 30
 _GOOD_GPG: Final = re.compile(r"^\[GNUPG:\] GOODSIG [0-9A-F]+ (.*)$", re.MULTILINE)
 _VALID_GPG: Final = re.compile(r"^\[GNUPG:\] VALIDSIG ([0-9A-F]+)", re.MULTILINE)
 _GOOD_SSH: Final = re.compile(r'^Good "git" signature for (\S+) with (.*)$', re.MULTILINE)
+_ARMORED: Final = re.compile(
+    r"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n.*?\n-----END PGP PUBLIC KEY BLOCK-----", re.DOTALL
+)
 _SIGNATURE: Final = re.compile(rb"^-----BEGIN (?:PGP SIGNATURE|PGP MESSAGE|SSH SIGNATURE|SIGNED MESSAGE)-----", re.M)
 _REASONS: Final = (
     ("REVKEYSIG", "Its key was revoked."),
@@ -67,7 +70,9 @@ def lay_out(folder: Path, policy: SignaturePolicy) -> Keys:
     home = making / "gnupg"
     home.mkdir(mode=0o700)
     # The keys of a smartcard or an agent are nobody's to ask, and no key is ever fetched.
-    (home / "gpg.conf").write_text("no-auto-key-retrieve\nno-auto-key-locate\nbatch\nno-autostart\n")
+    (home / "gpg.conf").write_text(
+        "no-auto-key-retrieve\nno-auto-key-locate\nbatch\nno-autostart\nno-permission-warning\n"
+    )
     (making / "allowed_signers").write_text(policy.allowed_signers)
     if policy.gpg_keys.strip():
         _import(home, policy.gpg_keys)
@@ -76,13 +81,24 @@ def lay_out(folder: Path, policy: SignaturePolicy) -> Keys:
 
 
 def _import(home: Path, keys: str) -> None:
-    line = ["gpg", "--homedir", str(home), "--no-autostart", "--batch", "--quiet", "--import"]
+    """Make a keyring of armored keys. Not by `--import`: that asks an agent, whose socket's path may be too long."""
+    blocks = _ARMORED.findall(keys)
+    if not blocks or "PRIVATE KEY" in keys:
+        raise _bad_keys("They are not armored public keys.")
+    (home / "pubring.gpg").write_bytes(b"".join(_gpg(home, "--dearmor", given=block) for block in blocks))
+    if not any(line.startswith(b"pub:") for line in _gpg(home, "--list-keys", "--with-colons").splitlines()):
+        raise _bad_keys("gpg does not take them for public keys.")
+
+
+def _gpg(home: Path, *words: str, given: str = "") -> bytes:
+    line = ["gpg", "--homedir", str(home), "--no-autostart", "--batch", "--quiet", *words]
     try:
-        done = subprocess.run(line, input=keys.encode(), capture_output=True, timeout=_IMPORT_S, check=False)
+        done = subprocess.run(line, input=given.encode(), capture_output=True, timeout=_IMPORT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _bad_keys("gpg can't be run; it comes with the package gnupg.") from error
-    if done.returncode != 0 or b"BEGIN PGP PRIVATE KEY" in keys.encode():
+    if done.returncode != 0:
         raise _bad_keys("gpg does not take them for public keys.")
+    return done.stdout
 
 
 def _bad_keys(why: str) -> SwarmctlError:
