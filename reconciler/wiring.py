@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, PlanRequest, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Peers, PlanRequest, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -154,6 +155,12 @@ class Wiring:
         from reconciler.adapters.forges import ForgeClient
 
         return ForgeClient(address)
+
+    def peers(self, folder: str) -> Peers:
+        """Return a node's folder of certificates."""
+        from reconciler.adapters.peers.authority import PeersFolder
+
+        return PeersFolder(Path(folder), self.now())
 
     def embedded_host(self, data_dir: str) -> str:
         """Return the address on which an embedded swarm with this folder listens."""

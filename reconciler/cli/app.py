@@ -25,6 +25,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "importing": ("import",),
     "tokens": ("token",),
     "embedded": ("up", "down"),
+    "peers": ("peers",),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""
 

@@ -14,9 +14,11 @@ from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
 from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
+from reconciler.model.peers import PeersListing, WrittenIdentity
 from reconciler.model.plan import Plan
 from reconciler.model.planned import Planned
 from reconciler.model.progress import ApplyResult, Assessment, Report
+from reconciler.model.replication import Address
 from reconciler.settings import EndpointSettings, Settings
 
 
@@ -106,6 +108,26 @@ class Forge(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """A node's folder of certificates. Every method raises SwarmctlError."""
+
+    def init(self, node: str, listen: Address, *, force: bool) -> WrittenIdentity:
+        """Make a new group: its authority, and this node's own certificate."""
+        ...
+
+    def add(self, node: str, listen: Address, out: str, *, force: bool) -> WrittenIdentity:
+        """Make a certificate for another node, and write its folder, or a tar file, to carry there."""
+        ...
+
+    def renew(self, node: str, out: str | None, *, force: bool) -> WrittenIdentity:
+        """Make a new key and certificate for a known node; "" means this one, in place."""
+        ...
+
+    def listing(self) -> PeersListing:
+        """Return who has a certificate, and until when."""
+        ...
+
+
 class Outside(Protocol):
     """Everything that commands do beyond printing. Every method raises SwarmctlError."""
 
@@ -144,6 +166,10 @@ class Outside(Protocol):
 
     def forge(self, address: ForgeAddress) -> AbstractAsyncContextManager[Forge]:
         """Return a forge's API, for an `async with`."""
+        ...
+
+    def peers(self, folder: str) -> Peers:
+        """Return a node's folder of certificates, which need not exist."""
         ...
 
     def embedded_host(self, data_dir: str) -> str:

@@ -100,7 +100,7 @@ def check(folder: str, peers: PeersFile, now: datetime) -> datetime:
             hint=_PUT_AGAIN,
         )
     for path, certificate in ((node_file, node), (authority_file, authority)):
-        _check_time(path, certificate, now)
+        check_time(path, certificate, now)
     return min(node.not_valid_after_utc, authority.not_valid_after_utc)
 
 
@@ -181,7 +181,7 @@ def _authority_of(node: x509.Certificate, authorities: list[x509.Certificate]) -
     return None
 
 
-def _check_time(path: Path, certificate: x509.Certificate, now: datetime) -> None:
+def check_time(path: Path, certificate: x509.Certificate, now: datetime) -> None:
     if now > certificate.not_valid_after_utc:
         raise SwarmctlError(
             ErrorCode.PEERS_EXPIRED,

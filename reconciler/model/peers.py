@@ -1,0 +1,41 @@
+"""What a group's certificate authority has given to whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.model.replication import Address
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """The newest certificate of a node. `address` is where it listens; `expires` is aware UTC."""
+
+    node: str
+    address: Address
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PeersListing:
+    """What a node's folder knows: all certificates where the authority is, else only the node's own.
+
+    `authority_expires` is aware UTC; `own` is the node whose folder it is.
+    """
+
+    cluster: str
+    own: str
+    has_authority: bool
+    authority_expires: datetime
+    certificates: tuple[PeerCertificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenIdentity:
+    """A node's identity was written to `path`; `set_aside` is where what was there before has gone, "" if nothing."""
+
+    node: str
+    path: str
+    expires: datetime
+    set_aside: str = ""
