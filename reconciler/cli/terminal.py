@@ -33,6 +33,7 @@ VERDICT_STYLES = {
     Verdict.FAILING: "red",
     Verdict.UNSCHEDULABLE: "red",
     Verdict.MISSING: "red",
+    Verdict.CHANGED: "red",
 }
 
 

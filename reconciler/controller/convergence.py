@@ -81,7 +81,7 @@ async def await_convergence(
 
 async def _with_log(look: Assessment, watch: Watch, cluster: Cluster) -> Assessment:
     """Return the look with what its failed task printed last. A log that can't be had is no further problem."""
-    if look.verdict in (Verdict.CONVERGED, Verdict.MISSING, Verdict.UNSCHEDULABLE):
+    if look.verdict in (Verdict.CONVERGED, Verdict.MISSING, Verdict.CHANGED, Verdict.UNSCHEDULABLE):
         return look
     failed = watch.failure_of(look.service)
     if failed is None or failed.state is TaskState.REJECTED:  # what was never started has printed nothing

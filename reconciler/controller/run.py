@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from reconciler.controller.convergence import Waiting, await_convergence
 from reconciler.controller.nodes import await_empty, await_node
+from reconciler.controller.patience import AWAY
 from reconciler.controller.write import Writer
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus
+
+_VERBS = {
+    ActionType.CREATE: "created",
+    ActionType.UPDATE: "updated",
+    ActionType.REPLACE: "replaced",
+    ActionType.DELETE: "removed",
+}
+_AGAIN = (
+    "Run the command again: it plans with what the swarm is now. If the same comes back, mend what the engine names."
+)
 
 INTERRUPT_GRACE_S = 5.0
 """Seconds for which an interrupted apply lets the writes under way end, so that it can say how they did."""
@@ -85,7 +97,7 @@ class Run:
         try:
             await self.writer.carry_out(self.sent_as.get(action.id, action))
         except SwarmctlError as error:
-            return error.problems[0]
+            return _failed(action, error.problems[0])
         return None
 
     async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
@@ -121,6 +133,16 @@ def starts_tasks(action: Action) -> bool:
     if action.kind is not Kind.SERVICE or action.type is ActionType.DELETE:
         return False
     return action.effect is not TaskEffect.NONE or not action.changes
+
+
+def _failed(action: Action, problem: Problem) -> Problem:
+    """Return why an action failed, as a user reads it, to whom an engine's answer alone does not say what it is about."""
+    told = replace(problem, place=problem.place or action.place, hint=problem.hint or _AGAIN)
+    if action.name in problem.what:
+        return told
+    how = "may not have been" if problem.code in AWAY else "was not"  # an answer that is lost says neither
+    what = f"{action.kind.capitalize()} {action.name} {how} {_VERBS[action.type]}"
+    return replace(told, what=f"{what}: {problem.what[:1].lower()}{problem.what[1:]}")
 
 
 def left_as_it_is(action: Action, why: str, hint: str) -> Problem:

@@ -17,8 +17,8 @@ from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus, Assessment, Verdict
 from reconciler.planning.context import action_id
 
-NOT_A_FAILURE = (Verdict.CONVERGED, Verdict.PROGRESSING, Verdict.MISSING)
-"""Verdicts for which no stack is put back: a service that somebody removed did not fail."""
+NOT_A_FAILURE = (Verdict.CONVERGED, Verdict.PROGRESSING, Verdict.MISSING, Verdict.CHANGED)
+"""Verdicts for which no stack is put back: a service that somebody removed or changed did not fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,12 @@ def undo(
         and (one.action.id in written or one.status is ActionStatus.FAILED)
     }
     earlier = [_earlier(stack, name, before) for name in older if name not in sent]
+    # Of two steps on one service the later one reads what the first has written (planning/handover.py).
+    found = {one.action.name: one.action.read_spec for one in reversed([*ended]) if one.action.kind is Kind.SERVICE}
     actions: list[Action] = []
     left: list[ActionProgress] = []
     for action in (*sent.values(), *earlier):
-        goal = older[action.name] if action.name in older else by_network_names(action.read_spec or {}, before)
+        goal = older[action.name] if action.name in older else by_network_names(found.get(action.name) or {}, before)
         back = _back(action, goal or None, before, now)
         if not isinstance(back, Problem):
             actions += [back] if back else []
@@ -109,7 +111,7 @@ def _back(action: Action, goal: JsonObject | None, before: ActualState, now: Act
         halfway = found.dig("UpdateStatus", "State") == "rollback_paused"
         return _undoing(action, ActionType.UPDATE, found, goal) if halfway else None
     as_found = before.by_name(Kind.SERVICE).get(action.name)
-    ours = (action.spec, as_found.spec if as_found else None)
+    ours = (action.spec, action.read_spec, as_found.spec if as_found else None)
     if not any(spec is not None and _is(spec, found, now) for spec in ours):
         return _changed_by_others(action)
     if goal is None:

@@ -20,7 +20,7 @@ from reconciler.controller.assess import (
 )
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
-from reconciler.model.objects import Kind
+from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.model.tasks import ObservedTask, TaskState
 
@@ -65,6 +65,8 @@ class _Story:
 
     crew: Crew | None = None
     """As of the last look."""
+    service: ObservedObject | None = None
+    """As of the first look, which comes after our own write."""
     stable: _Since = field(default_factory=_Since)
     unplaced: _Since = field(default_factory=_Since)
     given_up: _Since = field(default_factory=_Since)
@@ -132,7 +134,9 @@ class Watch:
         if service is None:
             return Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
         story, crew, look = self._stories[name], Crew.of(service, actual), assess(service, actual)
-        story.crew = crew
+        story.crew, story.service = crew, story.service or service
+        if _is_anothers(service, story.service):
+            return replace(look, verdict=Verdict.CHANGED, message="somebody else wrote to it while we waited")
         self._note_failures(story, crew)
         look = self._old_story_left_out(look)
         if look.verdict is Verdict.CONVERGED:
@@ -212,6 +216,13 @@ class Watch:
         """Return how often a slot may fail; where the restart policy counts attempts itself, it is the judge."""
         attempts = dig(crew.service.spec, "TaskTemplate", "RestartPolicy", "MaxAttempts") or 0
         return max(FAILURES_MAX, int(attempts) + 1)
+
+
+def _is_anothers(service: ObservedObject, first: ObservedObject) -> bool:
+    """Return whether somebody has written another spec to a service since `first`; Swarm itself puts back one."""
+    if service.id == first.id and (service.version == first.version or service.spec == first.spec):
+        return False
+    return not str(service.dig("UpdateStatus", "State") or "").startswith("rollback")
 
 
 def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Assessment:

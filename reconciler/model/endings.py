@@ -38,6 +38,7 @@ _HINTS: Final = {
         "Then apply again."
     ),
     Verdict.MISSING: "Apply again: that creates it anew.",
+    Verdict.CHANGED: "Apply again: that brings it back to what was asked for. `diff` shows first what was changed.",
 }
 
 
@@ -81,7 +82,7 @@ def _hint(one: Assessment) -> str:
 
 
 def _ending(one: Assessment) -> str:
-    words = {Verdict.TIMED_OUT: "timed out", Verdict.FAILING: "its tasks fail", Verdict.PAUSED: "update paused"}
+    words = {Verdict.FAILING: "its tasks fail", Verdict.CHANGED: "changed by someone else"}
     return words.get(one.verdict, one.verdict.value)
 
 

@@ -21,6 +21,7 @@ class Verdict(enum.StrEnum):
     FAILING = "failing"
     UNSCHEDULABLE = "unschedulable"
     MISSING = "missing"
+    CHANGED = "changed"  # by someone else, since the wait for its tasks began
 
 
 @dataclass(frozen=True, slots=True)

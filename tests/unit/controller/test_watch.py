@@ -256,3 +256,19 @@ def test_a_rollback_before_this_apply_is_an_old_story():
 
 def test_a_removed_service_is_missing():
     assert a_watch().look(actual(), 0.0)[0].verdict is Verdict.MISSING
+
+
+def test_a_service_that_somebody_else_writes_to_while_we_wait_is_not_ours_any_more():
+    def seen(version: int, status: dict | None = None, **spec):
+        body = {**service_spec(), **spec}
+        return cluster_of(a_task("a", "running"), spec=body, version=version, UpdateStatus=status or {})
+
+    watch = a_watch()
+    assert watch.look(seen(7), 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(seen(8), 0.1)[0].verdict is Verdict.PROGRESSING, "the swarm itself writes to it"
+    rolled_back = seen(9, {"State": "rollback_completed"}, Labels={"what": "was before"})
+    assert watch.look(rolled_back, 0.2)[0].verdict is Verdict.ROLLED_BACK, "the swarm itself puts it back"
+    told = watch.look(seen(10, Labels={"by": "hand"}), 0.3)[0]
+    assert told.verdict is Verdict.CHANGED
+    assert exit_code([problem_of(told)]) is ExitCode.ERROR
+    assert problem_of(told).what == "Service web_api: changed by someone else, 1 of 3 tasks running."
