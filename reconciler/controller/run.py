@@ -136,7 +136,7 @@ def starts_tasks(action: Action) -> bool:
 
 
 def _failed(action: Action, problem: Problem) -> Problem:
-    """Return why an action failed, as a user reads it, to whom an engine's answer alone does not say what it is about."""
+    """Return why an action failed, for a user to whom the engine's answer alone does not say what it is about."""
     told = replace(problem, place=problem.place or action.place, hint=problem.hint or _AGAIN)
     if action.name in problem.what:
         return told

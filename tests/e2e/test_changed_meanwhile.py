@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import PrepareOptions, prepare
 from reconciler.model.desired import DesiredState
 from reconciler.model.endings import problem_of
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import ErrorCode
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
