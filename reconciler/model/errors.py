@@ -52,6 +52,10 @@ class ErrorCode(enum.StrEnum):
     HISTORY_REWRITTEN = "history-rewritten"
     SIGNATURE_MISSING = "signature-missing"
     SIGNATURE_REFUSED = "signature-refused"
+    WEBHOOK_REFUSED = "webhook-refused"
+    WEBHOOK_REPLAYED = "webhook-replayed"
+    WEBHOOK_TOO_LARGE = "webhook-too-large"
+    WEBHOOK_UNREADABLE = "webhook-unreadable"
     # what manifests say
     NOT_UTF8 = "not-utf8"
     YAML_SYNTAX = "yaml-syntax"
