@@ -45,14 +45,14 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
-    hand_over_ports(draft)
+    releases = hand_over_ports(context, draft)
     note_takeovers(context, draft)
     leave_last(context, draft)
     return Plan(
         revision=desired.revision,
         commit=desired.commit,
         endpoint=actual.endpoint,
-        actions=tuple(attributed(context, action) for action in draft.actions),
+        actions=tuple(attributed(context, action) for action in (*releases, *draft.actions)),
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),
         services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),

@@ -103,6 +103,32 @@ def test_a_plan_tells_who_moved(backend: Backend, repository: Repository):
     assert dict(origins(backend)) == {"service.web_api": "unknown", "Env[RELEASE]": "unknown"}
 
 
+def test_a_plan_tells_who_moved_a_node_or_a_setting(backend: Backend, repository: Repository):
+    asked = (
+        SWARM
+        + """\
+  settings: {taskHistoryLimit: 4}
+  nodes: [{hostname: node2, labels: {zone: a}}]
+"""
+    )
+    repository.commit({"swarm.yaml": asked})
+    assert set(dict(origins(backend)).values()) == {"unknown"}, "nothing is recorded of them yet"
+    backend.swarmctl.ok("apply", "--yes")
+
+    node = next(one for one in backend.engine.nodes() if one["Description"]["Hostname"] == "node2")
+    spec = {**node["Spec"], "Labels": {"zone": "by-hand"}}
+    backend.engine.update_node(node["ID"], node["Version"]["Index"], spec)
+    repository.commit({"swarm.yaml": asked.replace("Limit: 4", "Limit: 6")})
+    assert dict(origins(backend)) == {
+        "swarm.default": "intent",
+        "TaskHistoryRetentionLimit": "intent",
+        "node.node2": "drift",
+        'Labels["zone"]': "drift",
+    }
+    backend.swarmctl.ok("apply", "--yes")
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+
 @pytest.mark.engine
 def test_what_docker_stack_deploy_took_over_is_no_change_and_still_ours_to_prune(
     backend: Backend, repository: Repository
