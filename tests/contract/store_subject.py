@@ -14,11 +14,11 @@ import pytest
 
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.hard_state import Owner
-from reconciler.adapters.raft.node import open_node
+from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.ports import ReplicatedStore
 from reconciler.adapters.raft.settings import Limits, MemberSettings
 from reconciler.consensus.settings import ConsensusSettings
-from reconciler.model.commands import Applied, Outcome, PutRecord
+from reconciler.model.commands import Applied, PutRecord
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address, Batch
 from tests.fakes.member_network import Crashed, MemberNetwork
@@ -28,7 +28,7 @@ POLL_S = 0.01
 NAMES = ("node-1", "node-2", "node-3")
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 QUICK = ConsensusSettings(election_min_s=0.4, election_max_s=0.8, heartbeat_s=0.06, fallback_s=0.3)
-SMALL = Limits(snapshot_bytes=40_000, kept_bytes=8_000, work_end_s=0.1, hand_over_s=5.0)
+SMALL = Limits(snapshot_bytes=40_000, kept_bytes=8_000, watch_entries=64, work_end_s=0.1, hand_over_s=5.0)
 
 
 def put(key: str, value: bytes = b"", version: int | None = None) -> PutRecord:
@@ -68,6 +68,10 @@ class StoreGroup(ABC):
     @abstractmethod
     def address(self, name: str) -> Address:
         """Where a member is reached."""
+
+    def first_index(self, name: str) -> int | None:
+        """The oldest entry that a member can send to others without a snapshot; None where that can't be told."""
+        return None
 
     # --- the life of a group ---
 
@@ -171,14 +175,10 @@ async def take(watch: AsyncIterator[Batch], count: int) -> list[Batch]:
         return [await anext(watch) for _ in range(count)]
 
 
-def is_put(outcome: Outcome) -> bool:
-    return isinstance(outcome, Applied)
-
-
 class CoreGroup(StoreGroup):
     """Members on our own core, over a network in this process."""
 
-    patience_s = 10.0
+    patience_s = 4.0
     limits = SMALL
 
     def __init__(self, folder: Path) -> None:
@@ -206,6 +206,11 @@ class CoreGroup(StoreGroup):
     async def crash(self, name: str) -> None:
         if name in self.network.ends:
             self.network.ends[name].crash()
+
+    def first_index(self, name: str) -> int | None:
+        store = self.stores[name]
+        assert isinstance(store, RaftNode)
+        return store.status().first_index
 
     def part(self, name: str) -> None:
         self.network.part(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,7 +156,7 @@ class RaftNode:
         self.wake()
         return await future
 
-    def watch(self, after: int) -> AsyncIterator[Batch]:
+    def watch(self, after: int) -> AsyncGenerator[Batch, None]:
         """What entries changed from index `after + 1` on, without a gap."""
         return self._changes.watch(after, self._state.index)
 
@@ -323,6 +323,8 @@ class RaftNode:
                     break
                 self._carry_out(ready)
             self._persister.begin()
+            if self._growth.is_due:
+                self._begin_snapshot(now_s)
             if core.members is not self._members:
                 self._members_changed()
             if core.next_due_s < self._timer_at:
@@ -518,13 +520,23 @@ class RaftNode:
             meta = self._core.snapshot_meta(index)
             frozen = freeze(self._state)
             self._growth.taken()
-            published, size = await snapshotting.write(self._worker, meta, frozen)
+            try:
+                published, size = await snapshotting.write(self._worker, meta, frozen)
+            except BaseException:
+                self._growth.finished(None)
+                raise
             if not published:
                 return
-            self._snapshot_index, self._growth.snapshot_bytes = index, size
+            self._growth.finished(size)
+            self._snapshot_index = index
             up_to = self._growth.keep_from(index)
             await self._worker.run(lambda durable: durable.compact(up_to))
             self._core.compact(meta, up_to)
+
+    def _begin_snapshot(self, now_s: float) -> None:
+        if not self._snapshot_lock.locked() and now_s >= self._snapshot_after_s:
+            self._growth.taken()  # at once: the next turn must not begin another
+            self.spawn(self._take_due_snapshot())
 
     async def _take_due_snapshot(self) -> None:
         try:
@@ -572,8 +584,6 @@ class RaftNode:
         if self._leavers and not self._core.status(now_s).members_pending:
             self._leavers = {node: due_s for node, due_s in self._leavers.items() if now_s < due_s}
             self._follow_members()
-        if self._growth.is_due and not self._snapshot_lock.locked() and now_s >= self._snapshot_after_s:
-            self.spawn(self._take_due_snapshot())
         self.member_changes.sweep()
         self.wake()
 

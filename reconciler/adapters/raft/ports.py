@@ -5,7 +5,7 @@ Two implement it: ours (`node.py`, on `reconciler.consensus`) and one on PySyncO
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from reconciler.consensus.values import NodeId
@@ -61,7 +61,7 @@ class ReplicatedStore(Protocol):
         """Wait until all that was acknowledged anywhere before this call is in `tables`; return the index."""
         ...
 
-    def watch(self, after: int) -> AsyncIterator[Batch]:
+    def watch(self, after: int) -> AsyncGenerator[Batch, None]:
         """What entries changed from index `after + 1` on, without a gap. Begin at `tables.index`.
 
         Raises SwarmctlError (raft-watch-behind) when `after` is no longer kept, or the reader is too slow: then read

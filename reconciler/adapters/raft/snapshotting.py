@@ -36,7 +36,7 @@ class Growth:
         self._most = log_bytes_max // 2
         self._marks: deque[tuple[int, int]] = deque()
         self._since_mark = 0
-        self._bytes = 0
+        self._bytes = self._before = 0
         self.snapshot_bytes = 0
 
     def add(self, index: int, size: int) -> None:
@@ -53,7 +53,15 @@ class Growth:
 
     def taken(self) -> None:
         """A snapshot of what is applied now is begun."""
-        self._bytes = 0
+        self._before, self._bytes = self._before + self._bytes, 0
+
+    def finished(self, size: int | None) -> None:
+        """It is published, with its bytes; or None when it failed and is still due."""
+        if size is None:
+            self._bytes += self._before
+        else:
+            self.snapshot_bytes = size
+        self._before = 0
 
     def keep_from(self, index: int) -> int:
         """Up to where the log may be forgotten behind a snapshot at `index`."""
@@ -69,7 +77,7 @@ class Growth:
     def restart(self, snapshot_bytes: int) -> None:
         """A snapshot has taken the place of the whole log."""
         self._marks.clear()
-        self._since_mark = self._bytes = 0
+        self._since_mark = self._bytes = self._before = 0
         self.snapshot_bytes = snapshot_bytes
 
 

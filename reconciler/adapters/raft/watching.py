@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from itertools import islice
 
 from reconciler.adapters.raft import answers
@@ -52,7 +52,7 @@ class Changes:
         self._ended = error
         self._wake()
 
-    async def watch(self, after: int, applied: int) -> AsyncIterator[Batch]:
+    async def watch(self, after: int, applied: int) -> AsyncGenerator[Batch, None]:
         """What changed behind `after`; raises SwarmctlError (raft-watch-behind, raft-stopped, raft-removed)."""
         if not self._known_after <= after <= applied:
             raise answers.watch_behind(
