@@ -190,26 +190,36 @@ def _creation_origin(context: Context, wanted: DesiredObject, name: str) -> Orig
     return origin_of_creation(context, wanted.kind, wanted.name, name)
 
 
-def content_changes(context: Context, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+def content_changes(context: Context, changes: tuple[Change, ...], names_before: RealNames) -> tuple[Change, ...]:
     """Return what files in a service's tasks will hold, for each of `changes` that points one to another config.
 
     Only where both versions exist: the creation of a new one tells its content itself. A secret has none to show.
+    `names_before` are those of the baseline's configs. What was last applied may be a config that is gone, and whose
+    content nobody knows: then it is the name alone that tells who moved.
     """
     moved = [change for change in changes if change.path.endswith(CONFIG_NAME)]
     if not moved:
         return ()
     texts = {found.name: found.spec.get("Data") for found in context.actual.configs}
+    before = {
+        names_before.get(key, wanted.name): wanted.spec.get("Data")
+        for key, wanted in (context.baseline or {}).items()
+        if wanted.kind is Kind.CONFIG
+    }
     return tuple(
-        replace(
-            change,
-            path=change.path.removesuffix(CONFIG_NAME) + " (content)",
-            old=_text(texts[change.old]),
-            new=_text(texts[change.new]),
-            applied=ABSENT,
-        )
+        _content_change(change, texts[change.old], texts[change.new], before | texts)
         for change in moved
         if change.old in texts and change.new in texts
     )
+
+
+def _content_change(change: Change, old: str | None, new: str | None, known: Mapping[str, str | None]) -> Change:
+    path = change.path.removesuffix(CONFIG_NAME) + " (content)"
+    told = replace(change, path=path, old=_text(old), new=_text(new))
+    if isinstance(change.applied, str) and change.applied in known:
+        return replace(told, applied=_text(known[change.applied]))
+    moved = change.origin in (Origin.DRIFT, Origin.BOTH)
+    return replace(told, applied=ABSENT, origin=Origin.INTENT if moved else change.origin)
 
 
 def _data_change(wanted: DesiredObject, previous: ObservedObject | None) -> tuple[Change, ...]:

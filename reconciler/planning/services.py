@@ -144,7 +144,8 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
     old, new = comparable(context, found.spec), comparable(context, spec)
     canonical.adopt_pinned_image(new, old)
     differing = _attributed(around, wanted, found, old, new)
-    changes = (*differing, *content_changes(context, differing), *prune_change(context, wanted, found))
+    contents = content_changes(context, differing, around.names_before)
+    changes = (*differing, *contents, *prune_change(context, wanted, found))
     paused = found.dig("UpdateStatus", "State") in PAUSED
     if not changes and not paused:
         return None

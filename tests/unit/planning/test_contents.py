@@ -13,6 +13,7 @@ from reconciler.model.desired import Policy
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, Plan
 from reconciler.planning import render_json, render_text
+from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import (
     actual,
     carried_out,
@@ -199,6 +200,44 @@ def test_going_back_uses_the_version_that_is_still_there_and_shows_its_content()
     assert changes.keys() == {".ConfigName", " (content)"}
     assert changes[".ConfigName"][1] == "web_app"
     assert changes[" (content)"] == ("2", "1")
+
+
+def pointed_at(cluster, name):
+    """The cluster after somebody made its service use another config."""
+    (service,) = cluster.services
+    spec = copy.deepcopy(service.spec)
+    spec["TaskTemplate"]["ContainerSpec"]["Configs"][0] |= {"ConfigName": name, "ConfigID": f"id-{name}"}
+    return dataclasses.replace(cluster, services=(dataclasses.replace(service, spec=spec),))
+
+
+def drift_told(made: Plan) -> list[str]:
+    """The lines of the section about drift that show what a config's content became."""
+    section, _, _ = render_text.render(made).partition("swarmctl compared")
+    return [line.strip() for line in section.splitlines() if line.startswith("          ")]
+
+
+def test_a_config_that_somebody_changed_is_told_by_the_lines_that_differ():
+    cluster = rotated("a\nfirst\n", "a\nsecond\n")
+    moved = pointed_at(cluster, "web_app")
+    assert drift_told(planned(with_config("a\nsecond\n"), moved)) == ["@@ -1,2 +1,2 @@", "a", "-second", "+first"]
+    # Against another revision, whose content the swarm has no version of.
+    base = with_config("a\nbase\n")
+    assert drift_told(planned(with_config("a\nsecond\n"), moved, PlanOptions(baseline=base))) == [
+        "@@ -1,2 +1,2 @@",
+        "a",
+        "-base",
+        "+first",
+    ]
+
+
+def test_where_the_content_that_was_applied_is_gone_only_the_name_tells_who_moved():
+    cluster = rotated("a\nfirst\n", "a\nsecond\n", "a\nthird\n")
+    moved = pointed_at(cluster, "web_app")
+    third = next(one for one in cluster.configs if b"third" in base64.b64decode(one.spec["Data"]))
+    moved = dataclasses.replace(moved, configs=tuple(one for one in moved.configs if one is not third))
+    made = planned(with_config("a\nsecond\n"), moved)
+    assert third.name in render_text.render(made)
+    assert drift_told(made) == []
 
 
 def test_of_equal_versions_the_one_in_use_stays():
