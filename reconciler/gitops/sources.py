@@ -1,0 +1,35 @@
+"""Which revision is in force, and when to look again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from reconciler.gitops.patience import FAILURES_MAX, after, backed_off_s, jittered_s
+from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec, SourceStatus
+
+LOOK_MAX_S: Final = 15 * 60.0
+"""The longest wait between two looks at a source that fails, unless its own interval is longer."""
+
+
+def next_status(before: SourceStatus, found: SourceRevision | SourceFault, now: datetime) -> SourceStatus:
+    """Return where a source stands after one look. What is in force stays so, whatever the fault.
+
+    The same again gives an equal status, so that nothing has to be written.
+    """
+    if isinstance(found, SourceRevision):
+        since = before.since if before.fault is None and before.since is not None else now
+        return SourceStatus(before.name, found, None, since, 0)
+    same = before.fault is not None and (before.fault.code, before.fault.commit) == (found.code, found.commit)
+    since = before.since if same and before.since is not None else now
+    return replace(before, fault=found, since=since, failures=min(before.failures + 1, FAILURES_MAX))
+
+
+def next_look(status: SourceStatus, spec: SourceSpec, looked: datetime) -> datetime:
+    """Return when to look again, after a look at `looked`. What may pass by itself is asked for less and less often."""
+    seed = f"{spec.name}/{int(looked.timestamp())}"
+    if status.fault is None or not status.fault.passing:
+        return after(looked, jittered_s(spec.interval_s, seed))
+    most = max(LOOK_MAX_S, spec.interval_s)
+    return after(looked, backed_off_s(status.failures, seed, first_s=spec.interval_s, max_s=most))

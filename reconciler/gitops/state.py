@@ -1,0 +1,122 @@
+"""What the loop remembers from pass to pass, for one source: values that every controller of the group has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from reconciler.model.alerts import AlertKind, FieldDifference
+from reconciler.model.conditions import Conditions
+from reconciler.model.errors import ErrorCode
+from reconciler.model.sources import SourceStatus
+
+CLUSTER: Final = ""
+"""The scope of what belongs to no stack: nodes, the swarm's settings, networks and services outside stacks."""
+
+EVERYTHING: Final = "*"
+"""The scope of a suspension that holds all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The last revision with which something of a scope was written, and converged."""
+
+    commit: str
+    identity: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The last apply of a scope that failed.
+
+    `identity` is that of the revision, `fingerprint` what the cluster's specs were right after: while both are the
+    same, another try would end the same way. `passing` failures are tried again all the same, with a growing wait;
+    `failures` counts those in a row.
+    """
+
+    identity: str
+    fingerprint: str
+    at: datetime
+    code: ErrorCode
+    what: str
+    passing: bool = False
+    failures: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeState:
+    """One stack, or what belongs to none."""
+
+    applied: Applied | None = None
+    attempt: Attempt | None = None
+    conditions: Conditions = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftIncident:
+    """One object that is not what was last applied. `paths` are all fields that were ever part of it, sorted.
+
+    `healed` says that we wrote it since. `opened` has when it began, and before that when it did in the last hour.
+    """
+
+    object_id: str
+    scope: str
+    since: datetime
+    paths: tuple[str, ...]
+    commit: str = ""
+    differences: tuple[FieldDifference, ...] = ()
+    healed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that people were told of. `closed` is None while it lasts.
+
+    `opened` are the moments at which it opened lately, oldest first; `told` the fields that alerts have named.
+    """
+
+    key: str
+    kind: AlertKind
+    subject: str
+    since: datetime
+    opened: tuple[datetime, ...]
+    told: tuple[str, ...] = ()
+    silenced: bool = False
+    closed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Nothing of a scope is written until `until`, or until somebody resumes it. `by` is who asked."""
+
+    scope: str
+    since: datetime
+    by: str = ""
+    reason: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """All of it. The maps are by scope, object id, incident key and scope."""
+
+    source: SourceStatus
+    scopes: Mapping[str, ScopeState] = field(default_factory=dict)
+    drifts: Mapping[str, DriftIncident] = field(default_factory=dict)
+    incidents: Mapping[str, Incident] = field(default_factory=dict)
+    suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+
+    def scope(self, name: str) -> ScopeState:
+        """Return one scope's state, an empty one where nothing is known."""
+        return self.scopes.get(name, ScopeState())
+
+    def suspension(self, scope: str, now: datetime) -> Suspension | None:
+        """Return what holds a scope at `now`, or None."""
+        for name in (EVERYTHING, scope):
+            found = self.suspensions.get(name)
+            if found is not None and (found.until is None or found.until > now):
+                return found
+        return None
