@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 ROOM = 256 * 1024
@@ -115,31 +116,24 @@ class TlsChannel(asyncio.BufferedProtocol):
 
     def _read(self) -> None:
         """Hand on what has arrived, a room at a time."""
-        while self.is_open:
-            filled, more = self._decrypt()
+        plain, more = self._rooms.plain, True
+        while more and self.is_open:
+            filled, end = 0, None
+            try:
+                while filled < ROOM and (count := self._read_into(ROOM - filled, plain[filled:])):
+                    filled += count
+                more = filled == ROOM
+                end = None if more else self.close  # its goodbye
+            except ssl.SSLWantReadError:
+                more = False
+            except ssl.SSLError as error:
+                more, end = False, partial(self._end, error)
             if filled:
-                self.received(self._rooms.plain[:filled])
-            if not more:
-                break
+                self.received(plain[:filled])
+            if end is not None:
+                end()  # after what came before it
         if self.is_open:
             self._flush()  # TLS itself may have to answer
-
-    def _decrypt(self) -> tuple[int, bool]:
-        """Fill the room; return how many bytes there are, and whether there may be more."""
-        plain, filled = self._rooms.plain, 0
-        try:
-            while filled < ROOM:
-                count = self._read_into(ROOM - filled, plain[filled:])
-                if not count:
-                    self.close()  # its goodbye
-                    return filled, False
-                filled += count
-        except ssl.SSLWantReadError:
-            return filled, False
-        except ssl.SSLError as error:
-            self._end(error)
-            return filled, False
-        return filled, True
 
     def _end(self, error: ssl.SSLError) -> None:
         self.failed(error)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from reconciler.adapters.peers.identity import Identity
 from reconciler.adapters.raft.ports import Received
@@ -31,15 +31,22 @@ BACKOFF = 1.6
 class TlsTransport:
     """Listens on the address of `identity`, dials every followed member, and uses whatever connection there is.
 
-    `joining`: this node may not know its members yet. Until the first `follow` that names any, every node with a
-    certificate of its cluster is taken for a member; afterwards, and always without `joining`, only those that are
-    followed. A group of one follows nobody: without `joining`, nobody is let in.
+    Only those that are followed are let in. A group of one follows nobody, so nobody is.
+
+    `joining` says whether this node doesn't know its members yet: then every node with a certificate of its cluster is
+    let in, as it waits for a leader of which it may not even know the address. None means that it knows them.
     """
 
-    def __init__(self, identity: Identity, settings: TransportSettings | None = None, *, joining: bool = False) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        settings: TransportSettings | None = None,
+        *,
+        joining: Callable[[], bool] | None = None,
+    ) -> None:
         self.settings = settings or TransportSettings()
         self._identity = identity
-        self._open_to_all = joining
+        self._joining = joining
         self._contexts = Contexts(identity)
         self._shared = Shared(self, identity.cluster, self.settings, Rooms())
         self._refusals = RefusalLog()
@@ -47,6 +54,7 @@ class TlsTransport:
         self._members: dict[str, Address] = {}
         self._diallers: dict[str, asyncio.Task[None]] = {}
         self._vacant: dict[str, asyncio.Event] = {}
+        self._refused_by: dict[str, ErrorCode] = {}
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
         self._listener: Listener | None = None
@@ -71,10 +79,13 @@ class TlsTransport:
         """Whether there is a connection with a member."""
         return self._links.get(to) is not None
 
+    def refused_by(self) -> Mapping[str, ErrorCode]:
+        """Which members refuse this node, and what they said when it dialled them last."""
+        return {node: code for node, code in self._refused_by.items() if node in self._members}
+
     def follow(self, members: Mapping[str, Address]) -> None:
         """Who the other members are from now on: connections to all others are closed, and theirs refused."""
         self._members = {node: address for node, address in members.items() if node != self._identity.node}
-        self._open_to_all = self._open_to_all and not self._members
         if not self._open_to_all:
             for connection in tuple(self._connections):
                 if connection.node and connection.node not in self._members:
@@ -103,6 +114,10 @@ class TlsTransport:
                 connection.abort()
             self._socket.close()
             self._socket = None
+
+    @property
+    def _open_to_all(self) -> bool:
+        return self._joining is not None and self._joining()
 
     def _dial_all(self) -> None:
         """Have one task for each member that keeps a connection to it."""
@@ -184,11 +199,11 @@ class TlsTransport:
         """Whether an accepted node may stay: a member, no second time at once, and as nobody else."""
         if node == self._identity.node:
             return Refusal(ErrorCode.PEERS_WRONG_NAME, f"it shows a certificate of {node}, which is this node's name")
-        if self._open_to_all:
+        if node not in self._members:
+            if not self._open_to_all:
+                return Refusal(ErrorCode.PEERS_NOT_A_MEMBER, f"{node} is not a member")
             if self._links.get(node) is None and len(self._links) >= self.settings.unfollowed_max:
                 return Refusal(ErrorCode.PEERS_TOO_MANY, "too many nodes before this one knows its members")
-        elif node not in self._members:
-            return Refusal(ErrorCode.PEERS_NOT_A_MEMBER, f"{node} is not a member")
         if not self._links.would_take(connection, self._now_s()):
             return Refusal(ErrorCode.PEERS_CONNECTED, "both have dialled at once, and the other connection stays")
         return None
@@ -198,11 +213,12 @@ class TlsTransport:
         if self._listener is not None:
             self._listener.settled(connection)
         node = connection.node
-        known = self._open_to_all or node in self._members
+        known = node in self._members or self._open_to_all
         if self._received is None or not known or not self._links.would_take(connection, self._now_s()):
             connection.retire()
             return
         self._links.take(connection)
+        self._refused_by.pop(node, None)
         if node in self._vacant:
             self._vacant[node].clear()
         _log.info("Connected with %s, which %s dialled", node, self._identity.node if connection.dialled else node)
@@ -217,6 +233,8 @@ class TlsTransport:
         if refusal.code is ErrorCode.PEERS_CONNECTED or self._links.get(connection.expected or "") is not None:
             return  # both had dialled at once
         if connection.expected is not None:
+            if refusal.theirs:
+                self._refused_by[connection.expected] = refusal.code
             self._refusals.dialled_refused(connection.expected, connection.address, refusal, self._now_s())
         else:
             self._refusals.accepted_refused(connection.address, refusal, self._now_s())
