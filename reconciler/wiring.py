@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Peers, PlanRequest, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Peers, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -21,7 +21,7 @@ from reconciler.model.forges import ForgeAddress
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.plan import Plan
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.settings import EndpointSettings, Settings
 
@@ -47,10 +47,9 @@ class ConnectedSwarm:
 
     async def plan(self, request: PlanRequest) -> Planned:
         """Look at the cluster and at registries, and plan."""
-        from reconciler.controller.prepare import PrepareOptions, prepare
+        from reconciler.controller.prepare import prepare
 
-        options = PrepareOptions(request.resolve, request.stacks, request.baseline, request.images, self.registry_auth)
-        prepared = await prepare(request.desired, self.cluster, options)
+        prepared = await prepare(request, self.cluster, self.registry_auth)
         return replace(prepared, plan=replace(prepared.plan, notes=(*prepared.plan.notes, *self.warnings)))
 
     async def apply(self, plan: Plan, actual: ActualState, limits: ApplyLimits, report: Report) -> ApplyResult:

@@ -23,12 +23,12 @@ from reconciler.cli.options import (
     StacksOption,
     StrictOption,
 )
-from reconciler.cli.ports import ApplyLimits, Outside, PlanRequest, Swarm
+from reconciler.cli.ports import ApplyLimits, Outside, Swarm
 from reconciler.cli.progress import ProgressDisplay
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.model.progress import ApplyResult
 
 PathOrPlan = Annotated[

@@ -24,11 +24,11 @@ from reconciler.cli.options import (
     StacksOption,
     StrictOption,
 )
-from reconciler.cli.ports import Outside, PlanRequest, Source
+from reconciler.cli.ports import Outside, Source
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
 from reconciler.model.images import ResolveMode
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.settings import EndpointSettings
 
 BaseOption = Annotated[

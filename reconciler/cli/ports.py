@@ -11,12 +11,11 @@ from typing import Protocol
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
-from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.peers import PeersListing, WrittenIdentity
 from reconciler.model.plan import Plan
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.model.progress import ApplyResult, Assessment, Report
 from reconciler.model.replication import Address
 from reconciler.settings import EndpointSettings, Settings
@@ -52,20 +51,6 @@ class EmbeddedOptions:
     nodes: int
     data_dir: str
     host: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
-
-    `baseline` is another revision that counts as what was last applied.
-    """
-
-    desired: DesiredState
-    resolve: ResolveMode = ResolveMode.CHANGED
-    stacks: frozenset[str] | None = None
-    baseline: DesiredState | None = None
-    images: ImageAnswers | None = None
 
 
 class Swarm(Protocol):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.cli.options import Backend
-from reconciler.cli.ports import Outside, PlanRequest, Source
+from reconciler.cli.ports import Outside, Source
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.images import ResolveMode
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 
 if TYPE_CHECKING:
     from reconciler.planning.plan_file import SavedPlan

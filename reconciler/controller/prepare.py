@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from reconciler.controller.ports import Cluster
 from reconciler.model.actual import ActualState
-from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
-from reconciler.model.images import ImageAnswers, ResolvedImage, ResolveMode
-from reconciler.model.planned import Planned
+from reconciler.model.images import ImageAnswers, ResolvedImage
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.planning.images import images_to_resolve
 from reconciler.planning.options import PlanOptions
 from reconciler.planning.plan import plan
@@ -37,28 +36,17 @@ def no_registry_auth(_image: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class PrepareOptions:
-    """How to come to a plan. `images` are answers of an earlier look-up: then no registry is asked again."""
-
-    resolve: ResolveMode = ResolveMode.CHANGED
-    stacks: frozenset[str] | None = None
-    baseline: DesiredState | None = None
-    images: ImageAnswers | None = None
-    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
-
-
-async def prepare(desired: DesiredState, cluster: Cluster, options: PrepareOptions) -> Planned:
-    """Return the plan that brings `cluster` to `desired`. Raises SwarmctlError when the cluster can't be read.
+async def prepare(request: PlanRequest, cluster: Cluster, registry_auth: RegistryAuth = no_registry_auth) -> Planned:
+    """Return the plan that brings `cluster` to what is asked for. Raises SwarmctlError when it can't be read.
 
     A registry that does not answer is no error: what it would have said goes into the plan as a warning.
     """
+    desired, resolve, stacks = request.desired, request.resolve, request.stacks
     actual = await _look(cluster)
-    images = options.images
+    images = request.images
     if images is None:
-        wanted = images_to_resolve(desired, actual, options.resolve, options.stacks)
-        images = await _resolved(cluster, wanted, options.registry_auth)
-    made = plan(desired, actual, PlanOptions(dict(images), options.baseline, options.stacks, options.resolve))
+        images = await _resolved(cluster, images_to_resolve(desired, actual, resolve, stacks), registry_auth)
+    made = plan(desired, actual, PlanOptions(dict(images), request.baseline, stacks, resolve))
     return Planned(made, actual, images)
 
 

@@ -1,12 +1,27 @@
-"""A plan together with what it came from."""
+"""What to plan, and a plan together with what it came from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from reconciler.model.actual import ActualState
-from reconciler.model.images import ImageAnswers
+from reconciler.model.desired import DesiredState
+from reconciler.model.images import ImageAnswers, ResolveMode
 from reconciler.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
+
+    `baseline` is another revision that counts as what was last applied.
+    """
+
+    desired: DesiredState
+    resolve: ResolveMode = ResolveMode.CHANGED
+    stacks: frozenset[str] | None = None
+    baseline: DesiredState | None = None
+    images: ImageAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)

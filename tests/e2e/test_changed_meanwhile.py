@@ -20,7 +20,7 @@ from reconciler.cli.ports import Source
 from reconciler.controller import write
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.ports import Cluster
-from reconciler.controller.prepare import PrepareOptions, prepare
+from reconciler.controller.prepare import prepare
 from reconciler.model.desired import DesiredState
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode
@@ -28,6 +28,7 @@ from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ActionType
+from reconciler.model.planned import PlanRequest
 from reconciler.model.progress import ActionStatus, ApplyResult, Progress, ServicesProgress, Verdict
 from reconciler.settings import EndpointSettings
 from reconciler.wiring import Wiring
@@ -215,7 +216,7 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def applied(cluster: Cluster, desired: DesiredState) -> ApplyResult:
-    made = await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    made = await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)
     return await apply(made.plan, made.actual, cluster, ApplyOptions(wait=False), lambda step: None)
 
 
@@ -225,7 +226,7 @@ async def test_what_somebody_else_writes_before_us_is_told_and_the_next_apply_fi
 ):
     monkeypatch.setattr(write, "IN_USE_WAIT_S", 0.5)
     assert not [one.problem for one in (await applied(cluster, revisions.first)).actions if one.problem]
-    made = await prepare(revisions.second, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    made = await prepare(PlanRequest(revisions.second, ResolveMode.NEVER), cluster)
     await case.meddle(cluster)
     theirs = (await cluster.observe()).services
     result = await apply(made.plan, made.actual, cluster, ApplyOptions(wait=False), lambda step: None)
@@ -247,7 +248,7 @@ async def test_what_somebody_else_writes_before_us_is_told_and_the_next_apply_fi
             await remove(cluster, Kind.SERVICE, one.name)
     again = await applied(cluster, revisions.second)
     assert not [one.problem for one in again.actions if one.problem]
-    planned = await prepare(revisions.second, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    planned = await prepare(PlanRequest(revisions.second, ResolveMode.NEVER), cluster)
     assert planned.plan.is_empty, planned.plan.actions
 
 
@@ -265,7 +266,7 @@ async def test_what_somebody_else_does_to_a_service_while_its_tasks_start_is_tol
     """`web` is watched for a minute, and `other` converges all the same."""
     (tmp_path / "app.yaml").write_text(WATCHED)
     desired = Wiring(settings.read({})).load(Source(str(tmp_path / "app.yaml")))
-    made = await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    made = await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)
     runs = asyncio.Event()
 
     def report(step: Progress) -> None:
@@ -283,4 +284,4 @@ async def test_what_somebody_else_does_to_a_service_while_its_tasks_start_is_tol
     assert told in problem_of(verdicts["app_web"]).hint
     again = await applied(cluster, desired)
     assert [one.problem for one in again.actions] == [None]
-    assert (await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))).plan.is_empty
+    assert (await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)).plan.is_empty

@@ -26,11 +26,12 @@ from reconciler.cli.ports import Source
 from reconciler.controller import patience
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.ports import Cluster
-from reconciler.controller.prepare import PrepareOptions, prepare
+from reconciler.controller.prepare import prepare
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState
 from reconciler.model.images import ResolveMode
 from reconciler.model.objects import Kind
+from reconciler.model.planned import PlanRequest
 from reconciler.model.progress import ActionStatus, ApplyResult, Verdict
 from reconciler.settings import EndpointSettings
 from reconciler.wiring import Wiring
@@ -139,7 +140,7 @@ async def served(inner: EmbeddedCluster, folder: Path) -> AsyncIterator[tuple[Pr
 
 
 async def applied(cluster: Cluster, desired: DesiredState, *, wait: bool = False) -> ApplyResult:
-    made = await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    made = await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)
     options = ApplyOptions(wait=wait, timeout_s=60, parallel=1)
     return await apply(made.plan, made.actual, cluster, options, lambda step: None)
 
@@ -160,7 +161,7 @@ def assert_all_done(result: ApplyResult, where: object) -> None:
 async def assert_finished(cluster: Cluster, desired: DesiredState, where: object) -> list[str]:
     """A plain apply has nothing left that it could not do, and after it there is nothing to do at all."""
     assert_all_done(await applied(cluster, desired), where)
-    planned = await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+    planned = await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)
     assert planned.plan.is_empty, (where, planned.plan.actions)
     return await names_of(cluster)
 
@@ -200,7 +201,7 @@ async def test_faults_while_waiting_are_got_over(revisions: Revisions, tmp_path:
         await start_embedded_swarm(EmbeddedSettings(data_dir=str(tmp_path / "swarm"))) as swarm,
         served(swarm.cluster, short_folder) as (proxy, cluster),
     ):
-        made = await prepare(revisions.first, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+        made = await prepare(PlanRequest(revisions.first, ResolveMode.NEVER), cluster)
         kinds = list(Fault)
         proxy.reset(lambda number, _call: kinds[number % 4] if number % 19 == 1 else None)
         result = await apply(made.plan, made.actual, cluster, ApplyOptions(timeout_s=60), lambda step: None)
@@ -259,7 +260,7 @@ async def test_answers_of_a_real_engine_that_get_lost(revisions: Revisions, lab,
     try:
         async with proxied(socket, short_folder) as (proxy, cluster):
             for desired in (revisions.first, revisions.second):
-                made = await prepare(desired, cluster, PrepareOptions(resolve=ResolveMode.NEVER))
+                made = await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)
                 broken: set[Call] = set()
 
                 def each_write_once(_number: int, call: Call, broken: set[Call] = broken) -> Fault | None:

@@ -11,14 +11,14 @@ import pytest
 
 from reconciler.adapters.docker import DockerCluster, connect
 from reconciler.adapters.registry_auth import RegistryCredentials
-from reconciler.controller.prepare import PrepareOptions, no_registry_auth, prepare
+from reconciler.controller.prepare import no_registry_auth, prepare
 from reconciler.model import labels
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.planned import Planned
+from reconciler.model.planned import Planned, PlanRequest
 from reconciler.settings import EndpointSettings
 from tests.e2e.program import Program
 from tests.lab.lab import Lab
@@ -68,7 +68,7 @@ async def planned(
     cluster: DockerCluster, state: DesiredState, mode: ResolveMode, *, config_dir: Path | None = None
 ) -> Planned:
     auth = RegistryCredentials(str(config_dir), unexpected).header_for if config_dir else no_registry_auth
-    return await prepare(state, cluster, PrepareOptions(mode, registry_auth=auth))
+    return await prepare(PlanRequest(state, mode), cluster, auth)
 
 
 async def deployed(cluster: DockerCluster, state: DesiredState, mode: ResolveMode) -> JsonObject:
