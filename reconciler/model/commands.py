@@ -13,7 +13,15 @@ from typing import TypeAlias
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.tables import JoinTokens, NodeState, TaskStatus, UpdateState
+from reconciler.model.tables import (
+    DEFAULT_ADDRESS_POOL,
+    DEFAULT_DATA_PATH_PORT,
+    DEFAULT_SUBNET_SIZE,
+    JoinTokens,
+    NodeState,
+    TaskStatus,
+    UpdateState,
+)
 from reconciler.model.tasks import TaskState
 
 
@@ -63,12 +71,18 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitCluster(Command):
-    """Begin an empty swarm. `network_ids` are those of ingress, bridge and host, in this order."""
+    """Begin an empty swarm. `network_ids` are those of ingress, bridge and host, in this order.
+
+    Networks without a subnet get one of `subnet_size` bits from `default_addr_pool`, IPv4 CIDR blocks in this order.
+    """
 
     id: str
     spec: JsonObject
     join_tokens: JoinTokens = field(repr=False)
     network_ids: tuple[str, str, str]
+    default_addr_pool: tuple[str, ...] = DEFAULT_ADDRESS_POOL
+    subnet_size: int = DEFAULT_SUBNET_SIZE
+    data_path_port: int = DEFAULT_DATA_PATH_PORT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

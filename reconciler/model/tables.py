@@ -32,14 +32,24 @@ class JoinTokens:
     manager: str = field(repr=False)
 
 
+DEFAULT_ADDRESS_POOL = ("10.0.0.0/8",)
+DEFAULT_SUBNET_SIZE = 24
+DEFAULT_DATA_PATH_PORT = 4789
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
+    """Overlay networks without a subnet get one of `subnet_size` bits from `default_addr_pool`."""
+
     id: str
     version: int
     created_at: datetime
     updated_at: datetime
     spec: JsonObject
     join_tokens: JoinTokens = field(repr=False)
+    default_addr_pool: tuple[str, ...] = DEFAULT_ADDRESS_POOL
+    subnet_size: int = DEFAULT_SUBNET_SIZE
+    data_path_port: int = DEFAULT_DATA_PATH_PORT
 
 
 class NodeState(enum.StrEnum):
@@ -95,13 +105,18 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecord:
-    """`spec` is the body of the create request, completed with subnet, gateway and options."""
+    """`spec` is the body of the create request, completed with subnet, gateway and options.
+
+    `last_address` is the number of the address that was given out last, 0 before the first: the next one comes after
+    it, so that one that was given back is not used again soon.
+    """
 
     id: str
     version: int
     created_at: datetime
     updated_at: datetime
     spec: JsonObject
+    last_address: int = 0
 
     @property
     def name(self) -> str:
@@ -175,12 +190,16 @@ class UpdateStatus:
     epoch: int
 
 
+NetworkAddress = tuple[str, str]
+"""A network's id, and an address there with the bits of its subnet, as "10.0.1.2/24"; "" in a network without."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceRecord:
     """`spec_version` names the task template that tasks are compared with; it is the log index of its update.
 
     `ports` are the published ports as allotted, dynamic ones filled in. `job_iteration` is 0 but for jobs, where
-    each update adds one and stamps `last_execution`.
+    each update adds one and stamps `last_execution`. `virtual_ips` are its own addresses, none in mode dnsrr.
     """
 
     id: str
@@ -195,6 +214,7 @@ class ServiceRecord:
     ports: tuple[JsonObject, ...] = ()
     job_iteration: int = 0
     last_execution: datetime | None = None
+    virtual_ips: tuple[NetworkAddress, ...] = ()
 
     @property
     def name(self) -> str:
@@ -242,7 +262,8 @@ class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     it waits for, "" for none; `start_after` is when the restart delay is over, None for no delay. `is_restart` marks
     replacements made by the restart policy, `update_epoch` those made by that rolling update (0: by none).
     `running_at` is when it was first seen running. `generic_resources` are those it was given: the kind, and the name
-    of one (text) or how many (number).
+    of one (text) or how many (number). `attachments` are its networks with its address in each, in order; they are kept
+    for reading when the task is over, and its addresses are free then.
     """
 
     id: str
@@ -265,6 +286,7 @@ class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     running_at: datetime | None = None
     job_iteration: int = 0
     generic_resources: tuple[tuple[str, str | int], ...] = ()
+    attachments: tuple[NetworkAddress, ...] = ()
 
     @property
     def state(self) -> TaskState:
@@ -274,6 +296,11 @@ class TaskRecord(msgspec.Struct, frozen=True, gc=False):
     def is_live(self) -> bool:
         """Whether the swarm wants it to run, now or soon."""
         return self.desired_state <= TaskState.COMPLETE
+
+    @property
+    def holds_addresses(self) -> bool:
+        """Whether the addresses in `attachments` are still its own (swarmkit's taskDead)."""
+        return self.desired_state <= TaskState.RUNNING or self.status.state <= TaskState.RUNNING
 
     @property
     def has_ended(self) -> bool:
@@ -306,7 +333,7 @@ class Leadership:
 class Indexes:
     """Other ways into the Tables, kept by reconciler.store with every write and made anew from a snapshot.
 
-    The inner dicts are ordered sets of ids. `record_ids` is sorted.
+    The inner dicts are ordered sets of ids, or of the numbers of addresses in use. `record_ids` is sorted.
     """
 
     task_ids_by_service: dict[str, dict[str, None]] = field(default_factory=dict)
@@ -316,6 +343,7 @@ class Indexes:
     config_ids_by_name: dict[str, str] = field(default_factory=dict)
     service_ids_by_name: dict[str, str] = field(default_factory=dict)
     record_ids: list[str] = field(default_factory=list)
+    addresses_by_network: dict[str, dict[int, None]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

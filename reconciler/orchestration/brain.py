@@ -15,6 +15,7 @@ from reconciler.model.changes import Change, TableKind
 from reconciler.model.commands import Command
 from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
+from reconciler.orchestration.allocation import Allocation
 from reconciler.orchestration.enforcer import enforce_on_node, enforce_on_service, lost_at, orphan_tasks
 from reconciler.orchestration.everywhere import reconcile_global
 from reconciler.orchestration.jobs import reconcile_job
@@ -79,6 +80,7 @@ class Brain:
         """Begin with a look at everything."""
         self._tables = tables
         self.scheduler = Scheduler(tables)
+        self._allocation = Allocation(tables)
         self._known: dict[str, TaskRecord] = {}
         self._globals: dict[str, None] = {}
         self._services: dict[str, None] = {}
@@ -104,6 +106,8 @@ class Brain:
                 self._note_node(change.id)
             elif change.kind is TableKind.SERVICE:
                 self._note_service(change.id)
+            elif change.kind is TableKind.NETWORK:
+                self._allocation.stir()
             elif change.kind is TableKind.CLUSTER:
                 self._note_cluster()
         for task_id in task_ids:
@@ -127,6 +131,7 @@ class Brain:
     def _note_service(self, service_id: str) -> None:
         self._services[service_id] = None
         self._enforced_services[service_id] = None
+        self._allocation.stir()
         service = self._tables.services.get(service_id)
         if service is None:
             self._globals.pop(service_id, None)
@@ -140,6 +145,7 @@ class Brain:
         if before is task:
             return
         self.scheduler.put_task(task_id, before, task)
+        self._allocation.put_task(task_id, task)
         if task is None:
             if before is not None:
                 self._services[before.service_id] = None
@@ -181,6 +187,7 @@ class Brain:
         services, self._services = self._services, {}
         for service_id in services:
             self._look_at(turn, service_id)
+        self._allocation.allocate(turn)
         self.scheduler.schedule(turn)
         for service_id in services:
             decided = turn.size

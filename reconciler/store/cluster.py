@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 
 from reconciler.model.commands import Applied, InitCluster, ObjectChange, RotateJoinToken, UpdateCluster
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.tables import INGRESS_NETWORK, PREDEFINED_LABEL, ClusterRecord, JoinTokens, NetworkRecord
+from reconciler.model.tables import (
+    DEFAULT_ADDRESS_POOL,
+    INGRESS_NETWORK,
+    PREDEFINED_LABEL,
+    ClusterRecord,
+    JoinTokens,
+    NetworkRecord,
+)
 from reconciler.store.defaults import complete_cluster
 from reconciler.store.draft import Draft
 from reconciler.store.networks import complete_network
 from reconciler.store.refusal import Refusal, invalid, out_of_sequence
+
+SUBNET_SIZE_MAX = 29
 
 
 def _present(draft: Draft) -> ClusterRecord:
@@ -26,16 +36,39 @@ def init(draft: Draft, command: InitCluster) -> Applied:
         raise invalid("This node is already part of a swarm.", rpc="")
     stamp = (draft.index, command.at, command.at)
     ingress_id, bridge_id, host_id = command.network_ids
-    cluster = ClusterRecord(command.id, *stamp, complete_cluster(command.spec), command.join_tokens)
+    cluster = ClusterRecord(
+        command.id,
+        *stamp,
+        complete_cluster(command.spec),
+        command.join_tokens,
+        _checked_pools(command),
+        command.subnet_size,
+        command.data_path_port,
+    )
+    draft.cluster = cluster
     ingress = complete_network(
         draft, {"Name": INGRESS_NETWORK, "Driver": "overlay", "Ingress": True, "Labels": {}, "Options": {}}
     )
-    draft.cluster = cluster
     draft.networks[ingress_id] = NetworkRecord(ingress_id, *stamp, ingress)
     for network_id, name in ((bridge_id, "bridge"), (host_id, "host")):
         spec = {"Name": name, "Driver": name, "Labels": {PREDEFINED_LABEL: "true"}, "Options": {}}
         draft.networks[network_id] = NetworkRecord(network_id, *stamp, spec)
     return Applied(draft.index, command.id)
+
+
+def _checked_pools(command: InitCluster) -> tuple[str, ...]:
+    """Return the address pools; refuse what no subnet can be cut from, in the words of `docker swarm init`."""
+    if not 0 < command.subnet_size <= SUBNET_SIZE_MAX:
+        raise invalid(f"subnet size is out of range: {command.subnet_size}", rpc="")
+    for text in command.default_addr_pool:
+        try:
+            pool = ipaddress.IPv4Network(text)
+        except ValueError:
+            raise invalid(f"invalid CIDR address: {text}", rpc="") from None
+        if pool.prefixlen > command.subnet_size:
+            size = command.subnet_size
+            raise invalid(f'invalid CIDR: "{text}". Subnet size is too small for pool: {size}', rpc="")
+    return command.default_addr_pool or DEFAULT_ADDRESS_POOL
 
 
 def update(draft: Draft, command: UpdateCluster) -> Applied:

@@ -6,7 +6,7 @@ that is refused at its last command, or fails half-way in a way nobody thought o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Generic, TypeVar, overload
 
@@ -87,7 +87,7 @@ _KINDS = {
 class Draft:
     """The Tables as a transaction sees them. A table is laid out when it is first asked for."""
 
-    __slots__ = (*_KINDS, "_base", "_open", "cluster", "index", "leadership")
+    __slots__ = (*_KINDS, "_base", "_open", "cluster", "index", "leadership", "pools")
 
     index: int
     cluster: ClusterRecord | None
@@ -99,6 +99,8 @@ class Draft:
     services: TableDraft[ServiceRecord]
     tasks: TableDraft[TaskRecord]
     records: TableDraft[KeyValueRecord]
+    pools: dict[str, Any]
+    """What reconciler.store.addresses has given out of each network, by its id."""
 
     def __init__(self, tables: Tables) -> None:
         self._base = tables
@@ -106,6 +108,7 @@ class Draft:
         self.index = tables.index
         self.cluster = tables.cluster
         self.leadership = tables.leadership
+        self.pools = {}
 
     def __getattr__(self, name: str) -> Any:
         if name not in _KINDS:
@@ -125,6 +128,10 @@ class Draft:
         ids: dict[str, str] = getattr(self._base.indexes, index_name)
         found = ids.get(name)
         return None if found in table.written or found in table.gone else found
+
+    def addresses_in_use(self, network_id: str) -> Mapping[int, None]:
+        """Return the addresses in use before this transaction, as numbers."""
+        return self._base.indexes.addresses_by_network.get(network_id, {})
 
     def tasks_of_service(self, service_id: str) -> list[TaskRecord]:
         """Return a service's tasks, oldest first."""

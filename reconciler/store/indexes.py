@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from reconciler.model.addresses import number
 from reconciler.model.changes import TableKind
-from reconciler.model.tables import Indexes, KeyValueRecord, Tables, TaskRecord
+from reconciler.model.tables import Indexes, KeyValueRecord, NetworkAddress, ServiceRecord, Tables, TaskRecord
 
 Updater = Callable[[Indexes, Any, Any], None]
 """Takes the record as it was and as it is; None where there is none."""
+
+Held = tuple[NetworkAddress, ...]
 
 NAME_INDEXES: Mapping[TableKind, tuple[str, str]] = MappingProxyType(
     {
@@ -24,7 +27,34 @@ NAME_INDEXES: Mapping[TableKind, tuple[str, str]] = MappingProxyType(
 """Kinds whose names are unique: the table, and the index from name to id."""
 
 
+def _update_addresses(indexes: Indexes, before: Held, after: Held) -> None:
+    """Note that somebody held the addresses in `before` and holds those in `after`."""
+    for network_id, address in before:
+        if address:
+            used = indexes.addresses_by_network[network_id]
+            del used[number(address)]
+            if not used:
+                del indexes.addresses_by_network[network_id]
+    for network_id, address in after:
+        if address:
+            indexes.addresses_by_network.setdefault(network_id, {})[number(address)] = None
+
+
+def _held_by_task(task: TaskRecord | None) -> Held:
+    return task.attachments if task is not None and task.attachments and task.holds_addresses else ()
+
+
+def _update_services(indexes: Indexes, old: ServiceRecord | None, new: ServiceRecord | None) -> None:
+    _update_service_names(indexes, old, new)
+    before, after = old.virtual_ips if old else (), new.virtual_ips if new else ()
+    if before != after:
+        _update_addresses(indexes, before, after)
+
+
 def _update_tasks(indexes: Indexes, old: TaskRecord | None, new: TaskRecord | None) -> None:
+    held_before, held_after = _held_by_task(old), _held_by_task(new)
+    if held_before != held_after:
+        _update_addresses(indexes, held_before, held_after)
     before = ("", "") if old is None else (old.service_id, old.node_id)
     after = ("", "") if new is None else (new.service_id, new.node_id)
     groups = (indexes.task_ids_by_service, indexes.task_ids_by_node)
@@ -66,11 +96,14 @@ def _update_records(indexes: Indexes, old: KeyValueRecord | None, new: KeyValueR
         del indexes.record_ids[bisect_left(indexes.record_ids, old.id)]
 
 
+_update_service_names = _name_updater("service_ids_by_name")
+
 UPDATERS: Mapping[TableKind, Updater] = MappingProxyType(
     {
         TableKind.TASK: _update_tasks,
         TableKind.RECORD: _update_records,
         **{kind: _name_updater(index_name) for kind, (_, index_name) in NAME_INDEXES.items()},
+        TableKind.SERVICE: _update_services,
     }
 )
 

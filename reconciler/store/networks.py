@@ -11,13 +11,11 @@ from reconciler.model.commands import Applied, CreateNetwork, ObjectChange, Remo
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import INGRESS_NETWORK, NetworkRecord
+from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_SUBNET_SIZE, NetworkRecord
 from reconciler.store.draft import Draft
 from reconciler.store.names import checked_labels, is_dns_name
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
-ADDRESS_POOL = ipaddress.IPv4Network("10.0.0.0/8")
-SUBNET_PREFIX = 24
 FIRST_VXLAN_ID = 4096
 VXLAN_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
 _PREDEFINED = ("bridge", "host", "none")
@@ -78,7 +76,7 @@ def _user_of(draft: Draft, network: NetworkRecord) -> str:
         if network.id in network_ids(service.task_spec):
             return f"network {network.id} is in use by service {service.id}"
         uses_ingress = any(port.get("PublishMode") == "ingress" for port in service.ports)
-        if network.name == INGRESS_NETWORK and uses_ingress:
+        if network.spec.get("Ingress") and uses_ingress:
             return f"ingress network cannot be removed because service {service.id} depends on it"
     for task in draft.tasks.values():
         if task.is_live and not task.has_ended and network.id in network_ids(task.spec):
@@ -135,6 +133,7 @@ def _pool(draft: Draft, pool: JsonObject) -> JsonObject:
 
 def _gateway_added(pool: JsonObject) -> JsonObject:
     subnet = ipaddress.ip_network(pool["Subnet"], strict=False)
+    _check_inside(subnet, pool)
     gateway = pool.get("Gateway")
     if not gateway:
         return {**pool, "Gateway": str(subnet.network_address + 1)}
@@ -143,12 +142,48 @@ def _gateway_added(pool: JsonObject) -> JsonObject:
     return pool
 
 
-def _next_subnet(draft: Draft) -> _Subnet:
-    taken = [subnet for subnet in _taken(draft) if subnet.version == ADDRESS_POOL.version]
-    for candidate in ADDRESS_POOL.subnets(new_prefix=SUBNET_PREFIX):
-        if not any(candidate.overlaps(other) for other in taken):
-            return candidate
+def _check_inside(subnet: _Subnet, pool: JsonObject) -> None:
+    """Refuse a range or auxiliary address that is not in the subnet, or is none at all."""
+    if text := pool.get("IPRange"):
+        try:
+            part = ipaddress.ip_network(str(text), strict=False)
+        except ValueError:
+            raise invalid(f"ipam configuration: invalid range {text}", rpc="") from None
+        if part.network_address not in subnet or part.broadcast_address not in subnet:
+            raise invalid(f"ipam configuration: subnet {subnet} does not contain range {text}", rpc="")
+    for name, text in (pool.get("AuxiliaryAddresses") or {}).items():
+        try:
+            inside = ipaddress.ip_address(str(text)) in subnet
+        except ValueError:
+            inside = False
+        if not inside:
+            raise invalid(
+                f"ipam configuration: subnet {subnet} does not contain auxiliary address {name} ({text})", rpc=""
+            )
+
+
+def _next_subnet(draft: Draft) -> ipaddress.IPv4Network:
+    """Return the first block of the default address pools that overlaps with no network."""
+    pools = draft.cluster.default_addr_pool if draft.cluster else DEFAULT_ADDRESS_POOL
+    size = draft.cluster.subnet_size if draft.cluster else DEFAULT_SUBNET_SIZE
+    taken = sorted((int(one.network_address), int(one.broadcast_address)) for one in _taken(draft) if one.version == 4)
+    for text in pools:
+        found = _first_block(ipaddress.IPv4Network(text, strict=False), size, taken)
+        if found is not None:
+            return found
     raise invalid("could not find an available, non-overlapping address pool", rpc="FailedPrecondition")
+
+
+def _first_block(pool: ipaddress.IPv4Network, size: int, taken: list[tuple[int, int]]) -> ipaddress.IPv4Network | None:
+    step, first = 1 << (32 - size), int(pool.network_address)
+    for low, high in taken:
+        if high < first:
+            continue
+        if low >= first + step:
+            break
+        first = (high // step + 1) * step
+    last = int(pool.broadcast_address)
+    return ipaddress.IPv4Network((first, size)) if first + step - 1 <= last else None
 
 
 def _next_vxlan_id(draft: Draft) -> int:

@@ -18,8 +18,9 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import INGRESS_NETWORK, ServiceRecord, UpdateState, UpdateStatus
+from reconciler.model.tables import ServiceRecord, UpdateState, UpdateStatus
 from reconciler.model.tasks import TaskState
+from reconciler.store.addresses import ingress_id, virtual_ips
 from reconciler.store.defaults import complete_service
 from reconciler.store.draft import Draft
 from reconciler.store.names import checked_labels
@@ -58,7 +59,7 @@ def create(draft: Draft, command: CreateService) -> Applied:
     )
     if service.is_job:
         service = replace(service, last_execution=command.at)
-    draft.services[service.id] = service
+    draft.services[service.id] = _addressed(draft, service)
     return _applied(draft, "create", service)
 
 
@@ -80,8 +81,16 @@ def update(draft: Draft, command: UpdateService) -> Applied:
         update=None,
         ports=allot_ports(draft, command.id, spec, service.ports),
     )
-    draft.services[service.id] = _next_iteration(changed, command.at)
+    draft.services[service.id] = _next_iteration(_addressed(draft, changed), command.at)
     return _applied(draft, "update", changed)
+
+
+def _addressed(draft: Draft, service: ServiceRecord) -> ServiceRecord:
+    """Return a service with its virtual addresses; refuse one that needs an ingress network that is not there."""
+    if any(port["PublishMode"] == "ingress" for port in service.ports) and not ingress_id(draft):
+        text = "service needs ingress network, but no ingress network is present"
+        raise invalid(text, rpc="FailedPrecondition")
+    return replace(service, virtual_ips=virtual_ips(draft, service))
 
 
 def _next_iteration(service: ServiceRecord, at: datetime) -> ServiceRecord:
@@ -116,7 +125,7 @@ def _attachment(draft: Draft, attachment: JsonObject) -> JsonObject:
         network = draft.networks.get(draft.id_of(TableKind.NETWORK, target) or "")
     if network is None:
         raise Refusal(ErrorCode.REQUEST_REFUSED, f"network {target} not found", rpc="")
-    if network.name == INGRESS_NETWORK:
+    if network.spec.get("Ingress"):
         raise invalid(f'Service cannot be explicitly attached to the ingress network "{network.name}"')
     return {**attachment, "Target": network.id}
 
@@ -140,7 +149,7 @@ def roll_back(draft: Draft, command: RollBackService) -> Applied:
         update=status,
         ports=allot_ports(draft, service.id, service.previous_spec, service.ports),
     )
-    draft.services[service.id] = _next_iteration(changed, command.at)
+    draft.services[service.id] = _next_iteration(_addressed(draft, changed), command.at)
     return _applied(draft, "update", changed)
 
 

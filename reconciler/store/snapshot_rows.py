@@ -12,7 +12,7 @@ from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import TaskRecord, TaskStatus
+from reconciler.model.tables import NetworkAddress, TaskRecord, TaskStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.sessions import Session, Sessions
 
@@ -73,6 +73,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
     running_at: datetime | None
     job_iteration: int
     generic_resources: tuple[tuple[str, str | int], ...] = ()
+    attachments: tuple[NetworkAddress, ...] = ()
 
     @classmethod
     def of(cls, task: TaskRecord, specs: SpecNumbers) -> TaskRow:
@@ -97,6 +98,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
             task.running_at,
             task.job_iteration,
             task.generic_resources,
+            task.attachments,
         )
 
     def task(self, specs: list[JsonObject]) -> TaskRecord:
@@ -122,6 +124,7 @@ class TaskRow(msgspec.Struct, array_like=True, frozen=True):
             self.running_at,
             self.job_iteration,
             self.generic_resources,
+            self.attachments,
         )
 
 

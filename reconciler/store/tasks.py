@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -24,8 +25,13 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import ServiceRecord, TaskRecord, TaskStatus
 from reconciler.model.tasks import TaskState
+from reconciler.store.addresses import Attacher, virtual_ips
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal, check_new, not_found, out_of_sequence
+
+PENDING = "pending task scheduling"
+NO_ADDRESS = "no free address in a network of the service"
+"""Why a task stays new. Swarm leaves users to guess (moby #35849)."""
 
 
 def _present(draft: Draft, task_id: str) -> TaskRecord:
@@ -38,8 +44,9 @@ def _present(draft: Draft, task_id: str) -> TaskRecord:
 def create(draft: Draft, command: CreateTask) -> Applied:
     """Add a task, and in the same step end those that it takes the place of."""
     service = _service(draft, command)
+    attacher = Attacher(draft, service)
     task = replace(
-        _template(draft, service, command),
+        _attached(_template(draft, service, command), attacher),
         id=_checked_new(draft, command.id),
         slot=command.slot,
         node_id=command.node_id,
@@ -52,16 +59,28 @@ def create(draft: Draft, command: CreateTask) -> Applied:
         if (ended := draft.tasks.get(task_id)) is not None:
             raise_desired(draft, ended, TaskState.SHUTDOWN, command.at)
     draft.tasks[task.id] = task
+    attacher.close()
     return Applied(draft.index, task.id)
 
 
 def create_many(draft: Draft, command: CreateTasks) -> Applied:
     """Add tasks of one template that take nobody's place."""
     service = _service(draft, command)
-    template = _template(draft, service, command)
+    template, attacher = _template(draft, service, command), Attacher(draft, service)
     for task_id, slot, node_id in command.tasks:
-        draft.tasks[task_id] = replace(template, id=_checked_new(draft, task_id), slot=slot, node_id=node_id)
+        new = _attached(template, attacher)
+        draft.tasks[task_id] = replace(new, id=_checked_new(draft, task_id), slot=slot, node_id=node_id)
+    attacher.close()
     return Applied(draft.index, "")
+
+
+def _attached(task: TaskRecord, attacher: Attacher) -> TaskRecord:
+    """Return a task with its addresses and ready to be placed; or new still, where there are none left for it."""
+    attachments = attacher.next()
+    if attachments is None:
+        status = TaskStatus(TaskState.NEW, "created", NO_ADDRESS, task.status.timestamp)
+        return task if task.status == status else replace(task, status=status)
+    return replace(task, attachments=attachments) if attachments else task
 
 
 def _service(draft: Draft, command: CreateTask | CreateTasks) -> ServiceRecord:
@@ -93,14 +112,41 @@ def _template(draft: Draft, service: ServiceRecord, command: CreateTask | Create
         endpoint_spec=service.endpoint_spec,
         spec_version=service.spec_version,
         desired_state=command.desired_state,
-        status=TaskStatus(TaskState.PENDING, "pending task scheduling", "", command.at),
+        status=TaskStatus(TaskState.PENDING, PENDING, "", command.at),
         job_iteration=service.job_iteration,
     )
 
 
-def allocate_many(draft: Draft, _command: AllocateTasks) -> Applied:
-    """Give tasks that are still new what they wait for."""
+def allocate_many(draft: Draft, command: AllocateTasks) -> Applied:
+    """Give tasks that are still new the addresses that they wait for, and their services as well."""
+    attachers: dict[str, Attacher] = {}
+    for task_id in command.task_ids:
+        task = draft.tasks.get(task_id)
+        service = draft.services.get(task.service_id) if task is not None else None
+        if task is None or service is None or task.state is not TaskState.NEW or not task.is_live:
+            continue
+        if task.spec_version != service.spec_version:
+            continue  # a new task is put in its place
+        attacher = attachers.get(service.id)
+        if attacher is None:
+            attacher = attachers[service.id] = Attacher(draft, _with_virtual_ips(draft, service, command.at))
+        attachments = attacher.next()
+        if attachments is not None:
+            status = TaskStatus(TaskState.PENDING, PENDING, "", command.at)
+            draft.tasks[task_id] = replace(
+                task, version=draft.index, updated_at=command.at, status=status, attachments=attachments
+            )
+    for attacher in attachers.values():
+        attacher.close()
     return Applied(draft.index, "")
+
+
+def _with_virtual_ips(draft: Draft, service: ServiceRecord, at: datetime) -> ServiceRecord:
+    found = virtual_ips(draft, service)
+    if found != service.virtual_ips:
+        service = dataclasses.replace(service, version=draft.index, updated_at=at, virtual_ips=found)
+        draft.services[service.id] = service
+    return service
 
 
 def raise_desired(draft: Draft, task: TaskRecord, desired: TaskState, at: datetime) -> None:

@@ -17,6 +17,7 @@ from reconciler.model.commands import (
     AssignTask,
     AssignTasks,
     Command,
+    CreateNetwork,
     CreateTask,
     CreateTasks,
     ExplainTask,
@@ -33,6 +34,7 @@ from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.brain import Brain, Decision
 from reconciler.orchestration.decide import decide
+from reconciler.store.indexes import indexes_of
 from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
 
 HOSTNAMES = ("node1", "node2", "node3", "node4")
@@ -82,6 +84,7 @@ def specs(draw: st.DrawFn, name: str, *, is_global: bool) -> JsonObject:
             "RestartPolicy": draw(policies),
             "Placement": draw(st.one_of(placements, spreads)),
             "Resources": draw(demands),
+            "Networks": draw(st.sampled_from([[], [{"Target": "small"}]])),
         },
         EndpointSpec=draw(ports),
         UpdateConfig={**draw(configs), "FailureAction": draw(st.sampled_from(["pause", "continue", "rollback"]))},
@@ -106,6 +109,14 @@ def events(draw: st.DrawFn) -> tuple[Any, ...]:
     if kind == "exit":
         return kind, draw(st.integers(0, 20)), draw(st.sampled_from([0, 1, 137]))
     return (kind, name) if kind in ("drop", "rollback") else (kind, draw(st.integers(0, 30)))
+
+
+def a_swarm(nodes: int, kind: type[VirtualSwarm] = VirtualSwarm, check: Safety | None = None) -> VirtualSwarm:
+    """Return a swarm with a network of 13 addresses."""
+    swarm = kind(nodes, check)
+    pool = {"Subnet": "10.9.0.0/28"}
+    swarm.do(CreateNetwork(at=swarm.now, id="small-id", spec={"Name": "small", "IPAM": {"Config": [pool]}}))
+    return swarm
 
 
 def _service_id(swarm: VirtualSwarm, name: str) -> str:
@@ -200,11 +211,24 @@ class Safety:
         live = [task for task in swarm.live() if task.service_id in swarm.tables.services]
         doubled = [slot for slot, count in Counter(slot_of(swarm, task) for task in live).items() if count > 1]
         assert all(self.may_double[service_id] for service_id, _ in doubled), doubled
+        self._check_addresses(swarm)
         for task in swarm.tasks():
             state, desired = self.states.get(task.id, (TaskState.NEW, TaskState.NEW))
             assert task.state >= state
             assert task.desired_state >= desired
             self.states[task.id] = (task.state, task.desired_state)
+
+    def _check_addresses(self, swarm: VirtualSwarm) -> None:
+        """No address belongs to two; every placed task has one; and the index knows exactly who holds which."""
+        held = [task.attachments for task in swarm.tasks() if task.holds_addresses]
+        held += [service.virtual_ips for service in swarm.tables.services.values()]
+        every = [address for one in held for address in one]
+        assert len(every) == len(dict.fromkeys(every))
+        for task in swarm.tasks():
+            is_placed = TaskState.ASSIGNED <= task.state <= TaskState.RUNNING
+            networks = len(task.spec.get("Networks") or ()) if is_placed else 0
+            assert len(task.attachments) >= networks
+        assert swarm.tables.indexes.addresses_by_network == indexes_of(swarm.tables).addresses_by_network
 
 
 def max_replicas_holds(swarm: VirtualSwarm) -> None:
@@ -222,7 +246,7 @@ def max_replicas_holds(swarm: VirtualSwarm) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events(), min_size=1, max_size=25))
 def test_whatever_happens_no_slot_doubles_no_state_falls_and_no_limit_breaks(story: list[tuple[Any, ...]]) -> None:
-    swarm = VirtualSwarm(nodes=2, check=Safety())
+    swarm = a_swarm(nodes=2, check=Safety())
     swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
     for event in story:
         play(swarm, event)
@@ -233,7 +257,7 @@ def test_whatever_happens_no_slot_doubles_no_state_falls_and_no_limit_breaks(sto
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events(), min_size=1, max_size=15))
 def test_when_trouble_ends_every_service_gets_what_it_asks_for(story: list[tuple[Any, ...]]) -> None:
-    swarm = VirtualSwarm(nodes=2, check=Safety())
+    swarm = a_swarm(nodes=2, check=Safety())
     swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
     for event in story:
         play(swarm, event)
@@ -264,7 +288,7 @@ def test_when_trouble_ends_every_service_gets_what_it_asks_for(story: list[tuple
 @given(st.lists(events(), min_size=1, max_size=15))
 def test_the_same_story_ends_in_the_same_tables(story: list[tuple[Any, ...]]) -> None:
     def told() -> Any:
-        swarm = VirtualSwarm(nodes=3)
+        swarm = a_swarm(nodes=3)
         for event in story:
             play(swarm, event)
         swarm.advance(10)
@@ -277,7 +301,7 @@ def test_the_same_story_ends_in_the_same_tables(story: list[tuple[Any, ...]]) ->
 @given(st.lists(events(), min_size=1, max_size=15))
 def test_every_command_that_the_brain_gives_is_one_the_store_takes(story: list[tuple[Any, ...]]) -> None:
     """A command may only be refused because an earlier one of the same pass has made it stale."""
-    swarm = VirtualSwarm(nodes=2)
+    swarm = a_swarm(nodes=2)
     for event in story:
         play(swarm, event)
         decision = decide(swarm.tables, swarm.now, swarm.new_id)
@@ -331,7 +355,7 @@ class Forgetful(VirtualSwarm):
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events(), min_size=1, max_size=20))
 def test_a_brain_that_remembers_decides_like_one_that_looks_at_everything(story: list[tuple[Any, ...]]) -> None:
-    swarm = Forgetful(nodes=3)
+    swarm = a_swarm(nodes=3, kind=Forgetful)
     swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
     for event in story:
         play(swarm, event)

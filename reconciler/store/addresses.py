@@ -1,0 +1,133 @@
+"""Gives addresses out of networks, one after the other. (facts, swarmkit.md section 8)
+
+The next address comes after the last one given, so that one that was given back is not used again soon. An address that
+is given back counts as free from the next transaction on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.model.addresses import (
+    ALLOCATED_DRIVER,
+    AddressRange,
+    address_ranges,
+    attached_ids,
+    has_virtual_ips,
+    ingress_network,
+)
+from reconciler.model.tables import NetworkAddress, NetworkRecord, ServiceRecord
+from reconciler.store.draft import Draft
+
+
+class Pool:
+    """What one network has left, as one transaction sees it."""
+
+    __slots__ = ("_free", "_last", "_ranges", "_taken", "_used", "network")
+
+    def __init__(self, draft: Draft, network: NetworkRecord) -> None:
+        self.network = network
+        self._ranges = address_ranges(network)
+        self._used = draft.addresses_in_use(network.id)
+        self._taken: dict[int, None] = {}
+        self._last = network.last_address
+        self._free = sum(one.size for one in self._ranges) - len(self._used)
+
+    def take(self) -> str | None:
+        """Return the next address, None when there is none left."""
+        if self._free <= 0:
+            return None
+        start = next((at for at, one in enumerate(self._ranges) if one.first <= self._last <= one.last), 0)
+        first = self._last + 1 if self._last else 0
+        for part in (*self._ranges[start:], *self._ranges[: start + 1]):
+            found = self._next_in(part, max(first, part.first) if first <= part.last else part.last + 1)
+            if found is not None:
+                self._taken[found] = None
+                self._last, self._free = found, self._free - 1
+                return part.text(found)
+            first = 0
+        return None
+
+    def _next_in(self, part: AddressRange, first: int) -> int | None:
+        for address in range(first, part.last + 1):
+            if address not in self._used and address not in self._taken and address not in part.reserved:
+                return address
+        return None
+
+    @property
+    def moved(self) -> NetworkRecord | None:
+        """The network's record as it is to be after this transaction; None where nothing was taken."""
+        return None if self._last == self.network.last_address else replace(self.network, last_address=self._last)
+
+
+def _pool(draft: Draft, network_id: str) -> Pool | None:
+    """Return the pool of a network that has one."""
+    network = draft.networks.get(network_id)
+    if network is None or network.spec.get("Driver") != ALLOCATED_DRIVER:
+        return None
+    pool: Pool | None = draft.pools.get(network_id)
+    if pool is None or pool.network.spec is not network.spec:
+        pool = draft.pools[network_id] = Pool(draft, network)
+    return pool
+
+
+def _keep_cursors(draft: Draft) -> None:
+    for network_id, pool in draft.pools.items():
+        if (moved := pool.moved) is not None and network_id in draft.networks:
+            draft.networks[network_id] = moved
+
+
+def ingress_id(draft: Draft) -> str:
+    """Return the id of the ingress network, "" when there is none."""
+    ingress = ingress_network(draft.networks.values())
+    return ingress.id if ingress else ""
+
+
+def virtual_ips(draft: Draft, service: ServiceRecord) -> tuple[NetworkAddress, ...]:
+    """Return the addresses of a service's own: those it has already where they are still of use, then new ones.
+
+    A network with none left is passed over; the service's tasks stay new until there is one.
+    """
+    if not has_virtual_ips(service):
+        return ()
+    wanted = [one for one in attached_ids(service, ingress_id(draft)) if _pool(draft, one) is not None]
+    kept = [(network_id, address) for network_id, address in service.virtual_ips if network_id in wanted]
+    present = [network_id for network_id, _ in kept]
+    for network_id in wanted:
+        if network_id not in present and (pool := _pool(draft, network_id)) and (address := pool.take()):
+            kept.append((network_id, address))
+    _keep_cursors(draft)
+    return tuple(kept)
+
+
+class Attacher:
+    """Gives the tasks of one service their addresses. `close` when done."""
+
+    def __init__(self, draft: Draft, service: ServiceRecord) -> None:
+        self._draft = draft
+        ids = attached_ids(service, ingress_id(draft))
+        self._pools = [(network_id, _pool(draft, network_id)) for network_id in ids]
+        needed = [network_id for network_id, pool in self._pools if pool] if has_virtual_ips(service) else []
+        present = [network_id for network_id, _ in service.virtual_ips]
+        self._is_ready = all(network_id in present for network_id in needed)
+
+    def next(self) -> tuple[NetworkAddress, ...] | None:
+        """Return one task's attachments; None when it has to wait, for an address of its own or of its service."""
+        if not self._is_ready:
+            return None
+        if not self._pools:
+            return ()
+        found: list[NetworkAddress] = []
+        for network_id, pool in self._pools:
+            if pool is None:
+                found.append((network_id, ""))
+            elif (address := pool.take()) is not None:
+                found.append((network_id, address))
+            else:
+                self._is_ready = False  # what this task was given elsewhere is free again after this transaction
+                return None
+        return tuple(found)
+
+    def close(self) -> None:
+        """Remember in the networks how far they have given out."""
+        _keep_cursors(self._draft)
