@@ -90,13 +90,15 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         else:
             saved.refuse_with(revision, stack, stack_name, compose_file)
             target = target.or_saved(plan_file)
-            request = saved.request_again(outside, plan_file)
+            with saved.made_elsewhere(plan_file):
+                request = saved.request_again(outside, plan_file)
         with Connection(outside, options.endpoint(outside, target.host, target.context, target.backend)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
                 from reconciler.planning.plan_file import check_fresh
 
-                check_fresh(plan_file, planned.plan, planned.actual)
+                with saved.made_elsewhere(plan_file):
+                    check_fresh(plan_file, planned.plan, planned.actual)
             raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))
 
 

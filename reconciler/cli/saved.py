@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler import __version__
 from reconciler.cli.options import Backend
 from reconciler.cli.ports import Outside, Source
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.planned import Planned, PlanRequest
 
@@ -59,6 +61,7 @@ def save(
         host=target.host,
         context=target.context,
         resolve=resolve,
+        absolute=_absolute(source.path),
     )
     text = plan_file.encode(planned.plan, how, planned.actual, planned.images, outside.now(), __version__)
     outside.write_text(path, text)
@@ -96,6 +99,29 @@ def request_again(outside: Outside, saved: SavedPlan) -> PlanRequest:
     stacks = None if how.stacks is None else frozenset(how.stacks)
     # The mode says for which services the answers count; with answers given, nobody is asked.
     return PlanRequest(desired, how.resolve, stacks, images=saved.images)
+
+
+@contextmanager
+def made_elsewhere(saved: SavedPlan) -> Iterator[None]:
+    """Where the block fails, say first that the plan's path means something else here than where it was made."""
+    try:
+        yield
+    except SwarmctlError as error:
+        here, there = _absolute(saved.source.path), saved.source.absolute
+        if not there or here == there:
+            raise
+        problem = Problem(
+            ErrorCode.STALE_PLAN,
+            f"The saved plan was made for {there}, and is applied to {here}.",
+            why=f"Its path is {saved.source.path}, seen from the folder in which the command runs.",
+            hint=f"Apply it where {saved.source.path} means the same manifests, or make a new plan here.",
+        )
+        raise SwarmctlError.from_problems((problem, *error.problems)) from error
+
+
+def _absolute(path: str) -> str:
+    """Return what a path means in this folder; "" for a URL, which means the same everywhere."""
+    return "" if "://" in path else str(Path(path).resolve())
 
 
 def refuse_with(*given: object) -> None:

@@ -28,6 +28,8 @@ class PlanSource:
     host: str | None = None
     context: str | None = None
     resolve: ResolveMode = ResolveMode.CHANGED
+    absolute: str = ""
+    """What `path` meant where the plan was made, to tell it to who applies it elsewhere; "" in files of before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def source_fields(source: PlanSource) -> JsonObject:
         "host": source.host,
         "context": source.context,
         "resolve": source.resolve.value,
+        "absolute": source.absolute,
     }
 
 
@@ -95,6 +98,7 @@ def read_source(fields: JsonObject) -> PlanSource:
         host=_get(fields, "host", str, None),
         context=_get(fields, "context", str, None),
         resolve=_word(fields, "resolve", ResolveMode),
+        absolute=_get(fields, "absolute", str, None) or "",
     )
 
 
