@@ -1,0 +1,240 @@
+"""A group of member processes: started, killed, paused and asked; what they tell is kept with its time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.group.histories import not_linearizable
+from tests.chaos.group.ledger import Account
+from tests.chaos.group.stores import Parts, found_identities
+
+ROOT = Path(__file__).resolve().parents[3]
+ANSWER_S = 60.0
+"""How long a test waits for a line: far more than anything takes."""
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Member:
+    """One member: its process while it lives, and everything that it and its predecessors told."""
+
+    parts: Parts
+    log: Path
+    inside: int | None = None
+    lines: list[Line] = field(default_factory=list)
+    process: asyncio.subprocess.Process | None = None
+    _reading: asyncio.Task[None] | None = None
+    _told: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def name(self) -> str:
+        return self.parts.name
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        """Start the process and return when it takes commands."""
+        enter = ("nsenter", f"--net=/proc/{self.inside}/ns/net") if self.inside else ()
+        program = (*enter, sys.executable, "-m", "tests.chaos.group.member", self.parts.encode())
+        begun = len(self.lines)
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *program, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
+        self._reading = asyncio.create_task(self._read(self.process))
+        await self.told(lambda line: "ready" in line, begun)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while raw := await process.stdout.readline():
+            if raw.endswith(b"\n"):
+                self.lines.append(json.loads(raw))
+                async with self._told:
+                    self._told.notify_all()
+        await process.wait()
+        async with self._told:
+            self._told.notify_all()
+
+    async def told(self, wanted: Callable[[Line], bool], since: int = 0, within_s: float = ANSWER_S) -> Line:
+        """Wait for a line. Fails when the process ends without it."""
+        seen = since
+        async with self._told, asyncio.timeout(within_s):
+            while True:
+                for line in self.lines[seen:]:
+                    if wanted(line):
+                        return line
+                seen = len(self.lines)
+                assert self.alive, f"{self.name} has ended: {self.lines[-3:]} {self.tail()}"
+                await self._told.wait()
+
+    async def ask(self, *command: Any, answer: str, within_s: float = ANSWER_S) -> Line:
+        """Send a command and return the line that has `answer`."""
+        since = len(self.lines)
+        self.send(*command)
+        return await self.told(lambda line: answer in line or "refused" in line, since, within_s)
+
+    def send(self, *command: Any) -> None:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self.alive:
+            self.signal(signal.SIGKILL)
+        await self.gone()
+
+    async def stop(self) -> None:
+        """Let it end in order."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        await self.gone()
+
+    async def gone(self) -> None:
+        if self.process is not None:
+            await self.process.wait()
+        if self._reading is not None:
+            await self._reading
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log.exists() else ""
+
+    @property
+    def leads_since(self) -> int:
+        """The epoch in which it leads, as far as it told; 0 if it doesn't."""
+        for line in reversed(self.lines):
+            if "ready" in line:
+                return 0
+            if "leads" in line:
+                return int(line["leads"])
+            if "led" in line:
+                return 0
+        return 0
+
+
+@dataclass
+class Group:
+    """Members that were founded together, and others that joined."""
+
+    folder: Path
+    kind: str = "core"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    members: list[Member] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        names: tuple[str, ...] = ("a", "b", "c"),
+        kind: str = "core",
+        settings: Mapping[str, Any] | None = None,
+        hosts: Mapping[str, tuple[str, int]] | None = None,
+    ) -> Group:
+        """Make identities and addresses for members. `hosts`: address and namespace (a process id) of each."""
+        group = cls(folder, kind, settings or {})
+        for name in ("ledgers", "histories", "logs"):
+            (folder / name).mkdir()
+        addresses = {name: (hosts[name][0] if hosts else "127.0.0.1", _free_port()) for name in names}
+        identities = found_identities(folder, addresses)
+        for name in names:
+            parts = Parts(
+                kind=kind,
+                name=name,
+                folder=str(folder / f"data-{name}"),
+                identity=identities[name],
+                notes=str(folder),
+                addresses=addresses,
+                settings=dict(group.settings),
+            )
+            inside = hosts[name][1] if hosts else None
+            group.members.append(Member(parts, folder / "logs" / name, inside))
+        return group
+
+    async def start(self) -> None:
+        await asyncio.gather(*(member.start() for member in self.members if not member.alive))
+
+    async def close(self) -> None:
+        await asyncio.gather(*(member.kill() for member in self.members))
+
+    def named(self, name: str) -> Member:
+        return next(member for member in self.members if member.name == name)
+
+    async def leader(self, among: list[Member] | None = None, within_s: float = ANSWER_S) -> Member:
+        """Wait for a member that leads, with its claim committed; the newest if two still believe so."""
+        async with asyncio.timeout(within_s):
+            while True:
+                leading = [member for member in among or self.members if member.alive and member.leads_since]
+                if leading:
+                    return max(leading, key=lambda member: member.leads_since)
+                await asyncio.sleep(0.002)
+
+    def load(self, writers: int = 4, size: int = 200, clients: int = 2) -> None:
+        """Start writers and clients of the shared registers in every member that lives."""
+        for member in self.members:
+            if member.alive:
+                member.send("load", writers, size, clients)
+
+    async def quiet(self) -> None:
+        await asyncio.gather(*(one.ask("quiet", answer="quiet") for one in self.members if one.alive))
+
+    async def verdict(self) -> Verdict:
+        """With all members up and no load: wait until their states are equal, then hold them against the notes."""
+        dumps, complaints = await self._equal_dumps()
+        account = Account.read(self.folder / "ledgers")
+        if not complaints:
+            complaints = account.complaints(json.loads(dumps[0].read_text()))
+        count, wrong = await asyncio.to_thread(not_linearizable, self.folder / "histories")
+        complaints += [f"register {register} is not linearizable" for register in wrong]
+        return Verdict(account.count, count, complaints)
+
+    async def _equal_dumps(self) -> tuple[list[Path], list[str]]:
+        paths = [self.folder / f"dump-{member.name}" for member in self.members]
+        end = time.monotonic() + ANSWER_S
+        while True:
+            answers = await asyncio.gather(
+                *(
+                    member.ask("dump", str(path), answer="dumped")
+                    for member, path in zip(self.members, paths, strict=True)
+                )
+            )
+            if all("dumped" in answer for answer in answers):
+                digests = {answer["digest"] for answer in answers}
+                if len(digests) == 1:
+                    return paths, []
+                if time.monotonic() > end or len({answer["dumped"] for answer in answers}) == 1:
+                    return paths, [f"states differ: {answers}"]
+            elif time.monotonic() > end:
+                return paths, [f"not live: {answers}"]
+            await asyncio.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`acknowledged` writes and `operations` of the histories were checked; `complaints` should be empty."""
+
+    acknowledged: int
+    operations: int
+    complaints: list[str]
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

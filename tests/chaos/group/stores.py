@@ -1,0 +1,87 @@
+"""From a description that fits on a command line to a store that takes part, of either implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler.adapters.peers.identity import PeersFile, read_identity
+from reconciler.adapters.peers.names import PEERS_FILE
+from reconciler.adapters.raft import boot
+from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.node import open_node
+from reconciler.adapters.raft.ports import ReplicatedStore
+from reconciler.adapters.raft.settings import Limits, MemberSettings
+from reconciler.adapters.raft.transport.transport import TlsTransport
+from reconciler.consensus.settings import ConsensusSettings
+from reconciler.model.replication import Address
+from tests.fakes.identities import Authority
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a member's process has to know.
+
+    `addresses` are those of the members that found the group; of some members, when this one joins. `settings` may have
+    "consensus" and "limits", each with fields of the settings of that name.
+    """
+
+    kind: str
+    name: str
+    folder: str
+    identity: str
+    notes: str
+    addresses: dict[str, tuple[str, int]]
+    joins: bool = False
+    settings: dict[str, Any] = {}
+
+    def encode(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Parts:
+        return msgspec.json.decode(text, type=cls)
+
+
+def found_identities(folder: Path, addresses: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    """Make an authority and a folder with a certificate for each member; return the folders."""
+    authority = Authority("chaos")
+    return {name: str(identity(authority, folder, name, at)) for name, at in addresses.items()}
+
+
+def identity(authority: Authority, folder: Path, name: str, at: tuple[str, int]) -> Path:
+    """Make one member's folder."""
+    place = authority.folder(folder / f"identity-{name}", name, at[1])
+    (place / PEERS_FILE).write_bytes(msgspec.json.encode(PeersFile(authority.cluster, name, *at)))
+    return place
+
+
+async def open_store(parts: Parts) -> ReplicatedStore:
+    """Open the member; its log is made when its folder is not there."""
+    identity = read_identity(parts.identity, datetime.now(UTC))
+    settings = MemberSettings(
+        parts.folder,
+        Owner(identity.cluster, parts.name),
+        consensus=ConsensusSettings(**parts.settings.get("consensus", {})),
+        limits=Limits(**parts.settings.get("limits", {})),
+        address=identity.listen,
+    )
+    if not Path(parts.folder).exists():  # noqa: ASYNC240 - nothing else runs yet
+        begin = boot.join if parts.joins else boot.found
+        begin(settings, {name: Address(*at) for name, at in parts.addresses.items()})
+    opened: list[ReplicatedStore] = []
+
+    def joining() -> bool:
+        return not opened or not opened[0].members()
+
+    transport = TlsTransport(identity, joining=joining)
+    if parts.kind == "core":
+        opened.append(await open_node(settings, transport))
+    else:
+        from reconciler.adapters.raft_pysyncobj.store import PySyncObjStore
+
+        opened.append(PySyncObjStore(settings, transport))
+    return opened[0]
