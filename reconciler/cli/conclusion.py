@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.cli.terminal import Terminal
 from reconciler.model.endings import exit_code, problem_of
-from reconciler.model.errors import ErrorCode, ExitCode, Problem
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
 from reconciler.model.progress import ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
@@ -17,7 +19,7 @@ def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
     terminal.problems(problems)
     for one in result.services:
         if one.verdict is not Verdict.CONVERGED:
-            _tell(terminal, one)
+            _tell(terminal, one, foreign=_is_foreign(one, result))
     if result.lost is not None:
         terminal.problems([result.lost])
     for undone in result.undone:
@@ -29,9 +31,21 @@ def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
     return code
 
 
-def _tell(terminal: Terminal, one: Assessment) -> None:
-    """Print the problem of one service, and what its task printed last."""
-    terminal.problems([problem_of(one)])
+def _is_foreign(one: Assessment, result: ApplyResult) -> bool:
+    """Return whether the manifests don't declare a service, and its tasks were only moved along with a node's."""
+    ours = {*result.plan.services, *(action.name for action in result.plan.actions if action.kind is Kind.SERVICE)}
+    ours |= {action.action.name for stack in result.undone for action in stack.actions}
+    return one.service not in ours
+
+
+def _tell(terminal: Terminal, one: Assessment, *, foreign: bool = False) -> None:
+    """Print the problem of one service, and what its task printed last. What is not ours is told, and fails nothing."""
+    problem = problem_of(one)
+    if foreign:
+        why = f"These manifests don't declare it, and a node that they drain or relabel moved its tasks. {problem.why}"
+        hint = "See to it with whoever deploys it; this apply counts as done without it."
+        problem = replace(problem, severity=Severity.WARNING, why=why.strip(), hint=hint)
+    terminal.problems([problem])
     for line in one.log:
         terminal.note(f"  log:  {line}", "dim")
 
@@ -67,7 +81,8 @@ def _exit_code(result: ApplyResult) -> ExitCode:
     stack_of |= {one.action.name: stack.stack for stack in result.undone for one in stack.actions}
     problems = [one.problem for one in result.actions if one.problem is not None and one.action.stack not in undone]
     problems += [one.problem for one in result.plan.blocked]
-    services = [one for one in result.services if stack_of.get(one.service) not in undone]
+    awaited = [one for one in result.services if not _is_foreign(one, result)]
+    services = [one for one in awaited if stack_of.get(one.service) not in undone]
     for stack in result.undone:
         problems.append(_undone_problem(stack))
         problems += [one.problem for one in stack.actions if one.problem is not None]
@@ -89,9 +104,10 @@ def _summary(result: ApplyResult, code: ExitCode) -> str:
     destroyed = counts[ActionType.DELETE] + counts[ActionType.REPLACE]
     failed, skipped = result.count(ActionStatus.FAILED), result.count(ActionStatus.SKIPPED)
     text = f"{added} added, {counts[ActionType.UPDATE]} changed, {destroyed} destroyed."
-    converged = sum(1 for one in result.services if one.verdict is Verdict.CONVERGED)
-    if result.services:
-        text += f" {converged} of {len(result.services)} services converged."
+    services = [one for one in result.services if not _is_foreign(one, result)]
+    converged = sum(1 for one in services if one.verdict is Verdict.CONVERGED)
+    if services:
+        text += f" {converged} of {len(services)} services converged."
     if failed or skipped:
         text = f"Apply failed: {text} {failed} failed, {skipped} skipped."
     else:

@@ -269,14 +269,20 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
     """Return the names of services whose tasks the plan's finished actions move, and of those that were unfinished.
 
     What an earlier apply left on its way (killed, interrupted, told not to wait) is awaited as well, whether this
-    plan touches it or not: equal specs alone are no convergence.
+    plan touches it or not: equal specs alone are no convergence. Of services that the plan's manifests don't declare,
+    those whose tasks it moves with a node are awaited, unless they were no better before.
     """
     done = [one.action for one in results if one.status is ActionStatus.DONE]
     names = [action.name for action in done if starts_tasks(action)]
     told = {one.action.name for one in results if one.status is not ActionStatus.DONE}
     removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
     if any(action.kind is Kind.NODE and action.effect is TaskEffect.MOVE for action in done):
-        names += [service.name for service in actual.services if service.name not in removed]
+        names += [
+            service.name
+            for service in actual.services
+            if service.name not in removed
+            and (service.name in plan.services or assess(service, actual).verdict is Verdict.CONVERGED)
+        ]
     ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
     names += [
         service.name

@@ -17,7 +17,7 @@ from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult,
 
 WEB = Action("service.web_api", ActionType.UPDATE, Kind.SERVICE, "web_api", "web", "because")
 DB = Action("service.db_one", ActionType.CREATE, Kind.SERVICE, "db_one", "db", "because")
-PLAN = Plan("main", None, "unix:///x", (WEB, DB))
+PLAN = Plan("main", None, "unix:///x", (WEB, DB), services=("web_api", "db_one"))
 GOOD = Assessment("db_one", Verdict.CONVERGED, 1, 1)
 BAD = Assessment("web_api", Verdict.FAILING, 0, 2, "task 1 on n1 failed: exit 3", log=("one", "two"))
 
@@ -109,6 +109,14 @@ def test_a_warning_does_not_change_the_exit_code(capsys):
     assert code == 0
     assert "Warning: It could not be written down." in err
     assert "Apply complete" in out
+
+
+def test_a_service_that_is_not_ours_is_told_and_fails_nothing(capsys):
+    code, out, err = said(ended(services=(GOOD, replace(BAD, service="else_app"))), capsys)
+    assert code == 0
+    assert "Warning: Service else_app: its tasks fail" in err
+    assert "task 1 on n1 failed: exit 3" in err
+    assert "1 of 1 services converged." in out
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])

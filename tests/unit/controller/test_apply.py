@@ -12,12 +12,23 @@ from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.unit.controller.faulty_cluster import FaultyCluster
-from tests.unit.planning.builders import HERE, content_spec, desired, network_spec, service_spec, wanted
+from tests.unit.planning.builders import (
+    HERE,
+    a_node,
+    actual,
+    content_spec,
+    desired,
+    network_spec,
+    observed,
+    running_tasks,
+    service_spec,
+    wanted,
+)
 
 
 def two_stacks(**web: Any) -> DesiredState:
@@ -151,6 +162,17 @@ async def test_what_an_earlier_apply_left_on_its_way_is_awaited_too():
         assert set(services_to_await(made, actual, done)) == {"web_api", "solo_app"}
         failed = tuple(ActionProgress(action, ActionStatus.FAILED) for action in made.actions)
         assert set(services_to_await(made, actual, failed)) == {"web_api", "solo_app"} - set(moved)
+
+
+def test_of_what_a_drain_moves_a_service_of_others_is_awaited_unless_it_was_no_better_before():
+    specs = {name: service_spec(name, replicas=1) for name in ("web_api", "else_well", "else_broken")}
+    services = {name: observed(Kind.SERVICE, spec) for name, spec in specs.items()}
+    tasks = [task for name in ("web_api", "else_well") for task in running_tasks(services[name])]
+    cluster = actual(*services.values(), a_node("n1"), tasks=tuple(tasks))
+    drain = Action("node.n1", ActionType.UPDATE, Kind.NODE, "n1", None, "", effect=TaskEffect.MOVE)
+    made = Plan("main", None, "unix:///x", (drain,), services=("web_api",))
+    awaited = services_to_await(made, cluster, (ActionProgress(drain, ActionStatus.DONE),))
+    assert awaited == ("web_api", "else_well")
 
 
 async def test_an_interrupted_apply_lets_the_write_under_way_end_and_begins_no_other():
