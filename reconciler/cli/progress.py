@@ -6,13 +6,12 @@ import asyncio
 from collections import Counter
 from types import TracebackType
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
 from rich.text import Text
 
-from reconciler.cli.terminal import VERDICT_STYLES, Terminal
+from reconciler.cli.progress_table import Screen, table
+from reconciler.cli.terminal import Terminal
 from reconciler.model.plan import ActionType, Plan
 from reconciler.model.progress import (
     ActionProgress,
@@ -35,7 +34,6 @@ DONE = {
     ActionType.REPLACE: "replaced",
     ActionType.DELETE: "removed",
 }
-BAR_CELLS = 20
 REFRESH_PER_S = 8
 
 
@@ -112,16 +110,13 @@ class ProgressDisplay:
         return f"Interrupted: {', '.join(parts)}. {ending}"
 
     def _draw(self) -> RenderableType:
-        parts: list[RenderableType] = [
-            Spinner("dots", text=f"{name}: {DOING[step.action.type]}") for name, step in self._underway.items()
-        ]
-        table = Table.grid(padding=(0, 1))
-        for one in self._services.values():
-            style = VERDICT_STYLES[one.verdict]
-            table.add_row(one.service, Text(_bar(one), style=style), f"{one.running}/{one.wanted}", one.message)
-        if self._services:
-            parts += [table, Text(f"waiting for tasks, {self._waited_s:.0f} s", style="dim")]
-        return Group(*parts)
+        console = self._terminal.err
+        plain = not console.encoding.lower().startswith("utf")
+        actions = [f"{name}: {DOING[step.action.type]}..." for name, step in self._underway.items()]
+        screen = Screen(console.width, console.height, plain=plain)
+        return Text("\n", no_wrap=True, end="").join(
+            table(actions, tuple(self._services.values()), self._waited_s, screen)
+        )
 
 
 def _line(one: Assessment) -> str:
@@ -130,8 +125,3 @@ def _line(one: Assessment) -> str:
     message = "watching whether they stay up" if stable else one.message
     verdict = f"{one.verdict.value}: " if one.verdict is not Verdict.PROGRESSING else ""
     return f"{one.service}: {verdict}{one.running}/{one.wanted} tasks" + (f", {message}" if message else "")
-
-
-def _bar(one: Assessment) -> str:
-    filled = BAR_CELLS if not one.wanted else min(BAR_CELLS, BAR_CELLS * one.running // one.wanted)
-    return "━" * filled + "╌" * (BAR_CELLS - filled)
