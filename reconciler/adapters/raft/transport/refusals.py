@@ -13,7 +13,7 @@ BURST = 20
 """Lines of one code that may follow one another at once."""
 LINE_EVERY_S = 1.0
 """Seconds after which one more line of a code is allowed."""
-TELL_EVERY_S = 10.0
+TELL_EVERY_S = 5.0
 """Seconds after which the number of withheld lines is told, if no line has told it meanwhile."""
 
 

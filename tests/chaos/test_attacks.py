@@ -1,0 +1,231 @@
+"""Whoever reaches the port of a member gets nothing, costs little, leaves one line, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.adapters.peers.certificates import make_node
+from tests.chaos import attackers
+from tests.chaos.attacked_group import GHOST, NAMES
+from tests.chaos.attackers import Attack, tls
+from tests.fakes.identities import Authority
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 30.0
+GROWTH_MAX = 48 * 1024 * 1024
+"""Bytes that an attack may cost, generously: 64 unfinished handshakes and what the allocator keeps."""
+DESCRIPTORS_MAX = 100
+"""Descriptors that an attack may cost: TransportSettings.pending_max and some."""
+TIMES = 3
+HTTP = b"GET / HTTP/1.1\r\nHost: node-1\r\n\r\n"
+HELLO_START = bytes.fromhex("160301020001000 1fc0303".replace(" ", ""))
+
+
+class Victim:
+    """A group in another process, of which one member is attacked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority()
+        for name in NAMES:
+            self.authority.folder(folder / name, name)
+        self._log = (folder / "log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.attacked_group", str(folder)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        assert self.process.stdout is not None
+        self._lines = self.process.stdout
+        addresses = json.loads(self._lines.readline())["addresses"]
+        self.address: tuple[str, int] = tuple(addresses["node-1"])
+        self.status: dict[str, Any] = {"committed": 0}
+        self.descriptors_seen = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_committed(20)
+
+    def _read(self) -> None:
+        for line in self._lines:
+            self.status = json.loads(line)
+            self.descriptors_seen = max(self.descriptors_seen, self.status["descriptors"])
+
+    def wait_committed(self, more: int) -> None:
+        """Wait until so many more writes are committed."""
+        wanted = self.status["committed"] + more
+        self.until(lambda: self.status["committed"] >= wanted, "it commits no more")
+
+    def until(self, condition: Any, what: str) -> None:
+        end_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end_s, f"{what}\n{self.log[-4000:]}"
+            time.sleep(0.02)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the process has had at most."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found.group(1)) * 1024
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        self._lines.close()
+        self._log.close()
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    found = Victim(tmp_path_factory.mktemp("attacked"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def refusals(log: str, code: str) -> int:
+    """How many connections a log says were refused so, also those without a line of their own."""
+    lines = [line for line in log.splitlines() if f"[{code}]" in line and "Connection from 127.0.0.1:" in line]
+    withheld = re.findall(r"\((\d+) more like it were not logged\)", "\n".join(lines))
+    withheld += re.findall(rf"(\d+) more connections refused \[{code}\]", log)
+    return len(lines) + sum(int(number) for number in withheld)
+
+
+def attack(victim: Victim, how: Attack, code: str, times: int = TIMES) -> None:
+    """Attack; afterwards each attack has its line, and nothing else has come of them."""
+    before, logged, memory = dict(victim.status), len(victim.log), victim.memory
+    for _ in range(times):
+        how(victim.address)
+    victim.until(lambda: refusals(victim.log[logged:], code) >= times, f"not {times} lines of {code}")
+    assert refusals(victim.log[logged:], code) == times
+    victim.wait_committed(20)
+    assert victim.status["terms"] == before["terms"]
+    assert victim.status["leaders"] == before["leaders"]
+    print(f"{code}: {victim.memory - memory} bytes more")
+    assert victim.memory - memory < GROWTH_MAX
+
+
+def identity(victim: Victim, name: str, authority: Authority | None = None, **validity: float) -> ssl.SSLContext:
+    """A client with a certificate that a member might have, or not."""
+    signing = authority or victim.authority
+    folder = victim.folder / f"attacker-{name}-{time.monotonic_ns()}"
+    signing.folder(folder, name, certificate=signing.certificate(name, **validity))
+    return tls(folder)
+
+
+def test_no_certificate(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(tls(None)), "peers-no-certificate")
+
+
+def test_the_certificate_of_another_authority(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(identity(victim, "node-2", Authority())), "peers-wrong-ca")
+
+
+def test_a_certificate_that_a_member_has_signed(victim: Victim) -> None:
+    member = victim.authority.certificate("node-2")
+    forged = make_node(member, "c1", "node-2", victim.authority.now, timedelta(days=1))
+    folder = victim.authority.folder(victim.folder / "forged", "node-2", certificate=forged)
+    context = tls(folder)
+    (folder / "chain.pem").write_bytes(forged.key_pem() + forged.certificate_pem() + member.certificate_pem())
+    context.load_cert_chain(folder / "chain.pem")
+    attack(victim, attackers.shake_hands(context), "peers-wrong-ca")
+
+
+def test_a_certificate_of_a_node_that_is_no_member(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(identity(victim, "node-9")), "peers-not-a-member")
+
+
+def test_a_certificate_of_the_member_that_is_attacked(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(identity(victim, "node-1")), "peers-wrong-name")
+
+
+def test_a_certificate_for_another_cluster(victim: Victim) -> None:
+    other = Authority("c2")
+    other.made = victim.authority.made
+    attack(victim, attackers.shake_hands(identity(victim, "node-2", other)), "peers-wrong-name")
+
+
+def test_an_expired_certificate(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(identity(victim, "node-2", from_days=-20, days=10)), "peers-expired")
+
+
+def test_a_certificate_of_tomorrow(victim: Victim) -> None:
+    attack(victim, attackers.shake_hands(identity(victim, "node-2", from_days=1)), "peers-not-yet-valid")
+
+
+@pytest.mark.parametrize(
+    "content", [HTTP, b"\x00" * 4096, b"\xff" * 100_000, b""], ids=["http", "zeros", "ones", "none"]
+)
+def test_what_is_no_tls(victim: Victim, content: bytes) -> None:
+    if content:
+        attack(victim, attackers.say(content), "peers-protocol")
+    else:
+        attack(victim, lambda address: attackers.connected(address).close(), "peers-protocol")
+
+
+def test_an_older_tls(victim: Victim) -> None:
+    older = tls(victim.folder / "node-2", version=ssl.TLSVersion.TLSv1_2)
+    attack(victim, attackers.shake_hands(older), "peers-protocol")
+
+
+def test_a_member_without_the_members_protocol(victim: Victim) -> None:
+    browser = tls(victim.folder / "node-2")
+    browser.set_alpn_protocols(["h2", "http/1.1"])
+    attack(victim, attackers.shake_hands(browser), "peers-protocol")
+
+
+def test_a_handshake_that_never_ends(victim: Victim) -> None:
+    attack(victim, attackers.say_slowly(HELLO_START + bytes(600)), "peers-too-slow", times=1)
+
+
+def test_a_frame_of_two_gibibytes_from_a_member(victim: Victim) -> None:
+    attack(victim, attackers.huge_frame(identity(victim, GHOST)), "peers-frame-too-large")
+
+
+def test_a_frame_of_two_gibibytes_in_the_name_of_a_member_that_works(victim: Victim) -> None:
+    attack(victim, attackers.huge_frame(tls(victim.folder / "node-2")), "peers-frame-too-large", times=1)
+
+
+def test_a_frame_that_never_ends_from_a_member(victim: Victim) -> None:
+    attack(victim, attackers.slow_frame(identity(victim, GHOST)), "peers-too-slow", times=1)
+
+
+def test_a_thousand_connections(victim: Victim) -> None:
+    before, logged, memory = dict(victim.status), len(victim.log), victim.memory
+    victim.descriptors_seen = 0
+    attackers.occupy(1000)(victim.address)
+
+    def told() -> int:
+        log = victim.log[logged:]
+        return refusals(log, "peers-too-many") + refusals(log, "peers-too-slow")
+
+    victim.until(lambda: told() >= 1000, "not all of them were told")
+    assert told() == 1000
+    assert victim.log[logged:].count("Connection from") < 100
+    victim.wait_committed(20)
+    assert victim.status["terms"] == before["terms"]
+    assert victim.status["leaders"] == before["leaders"]
+    print(f"1,000 connections: {victim.memory - memory} bytes more, {victim.descriptors_seen} descriptors")
+    assert victim.memory - memory < GROWTH_MAX
+    assert victim.descriptors_seen - before["descriptors"] < DESCRIPTORS_MAX
