@@ -1,4 +1,4 @@
-"""The second implementation of the replicated store as a subject of the contract."""
+"""The second implementation of the replicated store as a subject of the contract. It keeps all of it."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ class PySyncObjGroup(CoreGroup):
 
     async def open(self, name: str) -> ReplicatedStore:
         return PySyncObjStore(self.settings(name), self.network.end(name))
+
+    def first_index(self, name: str) -> int | None:
+        store = self.stores[name]
+        assert isinstance(store, PySyncObjStore)
+        return store.status().first_index

@@ -13,9 +13,10 @@ from reconciler.model.changes import TableKind
 from reconciler.model.commands import Applied, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.transactions import Expectation
+from tests.contract.pysyncobj_subject import PySyncObjGroup
 from tests.contract.store_subject import NAMES, CoreGroup, StoreGroup, put, refusing, take
 
-GROUPS = {"core": CoreGroup}
+GROUPS = {"core": CoreGroup, "pysyncobj": PySyncObjGroup}
 
 
 @pytest.fixture(params=sorted(GROUPS))
