@@ -40,7 +40,7 @@ from reconciler.consensus.outputs import (
     SnapshotRead,
     Status,
 )
-from reconciler.consensus.values import Entry, EntryKind, Membership, NodeId, SnapshotMeta
+from reconciler.consensus.values import Append, Entry, EntryKind, Membership, NodeId, SnapshotMeta
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Claim, Command, Outcome
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -83,7 +83,7 @@ class RaftNode:
         self._life = seed.to_bytes(7, "little").hex()
         self._core = Core(name, settings.consensus, opened.disk, now_s=clock(), jitter_seed=seed)
         self._worker = DiskWorker(opened.durable, limits.disk_retry_s, self._fail)
-        self._persister = Persister(self._worker, self._persisted, self._send_all)
+        self._persister = Persister(self._worker, self._synced, self._send_all)
         self._proposals = Proposals(
             f"{name[:80]}.{self._life}", limits, settings.consensus.entry_bytes_max, self._answer
         )
@@ -95,6 +95,8 @@ class RaftNode:
         self._incoming, self._outgoing = Incoming(), Outgoing()
         self._book = {**opened.book, **addresses.recorded(self._state.tables)}
         self._followed: dict[NodeId, Address] = {}
+        self._held_back: dict[NodeId, Append] = {}
+        self._forwarders: set[NodeId] = set()
         self._leavers: dict[NodeId, float] = {}
         self._members = Membership()
         self._role = _NOBODY
@@ -388,7 +390,9 @@ class RaftNode:
 
     def _dispatch(self, sender: NodeId, frame: Frame) -> None:
         if isinstance(frame, Forward):
-            if self._role.role is not Role.LEADER or not self._proposals.take_guests(sender, frame):
+            if self._role.role is Role.LEADER and self._proposals.take_guests(sender, frame):
+                self._forwarders.add(sender)
+            else:
                 self._send_frame(sender, NotTaken(frame.number))
         elif isinstance(frame, Placed):
             self._proposals.on_placed(sender, frame, self._state.index)
@@ -399,14 +403,17 @@ class RaftNode:
         else:
             self._core.receive(sender, frame, self._clock())
 
-    def _persisted(self, number: int) -> None:
+    def _synced(self, readies: tuple[Ready, ...]) -> None:
         if self._has_ended:
             return
         try:
-            self._core.persisted(number, self._clock())
+            self._core.persisted(readies[-1].number, self._clock())
         except Exception as error:  # noqa: BLE001 - as in _pump
             self._fail(error)
-        self.wake()
+            return
+        for ready in readies:
+            self._send_all(ready.messages_after)
+        self._pump()
 
     # --- what a Ready asks for, in its order ---
 
@@ -440,7 +447,26 @@ class RaftNode:
 
     def _send_all(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
-            self._transport.send(envelope.to, encode_frame(envelope.message))
+            to, message = envelope.to, envelope.message
+            if type(message) is Append:
+                if not message.round and not message.entries and to not in self._forwarders:
+                    self._hold_back(to, message)
+                    continue
+                self._held_back.pop(to, None)
+            self._transport.send(to, encode_frame(message))
+
+    def _hold_back(self, to: NodeId, news: Append) -> None:
+        """News of a commit wait a moment: mostly the next entries, or a heartbeat, tell them too."""
+        if not self._held_back:
+            self._loop.call_later(self._limits.news_s, self._send_news)
+        self._held_back[to] = news
+
+    def _send_news(self) -> None:
+        if self._has_ended:
+            return
+        for to, news in self._held_back.items():
+            self._transport.send(to, encode_frame(news))
+        self._held_back.clear()
 
     def _send_frame(self, to: NodeId, frame: Frame) -> bool:
         return self._transport.send(to, encode_frame(frame))
@@ -579,6 +605,7 @@ class RaftNode:
             return
         now_s = self._clock()
         self._loop.call_later(self._limits.sweep_s, self._sweep)
+        self._forwarders.clear()
         self._proposals.sweep(now_s, self._no_leader)
         self._barriers.sweep(now_s, self._no_leader)
         if self._leavers and not self._core.status(now_s).members_pending:

@@ -14,10 +14,16 @@ class Persister:
     """Hands Readies to the disk in their order, and sends their `messages_after` when they are synced."""
 
     def __init__(
-        self, worker: DiskWorker, persisted: Callable[[int], None], send: Callable[[tuple[Envelope, ...]], None]
+        self,
+        worker: DiskWorker,
+        synced: Callable[[tuple[Ready, ...]], None],
+        send: Callable[[tuple[Envelope, ...]], None],
     ) -> None:
+        """`synced` is told of Readies, in their order; it sees to their `messages_after`. `send` is for those that had
+        nothing to write.
+        """
         self._worker = worker
-        self._persisted = persisted
+        self._tell = synced
         self._send = send
         self._waiting: deque[Ready] = deque()
         self._is_syncing = False
@@ -43,10 +49,7 @@ class Persister:
 
     def _synced(self, taken: tuple[Ready, ...]) -> None:
         self._is_syncing = False
-        self._persisted(taken[-1].number)
-        for ready in taken:
-            if ready.messages_after:
-                self._send(ready.messages_after)
+        self._tell(taken)
 
 
 def _write(durable: DurableLog, unwritten: deque[Ready]) -> None:
