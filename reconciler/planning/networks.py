@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, dig
@@ -13,6 +15,9 @@ from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
 from reconciler.planning.inventory import applied_form
 from reconciler.planning.marks import is_kept, marked
+
+NAMED_MAX = 10
+"""Services that a message names."""
 
 
 def plan_networks(context: Context, draft: Draft) -> None:
@@ -41,7 +46,7 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
         return
     users = services_on(context, found.id, found.name)
     if users:
-        draft.block(Kind.NETWORK, wanted.name, _in_use(wanted, changes, users))
+        draft.block(Kind.NETWORK, wanted.name, _in_use(context, wanted, changes, users))
         return
     draft.actions.append(
         Action(
@@ -120,15 +125,34 @@ def services_on(context: Context, network_id: str, network_name: str) -> list[st
     ]
 
 
-def _in_use(wanted: DesiredObject, changes: tuple[Change, ...], users: list[str]) -> Problem:
-    fields = ", ".join(change.path for change in changes)
+def _in_use(context: Context, wanted: DesiredObject, changes: tuple[Change, ...], users: list[str]) -> Problem:
+    """Return why a network stays as it is, who holds it, and the two ways to go on, with what each costs."""
+    declared = {one.name for one in (context.whole or context.desired).of_kind(Kind.SERVICE)}
+    foreign = [name for name in users if name not in declared]
+    fields = ", ".join(_told(change) for change in changes)
+    why = f"Swarm changes no network in place, and removes none that a service uses: {_listed(users)} attached to it."
+    if foreign:
+        why += f" These manifests don't declare {_names(foreign)}."
+    anew = f"remove what uses it (`docker service rm {' '.join(users)}`) and apply again, which makes all of them anew"
+    if foreign:
+        anew = "have the owners take their services off it and apply again"
     return Problem(
         ErrorCode.NOT_UPDATABLE,
-        f"Network {wanted.name} differs ({fields}) and can't be changed.",
-        why=f"Swarm changes no network in place, and {_listed(users)} attached to it.",
-        hint="Give the changed network another name and move the services to it, or take the change back.",
-        place=wanted.place,
+        f"Network {wanted.name} differs and can't be changed: {fields}.",
+        why=why,
+        hint=f"Without downtime: give it another name (`name: {wanted.name}-2`); its services here move to "
+        f"it by a rolling restart, and the old one goes with policy.prune once nothing uses it. "
+        f"With the same name: {anew}; their tasks are down meanwhile. Or take the change back.",
+        place=next((change.place for change in with_places(changes, wanted) if change.place), wanted.place),
     )
+
+
+def _told(change: Change) -> str:
+    if change.sensitive:
+        return change.path
+    old, new = ("not set" if value is ABSENT else json.dumps(value) for value in (change.old, change.new))
+    asked = "nobody asks for it" if change.new is ABSENT else f"{new} is asked for"
+    return f"{change.path} is {old}, and {asked}"
 
 
 def _unprotected(wanted: DesiredObject) -> Problem:
@@ -143,6 +167,9 @@ def _unprotected(wanted: DesiredObject) -> Problem:
 
 
 def _listed(users: list[str]) -> str:
-    verb = "is" if len(users) == 1 else "are"
-    shown = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
-    return f"{shown} {verb}"
+    return f"{_names(users)} {'is' if len(users) == 1 else 'are'}"
+
+
+def _names(users: list[str]) -> str:
+    more = f" and {len(users) - NAMED_MAX} more" if len(users) > NAMED_MAX else ""
+    return ", ".join(users[:NAMED_MAX]) + more

@@ -7,7 +7,17 @@ from typing import Any
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
-from tests.unit.planning.builders import actual, desired, network_spec, observed, paths, planned, running_web, wanted
+from tests.unit.planning.builders import (
+    actual,
+    desired,
+    network_spec,
+    observed,
+    paths,
+    planned,
+    running_web,
+    service_spec,
+    wanted,
+)
 
 SUBNET: dict[str, Any] = {"IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}}
 
@@ -22,7 +32,23 @@ def test_a_free_network_that_differs_is_replaced():
 def test_a_network_in_use_that_differs_is_blocked_with_its_users():
     made = planned(desired(wanted(Kind.NETWORK, network_spec(**SUBNET))), actual(*running_web(owner=None)))
     assert [blocked.code for blocked in made.blocked] == [ErrorCode.NOT_UPDATABLE]
-    assert "web_api is attached" in made.blocked[0].problem.why
+    problem = made.blocked[0].problem
+    assert "10.0.1.0/24" in problem.what
+    assert "10.9.0.0/24" in problem.what
+    assert "web_api is attached" in problem.why
+    assert "don't declare web_api" in problem.why
+    assert "docker service rm" not in problem.hint, "nobody is told to remove what is not theirs"
+
+
+def test_who_holds_a_network_is_told_with_what_to_do_about_it():
+    state = desired(wanted(Kind.NETWORK, network_spec(Attachable=True)), wanted(Kind.SERVICE, service_spec()))
+    (blocked, waiting) = planned(state, actual(*running_web())).blocked
+    assert blocked.problem.what == (
+        "Network web_default differs and can't be changed: Attachable is false, and true is asked for."
+    )
+    assert "`docker service rm web_api`" in blocked.problem.hint
+    assert "`name: web_default-2`" in blocked.problem.hint
+    assert waiting.id == "service.web_api"
 
 
 def test_a_given_subnet_is_compared_and_an_allotted_one_is_not():
