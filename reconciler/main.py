@@ -9,22 +9,12 @@ import signal
 _interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import gc
-
-# Imports make objects that stay: visiting them again and again would take a twentieth of the start.
-gc.disable()
-
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from reconciler import settings
-from reconciler.cli import app
-from reconciler.cli.terminal import Terminal
-from reconciler.model.errors import ExitCode, SwarmctlError
-from reconciler.wiring import Wiring
-
-gc.enable()
+from reconciler import __version__
 
 GC_THRESHOLD = 50_000
 """New objects between two garbage collections, 700 by default. A load makes millions that stay: visiting them over
@@ -33,6 +23,26 @@ and over took a seventh of its time."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one swarmctl command and return its exit code. `arguments` None means those of the process."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    # Imports make objects that stay: visiting them again and again would take a twentieth of the start.
+    gc.disable()
+    try:
+        if words == ["--version"]:  # as scripts and other tools ask; needs nothing of what follows
+            sys.stdout.write(f"swarmctl {__version__}\n")
+            return 0
+        return _run(words)
+    finally:
+        gc.enable()
+
+
+def _run(words: Sequence[str]) -> int:
+    from reconciler import settings
+    from reconciler.cli import app
+    from reconciler.cli.terminal import Terminal
+    from reconciler.model.errors import ExitCode, SwarmctlError
+    from reconciler.wiring import Wiring
+
+    gc.enable()
     gc.set_threshold(GC_THRESHOLD)
     try:
         chosen = settings.read()
@@ -40,9 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Terminal().problems(error.problems)
         return ExitCode.ERROR
     terminal = Terminal(chosen.color)
-    application = app.build(Wiring(chosen), terminal, sys.argv[1:] if arguments is None else arguments)
+    application = app.build(Wiring(chosen), terminal, words)
     signal.signal(signal.SIGINT, _interrupt_handler)
-    code = app.run(application, terminal, arguments)
+    code = app.run(application, terminal, words)
     if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         _end_now(code)
     return code

@@ -27,6 +27,7 @@ from reconciler.settings import EndpointSettings, Settings
 
 if TYPE_CHECKING:
     from reconciler.adapters.directory import DirectoryRevision
+    from reconciler.adapters.docker import Greeting
     from reconciler.adapters.git import GitRevision
     from reconciler.controller.ports import Cluster
     from reconciler.controller.prepare import RegistryAuth
@@ -84,6 +85,8 @@ class Wiring:
     """The real outside world, as `cli.ports.Outside` asks for it."""
 
     settings: Settings
+    greetings: dict[EndpointSettings, Greeting] = field(default_factory=dict)
+    """First calls under way."""
 
     def load(self, source: Source) -> DesiredState:
         """Return what the manifests ask for; a path to one file means a lone stack, unless it is swarm.yaml itself."""
@@ -145,9 +148,15 @@ class Wiring:
 
         write_files(folder, files, private, force=force)
 
+    def greet(self, endpoint: EndpointSettings) -> None:
+        """Begin to connect to a cluster, in the background."""
+        from reconciler.adapters import docker
+
+        self.greetings[endpoint] = docker.Greeting(endpoint)
+
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, closed at the end of its `async with`."""
-        return _connected(endpoint)
+        return _connected(endpoint, self.greetings.pop(endpoint, None))
 
     def forge(self, address: ForgeAddress) -> AbstractAsyncContextManager[Forge]:
         """Return a forge's API."""
@@ -212,11 +221,11 @@ class Wiring:
 
 
 @asynccontextmanager
-async def _connected(endpoint: EndpointSettings) -> AsyncIterator[Swarm]:
+async def _connected(endpoint: EndpointSettings, greeting: Greeting | None) -> AsyncIterator[Swarm]:
     from reconciler.adapters import docker
     from reconciler.adapters.registry_auth import RegistryCredentials
 
-    cluster = await docker.connect(endpoint)
+    cluster = await docker.connect(endpoint, greeting)
     warnings: list[Problem] = []
     credentials = RegistryCredentials(endpoint.config_dir, warnings.append)
     try:

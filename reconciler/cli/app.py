@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
+from reconciler.cli.plain_options import PlainCommand, PlainGroup
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
@@ -37,6 +38,7 @@ def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None 
     """
     app = typer.Typer(
         name="swarmctl",
+        cls=PlainGroup,
         help="Docker Swarm mode, declared in Git: check, plan and apply what a repository asks for.",
         add_completion=True,
         pretty_exceptions_enable=False,
@@ -57,6 +59,9 @@ def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None 
 
     for part in _parts(arguments):
         importlib.import_module(f"reconciler.cli.{part}").register(app, outside, terminal)
+    for group in (app, *(info.typer_instance for info in app.registered_groups)):
+        for command in group.registered_commands if group else ():
+            command.cls = PlainCommand
     return app
 
 

@@ -86,6 +86,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         plan_file = saved.open_saved(outside, path)
         if plan_file is None:
             source = options.source(path, revision, stack_name, compose_file)
+            options.greet(outside, host, context, backend)
             request = PlanRequest(outside.load(source), resolve_image, plans.selected(stack))
         else:
             saved.refuse_with(revision, stack, stack_name, compose_file)

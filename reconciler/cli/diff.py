@@ -87,6 +87,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         source = options.source(path, head or revision, stack_name, compose_file)
         question = Question(source, base, offline, plans.selected(stack), resolve_image)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
+        if not offline:
+            options.greet(outside, host, context, backend)
         planned = answer(outside, question, lambda: Connection(outside, endpoint))
         plans.show(terminal, planned.plan, output)
         plans.refuse_if_strict(planned.plan, strict=strict)

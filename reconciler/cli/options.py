@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -104,6 +105,15 @@ def endpoint(outside: Outside, host: str | None, context: str | None, backend: B
     if context:
         return replace(base, host=None, context=context)
     return base
+
+
+def greet(outside: Outside, host: str | None, context: str | None, backend: Backend | None) -> None:
+    """Begin to connect to the engine that the options mean, while something else is done.
+
+    Reading manifests comes first in what is told: what is wrong with the options or the engine, the connection tells.
+    """
+    with suppress(SwarmctlError):
+        outside.greet(endpoint(outside, host, context, backend))
 
 
 def _embedded_host(outside: Outside) -> str:

@@ -145,6 +145,10 @@ class Outside(Protocol):
         """Write files by paths relative to `folder`, which must be empty unless `force`; `private` ones for us only."""
         ...
 
+    def greet(self, endpoint: EndpointSettings) -> None:
+        """Begin to connect to a cluster, in the background; `connect` then goes on from there."""
+        ...
+
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, for an `async with`."""
         ...

@@ -6,13 +6,16 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-
-from rich.console import Console
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.json import JsonValue
 from reconciler.model.progress import Verdict
+
+if TYPE_CHECKING:  # Rich is imported when something is to be printed: by then a command has made its first call
+    from rich.console import Console
+    from rich.text import Text
 
 STYLES = {"+": "green", "-": "red", "~": "yellow", "#": "bold", "@": "cyan", "!": "red"}
 """Colours of a plan's lines, by their first symbol."""
@@ -45,11 +48,25 @@ class Terminal:
     """Both output streams, with colour where wanted. `color` None asks each stream whether it is a terminal."""
 
     def __init__(self, color: bool | None = None) -> None:
-        forced = {"force_terminal": True} if color else {}
-        no_color = True if color is False else None
-        width = None if sys.stdout.isatty() else PIPED_WIDTH
-        self.out = Console(width=width, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True, no_color=no_color, **forced)  # type: ignore[arg-type]
+        self._color = color
+
+    @cached_property
+    def out(self) -> Console:
+        """Standard output."""
+        return self._console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+    @cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        return self._console(stderr=True)
+
+    def _console(self, **options: Any) -> Console:
+        from rich.console import Console
+
+        if self._color:
+            options["force_terminal"] = True
+        no_color = True if self._color is False else None
+        return Console(highlight=False, soft_wrap=True, no_color=no_color, **options)
 
     @property
     def width(self) -> int | None:
@@ -63,11 +80,11 @@ class Terminal:
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print one line of what was asked for."""
-        self.out.print(Text(text, style=style or ""))
+        self.out.print(_text(text, style))
 
     def note(self, text: str, style: str | None = None) -> None:
         """Print one line about what is going on."""
-        self.err.print(Text(text, style=style or ""))
+        self.err.print(_text(text, style))
 
     def json(self, value: JsonValue) -> None:
         """Print a value as indented JSON, never coloured: it is for programs."""
@@ -92,17 +109,23 @@ class Terminal:
         """Print errors and warnings, each with its place, reason and hint."""
         for problem in problems:
             warning = problem.severity is Severity.WARNING
-            title = Text("Warning: " if warning else "Error: ", style="bold yellow" if warning else "bold red")
+            title = _text("Warning: " if warning else "Error: ", "bold yellow" if warning else "bold red")
             title.append(problem.what, style="bold")
             title.append(f" [{problem.code.value}]", style="dim")
             self.err.print(title)
             if problem.place is not None:
                 path = f" ({problem.place.key_path})" if problem.place.key_path else ""
-                self.err.print(Text(f"  at:   {problem.place}{path}"))
+                self.err.print(_text(f"  at:   {problem.place}{path}"))
             if problem.why:
-                self.err.print(Text(f"  why:  {problem.why}"))
+                self.err.print(_text(f"  why:  {problem.why}"))
             if problem.hint:
-                self.err.print(Text(f"  hint: {problem.hint}"))
+                self.err.print(_text(f"  hint: {problem.hint}"))
+
+
+def _text(text: str, style: str | None = None) -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style or "")
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -116,12 +139,12 @@ def _colored(line: str) -> Text:
     """
     for title, style in TITLES.items():
         if line.lstrip().startswith(title):
-            text = Text(line)
+            text = _text(line)
             text.stylize(style, line.index(title), line.index(title) + len(title))
             return text
     symbol = line.lstrip()[:1]
     if symbol == "#":
-        return Text(line, style="dim" if line.startswith(" " * 6) else STYLES["#"])
+        return _text(line, "dim" if line.startswith(" " * 6) else STYLES["#"])
     statement, hash_sign, comment = line.rpartition(COMMENT)
     if not hash_sign or not statement.strip():
         statement, comment = line, ""
@@ -134,8 +157,8 @@ def _colored(line: str) -> Text:
 def _statement(line: str, style: str) -> Text:
     changed = CHANGED_VALUE.match(line)
     if changed is None or line.count(" -> ") != 1:
-        return Text(line, style=style)
+        return _text(line, style)
     start, old, arrow, new = changed.groups()
-    text = Text(start, style=style)
+    text = _text(start, style)
     text.append(old, style="red").append(arrow, style=style).append(new, style="green")
     return text

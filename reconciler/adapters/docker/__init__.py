@@ -1,5 +1,6 @@
 """The `docker` backend: an existing Docker Swarm, driven through its Engine API."""
 
 from reconciler.adapters.docker.cluster import DockerCluster, connect
+from reconciler.adapters.docker.greeting import Greeting
 
-__all__ = ["DockerCluster", "connect"]
+__all__ = ["DockerCluster", "Greeting", "connect"]

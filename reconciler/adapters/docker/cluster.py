@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from reconciler.adapters.docker import endpoints, images
+from reconciler.adapters.docker import images
 from reconciler.adapters.docker.engine import Engine
+from reconciler.adapters.docker.greeting import Greeting
 from reconciler.adapters.docker.judged import Judged
 from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
@@ -33,19 +34,13 @@ REMOVABLE = CREATABLE | {Kind.NODE}
 CONFIDENTIAL = frozenset({"JoinTokens", "UnlockKey", "SigningCAKey"})
 
 
-async def connect(endpoint: EndpointSettings) -> DockerCluster:
+async def connect(endpoint: EndpointSettings, greeting: Greeting | None = None) -> DockerCluster:
     """Return the Docker Swarm behind `endpoint`, once an engine there has answered and its API is new enough.
 
-    Raises engine-unreachable, engine-api-too-old, context-not-found or bad-setting. Whether the engine is in a
-    swarm at all is told by the first call.
+    `greeting` is of the same endpoint, and begun before. Raises engine-unreachable, engine-api-too-old,
+    context-not-found or bad-setting. Whether the engine is in a swarm at all is told by the first call.
     """
-    engine = Engine(endpoints.resolve(endpoint), endpoint.request_timeout_s)
-    try:
-        await engine.negotiate()
-    except BaseException:
-        engine.close()
-        raise
-    return DockerCluster(engine)
+    return DockerCluster(await (greeting or Greeting(endpoint)).engine())
 
 
 class DockerCluster:

@@ -50,9 +50,9 @@ class Engine:
             self._threads.shutdown(wait=False)
             raise faults.from_exception(endpoint, error) from error
 
-    async def negotiate(self) -> None:
-        """Find the newest API version that both sides know. Raises engine-api-too-old, engine-unreachable."""
-        self.version = await self._in_thread(self._negotiated)
+    def negotiate(self) -> None:
+        """Find the newest API version that both sides know; blocks. Raises engine-api-too-old, engine-unreachable."""
+        self.version = self._mapped(self._negotiated)
 
     def _negotiated(self) -> tuple[int, int]:
         response = self._session.get(f"{self._session.base_url}/_ping", timeout=self._timeout)
@@ -112,13 +112,13 @@ class Engine:
         self._session.close()
 
     async def _in_thread(self, call: Callable[[], Answer]) -> Answer:
-        def guarded() -> Answer:
-            try:
-                return call()
-            except faults.MAPPED as error:
-                raise faults.from_exception(self.endpoint, error) from error
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._mapped, call)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, guarded)
+    def _mapped(self, call: Callable[[], Answer]) -> Answer:
+        try:
+            return call()
+        except faults.MAPPED as error:
+            raise faults.from_exception(self.endpoint, error) from error
 
     def _json(
         self,

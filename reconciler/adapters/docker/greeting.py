@@ -1,0 +1,47 @@
+"""A first call that is made in the background, while the process reads manifests."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from threading import Thread
+
+from reconciler.adapters.docker import endpoints
+from reconciler.adapters.docker.engine import Engine
+from reconciler.settings import EndpointSettings
+
+
+class Greeting:
+    """An engine that is asked for its version by a thread of its own. Nobody need wait for the answer.
+
+    The thread is a daemon: a process that ends for another reason doesn't wait for an engine that is silent.
+    """
+
+    def __init__(self, endpoint: EndpointSettings) -> None:
+        self._endpoint = endpoint
+        self._answer: Future[Engine] = Future()
+        self._answer.set_running_or_notify_cancel()  # whoever stops waiting does not stop the thread
+        Thread(target=self._greet, name="docker-greeting", daemon=True).start()
+
+    def _greet(self) -> None:
+        try:
+            engine = greeted(self._endpoint)
+        except BaseException as error:  # noqa: BLE001 - told to whoever asks
+            self._answer.set_exception(error)
+        else:
+            self._answer.set_result(engine)
+
+    async def engine(self) -> Engine:
+        """Return the engine once it has answered. Raises what `connect` raises."""
+        return await asyncio.wrap_future(self._answer)
+
+
+def greeted(endpoint: EndpointSettings) -> Engine:
+    """Return an engine that has answered, with the API version that both sides know. Blocks."""
+    engine = Engine(endpoints.resolve(endpoint), endpoint.request_timeout_s)
+    try:
+        engine.negotiate()
+    except BaseException:
+        engine.close()
+        raise
+    return engine
