@@ -10,11 +10,14 @@ from reconciler.model.errors import ErrorCode
 _log = logging.getLogger("reconciler.adapters.raft.transport")
 
 BURST = 20
-"""Lines of one code that may follow one another at once."""
+"""Lines of one code about those who dial us that may follow one another at once."""
 LINE_EVERY_S = 1.0
-"""Seconds after which one more line of a code is allowed."""
+"""Seconds after which one more is allowed."""
 TELL_EVERY_S = 5.0
 """Seconds after which the number of withheld lines is told, if no line has told it meanwhile."""
+DIALLED_BURST = 2
+DIALLED_LINE_EVERY_S = 30.0
+"""The same for a member that we dial, several times a second for as long as it is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,12 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class _Allowance:
-    lines: float
+    burst: int
+    every_s: float
     at_s: float
+    told_s: float
+    lines: float
     withheld: int = 0
-    told_s: float = 0.0
 
 
 class RefusalLog:
@@ -53,26 +58,27 @@ class RefusalLog:
 
     def accepted_refused(self, source: str, refusal: Refusal, now_s: float) -> None:
         """A connection from `source` was refused."""
-        if (more := self._line(refusal.code, now_s)) is not None:
+        if (more := self._line(refusal.code, BURST, LINE_EVERY_S, now_s)) is not None:
             _log.warning("Connection from %s refused [%s]: %s%s", source, refusal.code.value, refusal.why, more)
 
     def dialled_refused(self, member: str, address: str, refusal: Refusal, now_s: float) -> None:
         """Our connection to a member was refused, by us or by it."""
-        if (more := self._line(f"{refusal.code} to {member}", now_s)) is not None:
+        key = f"{refusal.code} to {member}"
+        if (more := self._line(key, DIALLED_BURST, DIALLED_LINE_EVERY_S, now_s)) is not None:
             who = f"{member} refused us" if refusal.theirs else "refused"
             _log.warning("Connection to %s at %s: %s [%s]: %s%s", member, address, who, refusal.code, refusal.why, more)
 
     def tell_withheld(self, now_s: float) -> None:
         """Tell what was withheld and not told for a while; to be called now and then, and at the end."""
         for key, allowance in self._allowances.items():
-            if allowance.withheld and now_s - allowance.told_s >= TELL_EVERY_S:
+            if allowance.withheld and now_s - allowance.told_s >= max(TELL_EVERY_S, allowance.every_s):
                 _log.warning("%d more connections refused [%s]", allowance.withheld, key)
                 allowance.withheld, allowance.told_s = 0, now_s
 
-    def _line(self, key: str, now_s: float) -> str | None:
+    def _line(self, key: str, burst: int, every_s: float, now_s: float) -> str | None:
         """What to add to the line, or None when it is withheld."""
-        allowance = self._allowances.setdefault(key, _Allowance(BURST, now_s, told_s=now_s))
-        allowance.lines = min(BURST, allowance.lines + (now_s - allowance.at_s) / LINE_EVERY_S)
+        allowance = self._allowances.setdefault(key, _Allowance(burst, every_s, now_s, now_s, burst))
+        allowance.lines = min(burst, allowance.lines + (now_s - allowance.at_s) / every_s)
         allowance.at_s = now_s
         if allowance.lines < 1:
             allowance.withheld += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from reconciler.adapters.raft.transport.refusals import BURST, TELL_EVERY_S, Refusal, RefusalLog
@@ -44,3 +46,13 @@ def test_one_kind_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> Non
     log.dialled_refused("n2", "10.0.0.2:7946", EXPIRED, 0.0)
     assert "10.0.0.8" in caplog.messages[-2]
     assert "n2 at 10.0.0.2:7946" in caplog.messages[-1]
+
+
+def test_a_member_that_is_away_for_an_hour_is_a_line_each_half_minute(caplog: pytest.LogCaptureFixture) -> None:
+    log = RefusalLog()
+    for tick in range(4 * 3600):
+        log.dialled_refused("n2", "10.0.0.2:7946", Refusal(ErrorCode.PEERS_UNREACHABLE, "no answer"), tick / 4)
+        log.tell_withheld(tick / 4)
+    assert 100 < len(caplog.messages) < 130
+    told = sum(int(number) for line in caplog.messages for number in re.findall(r"(\d+) more", line))
+    assert told + len(caplog.messages) > 4 * 3600 - 130
