@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reconciler.adapters.raft.clock import boot_clock
+from reconciler.adapters.raft_pysyncobj.changes import next_membership
 from reconciler.adapters.raft_pysyncobj.journal import KINDS, MEMBERSHIP, NORMAL, Journal
 from reconciler.adapters.raft_pysyncobj.messages import encode
 from reconciler.adapters.raft_pysyncobj.upstream import Fields, LogEntry, Upstream
-from reconciler.consensus.outputs import MemberChange, MemberVerb, PeerStatus, Proposed, Reason, Refused, Role, Status
+from reconciler.consensus.outputs import MemberChange, Proposed, Reason, Refused
 from reconciler.consensus.settings import ConsensusSettings
 from reconciler.consensus.values import Membership, NodeId, membership_entry
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -43,7 +43,7 @@ class Core(Upstream):
         self.settings = settings
         self._around = around
         self._outbox: list[tuple[NodeId, Fields]] = []
-        self._heard_s = boot_clock()
+        self.heard_s = boot_clock()
         """When a leader was last heard. A start counts: this node may have promised one its patience just before."""
         self._sent_by_leader = 0.0
         self._answered: dict[NodeId, float] = {}
@@ -73,9 +73,9 @@ class Core(Upstream):
     def pass_time(self) -> None:
         """One tick: own entries count as they are durable now; then elections, commit, applying, heartbeats."""
         self.flush()
-        committed = self.raftCommitIndex
+        committed = self.committed
         self.tick()
-        if self.leads and self.raftCommitIndex > committed:
+        if self.leads and self.committed > committed:
             self.send_entries()  # upstream would tell followers with the next heartbeat only
         if self.transfer_to:
             self._go_on_with_transfer()
@@ -108,7 +108,7 @@ class Core(Upstream):
     def hears_leader(self) -> bool:
         """Whether a leader has the right to rely on this node's patience."""
         now = boot_clock()
-        return now < self.lease_s if self.leads else now - self._heard_s < self.settings.election_min_s
+        return now < self.lease_s if self.leads else now - self.heard_s < self.settings.election_min_s
 
     def answered_s(self, node: NodeId) -> float:
         """When the newest message was sent that a peer has answered, or when this leader began."""
@@ -123,47 +123,13 @@ class Core(Upstream):
 
     def change_members(self, change: MemberChange, _now_s: float) -> Proposed | Refused:
         """Append a change of members, which counts at once; the next one waits until it is committed (thesis 4.1)."""
-        after = self._membership_after(change)
+        after = next_membership(self, change)
         if isinstance(after, Refused):
             return after
         index = self.append(MEMBERSHIP + membership_entry(0, 0, after).data)
         self.follow_group()
         self.send_entries()
         return Proposed(index, index, self.term)
-
-    def _membership_after(self, change: MemberChange) -> Membership | Refused:
-        group, node = self.journal.group, change.node
-        reason = self._why_no_change(change.verb, node)
-        if reason is not None:
-            return Refused(reason, self.leader)
-        if change.verb is MemberVerb.ADD:
-            return Membership(group.voters, tuple(sorted((*group.learners, node))))
-        learners = tuple(one for one in group.learners if one != node)
-        if change.verb is MemberVerb.PROMOTE:
-            return Membership(tuple(sorted((*group.voters, node))), learners)
-        return Membership(tuple(one for one in group.voters if one != node), learners)
-
-    def _why_no_change(self, verb: MemberVerb, node: NodeId) -> Reason | None:
-        group = self.journal.group
-        checks = {
-            Reason.NOT_LEADER: not self.leads,
-            Reason.TRANSFERRING: bool(self.transfer_to),
-            Reason.TOO_EARLY: self.raftLastApplied < self.started_at,
-            Reason.CHANGE_PENDING: self.journal.group_index > self.raftCommitIndex,
-            Reason.ALREADY_SO: node in (group.all if verb is MemberVerb.ADD else group.voters)
-            and verb is not MemberVerb.REMOVE,
-            Reason.TOO_MANY_MEMBERS: verb is MemberVerb.ADD and len(group.all) >= self.settings.members_max,
-            Reason.NO_MEMBER: verb is not MemberVerb.ADD and node not in group,
-            Reason.NOT_CAUGHT_UP: verb is MemberVerb.PROMOTE and not self._is_caught_up(node),
-            Reason.LAST_VOTER: verb is MemberVerb.REMOVE and group.voters == (node,),
-            Reason.TRANSFER_FIRST: verb is MemberVerb.REMOVE and node == self.node,
-        }
-        return next((reason for reason, applies in checks.items() if applies), None)
-
-    def _is_caught_up(self, node: NodeId) -> bool:
-        match = self.match_of(node)
-        near = match > 0 and match + self.settings.catch_up_entries >= self.journal.last[1]
-        return near and boot_clock() - self.answered_s(node) <= self.settings.fallback_s
 
     def transfer(self, node: NodeId, now_s: float) -> Refused | None:
         """Propose nothing more, and let a voter lead as soon as it has all of the log. It ends with `transfer_to`."""
@@ -180,45 +146,6 @@ class Core(Upstream):
             self._around.send(target, encode(message))
         if not self.leads or boot_clock() >= self._transfer_until_s:
             self.transfer_to = ""
-
-    def status(self) -> Status:
-        """What our own core says of itself, as far as there is the same here."""
-        now_s, journal = boot_clock(), self.journal
-        role = Role.LEADER if self.leads else Role.FOLLOWER
-        known = self.leads or now_s - self._heard_s < self.settings.election_max_s
-        peers = tuple(
-            PeerStatus(
-                node=node,
-                voter=node in journal.group.voters,
-                match_index=self.match_of(node),
-                next_index=self.next_of(node),
-                flow="",
-                silent_s=now_s - self.answered_s(node),
-                caught_up=self._is_caught_up(node),
-            )
-            for node in sorted(journal.group.all if self.leads else ())
-            if node != self.node
-        )
-        return Status(
-            node=self.node,
-            role=role,
-            term=self.term,
-            voted_for=journal.hard.voted_for,
-            leader=self.leader if known else "",
-            first_index=journal.base + 1,
-            last_index=journal.last[1],
-            commit_index=self.raftCommitIndex,
-            handed_index=self.raftLastApplied,
-            persisted_index=journal.last[1],
-            snapshot_index=journal.base,
-            log_bytes=0,
-            members=journal.group,
-            members_index=journal.group_index,
-            members_pending=journal.group_index > self.raftCommitIndex,
-            transferring_to=self.transfer_to,
-            waiting_reads=0,
-            peers=peers,
-        )
 
     # --- what upstream asks
 
@@ -283,17 +210,8 @@ class Core(Upstream):
             self.stop_sending(node)
         return False
 
-    # Upstream's own copies all that follows, and makes messages larger than a frame may be.
-    def _SyncObj__getEntries(
-        self,
-        fromIDx: int | None,
-        count: int | None = None,
-        maxSizeBytes: int | None = None,
-    ) -> list[LogEntry]:
-        if maxSizeBytes is not None and fromIDx is not None and fromIDx >= self.journal.base:
-            return self.journal.between(fromIDx, self.settings.message_bytes_max)
-        found: Any = super()._SyncObj__getEntries(fromIDx, count, maxSizeBytes)
-        return list(found)
+    def entries_to_send(self, first: int) -> list[LogEntry]:
+        return self.journal.between(first, self.settings.message_bytes_max)
 
     # --- messages
 
@@ -321,8 +239,8 @@ class Core(Upstream):
             return False
         if self.leads and message["term"] == self.term:
             raise inconsistent(f"{leader} leads in term {self.term}, in which {self.node} does.")
-        self._heard_s, self._sent_by_leader = boot_clock(), message["sent"]
-        commit = max(min(commit, message.get("commit_index", 0)), self.raftCommitIndex)
+        self.heard_s, self._sent_by_leader = boot_clock(), message["sent"]
+        commit = max(min(commit, message.get("commit_index", 0)), self.committed)
         self.take(leader, {"type": "append_entries", "term": message["term"], "commit_index": commit})
         return True
 
@@ -369,7 +287,7 @@ class Core(Upstream):
         if journal.term_at(previous) != previous_term:
             self._check_undoing(previous)
             if self.hear(sender, message):
-                first = journal.first_of_term(previous, self.raftCommitIndex)
+                first = journal.first_of_term(previous, self.committed)
                 self.answer(sender, first, reset=True, matches=False)
             return
         known = 0
@@ -393,7 +311,7 @@ class Core(Upstream):
             self.follow_group()
 
     def _check_undoing(self, index: int) -> None:
-        if index <= self.raftCommitIndex:
+        if index <= self.committed:
             raise inconsistent(f"The leader has another entry {index} than {self.node} knows to be committed.")
 
     def note_answer(self, sender: NodeId, message: Fields) -> bool:

@@ -96,7 +96,7 @@ class Roster:
     def sweep(self, now_s: float) -> None:
         """Tell those who left; forget those who were told for long enough."""
         for node, until in list(self._leavers.items()):
-            if now_s >= until and self._core.journal.group_index <= self._core.raftCommitIndex:
+            if now_s >= until and self._core.journal.group_index <= self._core.committed:
                 del self._leavers[node]
                 self._is_stale = True
             elif self._core.leads:
@@ -107,7 +107,7 @@ class Roster:
     def tell_stranger(self, node: NodeId) -> bool:
         """Tell a node that it is a member no more, if that is committed. False if it is one."""
         core = self._core
-        group, committed = core.journal.group, core.raftCommitIndex
+        group, committed = core.journal.group, core.committed
         if not group.all or node in group or core.journal.group_index > committed:
             return False
         self._send(node, Removed(core.term, committed))

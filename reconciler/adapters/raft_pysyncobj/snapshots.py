@@ -130,7 +130,7 @@ class Snapshots:
             return None
         meta: SnapshotMeta = message["meta"]
         index = meta.index
-        if index <= core.raftLastApplied:  # what is applied here is committed, and so equal to the leader's
+        if index <= core.applied:  # what is applied here is committed, and so equal to the leader's
             core.answer(leader, index + 1, reset=False, matches=True)
             return None
         if self._is_installing:
@@ -161,7 +161,7 @@ class Snapshots:
         try:
             state = await asyncio.to_thread(snapshot.decode, (data,))
             check_index(state, meta)
-            if meta.index <= core.raftLastApplied:
+            if meta.index <= core.applied:
                 return None
             self._journal.sync()
             if self._durable.publish_snapshot(meta, (data,)):

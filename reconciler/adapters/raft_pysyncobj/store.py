@@ -21,6 +21,7 @@ from reconciler.adapters.raft.proposals import Proposals
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.snapshotting import Growth
 from reconciler.adapters.raft.watching import Changes
+from reconciler.adapters.raft_pysyncobj.changes import status_of
 from reconciler.adapters.raft_pysyncobj.core import Around, Core
 from reconciler.adapters.raft_pysyncobj.journal import NORMAL, Journal
 from reconciler.adapters.raft_pysyncobj.membership import Roster
@@ -161,7 +162,7 @@ class PySyncObjStore:
             self._claim = (0, 0)
         elif self._claim[0] != core.term:
             claim = Claim(at=datetime.now(UTC), leader=self._node)
-            once = Transaction(f"{self._client}/{core.term}/{core.raftCommitIndex}", 1, (claim,))
+            once = Transaction(f"{self._client}/{core.term}/{core.committed}", 1, (claim,))
             self._claim = (core.term, core.append(NORMAL + encode_entry([encode_transaction(once)])))
             self._wake.set()
 
@@ -289,7 +290,7 @@ class PySyncObjStore:
     @property
     def standing(self) -> Standing:
         """See the port."""
-        status = self._core.status()
+        status = status_of(self._core)
         return Standing(status.leader, status.term, self._leadership.epoch, self._roster.is_removed)
 
     def may_write(self, epoch: int) -> bool:
@@ -326,7 +327,7 @@ class PySyncObjStore:
 
     def members(self) -> tuple[Member, ...]:
         """See the port."""
-        return self._roster.members(self._core.status())
+        return self._roster.members(status_of(self._core))
 
     async def add_member(self, member: NodeId, address: Address) -> None:
         """See the port."""
@@ -371,7 +372,7 @@ class PySyncObjStore:
 
     def status(self) -> Status:
         """What the core says of itself."""
-        return self._core.status()
+        return status_of(self._core)
 
     def wake(self) -> None:
         """Have the next turn soon."""

@@ -33,7 +33,33 @@ LogEntry = tuple[bytes, int, int]
 Fields = dict[str, Any]
 """A message as upstream makes and reads it; `messages.py` says which there are."""
 
-METHODS: Mapping[str, str] = MappingProxyType({})
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "_SyncObj__applyLogEntries": "073db677773b5a2d",
+        "_SyncObj__connectedToAnyone": "acd40e9e3ac6c4cc",
+        "_SyncObj__deleteEntriesFrom": "3b23c411bb903d36",
+        "_SyncObj__doApplyCommand": "1ea7aa506e950d0a",
+        "_SyncObj__generateRaftTimeout": "92ed37d3620e781a",
+        "_SyncObj__getCurrentLogIndex": "e5af22ca246686bd",
+        "_SyncObj__getCurrentLogTerm": "1cb8867e6a13d397",
+        "_SyncObj__getEntries": "e29c4b33293b2101",
+        "_SyncObj__getPrevLogIndexTerm": "6766914806ae2311",
+        "_SyncObj__onBecomeLeader": "5a3fd97bc17dc1cf",
+        "_SyncObj__onLeaderChanged": "53b7685e1d897887",
+        "_SyncObj__onMessageReceived": "ddfe34b6c0282179",
+        "_SyncObj__onSetCodeVersion": "17b050edb193c853",
+        "_SyncObj__parseChangeClusterRequest": "b2d5d695b12e592f",
+        "_SyncObj__sendAppendEntries": "9cb9073128c392fa",
+        "_SyncObj__sendNextNodeIdx": "68aaeefc267b8896",
+        "_SyncObj__setCurrentTerm": "0ad5bf456ac06bd3",
+        "_SyncObj__setState": "2c1f239f7bd79b39",
+        "_SyncObj__tryLogCompaction": "c2f8a0ec14cc7312",
+        "__init__": "09df12cd7fd7d727",
+        "_checkCommandsToApply": "a386a8079361d204",
+        "_onTick": "cc9eb08232d005ba",
+        "doTick": "bef78c2ba06d784b",
+    }
+)
 """The first 16 digits of the SHA-256 of each method's source: called, replaced, or called by one that is."""
 
 
@@ -167,6 +193,10 @@ class Upstream(SyncObj):  # type: ignore[misc]
         """Apply a committed entry."""
         raise NotImplementedError
 
+    def entries_to_send(self, first: int) -> list[LogEntry]:
+        """What a message may carry of the log from an entry on."""
+        raise NotImplementedError
+
     def role_changed(self) -> None:
         """This node has begun or ended to lead."""
         raise NotImplementedError
@@ -258,6 +288,16 @@ class Upstream(SyncObj):  # type: ignore[misc]
         return int(self._SyncObj__raftCurrentTerm)
 
     @property
+    def committed(self) -> int:
+        """The last index that is known here to be committed."""
+        return int(self._SyncObj__raftCommitIndex)
+
+    @property
+    def applied(self) -> int:
+        """The last index that was applied here."""
+        return int(self._SyncObj__raftLastApplied)
+
+    @property
     def leads(self) -> bool:
         return bool(self._SyncObj__raftState == 2)
 
@@ -290,7 +330,15 @@ class Upstream(SyncObj):  # type: ignore[misc]
         return self.may_stand()
 
     def _SyncObj__doApplyCommand(self, command: bytes) -> None:
-        self.apply_entry(self.raftLastApplied + 1, command)
+        self.apply_entry(self.applied + 1, command)
+
+    def _SyncObj__getEntries(
+        self, fromIDx: int | None, count: int | None = None, maxSizeBytes: int | None = None
+    ) -> list[LogEntry]:
+        if maxSizeBytes is not None and fromIDx is not None:
+            return self.entries_to_send(fromIDx)
+        found: list[LogEntry] = super()._SyncObj__getEntries(fromIDx, count)
+        return found
 
     def _SyncObj__sendAppendEntries(self) -> None:
         self._reach_all()
