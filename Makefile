@@ -27,6 +27,7 @@ check: $(VENV)/.dev ## Lint, types and the import contracts
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev ## Measure, as ratios within one run
+	@$(BIN)/python -m compileall -q reconciler
 	@$(BIN)/python -m tests.benchmarks
 
 FILES ?= 100000

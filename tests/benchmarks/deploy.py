@@ -27,8 +27,10 @@ from tests.lab.swept import sweep
 
 PAIRS = 5
 PASSES = 9
-COMMAND_WAIT_S = 300.0
-RUNNING_WAIT_S = 300.0
+COMMAND_WAIT_S = 900.0
+RUNNING_WAIT_S = 900.0
+"""A machine that does other things at the same time may take minutes for 100 services."""
+
 POLL_S = 0.05
 STACK = "bench"
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +92,8 @@ class Bench:
 
     def swarmctl(self) -> list[str]:
         program = [sys.executable, "-m", "reconciler.main"]
-        return [*program, "apply", "--yes", "--resolve-image", "never", str(self.folder)]
+        limits = ["--timeout", str(RUNNING_WAIT_S)]
+        return [*program, "apply", "--yes", "--resolve-image", "never", *limits, str(self.folder)]
 
     def run(self, command: list[str], *, until_running: bool) -> Run:
         """Run a command through the meter, and watch the engine past it until all tasks run."""
@@ -208,6 +211,12 @@ def _compare(bench: Bench, pairs: int) -> None:
         theirs = statistics.median(measure(pair) for pair in docker_runs)
         mine = statistics.median(measure(pair) for pair in ours)
         rows.append([title, shape.format(theirs), shape.format(mine), ratio(mine, theirs)])
+    fastest = [min(pair.first.running_s for pair in results[name]) for name in ("docker", "swarmctl")]
+    rows.insert(6, ["first: s until all run, fastest", *(f"{one:.2f}" for one in fastest), ratio(*reversed(fastest))])
+    pairwise = statistics.median(
+        mine.first.running_s / theirs.first.running_s for mine, theirs in zip(ours, docker_runs, strict=True)
+    )
+    rows.insert(7, ["first: until all run, median of the pairs' ratios", "", "", f"{pairwise:.2f}"])
     again = statistics.median(pair.again.wall_s for pair in docker_runs)
     a_pass = statistics.median(bench.passes())
     rows.append(["no-op: s of a pass in a running process", f"{again:.3f}", f"{a_pass:.3f}", ratio(a_pass, again)])
