@@ -27,7 +27,9 @@ def opening(windows: Sequence[Window], now: datetime) -> Opening:
         return Opening(True)
     spans = [(window, start, end) for window in windows for start, end in _spans(window, now)]
     state = _is_open(windows, spans, now)
-    moments = sorted({moment for _, start, end in spans for moment in (start, end) if moment > now})
+    # Further ahead, the spans that begin on later days are not among these.
+    horizon = now + timedelta(days=_DAYS_AHEAD)
+    moments = sorted({moment for _, start, end in spans for moment in (start, end) if now < moment <= horizon})
     changed = (moment for moment in moments if _is_open(windows, spans, moment) is not state)
     return Opening(state, next(changed, None))
 

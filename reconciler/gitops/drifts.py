@@ -1,0 +1,91 @@
+"""What the cluster is that no commit asked for: by object and field, since when, and what becomes of it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from reconciler.gitops.look import Look, scope_of
+from reconciler.gitops.state import DriftIncident, LoopState
+from reconciler.model.alerts import FieldDifference
+from reconciler.model.desired import DriftMode
+from reconciler.model.json import JsonValue
+from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Action, ActionType, Change, Origin
+
+REMOVED: Final = "(removed)"
+"""The path of an object that is gone as a whole."""
+TEXT_MAX: Final = 200
+DIFFERENCES_MAX: Final = 20
+"""Fields of one object that are told one by one."""
+_BY_THE_CLUSTER: Final = (Origin.DRIFT, Origin.BOTH)
+
+
+def next_drifts(look: Look, state: LoopState, now: datetime) -> dict[str, DriftIncident]:
+    """Return {object id: its drift} as of this look. What could not be looked at stays as it was.
+
+    Drift that the policy ignores is none. An incident keeps its beginning and its fields as long as it lasts.
+    """
+    if look.plan is None:
+        return dict(state.drifts)
+    found: dict[str, DriftIncident] = {}
+    for action in look.plan.actions:
+        paths = _paths(action)
+        if not paths or look.policies.drift_of(action.id, scope_of(action)) is DriftMode.IGNORE:
+            continue
+        before = state.drifts.get(action.id)
+        known = frozenset(before.paths) if before else frozenset()
+        made = DriftIncident(
+            object_id=action.id,
+            scope=scope_of(action),
+            since=before.since if before else now,
+            paths=tuple(sorted(known | set(paths))),
+            commit=_commit_of(state, action),
+            differences=_differences(action),
+            healed=before.healed if before else False,
+        )
+        found[action.id] = made
+    return found
+
+
+def _commit_of(state: LoopState, action: Action) -> str:
+    applied = state.scope(scope_of(action)).applied
+    return applied.commit if applied else ""
+
+
+def _paths(action: Action) -> list[str]:
+    if action.type is ActionType.CREATE:
+        return [REMOVED] if action.origin is Origin.DRIFT else []
+    return [change.path for change in action.changes if change.origin in _BY_THE_CLUSTER]
+
+
+def _differences(action: Action) -> tuple[FieldDifference, ...]:
+    if action.type is ActionType.CREATE:
+        return (FieldDifference(REMOVED, "present", "absent"),)
+    drifted = [change for change in action.changes if change.origin in _BY_THE_CLUSTER]
+    return tuple(_difference(change) for change in drifted[:DIFFERENCES_MAX])
+
+
+def _difference(change: Change) -> FieldDifference:
+    # With a record of what was applied, that is what the cluster left; without one, what Git says stands for it.
+    applied = change.applied if change.applied is not ABSENT or change.origin is Origin.BOTH else change.new
+    return FieldDifference(
+        change.path, _text(applied, sensitive=change.sensitive), _text(change.old, sensitive=change.sensitive)
+    )
+
+
+def _text(value: JsonValue | Absent, *, sensitive: bool) -> str:
+    if isinstance(value, Absent):
+        return "absent"
+    if sensitive:
+        return SENSITIVE
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    shown = "".join(char if char.isprintable() else "?" for char in text)
+    return shown if len(shown) <= TEXT_MAX else shown[: TEXT_MAX - 1] + "…"
+
+
+def marked_healed(drifts: Mapping[str, DriftIncident], object_ids: set[str]) -> dict[str, DriftIncident]:
+    """Return the drifts, those of `object_ids` marked as written by us."""
+    return {name: replace(one, healed=True) if name in object_ids else one for name, one in drifts.items()}

@@ -1,0 +1,193 @@
+"""What an apply came to, folded into what the loop remembers; and suspensions as people ask for them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from reconciler.gitops.drifts import marked_healed
+from reconciler.gitops.fingerprint import fingerprint
+from reconciler.gitops.look import Decision, Look, scope_of, scopes_of_objects
+from reconciler.gitops.patience import FAILURES_MAX
+from reconciler.gitops.state import Applied, Attempt, LoopState, Suspension
+from reconciler.gitops.wrongs import name_of
+from reconciler.model.actual import ActualState
+from reconciler.model.alerts import Alert, AlertKind, AlertPhase
+from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Origin
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Assessment, Verdict
+from reconciler.model.sources import SourceRevision
+
+PASSING: Final = frozenset(
+    {
+        ErrorCode.ENGINE_UNREACHABLE,
+        ErrorCode.SWARM_UNAVAILABLE,
+        ErrorCode.NOT_A_MANAGER,
+        ErrorCode.STALE_VERSION,
+        ErrorCode.NOT_CONFIRMED,
+        ErrorCode.IMAGE_UNRESOLVED,
+        ErrorCode.OBJECT_IN_USE,
+        ErrorCode.INTERRUPTED,
+    }
+)
+"""What an apply may fail by that can pass though neither Git nor anybody's spec moves."""
+
+_CODES: Final[Mapping[Verdict, ErrorCode]] = {
+    Verdict.TIMED_OUT: ErrorCode.TIMED_OUT,
+    Verdict.PROGRESSING: ErrorCode.TIMED_OUT,
+    Verdict.PAUSED: ErrorCode.UPDATE_PAUSED,
+    Verdict.ROLLED_BACK: ErrorCode.ROLLED_BACK,
+    Verdict.FAILING: ErrorCode.TASKS_FAILING,
+    Verdict.UNSCHEDULABLE: ErrorCode.UNSCHEDULABLE,
+    Verdict.MISSING: ErrorCode.NOT_CONVERGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One apply, for `swarmctl history`. `failed` maps scopes to what went wrong."""
+
+    at: datetime
+    commit: str
+    author: str
+    subject: str
+    scopes: tuple[str, ...]
+    actions: int
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AfterApply:
+    """The state after an apply, what to tell of it, and what to write down. No entry where nothing was written."""
+
+    state: LoopState
+    alerts: tuple[Alert, ...]
+    entry: HistoryEntry | None
+
+
+def after_apply(
+    decision: Decision, look: Look, result: ApplyResult, actual: ActualState | None, now: datetime
+) -> AfterApply:
+    """Return what is remembered after `decision.plan` was carried out with `result`.
+
+    `actual` is the cluster as it is after that, None where it could not be read: then what failed is tried again by
+    the clock. Each scope stands for itself: what failed in one says nothing of another.
+    """
+    state, revision = decision.state, decision.state.source.in_force
+    if revision is None or not decision.applying:
+        return AfterApply(state, (), None)
+    failures = {scope: why for scope in decision.applying if (why := _failure(scope, look, result)) is not None}
+    waited = {scope for scope in decision.applying if scope not in failures and not _is_done(scope, result)}
+    scopes = dict(state.scopes)
+    for scope in decision.applying:
+        before = state.scope(scope)
+        if scope in failures:
+            attempt = _attempt(before.attempt, failures[scope], revision, actual, scope, now)
+            scopes[scope] = replace(before, attempt=attempt)
+        elif scope not in waited:
+            applied = Applied(revision.commit, revision.identity, now)
+            scopes[scope] = replace(before, applied=applied, attempt=None)
+    written = {one.action.id for one in result.actions if one.status is ActionStatus.DONE}
+    after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written))
+    done = [scope for scope in decision.applying if scope not in failures and scope not in waited]
+    entry = HistoryEntry(
+        at=now,
+        commit=revision.commit,
+        author=revision.author,
+        subject=revision.subject,
+        scopes=decision.applying,
+        actions=result.count(ActionStatus.DONE),
+        failed={scope: problem.what for scope, problem in failures.items()},
+    )
+    return AfterApply(after, _deployed(done, revision, result, state, now), entry)
+
+
+def _of_scope(scope: str, result: ApplyResult) -> list[ActionProgress]:
+    return [one for one in result.actions if scope_of(one.action) == scope]
+
+
+def _is_done(scope: str, result: ApplyResult) -> bool:
+    return all(one.status is ActionStatus.DONE for one in _of_scope(scope, result))
+
+
+def _failure(scope: str, look: Look, result: ApplyResult) -> Problem | None:
+    """Return the first thing that failed in a scope; None when all went well, or it only had to wait for another."""
+    undone = next((one for one in result.undone if one.stack == scope), None)
+    if undone is not None:
+        return replace(undone.cause, code=ErrorCode.ROLLED_BACK)
+    failed = next((one for one in _of_scope(scope, result) if one.status is ActionStatus.FAILED), None)
+    if failed is not None:
+        text = f"{failed.action.id} could not be written."
+        return failed.problem or Problem(ErrorCode.APPLY_FAILED, text)
+    scopes = scopes_of_objects(look)
+    services = [one for one in result.services if scopes.get(f"{Kind.SERVICE}.{one.service}") == scope]
+    behind = next((one for one in services if one.verdict is not Verdict.CONVERGED), None)
+    if behind is not None and not (result.lost and behind.verdict is Verdict.PROGRESSING):
+        return _of_service(behind)
+    if result.lost is not None and (behind is not None or not _is_done(scope, result)):
+        return result.lost
+    return None
+
+
+def _of_service(one: Assessment) -> Problem:
+    why = one.message
+    return Problem(_CODES[one.verdict], f"Service {one.service} is {one.verdict.value}.", why)
+
+
+def _attempt(
+    before: Attempt | None,
+    problem: Problem,
+    revision: SourceRevision,
+    actual: ActualState | None,
+    scope: str,
+    now: datetime,
+) -> Attempt:
+    passing = problem.code in PASSING or actual is None
+    again = before is not None and before.identity == revision.identity
+    return Attempt(
+        identity=revision.identity,
+        fingerprint=fingerprint(actual, scope) if actual is not None else "",
+        at=now,
+        code=problem.code,
+        what=f"{problem.what} {problem.why}".strip(),
+        passing=passing,
+        failures=min(before.failures + 1, FAILURES_MAX) if before is not None and again else 1,
+    )
+
+
+def _deployed(
+    done: Sequence[str], revision: SourceRevision, result: ApplyResult, state: LoopState, now: datetime
+) -> tuple[Alert, ...]:
+    """Return the one alert of what a commit brought; putting drift back is told as that drift's end."""
+    by_git = [scope for scope in done if any(one.action.origin is not Origin.DRIFT for one in _of_scope(scope, result))]
+    if not by_git:
+        return ()
+    writes = sum(1 for one in result.actions if one.status is ActionStatus.DONE and scope_of(one.action) in by_git)
+    names = ", ".join(name_of(scope) for scope in by_git[:10]) + (" and others" if len(by_git) > 10 else "")
+    message = f"{revision.subject} ({writes} write{'s' if writes > 1 else ''})"
+    alert = Alert(
+        key=f"deployed/{state.source.name}/{revision.commit}",
+        kind=AlertKind.DEPLOYED,
+        phase=AlertPhase.NOTICE,
+        subject=names,
+        message=message,
+        at=now,
+        since=now,
+        commit=revision.commit,
+        author=revision.author,
+        commands=("swarmctl history",),
+    )
+    return (alert,)
+
+
+def suspended(state: LoopState, suspension: Suspension) -> LoopState:
+    """Return the state with one suspension more, or in the place of the same scope's."""
+    return replace(state, suspensions={**state.suspensions, suspension.scope: suspension})
+
+
+def resumed(state: LoopState, scope: str) -> LoopState:
+    """Return the state without a scope's suspension; what "*" suspends, only resuming "*" resumes."""
+    return replace(state, suspensions={name: one for name, one in state.suspensions.items() if name != scope})

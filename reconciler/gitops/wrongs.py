@@ -1,0 +1,154 @@
+"""Everything that is wrong now and that people should know of, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from reconciler.gitops.conditions import NODE, Standing
+from reconciler.gitops.incidents import Wanted
+from reconciler.gitops.look import CLUSTER_FAILURES_MAX, Held, Look
+from reconciler.gitops.state import CLUSTER, DriftIncident, LoopState
+from reconciler.model.alerts import AlertKind
+from reconciler.model.conditions import Reason
+from reconciler.model.desired import DriftMode
+from reconciler.model.errors import ErrorCode
+
+SOURCE_FAILURES_MAX: Final = 3
+"""Looks at a remote that may fail in a row before people are told of what may pass by itself."""
+_SIGNATURES: Final = (ErrorCode.SIGNATURE_MISSING, ErrorCode.SIGNATURE_REFUSED)
+_OF_SOURCES: Final = (
+    *(ErrorCode.SOURCE_UNREACHABLE, ErrorCode.SOURCE_TIMED_OUT, ErrorCode.SOURCE_REFUSED, ErrorCode.SOURCE_EMPTY),
+    *(ErrorCode.SOURCE_TOO_LARGE, ErrorCode.SOURCE_UNSAFE, ErrorCode.SOURCE_DAMAGED, ErrorCode.SOURCE_BUSY),
+    *(ErrorCode.SOURCE_DISK_FULL, ErrorCode.HISTORY_REWRITTEN, ErrorCode.REVISION_NOT_FOUND, ErrorCode.PATH_NOT_FOUND),
+    *(ErrorCode.GIT_FAILED, ErrorCode.SOURCE_INVALID),
+)
+_FAILED: Final = (Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING, Reason.PLAN_BLOCKED)
+_NODES: Final = {Reason.NODE_DOWN: "down", Reason.NODE_NOT_LISTED: "not-listed", Reason.NODE_MISSING: "missing"}
+
+
+def wrongs(
+    look: Look,
+    state: LoopState,
+    standings: Mapping[str, Standing],
+    drifts: Mapping[str, DriftIncident],
+    held: Mapping[str, Held],
+) -> list[Wanted]:
+    """Return what is wrong. `standings` are those of scopes and nodes, `held` the actions that wait."""
+    return [
+        *_source(state),
+        *_cluster(look),
+        *_failed(state, standings),
+        *(_drift(look, one, held.get(one.object_id)) for one in drifts.values()),
+        *_nodes(standings),
+    ]
+
+
+def _source(state: LoopState) -> Iterator[Wanted]:
+    source, fault = state.source, state.source.fault
+    if fault is None:
+        return
+    kind = AlertKind.SOURCE if fault.code in _OF_SOURCES else AlertKind.MANIFESTS
+    kind = AlertKind.SIGNATURE if fault.code in _SIGNATURES else kind
+    if fault.passing and source.failures < SOURCE_FAILURES_MAX:
+        return
+    kept = f" {source.in_force.commit[:12]} stays in force." if source.in_force else " Nothing is in force yet."
+    yield Wanted(
+        key=f"source/{source.name}",
+        kind=kind,
+        subject=source.name,
+        message=f"{fault.what} {fault.why}".strip(),
+        tokens=(f"{fault.code.value} {fault.commit}".strip(),),
+        next_step=f"Nothing newer is applied.{kept}",
+        commands=("swarmctl status",),
+        commit=fault.commit,
+    )
+
+
+def _cluster(look: Look) -> Iterator[Wanted]:
+    problem = look.cluster_problem
+    if problem is None or look.cluster_failures < CLUSTER_FAILURES_MAX:
+        return
+    message = f"{problem.what} {problem.why}".strip()
+    yield Wanted(
+        "cluster", AlertKind.CLUSTER, "cluster", message, (problem.code.value,), next_step="It is tried again."
+    )
+
+
+def _failed(state: LoopState, standings: Mapping[str, Standing]) -> Iterator[Wanted]:
+    revision = state.source.in_force
+    for scope, standing in standings.items():
+        if not standing.stalled or standing.reason not in _FAILED:
+            continue
+        rolled_back = standing.reason is Reason.ROLLED_BACK
+        subject = name_of(scope)
+        yield Wanted(
+            key=f"failed/{scope}",
+            kind=AlertKind.ROLLED_BACK if rolled_back else AlertKind.FAILED,
+            subject=subject,
+            message=standing.message,
+            tokens=(f"{standing.reason.value} {revision.identity[:12] if revision else ''}".strip(),),
+            next_step="It is not tried again until Git or the cluster moves.",
+            commands=(f"swarmctl status {scope}".strip(), f"swarmctl sync {scope}".strip()),
+            commit=revision.commit if revision else "",
+            author=revision.author if revision else "",
+        )
+
+
+def _drift(look: Look, drift: DriftIncident, held: Held | None) -> Wanted:
+    removed = drift.paths == ("(removed)",)
+    fields = "is gone" if removed else f"differs in {len(drift.paths)} field{'s' if len(drift.paths) > 1 else ''}"
+    return Wanted(
+        key=f"drift/{drift.object_id}",
+        kind=AlertKind.DRIFT,
+        subject=drift.object_id,
+        message=f"{drift.object_id} {fields}, and no commit asked for that.",
+        tokens=drift.paths,
+        differences=drift.differences,
+        next_step=_after_drift(look, drift, held),
+        commands=(f"swarmctl diff {_stack_option(drift.scope)}".strip(), f"swarmctl sync {drift.scope}".strip()),
+        commit=drift.commit,
+    )
+
+
+def _after_drift(look: Look, drift: DriftIncident, held: Held | None) -> str:
+    if held is None:
+        return "It is put back now."
+    if look.policies.drift_of(drift.object_id, drift.scope) is not DriftMode.HEAL:
+        return "Nothing is done: commit it to accept it, or sync to put it back."
+    return f"It is not put back yet. {held.message}"
+
+
+def _stack_option(scope: str) -> str:
+    return f"--stack {scope}" if scope != CLUSTER else ""
+
+
+def _nodes(standings: Mapping[str, Standing]) -> Iterator[Wanted]:
+    for scope, standing in standings.items():
+        token = _NODES.get(standing.reason)
+        if scope.startswith(NODE) and token is not None:
+            name = scope.removeprefix(NODE)
+            message = standing.message
+            commands = (f"swarmctl status {scope}",)
+            yield Wanted(f"node/{name}", AlertKind.NODE, message.split()[1], message, (token,), commands=commands)
+
+
+def name_of(scope: str) -> str:
+    """Return what people call a scope."""
+    return "the cluster" if scope == CLUSTER else scope
+
+
+def endings(state: LoopState, drifts: Mapping[str, DriftIncident]) -> dict[str, str]:
+    """Return {incident key: what to say of its end}, for all that may end now."""
+    words: dict[str, str] = {}
+    for key, incident in state.incidents.items():
+        if incident.kind is AlertKind.DRIFT:
+            before = state.drifts.get(incident.subject)
+            words[key] = "It was put back." if before and before.healed else "It is gone; somebody else put it back."
+        elif incident.kind is AlertKind.NODE:
+            words[key] = "The node is back as it should be."
+        elif incident.kind in (AlertKind.FAILED, AlertKind.ROLLED_BACK):
+            words[key] = "It is what Git asks for again."
+        else:
+            words[key] = "All is well again."
+    return {key: text for key, text in words.items() if key.removeprefix("drift/") not in drifts}
