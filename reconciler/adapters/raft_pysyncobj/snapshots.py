@@ -72,12 +72,14 @@ class Snapshots:
             journal.sync()
             is_newest = durable.publish(writer)
         except OSError as error:
+            growth.finished(None)
             raise durable.told(error) from error
         except BaseException:
+            growth.finished(None)
             writer.abandon()
             raise
+        growth.finished(size)
         if is_newest:
-            growth.snapshot_bytes = size
             journal.forget(growth.keep_from(index))
             durable.compact(index)
 

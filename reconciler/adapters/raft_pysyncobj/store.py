@@ -71,8 +71,7 @@ class PySyncObjStore:
         """The term in which this node claims to lead, and the index of the claim."""
         self._paused_epoch = 0
         self._barrier: asyncio.Future[Outcome] | None = None
-        self._growth = Growth(settings.limits, settings.consensus.log_bytes_max)
-        self._growth.snapshot_bytes = opened.snapshot_bytes
+        self._growth = Growth(settings.limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
         self._changes = Changes(self._limits.watch_entries, self._limits.watch_changes, self._state.index)
         self._leadership = Leadership(self._node, self._limits.work_end_s, self._fail)
         self._client = f"{self._node}/{uuid.uuid4().hex}"
