@@ -79,10 +79,10 @@ def files_of(number: int) -> dict[str, str | None]:
     }
 
 
-def check(backend: Backend, number: int, where: object) -> None:
+def check(backend: Backend, number: int, where: object) -> dict[str, int]:
     """The swarm holds exactly what revision `number` asks for, and kept versions as the policy has it.
 
-    `where` tells a developer what went before.
+    Returns {service: its tasks}. `where` tells a developer what went before.
     """
     diff = backend.swarmctl("diff", "--resolve-image", "never")
     assert diff.code == 0, (where, diff.text)
@@ -112,6 +112,7 @@ def check(backend: Backend, number: int, where: object) -> None:
     ) != sorted(expected):
         assert time.monotonic() < deadline, (where, running, networks_of(backend))
         time.sleep(POLL_S)
+    return counts
 
 
 def networks_of(backend: Backend) -> list[str]:
