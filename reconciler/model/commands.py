@@ -125,6 +125,15 @@ class SetNodeState(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeNode(Command):
+    """Take over what a node tells of itself: its description, and the address it is reached at."""
+
+    id: str
+    description: JsonObject
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveNode(Command):
     id: str
     force: bool

@@ -23,6 +23,7 @@ _HANDLERS: Mapping[type[Command], Callable[[Draft, Any], Applied]] = MappingProx
         commands.AddNode: nodes.add,
         commands.UpdateNode: nodes.update,
         commands.SetNodeState: nodes.set_state,
+        commands.DescribeNode: nodes.describe,
         commands.RemoveNode: nodes.remove,
         commands.CreateNetwork: networks.create,
         commands.RemoveNetwork: networks.remove,

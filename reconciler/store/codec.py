@@ -52,6 +52,7 @@ COMMAND_NAMES: Mapping[str, type[Command]] = MappingProxyType(
         "add-node": commands.AddNode,
         "update-node": commands.UpdateNode,
         "set-node-state": commands.SetNodeState,
+        "describe-node": commands.DescribeNode,
         "remove-node": commands.RemoveNode,
         "create-network": commands.CreateNetwork,
         "remove-network": commands.RemoveNetwork,

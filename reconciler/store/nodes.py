@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from reconciler.model.commands import AddNode, Applied, ObjectChange, RemoveNode, SetNodeState, UpdateNode
+from reconciler.model.commands import AddNode, Applied, DescribeNode, ObjectChange, RemoveNode, SetNodeState, UpdateNode
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import Availability, NodeRecord, NodeState, TaskRecord
 from reconciler.model.tasks import TaskState
@@ -89,6 +89,22 @@ def set_state(draft: Draft, command: SetNodeState) -> Applied:
         state=command.state,
         message=command.message,
         state_since=since,
+    )
+    draft.nodes[node.id] = changed
+    return _applied(draft, "update", changed)
+
+
+def describe(draft: Draft, command: DescribeNode) -> Applied:
+    """Take over what a node tells of itself; what is known already changes nothing."""
+    node = _present(draft, command.id)
+    if (node.description, node.address) == (command.description, command.address):
+        return Applied(draft.index, node.id)
+    changed = replace(
+        node,
+        version=draft.index,
+        updated_at=command.at,
+        description=command.description,
+        address=command.address,
     )
     draft.nodes[node.id] = changed
     return _applied(draft, "update", changed)

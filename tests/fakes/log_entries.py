@@ -25,6 +25,7 @@ from reconciler.model.commands import (
     CreateTask,
     CreateTasks,
     DeleteRecord,
+    DescribeNode,
     ExplainTask,
     ExplainTasks,
     InitCluster,
@@ -154,6 +155,7 @@ class LogMaker:
             AddNode(at=at, id=self._name(), spec=spec, description={"Hostname": self._name()}, address="10.1.1.1"),
             UpdateNode(at=at, id=node, version=self._version(state, "nodes", node), spec=spec),
             SetNodeState(at=at, id=node, state=self.chance.choice(tuple(NodeState)), message="heard"),
+            DescribeNode(at=at, id=node, description={"Hostname": self._name()}, address="10.1.1.2"),
             RemoveNode(at=at, id=node, force=self.chance.random() < 0.5),
         )
 

@@ -14,6 +14,7 @@ from reconciler.model.commands import (
     Applied,
     Command,
     CreateService,
+    DescribeNode,
     InitCluster,
     Outcome,
     RemoveNode,
@@ -101,6 +102,11 @@ class VirtualSwarm:
     def set_node(self, hostname: str, **fields: Any) -> None:
         node = self.node(hostname)
         self.do(UpdateNode(at=self.now, id=node.id, version=node.version, spec={**node.spec, **fields}))
+
+    def describe(self, hostname: str, **fields: Any) -> None:
+        node = self.node(hostname)
+        description = {**node.description, **fields}
+        self.do(DescribeNode(at=self.now, id=node.id, description=description, address=node.address))
 
     def lose_node(self, hostname: str) -> None:
         self.deaf.append(hostname)
