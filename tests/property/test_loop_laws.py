@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.gitops.decide import decide
-from reconciler.gitops.look import Look
+from reconciler.gitops.look import Look, scope_of
 from reconciler.gitops.records import changes, from_records, to_records
 from reconciler.gitops.sources import next_look, next_status
 from reconciler.gitops.state import Attempt, Incident, LoopState, ScopeState, Suspension
@@ -17,7 +17,7 @@ from reconciler.gitops.windows import opening
 from reconciler.model.alerts import AlertKind, AlertPhase
 from reconciler.model.desired import DriftMode
 from reconciler.model.errors import ErrorCode, Problem
-from reconciler.model.plan import Blocked, Origin
+from reconciler.model.plan import Action, Blocked, Origin
 from reconciler.model.policies import Policies, StackPolicy, Window, WindowKind
 from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceFault, SourceSpec, SourceStatus
@@ -53,7 +53,7 @@ policies = st.builds(
 def plans(draw):
     """Actions on some services, each after some of those before it."""
     names = draw(st.lists(st.sampled_from(SERVICES), unique=True))
-    actions = []
+    actions: list[Action] = []
     for name in names:
         after = tuple(draw(st.lists(st.sampled_from([one.id for one in actions]), max_size=2))) if actions else ()
         actions.append(update(name, draw(st.sampled_from(list(Origin))), after=after))
@@ -116,7 +116,7 @@ def looks(draw):
     return Look(draw(policies), wanted, actual(node("a", states_)), draw(plans()), services(**verdicts), forced=forced)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(looks(), states, moments)
 def test_the_laws_of_one_decision(look, state, now):
     decision = decide(look, state, now)
@@ -133,7 +133,7 @@ def test_the_laws_of_one_decision(look, state, now):
 
     for action in decision.plan.actions:
         # What people suspended is never written, and drift only where the policy or somebody says so.
-        assert decision.state.suspension(action.stack, now) is None
+        assert decision.state.suspension(scope_of(action), now) is None
         if action.origin is Origin.DRIFT and not look.is_forced(action.stack):
             assert look.policies.drift_of(action.id, action.stack) is DriftMode.HEAL
         # A failure that only Git or the cluster can mend is not repeated.
@@ -149,6 +149,7 @@ def test_the_laws_of_one_decision(look, state, now):
         assert all(condition.reason is one.conditions[0].reason for condition in one.conditions)
 
 
+@settings(max_examples=60)
 @given(looks(), states, moments)
 def test_the_same_look_again_says_nothing_and_remembers_the_same(look, state, now):
     once = decide(look, state, now)
@@ -159,6 +160,7 @@ def test_the_same_look_again_says_nothing_and_remembers_the_same(look, state, no
     assert changes(once.state, again.state).is_empty
 
 
+@settings(max_examples=40)
 @given(looks(), states, moments)
 def test_what_is_remembered_survives_the_store(look, state, now):
     for one in (state, decide(look, state, now).state):
