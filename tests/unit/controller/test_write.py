@@ -146,6 +146,8 @@ async def test_an_endpoint_that_stays_away_ends_the_apply_and_says_what_was_not_
     assert statuses.count(ActionStatus.FAILED) == 1
     assert statuses.count(ActionStatus.SKIPPED) == len(statuses) - 1
     assert all(one.problem is not None for one in result.actions)
+    failed = next(one for one in result.actions if one.status is ActionStatus.FAILED)
+    assert failed.problem.what.endswith(f"{failed.action.name} may not have been created: no Docker Engine answers.")
 
 
 async def test_a_locked_swarm_is_not_waited_for():
@@ -173,6 +175,7 @@ async def test_an_engine_that_goes_on_failing_is_asked_only_so_often():
     failing = FaultyCluster(cluster, create=Fault.REFUSED_BEFORE)
     result = await carry_out(failing, desired(wanted(Kind.NETWORK, network_spec())))
     assert [one.problem.code for one in result.actions] == [ErrorCode.REQUEST_REFUSED]
+    assert result.actions[0].problem.what == "Network web_default was not created: the engine refused the request."
     assert failing.calls.count("create") == 1 + patience_module.FAILURES_MAX
 
 
