@@ -28,14 +28,19 @@ def allot_ports(
         if published:
             _check_free(others, port, published)
         elif port["PublishMode"] == "ingress":
-            mine = [(one["Protocol"], one.get("PublishedPort")) for one in allotted]
-            published = _sticky(port, held) or next(
-                number
-                for number in range(DYNAMIC_FIRST, DYNAMIC_LAST + 1)
-                if (port["Protocol"], number) not in others and (port["Protocol"], number) not in mine
-            )
+            mine = [(one["Protocol"], one["PublishedPort"]) for one in allotted]
+            published = _sticky(port, held) or _next_dynamic(port["Protocol"], [*others, *mine])
         allotted.append({**port, "PublishedPort": published})
     return tuple(allotted)
+
+
+def _next_dynamic(protocol: str, taken: list[tuple[str, int]]) -> int:
+    numbers = frozenset(number for other, number in taken if other == protocol)
+    for number in range(DYNAMIC_FIRST, DYNAMIC_LAST + 1):
+        if number not in numbers:
+            return number
+    text = f"no {protocol} port is left between {DYNAMIC_FIRST} and {DYNAMIC_LAST}"
+    raise invalid(text, rpc="FailedPrecondition")
 
 
 def _held(service: ServiceRecord) -> Iterator[tuple[str, int]]:

@@ -7,12 +7,14 @@ from typing import Any
 from reconciler.model.constraints import parse_constraint
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject, dig
-from reconciler.store.names import NAME_LENGTH_MAX, is_dns_name
+from reconciler.store.names import NAME_LENGTH_MAX, is_dns_name, is_image_reference
 from reconciler.store.refusal import Refusal, invalid
 
 MODES = ("Replicated", "Global", "ReplicatedJob", "GlobalJob")
 MEMORY_BYTES_MIN = 4 * 1024 * 1024
 NANO_CPUS_MIN = 1_000_000
+DURATION_MIN_NS = 1_000_000
+MOUNT_TYPES = ("bind", "volume", "tmpfs", "npipe", "cluster")
 
 
 def check_service(spec: JsonObject) -> None:
@@ -59,16 +61,32 @@ def _check_container(spec: JsonObject) -> None:
     container = spec["TaskTemplate"]["ContainerSpec"]
     if spec["TaskTemplate"]["Runtime"] != "container":
         raise invalid("mismatched Runtime and *Spec fields", rpc="")
-    if not container.get("Image"):
+    image = container.get("Image")
+    if not image:
         raise invalid("ContainerSpec: image reference must be provided")
+    if not is_image_reference(str(image)):
+        raise invalid(f'ContainerSpec: "{image}" is not a valid repository/tag')
+    _check_health(container.get("Healthcheck") or {})
     targets: dict[str, bool] = {}
     for mount in container.get("Mounts") or ():
+        kind = str(mount.get("Type") or "")
+        if kind and kind.lower() not in MOUNT_TYPES:
+            raise invalid(f'invalid MountType: "{kind}"', rpc="")
         target = str(mount.get("Target", ""))
         if target in targets:
             raise invalid(f"ContainerSpec: duplicate mount point: {target}")
         targets[target] = True
     for kind in ("Secret", "Config"):
         _check_targets(kind.lower(), container.get(f"{kind}s") or (), f"{kind}Name")
+
+
+def _check_health(check: JsonObject) -> None:
+    for field in ("Interval", "Timeout", "StartPeriod", "StartInterval"):
+        duration = check.get(field) or 0
+        if duration and duration < DURATION_MIN_NS:
+            raise invalid(f"ContainerSpec: {field} in HealthConfig cannot be less than 1ms")
+    if (check.get("Retries") or 0) < 0:
+        raise invalid("ContainerSpec: Retries in HealthConfig cannot be negative")
 
 
 def _check_targets(kind: str, references: Any, name_key: str) -> None:
@@ -92,6 +110,12 @@ def _check_resources(spec: JsonObject) -> None:
             raise invalid(f"invalid cpu value {cpus / 1e9:g}: Must be at least 0.001")
         if memory and memory < MEMORY_BYTES_MIN:
             raise invalid(f"invalid memory value {memory}: Must be at least 4MiB")
+    _check_swap(dig(spec, "TaskTemplate", "Resources") or {})
+
+
+def _check_swap(resources: JsonObject) -> None:
+    if resources.get("SwapBytes") and not dig(resources, "Limits", "MemoryBytes"):
+        raise invalid("memory swap provided, but no memory-limit was set", rpc="")
 
 
 def _check_policies(spec: JsonObject) -> None:

@@ -21,6 +21,7 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import UpdateState
+from reconciler.store.names import is_image_reference
 from tests.unit.store.conftest import NOW, Store
 
 REFUSED = ErrorCode.REQUEST_REFUSED
@@ -106,6 +107,20 @@ def test_what_was_sent_is_never_changed_in_place(store: Store) -> None:
     ("given", "message"),
     [
         (spec("-web"), INVALID + "name must be valid as a DNS name component"),
+        (spec(container={"Image": "UPPER"}), INVALID + 'ContainerSpec: "UPPER" is not a valid repository/tag'),
+        (
+            spec(container={"Healthcheck": {"Interval": 999_999}}),
+            INVALID + "ContainerSpec: Interval in HealthConfig cannot be less than 1ms",
+        ),
+        (
+            spec(container={"Healthcheck": {"Retries": -1}}),
+            INVALID + "ContainerSpec: Retries in HealthConfig cannot be negative",
+        ),
+        (spec(container={"Mounts": [{"Type": "bogus", "Target": "/a"}]}), 'invalid MountType: "bogus"'),
+        (
+            spec(task={"Resources": {"SwapBytes": 1 << 30}}),
+            "memory swap provided, but no memory-limit was set",
+        ),
         (spec("w" * 64), INVALID + "name must be 63 characters or fewer"),
         (spec(container={"Image": ""}), INVALID + "ContainerSpec: image reference must be provided"),
         (spec(Mode={"Global": {}, "Replicated": {}}), "must specify only one service mode"),
@@ -275,3 +290,59 @@ def test_two_files_of_a_task_need_two_targets(store: Store) -> None:
     references = [{"SecretID": one, "SecretName": one, "File": {"Name": "f"}} for one in ("a", "b")]
     text = INVALID + "secret references 'a' and 'b' have a conflicting target: 'f'"
     assert store.refuse(create(spec(container={"Secrets": references}))) == (REFUSED, text)
+
+
+@pytest.mark.parametrize(
+    ("image", "is_one"),
+    [
+        ("busybox", True),
+        ("busybox:1.36", True),
+        ("library/busybox@sha256:" + "a" * 64, True),
+        ("localhost/x", True),
+        ("127.0.0.1:5000/app:v1", True),
+        ("registry.example.com/team/app_one__two-three.four:Tag_1", True),
+        ("Registry.Example.com:443/a", True),
+        ("[::1]:5000/a", True),
+        ("none:1", True),
+        ("UPPER", False),
+        ("team/UPPER", False),
+        ("a" * 64, False),
+        ("a//b", False),
+        ("a:", False),
+        ("a:b:c", False),
+        ("a b", False),
+        ("a@sha256:12", False),
+        ("-a", False),
+        ("host.example/" + "a" * 250, False),
+        (":1", False),
+    ],
+)
+def test_an_image_is_named_as_docker_has_it(image: str, is_one: bool) -> None:
+    assert is_image_reference(image) is is_one
+
+
+def test_a_port_of_ingress_needs_an_ingress_network(store: Store) -> None:
+    store.do(RemoveNetwork(at=NOW, id="in"))
+    text = (
+        "rpc error: code = FailedPrecondition desc = service needs ingress network, but no ingress network is present"
+    )
+    assert store.refuse(create(spec(**ports(8080)))) == (REFUSED, text)
+    store.do(create(spec(**ports(8080, mode="host"))))
+
+
+def test_ingress_may_be_made_anew_under_another_name(store: Store) -> None:
+    store.do(RemoveNetwork(at=NOW, id="in"))
+    store.do(CreateNetwork(at=NOW, id="other", spec={"Name": "door", "Ingress": True}))
+    store.do(create(spec(**ports(8080))))
+    assert [network_id for network_id, _ in store.tables.services["s1"].virtual_ips] == ["other"]
+    _, text = store.refuse(create(spec("web2", task={"Networks": [{"Target": "door"}]}), "s2"))
+    assert text.endswith('Service cannot be explicitly attached to the ingress network "door"')
+    _, text = store.refuse(RemoveNetwork(at=NOW, id="other"))
+    assert text.endswith("ingress network cannot be removed because service s1 depends on it")
+
+
+def test_when_all_dynamic_ports_are_taken_that_is_said(store: Store) -> None:
+    store.do(create(spec("hog", **ports(*range(30_000, 32_768)))))
+    _, text = store.refuse(create(spec("late", **ports(0)), "s2"))
+    assert text.endswith("no tcp port is left between 30000 and 32767")
+    store.do(create(spec("udp", **ports(0, protocol="udp")), "s3"))
