@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,9 +91,18 @@ class StoreGroup(ABC):
         """Start a new member, and let the leader add it."""
         await self.prepare(name)
         store = await self.start(name)
-        leader = await self.leader()
-        await self.stores[leader].add_member(name, self.address(name))
+        await self.at_leader(lambda leader: leader.add_member(name, self.address(name)))
         return store
+
+    async def at_leader(self, do: Callable[[ReplicatedStore], Awaitable[None]]) -> None:
+        """Have a leader do something; when leadership has just moved, ask the next one."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                return await do(self.stores[await self.leader()])
+            except SwarmctlError as error:
+                if error.code is not ErrorCode.RAFT_NOT_LEADER or time.monotonic() > deadline:
+                    raise
 
     async def stop(self, name: str) -> None:
         """End a member in an orderly way."""

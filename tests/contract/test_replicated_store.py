@@ -315,7 +315,7 @@ async def test_a_dead_member_is_replaced_by_an_empty_one_under_a_new_name(group:
     await group.kill(dead)
     leader = await group.leader()
     await group.put(leader, "x", b"1")
-    await group.stores[leader].remove_member(dead)
+    await group.at_leader(lambda store: store.remove_member(dead))
     await group.join("node-4")
     await group.until("it is a voter", lambda: [one.voter for one in group.stores[leader].members()] == [True] * 3)
     await group.kill((set(group.stores) - {leader, "node-4"}).pop())
@@ -329,7 +329,7 @@ async def test_a_removed_member_is_told_and_ends(group: StoreGroup):
     gone = (await group.followers())[0]
     store, run = group.stores[gone], group.runs[gone]
     watch = store.watch(store.tables.index)
-    await group.stores[leader].remove_member(gone)
+    await group.at_leader(lambda store: store.remove_member(gone))
     async with asyncio.timeout(30):
         await run
     assert store.standing.removed

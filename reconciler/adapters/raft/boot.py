@@ -53,22 +53,22 @@ class Opened:
     book: dict[NodeId, Address]
 
 
-def open_member(settings: MemberSettings) -> Opened:
+def open_member(settings: MemberSettings, disk: Disk | None = None) -> Opened:
     """Take the folder of a member and read all of it.
 
     Raises SwarmctlError: raft-log-missing, -locked, -foreign, -corrupt, raft-snapshot-corrupt, snapshot-corrupt and
     -too-new, raft-disk-full, raft-disk-failed.
     """
-    durable = DurableLog(settings.folder, settings.owner, create=False)
+    durable = DurableLog(settings.folder, settings.owner, create=False, disk=disk)
     try:
-        disk = durable.load()
+        loaded = durable.load()
         state, size = State(), 0
         reader = durable.read_snapshot()
         if reader is not None:
             size = reader.data_bytes
             state = decode(reader)
             check_index(state, reader.meta)
-        return Opened(durable, disk, state, size, addresses.load(settings.folder))
+        return Opened(durable, loaded, state, size, addresses.load(settings.folder))
     except BaseException:
         durable.close()
         raise

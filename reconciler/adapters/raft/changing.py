@@ -16,7 +16,7 @@ from reconciler.model.errors import SwarmctlError
 from reconciler.model.replication import Address
 
 if TYPE_CHECKING:
-    from reconciler.adapters.raft.node import RaftNode
+    from reconciler.adapters.raft.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ _PASSING = {Reason.TOO_EARLY, Reason.CHANGE_PENDING, Reason.OVERLOADED, Reason.T
 class MemberChanges:
     """What a member does about the group itself."""
 
-    def __init__(self, node: RaftNode) -> None:
-        self._node = node
+    def __init__(self, engine: Engine) -> None:
+        self._node = engine
         self._lock = asyncio.Lock()
         self._is_promoting = False
         self._is_moving = False

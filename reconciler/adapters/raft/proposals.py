@@ -81,7 +81,7 @@ class Proposals:
     """All that is under way here. Belongs to the event loop."""
 
     def __init__(
-        self, client: str, limits: Limits, entry_bytes_max: int, send: Callable[[NodeId, Placed | NotTaken], None]
+        self, client: str, limits: Limits, entry_bytes_max: int, send: Callable[[NodeId, Placed | NotTaken], bool]
     ) -> None:
         """`client` is different in each life of each member. `send` answers other members' forwards."""
         self._client = client

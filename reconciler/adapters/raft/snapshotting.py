@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from reconciler.adapters.raft import snapshot_file
 from reconciler.adapters.raft.disk_worker import DiskWorker
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.settings import Limits
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
+from reconciler.consensus.core import Core
 from reconciler.consensus.outputs import SnapshotPiece, SnapshotRead
 from reconciler.consensus.values import SnapshotMeta
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.store.machine import State
-from reconciler.store.snapshot import Frozen, decode, encode
+from reconciler.store.snapshot import Frozen, decode, encode, freeze
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +33,14 @@ half of what is written for entries."""
 class Growth:
     """How much log there is behind the last snapshot, and from where on it is to be kept in memory."""
 
-    def __init__(self, limits: Limits, log_bytes_max: int) -> None:
+    def __init__(self, limits: Limits, log_bytes_max: int, snapshot_bytes: int) -> None:
         self._limits = limits
         # Before the log in memory is full, with room for what comes while the snapshot is written.
         self._most = log_bytes_max // 2
         self._marks: deque[tuple[int, int]] = deque()
         self._since_mark = 0
         self._bytes = self._before = 0
-        self.snapshot_bytes = 0
+        self.snapshot_bytes = snapshot_bytes
 
     def add(self, index: int, size: int) -> None:
         """An entry was applied."""
@@ -179,15 +182,120 @@ class Outgoing:
             self._reader = None
 
 
-async def back_up(worker: DiskWorker, target: str) -> SnapshotMeta:
-    """Copy the newest snapshot, which must be there, to a file; verified, and synced under its name for good.
+class Host(Protocol):
+    """What a member does for its snapshots."""
 
-    Raises SwarmctlError: raft-snapshot-corrupt; OSError for what is wrong with the target.
-    """
-    return await worker.run(lambda durable: _back_up(durable, target))
+    @property
+    def core(self) -> Core: ...
+
+    @property
+    def state(self) -> State:
+        """What is applied."""
+        ...
+
+    def now_s(self) -> float: ...
+
+    def install(self, state: State, meta: SnapshotMeta) -> None:
+        """Put the state of a received snapshot, which is published, in the place of what is applied."""
+        ...
+
+    def wake(self) -> None: ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+
+class Snapshotter:
+    """All that a member does about snapshots, beside its log. Its methods belong to the event loop."""
+
+    def __init__(
+        self, host: Host, worker: DiskWorker, growth: Growth, newest: SnapshotMeta | None, retry_s: float
+    ) -> None:
+        self._host, self._worker, self.growth = host, worker, growth
+        self._incoming, self._outgoing = Incoming(), Outgoing()
+        self._lock = asyncio.Lock()
+        self._retry_s = retry_s
+        self._after_s = 0.0
+        self._index = newest.index if newest else 0
+
+    def begin_if_due(self) -> None:
+        """Begin a snapshot of our own when the log has grown enough."""
+        if self.growth.is_due and not self._lock.locked() and self._host.now_s() >= self._after_s:
+            self.growth.taken()  # at once: the next turn must not begin another
+            self._host.spawn(self._take_due())
+
+    async def take(self) -> None:
+        """Write what is applied here as a snapshot, unless there is one, and let the log go that it covers.
+
+        Raises SwarmctlError: raft-disk-full, raft-disk-failed.
+        """
+        async with self._lock:
+            state = self._host.state
+            if state.index <= self._index or self._host.core.is_installing:
+                self.growth.finished(None)
+                return
+            meta = self._host.core.snapshot_meta(state.index)
+            frozen = freeze(state)
+            self.growth.taken()
+            try:
+                published, size = await write(self._worker, meta, frozen)
+            except BaseException:
+                self.growth.finished(None)
+                raise
+            self.growth.finished(size)
+            if not published:
+                return
+            self._index = meta.index
+            up_to = self.growth.keep_from(meta.index)
+            await self._worker.run(lambda durable: durable.compact(up_to))
+            self._host.core.compact(meta, up_to)
+
+    async def _take_due(self) -> None:
+        try:
+            await self.take()
+        except SwarmctlError as error:
+            if error.code is not ErrorCode.RAFT_DISK_FULL:
+                raise
+            log.error("There is no space for a snapshot; it is tried again in %g s.", self._retry_s)
+            self._after_s = self._host.now_s() + self._retry_s
+
+    async def back_up(self, target: str) -> SnapshotMeta:
+        """Copy a snapshot of what is applied here to a file, verified and synced. Errors as `take`; OSError."""
+        await self.take()
+        return await self._worker.run(lambda durable: _back_up(durable, target))
+
+    async def store(self, piece: SnapshotPiece) -> None:
+        """Take a piece of a leader's snapshot; the last one makes it ours."""
+        try:
+            state = await self._worker.run(lambda durable: self._incoming.take(durable, piece))
+        except SwarmctlError as error:
+            if error.code is ErrorCode.RAFT_DISK_FAILED:
+                raise
+            log.error("A snapshot from the leader can't be used: %s %s", error, error.problems[0].why)
+            self._host.core.snapshot_refused()
+            return
+        if state is not None:
+            self._index = piece.meta.index
+            self.growth.restart(piece.offset + len(piece.data))
+            self._host.install(state, piece.meta)
+        self._host.wake()
+
+    async def send(self, wanted: SnapshotRead) -> None:
+        """Read a piece of ours for another member."""
+        part = await self._worker.run(lambda durable: self._outgoing.read(durable, wanted))
+        if part is None:
+            self._host.core.snapshot_gone(wanted.peer)
+        else:
+            self._host.core.send_chunk(wanted, part[0], part[1], self._host.now_s())
+        self._host.wake()
+
+    def close(self) -> None:
+        """Close files; the thread of the log has ended."""
+        self._outgoing.close()
+        self._incoming.abandon()
 
 
 def _back_up(durable: DurableLog, target: str) -> SnapshotMeta:
     source = durable.snapshot_path
-    assert source is not None, "a snapshot was published before"
+    if source is None:
+        raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "There is nothing to back up: nothing was ever written.")
     return snapshot_file.backup(source, target)

@@ -1,0 +1,394 @@
+"""What carries out the consensus core's Readies, in their order.
+
+All of it runs on one event loop, but for the disk, which has a thread of its own, and for writing snapshots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from reconciler.adapters.raft import addresses, answers
+from reconciler.adapters.raft.barriers import Barriers
+from reconciler.adapters.raft.boot import Opened
+from reconciler.adapters.raft.changing import MemberChanges
+from reconciler.adapters.raft.disk_worker import DiskWorker
+from reconciler.adapters.raft.frames import Forward, Frame, Leave, NotTaken, Placed, decode_frame
+from reconciler.adapters.raft.leadership import Leadership
+from reconciler.adapters.raft.persisting import Persister
+from reconciler.adapters.raft.ports import Transport
+from reconciler.adapters.raft.proposals import Proposals
+from reconciler.adapters.raft.roster import Roster
+from reconciler.adapters.raft.sending import Sender
+from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.raft.snapshotting import Growth, Snapshotter
+from reconciler.adapters.raft.watching import Changes
+from reconciler.consensus.core import Core
+from reconciler.consensus.log import ENTRY_OVERHEAD_BYTES
+from reconciler.consensus.outputs import (
+    Ready,
+    Refused,
+    Role,
+    RoleChange,
+    Status,
+)
+from reconciler.consensus.values import Entry, EntryKind, NodeId, SnapshotMeta
+from reconciler.model.changes import TableKind
+from reconciler.model.commands import Claim, Command, Outcome
+from reconciler.model.errors import SwarmctlError
+from reconciler.model.replication import Address, Batch, Standing
+from reconciler.model.tables import Tables
+from reconciler.model.transactions import Expectation, Transaction
+from reconciler.store.codec import encode_entry, encode_transaction
+from reconciler.store.machine import State, apply, pass_over
+
+log = logging.getLogger(__name__)
+
+_ADDRESS_PREFIX = addresses.MEMBERS + "/"
+_NOBODY = RoleChange(Role.FOLLOWER, 0, "")
+
+
+class Engine:
+    """The inside of a member: the core, and everything that it drives."""
+
+    def __init__(
+        self, opened: Opened, settings: MemberSettings, transport: Transport, clock: Callable[[], float]
+    ) -> None:
+        limits, name = settings.limits, settings.owner.node
+        self._settings, self._limits, self._name = settings, limits, name
+        self._transport, self._clock = transport, clock
+        self._loop = asyncio.get_running_loop()
+        self._durable = opened.durable
+        self._state: State = opened.state
+        seed = int.from_bytes(os.urandom(7), "little")
+        self._life = seed.to_bytes(7, "little").hex()
+        self._core = Core(name, settings.consensus, opened.disk, now_s=clock(), jitter_seed=seed)
+        self._worker = DiskWorker(opened.durable, limits.disk_retry_s, self._fail)
+        self._sender = Sender(transport, limits.news_s)
+        self._persister = Persister(self._worker, self._synced, self._sender.send_all)
+        self._proposals = Proposals(
+            f"{name[:80]}.{self._life}", limits, settings.consensus.entry_bytes_max, self._sender.send
+        )
+        self._barriers = Barriers(limits.readers)
+        self._changes = Changes(limits.watch_entries, limits.watch_changes, self._state.index)
+        self._leadership = Leadership(name, limits.work_end_s, self._fail)
+        growth = Growth(limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
+        self._snapshots = Snapshotter(self, self._worker, growth, opened.disk[1], limits.snapshot_retry_s)
+        book = {**opened.book, **addresses.recorded(self._state.tables)}
+        self._roster = Roster(name, book, limits.leaver_s, self._follow)
+        self._role = _NOBODY
+        self._claim_of_term = 0
+        self._claim_index = 0
+        self._paused_epoch = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[None] = self._loop.create_future()
+        self._is_running = self._has_ended = False
+        self._pump_due = False
+        self._timer_at = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._garbage_from: set[NodeId] = set()
+        self.member_changes = MemberChanges(self)
+
+    # --- what is known here
+
+    @property
+    def name(self) -> NodeId:
+        return self._name
+
+    @property
+    def tables(self) -> Tables:
+        """What is applied here, to be read only, and without an await in between."""
+        return self._state.tables
+
+    @property
+    def standing(self) -> Standing:
+        """Who leads, right now. Local."""
+        role = self._role
+        return Standing(role.leader, role.term, self._leadership.epoch, role.role is Role.REMOVED)
+
+    def status(self) -> Status:
+        """What the core knows, for `status` commands and tests."""
+        return self._core.status(self._clock())
+
+    async def propose(
+        self, commands: Sequence[Command], *, epoch: int | None = None, expectations: Sequence[Expectation] = ()
+    ) -> Outcome:
+        """Carry out commands as one transaction, from any member; return when it is applied here."""
+        if self._has_ended:
+            raise self._why_ended()
+        future = self._proposals.add(commands, epoch, expectations, self._clock() + self._settings.patience_s)
+        self.wake()
+        return await future
+
+    # --- what the changes of members use ---
+
+    @property
+    def core(self) -> Core:
+        return self._core
+
+    def now_s(self) -> float:
+        return self._clock()
+
+    @property
+    def patience_s(self) -> float:
+        return self._settings.patience_s
+
+    @property
+    def election_max_s(self) -> float:
+        return self._settings.consensus.election_max_s
+
+    async def pause_leading(self) -> None:
+        """Let the leader's work end, while this node still leads."""
+        self._paused_epoch = self._leadership.epoch or self._paused_epoch
+        self._leadership.end()
+        await self._leadership.ended()
+
+    def resume_leading(self) -> None:
+        """Leadership was not handed over: go on in the same epoch."""
+        if self._paused_epoch and self._role.role is Role.LEADER:
+            self._leadership.begin(self._paused_epoch)
+            self._paused_epoch = 0
+
+    def address_to_record(self) -> Address | None:
+        """Where this member is, if that is not what is recorded."""
+        ours = self._settings.address
+        if ours is None or self._name not in self._core.members or self._roster.book.get(self._name) == ours:
+            return None
+        return ours
+
+    # --- the end
+
+    def _why_ended(self) -> SwarmctlError:
+        if self._role.role is Role.REMOVED:
+            return answers.removed(self._name)
+        return answers.stopped(self._name)
+
+    def _fail(self, error: BaseException) -> None:
+        """Nothing more can be done safely: stop."""
+        if self._end.done():
+            return
+        self._has_ended = True
+        self._leadership.end()
+        log.error("%s stops: %s", self._name, error)
+        self._end.set_exception(error)
+
+    # --- the pump ---
+
+    def wake(self) -> None:
+        """Look soon whether there is something to do; what comes until then is done together."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_due = False
+        if self._has_ended:
+            return
+        try:
+            now_s, core = self._clock(), self._core
+            self._barriers.ask(core, now_s)
+            while True:
+                self._feed(now_s)
+                ready = core.ready()
+                if ready is None:
+                    break
+                self._carry_out(ready)
+            self._persister.begin()
+            self._snapshots.begin_if_due()
+            if core.members is not self._roster.members:
+                self._roster.follow(core.members, now_s)
+            if core.next_due_s < self._timer_at:
+                self._arm()
+        except Exception as error:  # noqa: BLE001 - a core that raised must not go on
+            self._fail(error)
+
+    def _feed(self, now_s: float) -> None:
+        role = self._role
+        if role.role is Role.LEADER:
+            if self._claim_of_term != role.term:
+                self._claim(role.term, now_s)
+            self._proposals.propose(self._core, now_s)
+        elif role.leader:
+            self._proposals.forward(role.leader, self._sender.send, now_s)
+
+    def _claim(self, term: int, now_s: float) -> None:
+        """Begin to lead: the index of this entry is the epoch. It is never repeated in another term, where it would end
+        the next leader's epoch.
+        """
+        command = Claim(at=datetime.now(UTC), leader=self._name)
+        transaction = Transaction(f"{self._name[:80]}.{self._life}.claim", term, (command,))
+        answer = self._core.propose([encode_entry([encode_transaction(transaction)])], now_s)
+        if not isinstance(answer, Refused):
+            self._claim_of_term, self._claim_index = answer.term, answer.first_index
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._core.next_due_s
+        if self._timer_at < float("inf"):
+            self._timer = self._loop.call_later(max(self._timer_at - self._clock(), 0), self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        if self._has_ended:
+            return
+        now_s = self._clock()
+        try:
+            if self._core.next_due_s <= now_s:
+                self._core.tick(now_s)
+        except Exception as error:  # noqa: BLE001 - as in _pump
+            self._fail(error)
+        self._pump()
+
+    def _received(self, sender: NodeId, data: bytes) -> None:
+        if self._has_ended:
+            return
+        try:
+            frame = decode_frame(data)
+        except (msgspec.MsgspecError, ValueError):
+            if sender not in self._garbage_from:
+                self._garbage_from.add(sender)
+                log.warning("%s sends what is no frame; it is ignored, and told only once.", sender)
+            return
+        try:
+            self._dispatch(sender, frame)
+        except Exception as error:  # noqa: BLE001 - as in _pump
+            self._fail(error)
+        self.wake()
+
+    def _dispatch(self, sender: NodeId, frame: Frame) -> None:
+        if isinstance(frame, Forward):
+            if self._role.role is Role.LEADER and self._proposals.take_guests(sender, frame):
+                self._sender.hurry(sender)
+            else:
+                self._sender.send(sender, NotTaken(frame.number))
+        elif isinstance(frame, Placed):
+            self._proposals.on_placed(sender, frame, self._state.index)
+        elif isinstance(frame, NotTaken):
+            self._proposals.on_not_taken(frame, self._clock())
+        elif isinstance(frame, Leave):
+            self.member_changes.on_leave(sender)
+        else:
+            self._core.receive(sender, frame, self._clock())
+
+    def _synced(self, readies: tuple[Ready, ...]) -> None:
+        if self._has_ended:
+            return
+        try:
+            self._core.persisted(readies[-1].number, self._clock())
+        except Exception as error:  # noqa: BLE001 - as in _pump
+            self._fail(error)
+            return
+        for ready in readies:
+            self._sender.send_all(ready.messages_after)
+        self._pump()
+
+    # --- what a Ready asks for, in its order ---
+
+    def _carry_out(self, ready: Ready) -> None:
+        if ready.role is not None:
+            self._role_changed(ready.role)
+        self._sender.send_all(ready.messages)
+        if ready.must_sync or ready.messages_after:
+            self._persister.add(ready)
+        for entry in ready.committed:
+            self._apply(entry)
+        for piece in ready.pieces:
+            self.spawn(self._snapshots.store(piece))
+        for wanted in ready.chunks_wanted:
+            self.spawn(self._snapshots.send(wanted))
+        for done in ready.reads:
+            self._barriers.done(done)
+
+    def _role_changed(self, role: RoleChange) -> None:
+        if role.role is not Role.LEADER or role.term != self._role.term:
+            self._leadership.end()
+            self._paused_epoch = 0
+        self._role = role
+        self._proposals.on_leader(role.leader, role.term)
+        if role.role is Role.REMOVED:
+            log.warning("%s was removed from its group by the others, and stops.", self._name)
+            if not self._end.done():
+                self._end.set_result(None)
+        else:
+            log.info("%s: %s in term %d, leader %s", self._name, role.role.name, role.term, role.leader or "unknown")
+
+    def send_leave(self, leader: NodeId) -> None:
+        """Ask the leader to remove this member."""
+        self._sender.send(leader, Leave())
+
+    def _apply(self, entry: Entry) -> None:
+        self._snapshots.growth.add(entry.index, len(entry.data) + ENTRY_OVERHEAD_BYTES)
+        if entry.kind is not EntryKind.NORMAL:
+            pass_over(self._state, entry.index)
+            self._proposals.resolve(entry.index, entry.term, ())
+            return
+        result = apply(self._state, entry.index, entry.data)
+        self._proposals.resolve(entry.index, entry.term, result.outcomes)
+        if result.changes:
+            self._changes.add(Batch(entry.index, result.changes, result.events))
+            for change in result.changes:
+                if change.kind is TableKind.RECORD and change.id.startswith(_ADDRESS_PREFIX):
+                    self._roster.read(self._state.tables)
+                    break
+        if entry.index == self._claim_index and entry.term == self._claim_of_term == self._role.term:
+            self._claim_index = 0
+            if self._role.role is Role.LEADER:
+                self._leadership.begin(entry.index)
+
+    # --- what the snapshots use ---
+
+    @property
+    def state(self) -> State:
+        """What is applied."""
+        return self._state
+
+    def install(self, state: State, meta: SnapshotMeta) -> None:
+        """Go on from the state of a received snapshot, which is published."""
+        if self._has_ended:
+            return
+        log.info("%s has taken over a snapshot of index %d.", self._name, meta.index)
+        self._state = state
+        self._core.snapshot_installed(meta, self._clock())
+        self._proposals.propose_again()
+        self._changes.restart(meta.index)
+        self._roster.read(state.tables)
+
+    def _follow(self, others: dict[NodeId, Address], kept: dict[NodeId, Address]) -> None:
+        self._transport.follow(others)
+        self._worker.submit(lambda durable: addresses.save(durable.folder, kept), lambda _: None)
+
+    # --- what happens now and then ---
+
+    def _sweep(self) -> None:
+        if self._has_ended:
+            return
+        now_s = self._clock()
+        self._loop.call_later(self._limits.sweep_s, self._sweep)
+        self._sender.calm()
+        self._proposals.sweep(now_s, self._no_leader)
+        self._barriers.sweep(now_s, self._no_leader)
+        if self._roster.has_leavers and not self._core.status(now_s).members_pending:
+            self._roster.sweep(now_s)
+        self.member_changes.sweep()
+        self.wake()
+
+    def _no_leader(self) -> SwarmctlError:
+        return answers.no_leader(self._name, self._settings.patience_s)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside; what it raises ends this member."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
