@@ -118,7 +118,8 @@ class SourceSpec:
 class SourceRevision:
     """One commit of a source, fetched and, where that is asked for, verified.
 
-    `identity` changes when anything below the source's path does, and with nothing else: the tree's id. `reference`
+    `identity` changes when anything below the source's path does, or a file elsewhere that manifests use, and with
+    nothing else. `reference`
     is what led to the commit ("refs/heads/main"). `signer` is who signed it, "" where nobody was asked.
     `committed_at` is aware UTC, by the committer's clock. Texts are cut short and fit to print.
     """

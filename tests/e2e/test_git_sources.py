@@ -114,6 +114,20 @@ async def test_only_changes_below_the_path_change_the_identity(tmp_path, reposit
     assert (await good(following, elsewhere)).identity != first.identity
 
 
+async def test_a_file_elsewhere_that_manifests_use_changes_the_identity_too(tmp_path, repository):
+    repository.commit("shared", shared__env="A=1", README="x")
+    following = source(tmp_path, repository.bare, path="stacks")
+    first = await good(following)
+    assert content(following, first.commit, "shared/env") == b"A=1"
+    repository.commit("other", README="y")
+    second = await good(following, first)
+    repository.commit("shared again", shared__env="A=2")
+    third = await good(following, second)
+    assert third.identity != second.identity
+    repository.commit("other again", README="z")
+    assert (await good(following, third)).identity == third.identity
+
+
 async def test_http_with_a_token_that_no_other_server_process_or_file_gets_to_see(tmp_path, repository):
     with http_server(repository.bare.parent, token=TOKEN) as server:
         wrong = source(tmp_path, f"{server.url}/infra.git", access=Access(token="wrong"))
@@ -228,6 +242,9 @@ async def test_a_rebase_is_held_where_the_source_says_so(tmp_path, repository):
     held = await fault(following, first)
     assert held.code is ErrorCode.HISTORY_REWRITTEN
     assert held.commit == repository.git("rev-parse", "HEAD")
+    accepted = await following.look(first, accept_rewrite=True)
+    assert isinstance(accepted, SourceRevision)
+    assert accepted.commit == held.commit
     repository.git("reset", "-q", "--hard", first.commit)
     repository.commit("on top")
     assert not (await good(following, first)).rewritten
@@ -397,7 +414,7 @@ async def test_a_second_process_waits_for_its_turn_and_says_so(tmp_path, reposit
 
 async def test_a_huge_file_is_never_read(tmp_path, repository):
     with (repository.work / "stacks" / "huge.yaml").open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(16 << 20)
     repository.git("config", "core.bigFileThreshold", "1m")
     repository.git("config", "core.compression", "1")
     repository.commit("huge")

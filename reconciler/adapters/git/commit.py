@@ -57,6 +57,8 @@ class GitRevision:
     _store: Any = field(default=None, repr=False, compare=False)
     _top: bytes = field(default=b"", repr=False)
     _trees: dict[bytes, dict[str, _Entry]] = field(default_factory=dict, repr=False, compare=False)
+    _outside: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Paths outside `folder` that somebody asked for: what was made of this revision depends on them as well."""
 
     @classmethod
     def open(cls, path: str, revision: str) -> GitRevision:
@@ -88,12 +90,13 @@ class GitRevision:
         return cls(root, label, commit.hexsha, folder, named, repository.odb, commit.tree.binsha)
 
     @classmethod
-    def of_store(cls, root: str, label: str, commit: str, folder: str, store: Any) -> GitRevision:
+    def of_store(cls, root: str, label: str, commit: str, store: Any, outside: set[str]) -> GitRevision:
         """Return `commit`, whose objects `store` reads: a clone of ours, which is not looked into by this process.
 
-        `store` has `info(sha).size` and `stream(sha).read()`. Raises what it raises, and git-failed.
+        `store` has `info(sha).size` and `stream(sha).read()`. What is asked for outside the folder, which the caller
+        sets, goes to `outside`. Raises what `store` raises, and git-failed.
         """
-        opened = cls(root, label, commit, folder, None, store)
+        opened = cls(root, label, commit, "", None, store, _outside=outside)
         header = opened._content(bytes.fromhex(commit), label, FILE_BYTES_MAX).partition(b"\n")[0].split()
         if len(header) != 2 or header[0] != b"tree":
             raise _failed(label, "The commit names no folder.")
@@ -111,6 +114,7 @@ class GitRevision:
 
     def exists(self, path: str) -> bool:
         """Return whether something that is no folder lies at `path`, be it a symlink to nowhere."""
+        self._note(path)
         try:
             return self._entry(path, path).mode != _FOLDER
         except SwarmctlError as error:
@@ -120,6 +124,7 @@ class GitRevision:
 
     def read(self, path: str) -> bytes:
         """Return a file's content; a large one is refused by the size that the object store tells."""
+        self._note(path)
         shown = self.display(path)
         entry = self._entry(path, shown)
         if entry.mode == _FOLDER:
@@ -141,6 +146,10 @@ class GitRevision:
             return ()
         paths = (posixpath.join(folder, name) for name in sorted(self._tree(entry.sha, shown)))
         return tuple(path for path in paths if self.exists(path))
+
+    def _note(self, path: str) -> None:
+        if self.folder and not path.startswith(f"{self.folder}/"):
+            self._outside.add(path)
 
     def _is_link(self, path: str) -> bool:
         folder, name = posixpath.split(path)

@@ -5,6 +5,7 @@ A look changes nothing but our own clone. What is in force is the caller's to sa
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,6 @@ from reconciler.model.sources import (
     Rewrites,
     Signed,
     SourceFault,
-    SourceLimits,
     SourceRevision,
     SourceSpec,
 )
@@ -41,6 +41,8 @@ class GitSource:
     _seen: SourceRevision | None = None
     """What this process has fetched and verified by itself: a poll that finds the same again asks nothing further."""
     _damaged: bool = False
+    _outside: set[str] = field(default_factory=set)
+    """Files elsewhere in the repository that manifests below the path were found to use."""
 
     @classmethod
     def open(cls, data_dir: str, spec: SourceSpec, search_path: str = "") -> GitSource:
@@ -57,14 +59,17 @@ class GitSource:
             ) from error
         return cls(spec, mirror)
 
-    async def look(self, in_force: SourceRevision | None) -> SourceRevision | SourceFault:
+    async def look(
+        self, in_force: SourceRevision | None, *, accept_rewrite: bool = False
+    ) -> SourceRevision | SourceFault:
         """Return what the remote offers now, fetched, checked and verified; or why there is nothing newer.
 
-        `in_force` is the last good revision. A damaged clone is made anew at once, and once.
+        `in_force` is the last good revision. `accept_rewrite` follows a rewritten branch even where the source says
+        `rewrites: hold`: somebody asked for a sync. A damaged clone is made anew at once, and once.
         """
         try:
             async with self.mirror.locked():
-                return await self._look(in_force)
+                return await self._look(None if accept_rewrite else in_force)
         except Faulted as faulted:
             return faulted.fault
 
@@ -104,7 +109,6 @@ class GitSource:
                 raise self._fault(ErrorCode.SOURCE_DAMAGED, chosen, "The fetched commit is not complete.")
         signer = await self._signer(chosen)
         found = replace(await self._described(chosen), signer=signer)
-        await self._check_files(chosen, found.identity)
         found = await self._compared(found, chosen, in_force)
         await self.mirror.keep(chosen.commit, [in_force.commit] if in_force else [])
         return found
@@ -136,12 +140,24 @@ class GitSource:
             raise self._fault(ErrorCode.SOURCE_DAMAGED, chosen, "The commit can't be read.")
         return SourceRevision(
             commit=chosen.commit,
-            identity=await self._tree(chosen),
+            identity=await self._identity(chosen),
             reference=chosen.reference,
             author=_printable(parts[1]),
             subject=_printable(parts[2]),
             committed_at=_instant(parts[3]),
         )
+
+    async def _identity(self, chosen: Chosen) -> str:
+        """Return the folder's tree id; where manifests use files elsewhere, a hash of it and of theirs."""
+        tree = await self._tree(chosen)
+        await self._check_files(chosen, tree)
+        if not self._outside:
+            return tree
+        digest = hashlib.sha256(tree.encode())
+        for path in sorted(self._outside):
+            named = await self.mirror.text("rev-parse", "--verify", "--quiet", f"{chosen.commit}:{path}")
+            digest.update(f"\0{path}\0{named or ''}".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     async def _tree(self, chosen: Chosen) -> str:
         """Return the id of the folder that the source is about."""
@@ -160,7 +176,7 @@ class GitSource:
         return words[2]
 
     async def _check_files(self, chosen: Chosen, tree: str) -> None:
-        limits: SourceLimits = self.spec.limits
+        limits = self.spec.limits
         listing = await self.mirror.git.run(
             self.mirror.repository, "ls-tree", "-r", "-z", "--name-only", tree, wait_s=LOCAL_S
         )
@@ -208,7 +224,8 @@ class GitSource:
         git = self.mirror.git
         reader = ObjectReader(self.mirror.repository, git.variables(), self._note_damage)
         label = f"{self.spec.name} at {commit[:12]}"
-        return GitRevision.of_store(str(self.mirror.repository), label, commit, self.spec.path, reader)
+        whole = GitRevision.of_store(str(self.mirror.repository), label, commit, reader, self._outside)
+        return replace(whole, folder=self.spec.path)
 
     def _note_damage(self) -> None:
         self._damaged = True
