@@ -61,13 +61,13 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
-        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        resolve_image: ResolveOption = None,
         with_registry_auth: Annotated[
             bool, typer.Option("--with-registry-auth", help="Hand your registry credentials to the swarm's nodes.")
         ] = False,
         strict: StrictOption = False,
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only, write nothing.")] = False,
         no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait until tasks have converged.")] = False,
         timeout: Annotated[
             float, typer.Option("--timeout", "-t", min=0, help="Seconds to wait for convergence.", metavar="SECONDS")
@@ -87,9 +87,9 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         if plan_file is None:
             source = options.source(path, revision, stack_name, compose_file)
             options.greet(outside, host, context, backend)
-            request = PlanRequest(outside.load(source), resolve_image, plans.selected(stack))
+            request = PlanRequest(outside.load(source), resolve_image or ResolveMode.CHANGED, plans.selected(stack))
         else:
-            saved.refuse_with(revision, stack, stack_name, compose_file)
+            saved.refuse_with(revision, stack, stack_name, compose_file, resolve_image)
             target = target.or_saved(plan_file)
             with saved.made_elsewhere(plan_file):
                 request = saved.request_again(outside, plan_file)

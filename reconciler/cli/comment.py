@@ -14,15 +14,17 @@ from reconciler.cli.connection import Connection
 from reconciler.cli.diff import BaseOption, Connecting, HeadOption, OfflineOption, Question, answer, check_revisions
 from reconciler.cli.options import (
     BackendOption,
+    ComposeFilesOption,
     ContextOption,
     HostOption,
     PathArgument,
     ResolveOption,
     RevisionOption,
+    StackNameOption,
     StacksOption,
     StrictOption,
 )
-from reconciler.cli.ports import Outside, Source
+from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.forges import CommitStatus, ForgeAddress, ForgeName, PostedComment, StatusState
@@ -47,7 +49,10 @@ CommitOption = Annotated[
     str | None, typer.Option("--commit", help="The commit that gets the status; default: what CI says.", metavar="SHA")
 ]
 NameOption = Annotated[
-    str, typer.Option("--name", help="Tells several comments on one pull request apart.", metavar="NAME")
+    str,
+    typer.Option(
+        "--name", help="Tells several comments on one pull request, and their statuses, apart.", metavar="NAME"
+    ),
 ]
 
 
@@ -69,10 +74,12 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         head: HeadOption = None,
         offline: OfflineOption = False,
         stack: StacksOption = None,
+        stack_name: StackNameOption = None,
+        compose_file: ComposeFilesOption = None,
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
-        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        resolve_image: ResolveOption = None,
         strict: StrictOption = False,
     ) -> None:
         """Post the plan as a pull request comment, edited in place, and set the commit's status.
@@ -83,7 +90,9 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         check_revisions(revision, base, head, offline=offline, saved=False)
         given = ForgeSettings(api_url or "", repository or "", pull_request, commit or "")
         target = target_of(outside, given, provider, status=status)
-        question = Question(Source(path, head or revision), base, offline, plans.selected(stack), resolve_image)
+        source = options.source(path, head or revision, stack_name, compose_file)
+        resolve = resolve_image or ResolveMode.CHANGED
+        question = Question(source, base, offline, plans.selected(stack), resolve)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
         verdict = judge(outside, question, lambda: Connection(outside, endpoint), name, strict=strict)
         posted = asyncio.run(_post(outside, target, verdict, name))

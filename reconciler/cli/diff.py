@@ -77,7 +77,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
-        resolve_image: ResolveOption = ResolveMode.CHANGED,
+        resolve_image: ResolveOption = None,
         strict: StrictOption = False,
         out: OutOption = None,
         output: PlanFormatOption = PlanFormat.TEXT,
@@ -85,7 +85,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         """Show what apply would change. Exit code 0: nothing; 2: something; 1: an error. Writes nothing."""
         check_revisions(revision, base, head, offline=offline, saved=out is not None)
         source = options.source(path, head or revision, stack_name, compose_file)
-        question = Question(source, base, offline, plans.selected(stack), resolve_image)
+        question = Question(source, base, offline, plans.selected(stack), resolve_image or ResolveMode.CHANGED)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
         if not offline:
             options.greet(outside, host, context, backend)

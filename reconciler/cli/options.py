@@ -62,14 +62,20 @@ PlanFormatOption = Annotated[
 ]
 StacksOption = Annotated[
     list[str] | None,
-    typer.Option("--stack", "-s", help="Plan for this stack only; may be repeated.", metavar="NAME"),
+    typer.Option(
+        "--stack",
+        "-s",
+        help="Plan for this stack only, also for one that is declared no more; may be repeated.",
+        metavar="NAME",
+    ),
 ]
 ResolveOption = Annotated[
-    ResolveMode,
-    typer.Option("--resolve-image", help="When to ask registries for digests: for new and changed images by default."),
+    ResolveMode | None,
+    typer.Option("--resolve-image", help="When to ask registries for digests; default: for new and changed images."),
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Refuse a plan with tasks that no node could run (exit code 1).")
+    bool,
+    typer.Option("--strict", help="Take what is blocked, and tasks that no node could run, for errors (exit code 1)."),
 ]
 DataDirOption = Annotated[str | None, typer.Option("--data-dir", help="Folder of the embedded swarm.", metavar="DIR")]
 

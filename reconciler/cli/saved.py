@@ -130,6 +130,6 @@ def refuse_with(*given: object) -> None:
         raise SwarmctlError(
             ErrorCode.USAGE,
             "A saved plan says itself what to apply.",
-            why="--revision, --stack, --stack-name or --compose-file was given as well.",
+            why="--revision, --stack, --stack-name, --compose-file or --resolve-image was given as well.",
             hint="Leave that out, or make a new plan with `swarmctl diff --out`.",
         )

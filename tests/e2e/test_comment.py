@@ -105,3 +105,13 @@ def test_a_forge_that_refuses_is_told_without_the_token(swarmctl: Program, forge
     refused = comment(swarmctl, forge, code=1)
     assert "[forge-refused]" in refused
     assert "wrong-token-9d" not in refused
+
+
+def test_a_named_comment_on_one_stack_file_has_a_status_of_its_own(swarmctl: Program, forge: Forge):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = TOKEN
+    arguments = ["comment", "--provider", forge.provider, "--api-url", forge.url, "--repo", REPOSITORY]
+    arguments += ["--pull-request", "7", "--base", "HEAD~1", "--offline", "--commit", "a" * 40]
+    swarmctl.ok(*arguments, "stacks/shop.yaml", "--stack-name", "store", "--name", "east")
+    [posted] = forge.comments.values()
+    assert "store_" in posted["body"]
+    assert [status.get("context") or status["name"] for status in forge.statuses] == ["swarmctl/plan/east"]

@@ -57,6 +57,8 @@ def test_a_saved_plan_is_carried_out_as_it_was_shown_and_only_once(backend: Back
     assert "3 added, 0 changed" in swarmctl.ok("apply", "plan.json")  # nobody is asked
     assert backend.running("one_app")
 
+    mixed = swarmctl("apply", "plan.json", "--resolve-image", "always")
+    assert (mixed.code, "[usage]" in mixed.err) == (1, True)
     again = swarmctl("apply", "plan.json")
     assert again.code == 1
     assert "[stale-plan]" in again.err
