@@ -203,9 +203,12 @@ class Core(Upstream):
         if kind in _PROMISES:
             self._outbox.append((node, message))
             return True
+        previous = message.get("prevLogIdx")
+        if previous is None:
+            self.stop_sending(node)  # it needs a snapshot; upstream would say so again and again for a whole period
         if self._around.send(node, encode(message)):
             return True
-        if (previous := message.get("prevLogIdx")) is not None:
+        if previous is not None:
             self.set_next(node, previous + 1)
             self.stop_sending(node)
         return False

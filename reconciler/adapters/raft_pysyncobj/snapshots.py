@@ -7,22 +7,26 @@ written, synced and named by DurableLog.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from reconciler.adapters.raft.boot import check_index
 from reconciler.adapters.raft.clock import boot_clock
-from reconciler.adapters.raft.log import DurableLog
+from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
 from reconciler.adapters.raft.snapshotting import Growth
 from reconciler.adapters.raft_pysyncobj.core import Core
-from reconciler.adapters.raft_pysyncobj.journal import Journal
 from reconciler.adapters.raft_pysyncobj.messages import encode
 from reconciler.adapters.raft_pysyncobj.upstream import Fields
 from reconciler.consensus.values import NodeId, SnapshotMeta
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.store import snapshot
 from reconciler.store.machine import State
+
+log = logging.getLogger(__name__)
 
 _SILENT_S = 1.0
 """Seconds without an answer after which a piece is sent again."""
@@ -52,40 +56,75 @@ class _Incoming:
     data: bytearray = field(default_factory=bytearray)
 
 
-class Snapshots:
-    """Of one member. All of it belongs to the event loop; `make` and `install` use a thread for what takes long."""
+class Host(Protocol):
+    """What a member does for its snapshots."""
 
-    def __init__(self, durable: DurableLog, journal: Journal, piece_bytes: int, send: Callable[[NodeId, bytes], bool]):
-        self._durable, self._journal, self._piece_bytes, self._send = durable, journal, piece_bytes, send
+    def spawn(self, job: Coroutine[Any, Any, None]) -> None: ...
+
+    def installed(self, state: State, leader: NodeId) -> None:
+        """Put the state of a received snapshot, which is published, in the place of what is applied."""
+        ...
+
+
+class Snapshots:
+    """Of one member. All of it belongs to the event loop; a thread writes and decodes them."""
+
+    def __init__(
+        self, host: Host, core: Core, growth: Growth, settings: MemberSettings, send: Callable[[NodeId, bytes], bool]
+    ) -> None:
+        self._host, self._core, self._settings, self._send = host, core, settings, send
+        self._journal, self._durable = core.journal, core.journal.durable
         self._outgoing: dict[NodeId, _Outgoing] = {}
         self._incoming: _Incoming | None = None
-        self._is_installing = False
+        self._is_installing = self._is_making = False
+        self._after_s = 0.0
+        self.growth = growth
 
-    async def make(self, state: State, growth: Growth) -> None:
+    # --- making
+
+    def begin_if_due(self, state: State) -> None:
+        """Begin a snapshot of our own when the log has grown enough."""
+        if self.growth.is_due and not self._is_making and time.monotonic() >= self._after_s:
+            self._is_making = True
+            self._host.spawn(self._make_due(state))
+
+    async def _make_due(self, state: State) -> None:
+        try:
+            await self._make(state)
+        except SwarmctlError as error:
+            if error.code is not ErrorCode.RAFT_DISK_FULL:
+                raise
+            log.error("There is no space for a snapshot: %s", error)
+            self._after_s = time.monotonic() + self._settings.limits.snapshot_retry_s
+        finally:
+            self._is_making = False
+
+    async def _make(self, state: State) -> None:
         """Write the state as it is now, and drop the log up to there. Raises SwarmctlError (raft-disk-full, ...)."""
         durable, journal, index = self._durable, self._journal, state.index
-        growth.taken()
+        self.growth.taken()
+        size: int | None = None
         frozen = snapshot.freeze(state)
         writer = durable.begin_snapshot(SnapshotMeta(index, journal.term_at(index), journal.group_at(index)))
         try:
-            size = await asyncio.to_thread(_write, writer, frozen)
+            written = await asyncio.to_thread(_write, writer, frozen)
             journal.sync()
             is_newest = durable.publish(writer)
+            size = written
         except OSError as error:
-            growth.finished(None)
             raise durable.told(error) from error
         except BaseException:
-            growth.finished(None)
             writer.abandon()
             raise
-        growth.finished(size)
+        finally:
+            self.growth.finished(size)
         if is_newest:
-            journal.forget(growth.keep_from(index))
+            journal.forget(self.growth.keep_from(index))
             durable.compact(index)
 
     # --- sending
 
-    def want(self, core: Core, node: NodeId) -> None:
+    def want(self, node: NodeId) -> None:
         """A peer needs the newest snapshot: begin, or repeat the piece that was not answered."""
         outgoing = self._outgoing.get(node)
         if outgoing is None:
@@ -94,49 +133,60 @@ class Snapshots:
                 return
             outgoing = self._outgoing[node] = _Outgoing(reader)
         if time.monotonic() - outgoing.sent_s > _SILENT_S:
-            self._send_piece(core, node, outgoing)
+            self._send_piece(node, outgoing)
 
-    def on_reply(self, core: Core, node: NodeId, message: Fields) -> None:
+    def on_reply(self, node: NodeId, message: Fields) -> None:
         """Send the next piece. After the last, the peer answers as it does to entries."""
         outgoing = self._outgoing.get(node)
-        if not core.note_answer(node, message) or outgoing is None or message["index"] != outgoing.reader.meta.index:
+        if (
+            not self._core.note_answer(node, message)
+            or outgoing is None
+            or message["index"] != outgoing.reader.meta.index
+        ):
             return
         outgoing.offset = min(message["offset"], outgoing.reader.data_bytes)
         if outgoing.offset < outgoing.reader.data_bytes:
-            self._send_piece(core, node, outgoing)
+            self._send_piece(node, outgoing)
 
-    def forget(self, keep: Callable[[NodeId], bool]) -> None:
+    def close_idle(self) -> None:
         """Close what is not being sent any more."""
-        for node in [node for node in self._outgoing if not keep(node)]:
-            self._outgoing.pop(node).reader.close()
+        for node in list(self._outgoing):
+            if not self._core.leads or not 0 < self._core.next_of(node) <= self._journal.base:
+                self._outgoing.pop(node).reader.close()
 
-    def _send_piece(self, core: Core, node: NodeId, outgoing: _Outgoing) -> None:
+    def close(self) -> None:
+        """Close everything: this member ends."""
+        for outgoing in self._outgoing.values():
+            outgoing.reader.close()
+        self._outgoing.clear()
+
+    def _send_piece(self, node: NodeId, outgoing: _Outgoing) -> None:
         reader = outgoing.reader
         outgoing.sent_s = time.monotonic()
         piece = {
             "type": "piece",
-            "term": core.term,
+            "term": self._core.term,
             "meta": reader.meta,
             "total": reader.data_bytes,
             "offset": outgoing.offset,
-            "data": reader.read_at(outgoing.offset, self._piece_bytes),
+            "data": reader.read_at(outgoing.offset, self._settings.consensus.snapshot_chunk_bytes),
             "sent": boot_clock(),
         }
         self._send(node, encode(piece))
 
     # --- receiving
 
-    def on_piece(self, core: Core, leader: NodeId, message: Fields) -> tuple[SnapshotMeta, bytes] | None:
-        """Take a piece; the whole when it was the last one, to be handed to `install`."""
+    def on_piece(self, leader: NodeId, message: Fields) -> None:
+        """Take a piece of the leader's snapshot; the last one lets it be installed."""
+        core = self._core
         if not core.hear(leader, message):
-            return None
+            return
         meta: SnapshotMeta = message["meta"]
-        index = meta.index
-        if index <= core.applied:  # what is applied here is committed, and so equal to the leader's
-            core.answer(leader, index + 1, reset=False, matches=True)
-            return None
+        if meta.index <= core.applied:  # what is applied here is committed, and so equal to the leader's
+            core.answer(leader, meta.index + 1, reset=False, matches=True)
+            return
         if self._is_installing:
-            return None
+            return
         incoming = self._incoming
         if incoming is None or (incoming.meta, incoming.total) != (meta, message["total"]):
             incoming = self._incoming = _Incoming(meta, message["total"])
@@ -145,31 +195,36 @@ class Snapshots:
         reply = {
             "type": "piece_reply",
             "term": core.term,
-            "index": index,
+            "index": meta.index,
             "offset": len(incoming.data),
             "sent": message["sent"],
         }
         self._send(leader, encode(reply))
-        if len(incoming.data) < incoming.total:
-            return None
-        self._incoming, self._is_installing = None, True
-        return incoming.meta, bytes(incoming.data)
+        if len(incoming.data) >= incoming.total:
+            self._incoming, self._is_installing = None, True
+            self._host.spawn(self._install(leader, meta, bytes(incoming.data)))
 
-    async def install(self, core: Core, meta: SnapshotMeta, data: bytes) -> State | None:
-        """Put a received snapshot in the place of the state and of the log; None if it came too late.
+    async def _install(self, leader: NodeId, meta: SnapshotMeta, data: bytes) -> None:
+        """Put a received snapshot in the place of the state and of the log, unless it came too late.
 
         Nothing of it counts before all of it was decoded and is on the disk.
         """
+        core, journal = self._core, self._journal
         try:
             state = await asyncio.to_thread(snapshot.decode, (data,))
             check_index(state, meta)
             if meta.index <= core.applied:
-                return None
-            self._journal.sync()
+                return
+            journal.sync()
             if self._durable.publish_snapshot(meta, (data,)):
-                self._journal.replace(meta)
+                journal.replace(meta)
             core.start_behind(meta.index)
             core.follow_group()
-            return state
+            self.growth.restart(len(data))
+            self._host.installed(state, leader)
+        except SwarmctlError as error:
+            if error.code is ErrorCode.RAFT_DISK_FAILED:
+                raise
+            log.error("A snapshot from the leader can't be used: %s %s", error, error.problems[0].why)
         finally:
             self._is_installing = False

@@ -30,14 +30,14 @@ from reconciler.adapters.raft_pysyncobj.snapshots import Snapshots
 from reconciler.adapters.raft_pysyncobj.upstream import Fields, check
 from reconciler.consensus.core import Core as OurCore
 from reconciler.consensus.outputs import Status
-from reconciler.consensus.values import NodeId, Removed, SnapshotMeta
+from reconciler.consensus.values import NodeId, Removed
 from reconciler.model.commands import Applied, Claim, Command, Outcome
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address, Batch, Member, Standing
 from reconciler.model.tables import Tables
 from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store.codec import encode_entry, encode_transaction
-from reconciler.store.machine import apply, pass_over
+from reconciler.store.machine import State, apply, pass_over
 
 log = logging.getLogger(__name__)
 
@@ -65,31 +65,23 @@ class PySyncObjStore:
         self._wake = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._swept_s = 0.0
-        self._snapshot_after_s = 0.0
-        self._is_making = False
+        self._full = False
         self._claim = (0, 0)
         """The term in which this node claims to lead, and the index of the claim."""
         self._paused_epoch = 0
         self._barrier: asyncio.Future[Outcome] | None = None
-        self._growth = Growth(settings.limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
         self._changes = Changes(self._limits.watch_entries, self._limits.watch_changes, self._state.index)
         self._leadership = Leadership(self._node, self._limits.work_end_s, self._fail)
-        self._client = f"{self._node}/{uuid.uuid4().hex}"
-        self._proposals = Proposals(self._client, self._limits, settings.consensus.entry_bytes_max, self._answer)
-        self._snapshots = Snapshots(
-            self._durable, self._journal, settings.consensus.snapshot_chunk_bytes, transport.send
-        )
+        self._life = f"{self._node[:80]}.{uuid.uuid4().hex}"
+        self._proposals = Proposals(self._life, self._limits, settings.consensus.entry_bytes_max, self._send_shared)
         self._core = Core(
             self._node,
             settings.consensus,
             self._journal,
-            Around(
-                transport.send,
-                self._apply,
-                lambda node: self._snapshots.want(self._core, node),
-                self._wake.set,
-            ),
+            Around(transport.send, self._apply, self._want_snapshot, self._wake.set),
         )
+        growth = Growth(settings.limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
+        self._snapshots = Snapshots(self, self._core, growth, settings, transport.send)
         self._roster = Roster(settings, self._core, transport, opened.book, self._send_shared)
         self._member_changes = MemberChanges(cast(RaftNode, self))  # it needs what is alike in both
 
@@ -119,18 +111,33 @@ class PySyncObjStore:
                 task.cancel()
             await asyncio.gather(*tasks, *self._jobs, return_exceptions=True)
             await self._leadership.ended()
-            self._snapshots.forget(lambda _: False)
+            self._snapshots.close()
             self._durable.close()
 
     async def _take_turns(self) -> None:
         while not self._roster.is_removed:
             self._wake.clear()
-            self._turn(boot_clock())
+            try:
+                self._turn(boot_clock())
+                self._full = False
+            except SwarmctlError as error:
+                await self._wait_for_space(error)
             await asyncio.sleep(0)  # what has arrived meanwhile shares the next turn
             timer = self._loop.call_later(TICK_S, self._wake.set)
             await self._wake.wait()
             timer.cancel()
         self._end = answers.removed(self._node)
+
+    async def _wait_for_space(self, error: SwarmctlError) -> None:
+        """With a full disk, promise nothing and hear nothing; another may lead. Raises any other error."""
+        if error.code is not ErrorCode.RAFT_DISK_FULL:
+            raise error
+        if not self._full:
+            log.error("%s This member waits for space.", error)
+        self._full = True
+        self._leadership.end()
+        self._core.step_down()
+        await asyncio.sleep(self._limits.disk_retry_s)
 
     def _turn(self, now_s: float) -> None:
         """Sync, let time pass, apply, and propose what waits."""
@@ -145,7 +152,7 @@ class PySyncObjStore:
             self._proposals.propose(cast(OurCore, core), now_s)  # it needs `propose` only, which is alike
             if self._journal.last[1] > before:
                 self._wake.set()
-        elif core.leader and not core.leads:
+        elif core.leader:
             self._proposals.forward(core.leader, self._send_shared, now_s)
         self._barrier = None
         core.flush()
@@ -161,41 +168,24 @@ class PySyncObjStore:
             self._claim = (0, 0)
         elif self._claim[0] != core.term:
             claim = Claim(at=datetime.now(UTC), leader=self._node)
-            once = Transaction(f"{self._client}/{core.term}/{core.committed}", 1, (claim,))
+            once = Transaction(f"{self._life}.claim", core.term, (claim,))
             self._claim = (core.term, core.append(NORMAL + encode_entry([encode_transaction(once)])))
             self._wake.set()
 
     def _sweep(self, now_s: float) -> None:
-        core = self._core
         self._proposals.sweep(now_s, lambda: answers.no_leader(self._node, self._settings.patience_s))
         self._roster.sweep(now_s)
         self._member_changes.sweep()
-        self._snapshots.forget(lambda node: core.leads and 0 < core.next_of(node) <= self._journal.base)
-        if self._growth.is_due and not self._is_making and now_s >= self._snapshot_after_s:
-            self._is_making = True
-            self.spawn(self._make_snapshot())
+        self._snapshots.close_idle()
+        self._snapshots.begin_if_due(self._state)
 
-    async def _make_snapshot(self) -> None:
-        try:
-            await self._snapshots.make(self._state, self._growth)
-        except SwarmctlError as error:
-            if error.code is not ErrorCode.RAFT_DISK_FULL:
-                raise
-            log.warning("There is no space for a snapshot: %s", error)
-            self._snapshot_after_s = boot_clock() + self._limits.snapshot_retry_s
-        finally:
-            self._is_making = False
-
-    async def _install_snapshot(self, leader: NodeId, meta: SnapshotMeta, data: bytes) -> None:
-        state = await self._snapshots.install(self._core, meta, data)
-        if state is None:
-            return
+    def installed(self, state: State, leader: NodeId) -> None:
+        """A snapshot of the leader is published: go on with its state."""
         self._state = state
-        self._growth.restart(len(data))
         self._changes.restart(state.index)
         self._proposals.propose_again()
         self._roster.look_again()
-        self._core.answer(leader, meta.index + 1, reset=False, matches=True)
+        self._core.answer(leader, state.index + 1, reset=False, matches=True)
         self._wake.set()
 
     def spawn(self, job: Coroutine[Any, Any, None]) -> None:
@@ -221,7 +211,7 @@ class PySyncObjStore:
 
     def _apply(self, index: int, command: bytes) -> None:
         term = self._journal.term_at(index)
-        self._growth.add(index, len(command))
+        self._snapshots.growth.add(index, len(command))
         if command[:1] != NORMAL:
             pass_over(self._state, index)
             self._proposals.resolve(index, term, ())
@@ -234,8 +224,11 @@ class PySyncObjStore:
             if (term, index) == self._claim and self._core.leads and self._core.term == term:
                 self._leadership.begin(index)
 
+    def _want_snapshot(self, node: NodeId) -> None:
+        self._snapshots.want(node)
+
     def _received(self, sender: NodeId, frame: bytes) -> None:
-        if self._end is not None or self._failure is not None:
+        if self._end is not None or self._failure is not None or self._full:
             return
         try:
             message = decode(frame)
@@ -246,15 +239,15 @@ class PySyncObjStore:
         except ValueError as error:
             log.warning("%s sent what can't be used, which is ignored: %s.", sender, type(error).__name__)
         except SwarmctlError as error:
-            self._fail(error)
+            if error.code is not ErrorCode.RAFT_DISK_FULL:  # the next turn meets it too
+                self._fail(error)
         self._wake.set()
 
     def _take(self, sender: NodeId, message: Fields) -> None:
         if message["type"] == "piece":
-            if (whole := self._snapshots.on_piece(self._core, sender, message)) is not None:
-                self.spawn(self._install_snapshot(sender, *whole))
+            self._snapshots.on_piece(sender, message)
         elif message["type"] == "piece_reply":
-            self._snapshots.on_reply(self._core, sender, message)
+            self._snapshots.on_reply(sender, message)
         elif message["type"] == "pre_vote" and self._roster.tell_stranger(sender):
             return
         else:
@@ -275,9 +268,6 @@ class PySyncObjStore:
 
     def _send_shared(self, to: NodeId, message: Shared) -> bool:
         return self._transport.send(to, encode_shared(message))
-
-    def _answer(self, to: NodeId, message: Placed | NotTaken) -> None:
-        self._send_shared(to, message)
 
     # --- the port
 
