@@ -73,6 +73,33 @@ async def test_every_service_goes_back_to_the_spec_that_it_had():
     assert undo("web", ended, {one.action.id for one in ended}, before, await cluster.observe()).actions == ()
 
 
+def publishing(name: str, port: int) -> dict:
+    ports = [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": port, "PublishMode": "ingress"}]
+    return {**service_spec(name), "EndpointSpec": {"Mode": "vip", "Ports": ports}}
+
+
+@pytest.mark.parametrize("last_written", [True, False])
+async def test_of_two_steps_on_one_service_both_are_taken_back(last_written: bool):
+    """Where ports are swapped, the first step of a service is not what it is to go back to."""
+    cluster = await a_quiet_swarm()
+    await applied(cluster, of_services(publishing("web_a", 80), publishing("web_b", 81)))
+    before = await cluster.observe()
+    made = plan(of_services(publishing("web_a", 81), publishing("web_b", 80)), before)
+    assert [action.id for action in made.actions] == ["service.web_a.release", "service.web_b", "service.web_a"]
+    sent = made.actions if last_written else made.actions[:1]
+    part = replace(made, actions=sent, atomic_stacks=())
+    await apply(part, before, cluster, ApplyOptions(wait=False), lambda step: None)
+    ended = [
+        ActionProgress(action, ActionStatus.DONE if action in sent else ActionStatus.FAILED) for action in made.actions
+    ]
+    back = undo("web", ended, {action.id for action in sent}, before, await cluster.observe())
+    assert not back.left
+    live = specs_of(before)
+    assert {action.name: action.spec["EndpointSpec"] for action in back.actions if action.spec} == {
+        name: live[name]["EndpointSpec"] for name in (("web_a", "web_b") if last_written else ("web_a",))
+    }
+
+
 async def test_what_somebody_else_changed_meanwhile_is_left_to_them():
     cluster = await a_quiet_swarm()
     await applied(cluster, FIRST)
