@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import ssl
@@ -17,10 +19,12 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.peers.certificates import make_node
+from reconciler.adapters.raft.transport import TlsTransport
+from reconciler.model.replication import Address
 from tests.chaos import attackers
-from tests.chaos.attacked_group import GHOST, NAMES
+from tests.chaos.attacked_group import GHOST, NAMES, QUICK
 from tests.chaos.attackers import Attack, tls
-from tests.fakes.identities import Authority
+from tests.fakes.identities import HOST, Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -229,3 +233,40 @@ def test_a_thousand_connections(victim: Victim) -> None:
     print(f"1,000 connections: {victim.memory - memory} bytes more, {victim.descriptors_seen} descriptors")
     assert victim.memory - memory < GROWTH_MAX
     assert victim.descriptors_seen - before["descriptors"] < DESCRIPTORS_MAX
+
+
+async def test_members_find_each_other_while_somebody_floods_them(tmp_path: Path) -> None:
+    authority = Authority()
+    one, other = (TlsTransport(authority.identity(tmp_path / name, name), QUICK) for name in ("a", "b"))
+    address = await one.bind()
+    one.follow({"b": Address(HOST, 1)})  # only b dials: it has to come in through the flooded door
+    enough, flooded = threading.Event(), [0]
+
+    def flood() -> None:
+        while not enough.is_set():
+            with contextlib.ExitStack() as stack:
+                for _ in range(50):
+                    stack.enter_context(contextlib.closing(attackers.connected((address.host, address.port))))
+                    flooded[0] += 1
+
+    floods = [threading.Thread(target=flood) for _ in range(2)]
+    runs = [asyncio.create_task(transport.run(lambda sender, frame: None)) for transport in (one, other)]
+    try:
+        for thread in floods:
+            thread.start()
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(5):
+                other.follow({"a": address})
+                while not other.connected("a"):  # noqa: ASYNC110 - nothing tells it
+                    await asyncio.sleep(0.01)
+                other.follow({})
+                while other.connected("a") or one.connected("b"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        assert flooded[0] >= 100
+    finally:
+        enough.set()
+        for thread in floods:
+            await asyncio.to_thread(thread.join)
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)

@@ -200,3 +200,12 @@ async def test_a_taken_address_is_an_error(group: Group) -> None:
     with pytest.raises(SwarmctlError) as caught:
         await TlsTransport(identity).run(lambda sender, frame: None)
     assert caught.value.code is ErrorCode.PEERS_LISTEN_FAILED
+
+
+async def test_what_was_sent_before_the_end_arrives(group: Group) -> None:
+    a, b = await group.of("a", "b")
+    frames = [bytes([number]) * 1000 for number in range(50)]
+    assert all(a.transport.send("b", frame) for frame in frames)
+    await a.stop()
+    await until(lambda: not b.transport.connected("a"))
+    assert b.frames_from(a) == frames

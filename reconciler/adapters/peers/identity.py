@@ -49,9 +49,14 @@ class Identity:
     def node_file(self) -> str:
         return str(Path(self.folder) / NODE_FILE)
 
-    def check_again(self) -> None:
-        """Raise as `read_identity` does if the files, which may have changed, are not this node's and valid now."""
-        check(self.folder, PeersFile(self.cluster, self.node, self.listen.host, self.listen.port), datetime.now(UTC))
+    def check_again(self) -> datetime:
+        """Return when the certificate ends that is in the files now.
+
+        Raises as `read_identity` does if they, which may have changed, are not this node's and valid now.
+        """
+        return check(
+            self.folder, PeersFile(self.cluster, self.node, self.listen.host, self.listen.port), datetime.now(UTC)
+        )
 
 
 def read_identity(folder: str, now: datetime) -> Identity:

@@ -128,7 +128,9 @@ class Connection(TlsChannel):
         self.abort()
 
     def retire(self) -> None:
-        """Close for no fault of the peer, which has a moment to read what was sent."""
+        """Close for no fault of the peer, which has a moment to read what was sent; what is queued goes first."""
+        if self.opened_s:
+            self._flush_queue()
         self._stop_timer()
         self._timer = self._loop.call_later(GOODBYE_S, self.abort)
         self.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reconciler.adapters.peers.identity import Identity
@@ -16,6 +17,10 @@ _log = logging.getLogger("reconciler.adapters.raft.transport")
 
 PROTOCOL = "swarmctl-raft/1"
 """What both sides must name in ALPN; the number grows when older ones can't read the frames any more."""
+
+WARN_BEFORE = timedelta(days=30)
+"""Time before its end from which on a certificate is warned of: a third of its life."""
+WARN_EVERY = timedelta(days=1)
 
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_*, <openssl/x509_vfy.h>
 _UNKNOWN_CA = frozenset({2, 7, 18, 19, 20, 21})
@@ -33,8 +38,22 @@ class Contexts:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
+        self._expires = identity.expires
+        self._warned = datetime.min.replace(tzinfo=UTC)
         self._seen = self._stamp()
         self.server, self.client = _contexts(identity)
+
+    def warn_of_end(self, now: datetime) -> None:
+        """Log once a day that the certificate ends soon. `now` is aware UTC."""
+        if self._expires - now < WARN_BEFORE and now - self._warned >= WARN_EVERY:
+            self._warned = now
+            _log.warning(
+                "The certificate of %s ends on %s: make a new one with `swarmctl peers renew`, or no connection with "
+                "the other managers is possible from then on [%s]",
+                self._identity.node,
+                f"{self._expires:%Y-%m-%d %H:%M} UTC",
+                ErrorCode.PEERS_EXPIRED.value,
+            )
 
     def reload(self) -> bool:
         """Return whether new files were taken over. Files that make no sense are logged, and the old ones kept."""
@@ -43,7 +62,7 @@ class Contexts:
             return False
         self._seen = seen
         try:
-            self._identity.check_again()
+            self._expires = self._identity.check_again()
             self.server, self.client = _contexts(self._identity)
         except SwarmctlError as error:
             problem = error.problems[0]

@@ -7,6 +7,7 @@ import logging
 import random
 import socket
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from reconciler.adapters.peers.identity import Identity
 from reconciler.adapters.raft.ports import Received
@@ -111,7 +112,7 @@ class TlsTransport:
             self._group = self._received = None
             self._diallers.clear()
             for connection in tuple(self._connections):
-                connection.abort()
+                connection.retire()
             self._socket.close()
             self._socket = None
 
@@ -186,6 +187,7 @@ class TlsTransport:
                 connection.check_pace(now_s)
             if now_s >= reload_s:
                 self._contexts.reload()
+                self._contexts.warn_of_end(datetime.now(UTC))
                 reload_s = now_s + self.settings.reload_s
             self._refusals.tell_withheld(now_s)
 

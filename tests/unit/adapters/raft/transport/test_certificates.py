@@ -6,13 +6,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.peers.certificates import NODE_DAYS
 from reconciler.adapters.peers.identity import Identity
 from reconciler.adapters.peers.names import NODE_FILE
 from reconciler.adapters.raft.transport import TlsTransport, TransportSettings
+from reconciler.adapters.raft.transport.tls import WARN_BEFORE, Contexts
 from reconciler.model.replication import Address
 from tests.fakes.identities import HOST, Authority
 
@@ -127,3 +130,13 @@ async def test_a_name_and_the_certificate_of_another_node_are_not_taken_over(
     await started(ends, AUTHORITY.identity(tmp_path / "a", "a"))
     AUTHORITY.folder(tmp_path / "a", "a", certificate=AUTHORITY.certificate("b"))
     await until(lambda: "not taken over [peers-wrong-name]" in caplog.text)
+
+
+def test_the_end_of_a_certificate_is_told_once_a_day_for_a_month(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    contexts = Contexts(AUTHORITY.identity(tmp_path / "a", "a"))
+    for hour in range(0, NODE_DAYS * 24, 6):
+        contexts.warn_of_end(AUTHORITY.now + timedelta(hours=hour))
+    assert len(caplog.messages) == WARN_BEFORE.days
+    assert "peers renew" in caplog.messages[0]
