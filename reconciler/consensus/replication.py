@@ -126,10 +126,17 @@ def _accepted(state: State, leading: Leading, peer: Peer, reply: AppendReply) ->
             peer.stream()
         elif grown:
             peer.probe(peer.match + 1)
-    elif peer.flow is Flow.SNAPSHOT and grown and peer.match >= state.log.base_index:
+    elif peer.flow is Flow.SNAPSHOT and grown and _needs_no_more_of(peer, state.log.base_index):
         peer.probe(peer.match + 1)
     if grown:
         advance_commit(state, leading)
+
+
+def _needs_no_more_of(peer: Peer, base_index: int) -> bool:
+    """Whether the snapshot on its way is in use at the peer, or entries are enough. In use, it may be older than our
+    base by now: then the next one follows.
+    """
+    return peer.match >= base_index or (peer.snapshot is not None and peer.match >= peer.snapshot.index)
 
 
 def _refused(state: State, peer: Peer, reply: AppendReply) -> None:

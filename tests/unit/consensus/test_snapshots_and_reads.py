@@ -113,6 +113,19 @@ def test_a_snapshot_that_was_replaced_meanwhile_starts_over_with_the_newer_one()
     assert group.snapshots[away].index == newer
 
 
+def test_a_snapshot_that_is_old_when_it_has_arrived_is_followed_by_the_newer_one() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    group.lose = []
+    newer = group.write(b"y").last_index
+    core = group.cores[leader]
+    core.compact(core.snapshot_meta(newer), newer)  # and the older one can still be read
+    group.run(2)
+    assert newer > last
+    assert group.snapshots[away].index == newer
+    group.write(b"z")
+    assert group.datas(away) == [b"z"]
+
+
 def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
     group, leader, away, last = a_group_with_one_far_behind()
     core = group.cores[away]
