@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,8 +12,9 @@ from reconciler.gitops.stages import BROKEN
 from reconciler.gitops.state import LoopState
 from reconciler.model.conditions import Condition, Conditions, ConditionType, Reason
 from reconciler.model.desired import DesiredNode, DriftMode
+from reconciler.model.errors import Problem
 from reconciler.model.objects import ObservedObject
-from reconciler.model.progress import Verdict
+from reconciler.model.progress import Assessment, Verdict
 
 NODE: Final = "node/"
 """What the scope of a node starts with; no stack's name has a slash."""
@@ -55,11 +56,25 @@ def conditions(before: Conditions, standing: Standing, now: datetime) -> Conditi
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is decided of all scopes, by which each one's standing is told."""
+    """What is decided of all scopes and known of them, each by scope: by this every one's standing is told."""
 
     closed: Mapping[str, Gate]
-    held: Collection[Held]
+    held: Mapping[str, Sequence[Held]]
     applying: Collection[str]
+    blocked: Mapping[str, Sequence[Problem]]
+    services: Mapping[str, Sequence[Assessment]]
+
+    @classmethod
+    def of(cls, look: Look, closed: Mapping[str, Gate], held: Collection[Held], applying: Collection[str]) -> Progress:
+        """Return it, sorted by scope once, for all of them."""
+        by_scope: dict[str, list[Held]] = {}
+        for one in held:
+            by_scope.setdefault(one.scope, []).append(one)
+        return cls(closed, by_scope, frozenset(applying), blocked_by_scope(look), services_by_scope(look))
+
+    def waiting(self, scope: str) -> Held | None:
+        """Return the first action of a scope that is held for another reason than a policy for drift."""
+        return next((one for one in self.held.get(scope, ()) if one.reason is not Reason.DRIFTED), None)
 
 
 def standing_of(scope: str, look: Look, state: LoopState, progress: Progress) -> Standing:
@@ -67,8 +82,8 @@ def standing_of(scope: str, look: Look, state: LoopState, progress: Progress) ->
     return (
         _without_a_plan(look, state)
         or _held(scope, progress)
-        or _under_way(scope, look, progress)
-        or _health(scope, look)
+        or _under_way(scope, progress)
+        or _health(progress.services.get(scope, ()))
         or _drifted(scope, look, progress)
         or CONVERGED
     )
@@ -91,23 +106,22 @@ def _without_a_plan(look: Look, state: LoopState) -> Standing | None:
 def _held(scope: str, progress: Progress) -> Standing | None:
     """Return what a closed gate means for a scope that has something to write."""
     gate = progress.closed.get(scope)
-    if gate is None or not any(one.scope == scope and one.reason is not Reason.DRIFTED for one in progress.held):
+    if gate is None or progress.waiting(scope) is None:
         return None
     return Standing(gate.reason, gate.message, reconciling=not gate.stalled, stalled=gate.stalled)
 
 
-def _under_way(scope: str, look: Look, progress: Progress) -> Standing | None:
+def _under_way(scope: str, progress: Progress) -> Standing | None:
     if scope in progress.applying:
         return Standing(Reason.APPLYING, "It is being brought to what Git asks for.", reconciling=True)
-    blocked = blocked_by_scope(look).get(scope)
+    blocked = progress.blocked.get(scope)
     if blocked:
         return Standing(Reason.PLAN_BLOCKED, blocked[0].what, stalled=True)
-    waiting = next((one for one in progress.held if one.scope == scope and one.reason is not Reason.DRIFTED), None)
+    waiting = progress.waiting(scope)
     return Standing(waiting.reason, waiting.message, reconciling=True) if waiting else None
 
 
-def _health(scope: str, look: Look) -> Standing | None:
-    services = services_by_scope(look).get(scope, [])
+def _health(services: Sequence[Assessment]) -> Standing | None:
     broken = next((one for one in services if one.verdict in BROKEN), None)
     if broken is not None:
         return Standing(Reason.TASKS_FAILING, f"Service {broken.service} is {broken.verdict.value}.", stalled=True)
@@ -120,8 +134,8 @@ def _health(scope: str, look: Look) -> Standing | None:
 def _drifted(scope: str, look: Look, progress: Progress) -> Standing | None:
     told = [
         one
-        for one in progress.held
-        if one.scope == scope and look.policies.drift_of(one.action_id, scope) is not DriftMode.IGNORE
+        for one in progress.held.get(scope, ())
+        if look.policies.drift_of(one.action_id, scope) is not DriftMode.IGNORE
     ]
     if not told:
         return None

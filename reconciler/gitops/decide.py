@@ -32,7 +32,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
     held = held_actions(look, closed)
     plan = _narrowed(look, held)
     applying = tuple(dict.fromkeys(scope_of(action) for action in plan.actions)) if plan else ()
-    progress = Progress(closed, tuple(held.values()), applying)
+    progress = Progress.of(look, closed, held.values(), applying)
     standings = {scope: standing_of(scope, look, state, progress) for scope in scopes_of(look)}
     standings |= {scope: standing for scope, _, standing in node_standings(look)}
     drifts = next_drifts(look, state, now)
@@ -41,7 +41,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         wrongs(look, state, standings, drifts, held),
         now,
         unknown=("drift/", "failed/", "node/") if look.plan is None else (),
-        kept=_unproven(standings),
+        kept=_unproven(look, state, standings),
         over=endings(state, drifts),
     )
     after = replace(
@@ -71,10 +71,17 @@ def _lasting(suspensions: Mapping[str, Suspension], now: datetime) -> dict[str, 
     return {name: one for name, one in suspensions.items() if one.until is None or one.until > now}
 
 
-def _unproven(standings: Mapping[str, Standing]) -> frozenset[str]:
-    """Return the failures that are not over yet: a new revision that is on its way proves nothing."""
-    unready = (scope for scope, one in standings.items() if not one.ready and not scope.startswith(NODE))
-    return frozenset(f"failed/{scope}" for scope in unready)
+def _unproven(look: Look, state: LoopState, standings: Mapping[str, Standing]) -> frozenset[str]:
+    """Return the incidents whose end is not seen yet, though what began them may be another thing now.
+
+    A new revision that is on its way proves nothing; nor does a remote that fails in a way that may pass by itself.
+    """
+    kept = {f"failed/{scope}" for scope, one in standings.items() if not one.ready and not scope.startswith(NODE)}
+    if state.source.fault is not None:
+        kept.add(f"source/{state.source.name}")
+    if look.cluster_problem is not None:
+        kept.add("cluster")
+    return frozenset(kept)
 
 
 def _next_scopes(
