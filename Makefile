@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills restarts parity golden lock clean
+.PHONY: help demo test check bench fuzz kills restarts parity chaos soak golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -40,10 +40,19 @@ kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100
 
 RESTARTS ?= 12
 restarts: $(VENV)/.dev ## End managers in the midst of applies (RESTARTS=12 of one manager and of three each, SEED=N)
-	@RESTARTS="$(RESTARTS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_restarts.py
+	@RESTARTS="$(RESTARTS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s \
+		tests/e2e/test_restarts.py tests/e2e/thorough_restarts.py
 
 parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FILE); fails on any difference
 	@$(BIN)/python -m tests.parity --corpus "$(CORPUS)" --cases "$(CASES)"
+
+TRIALS ?= 10
+chaos: $(VENV)/.dev ## Break groups of replicated stores (TRIALS=10 of each fault, SEED=1, FAULT=part of its name, KIND=core)
+	@TRIALS="$(TRIALS)" SEED="$(or $(SEED),1)" FAULT="$(FAULT)" KIND="$(or $(KIND),core)" $(BIN)/python -m tests.chaos
+
+SEEDS ?= 10000
+soak: $(VENV)/.dev ## Simulate the consensus core in virtual time (SEEDS=10000, FIRST_SEED=0)
+	@SEEDS="$(SEEDS)" FIRST_SEED="$(or $(FIRST_SEED),0)" $(BIN)/python -m pytest -q -s --timeout 0 tests/simulation_raft
 
 golden: $(VENV)/.dev ## Rewrite the golden plans; read the difference before you commit it
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
+from tests.chaos.group.crashing import CALLS
 from tests.chaos.group.group import Group, Member
+from tests.chaos.group.images import Images
 from tests.chaos.group.wires import Wires
 
 
@@ -19,6 +23,7 @@ class Scene:
     group: Group
     chance: Random
     wires: Wires | None = None
+    images: Images | None = None
     writers: int = 8
     value_bytes: int = 200
 
@@ -100,6 +105,100 @@ async def stop_in_order(scene: Scene) -> None:
     await scene.again(leader)
 
 
+async def cut_power_of_all(scene: Scene) -> None:
+    """All at once: every member finds what was synced, and nothing else."""
+    assert scene.images is not None
+    for member in scene.group.members:
+        member.signal(signal.SIGSTOP)
+    for member in scene.group.members:
+        await asyncio.to_thread(scene.images.copy, member.name)
+    for member in scene.group.members:
+        await member.kill()
+        await asyncio.to_thread(scene.images.cut_power, member.name)
+    for member in scene.group.members:
+        await scene.again(member)
+
+
+async def fill_disk_of_leader(scene: Scene) -> None:
+    """No block is free: another member must take over; then there is space again."""
+    assert scene.images is not None
+    leader = await scene.group.leader()
+    await asyncio.to_thread(scene.images.fill, leader.name)
+    await scene.wait(3.0, 6.0)
+    await asyncio.to_thread(scene.images.make_room, leader.name)
+    await scene.group.leader([member for member in scene.group.members if member.alive])
+
+
+async def fill_all_disks(scene: Scene) -> None:
+    """Nothing can be acknowledged any more, until there is space again."""
+    assert scene.images is not None
+    for member in scene.group.members:
+        await asyncio.to_thread(scene.images.fill, member.name)
+    await scene.wait(2.0, 4.0)
+    for member in scene.group.members:
+        await asyncio.to_thread(scene.images.make_room, member.name)
+
+
+def damage(how: str) -> Fault:
+    """The journal of one member is cut, or a bit of it flipped, while it is down: it refuses, and is replaced."""
+
+    async def fault(scene: Scene) -> None:
+        member = scene.chance.choice(scene.group.members)
+        await member.kill()
+        await asyncio.to_thread(_damage, Path(member.parts.folder), how, scene.chance)
+        told = await member.start()
+        if "failed" not in told:
+            # What was changed did not count. It goes on with all that it had, and the verdict will tell.
+            member.send("load", scene.writers, scene.value_bytes, 2)
+            return
+        assert told["failed"] == "raft-log-corrupt", told
+        await member.kill()
+        await scene.group.replace(member)
+
+    return fault
+
+
+def _damage(folder: Path, how: str, chance: Random) -> None:
+    path = max(folder.glob("journal-*"))
+    content = bytearray(path.read_bytes())
+    used = len(content.rstrip(b"\0"))
+    if how == "cut":
+        os.truncate(path, chance.randrange(used))
+        return
+    bit = chance.randrange(used * 8)
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def crash_point(name: str, number: int, *, after: bool, everywhere: bool) -> Fault:
+    """One member, or all of them, die at the `number`-th call of `name` from some moment on."""
+
+    async def fault(scene: Scene) -> None:
+        members = scene.group.members if everywhere else [await scene.group.leader()]
+        for member in members:
+            member.send("crash", name, number, after)
+        # The last of a majority has nobody left to work with, and may never come to that point.
+        await asyncio.wait([asyncio.create_task(member.gone()) for member in members], timeout=CRASH_EACH_S)
+        for member in members:
+            await member.kill()
+            await scene.again(member)
+
+    return fault
+
+
+CRASH_EACH_S = 4.0
+"""By then a member has taken a snapshot or two, with SMALL_SNAPSHOTS."""
+
+CRASH_POINTS: dict[str, Fault] = {
+    f"{'after' if after else 'before'} {name} {number}{' on all' if everywhere else ''}": crash_point(
+        name, number, after=after, everywhere=everywhere
+    )
+    for name in CALLS
+    for number in (1, 2, 3)
+    for after in (False, True)
+    for everywhere in (False, True)
+}
+
 ANYWHERE: dict[str, Fault] = {
     "kill -9 of the leader": kill_leader,
     "kill -9 of some": kill_some,
@@ -107,9 +206,16 @@ ANYWHERE: dict[str, Fault] = {
     "SIGSTOP of the leader": pause_leader,
     "SIGSTOP of all": pause_all,
     "orderly stop of the leader": stop_in_order,
+    "journal of one cut": damage("cut"),
+    "journal of one with a flipped bit": damage("flip"),
 }
 NEED_WIRES: dict[str, Fault] = {
     "partition: the leader alone": isolate_leader,
     "partition: some links, one way or both": cut_some_links,
 }
-EVERY: dict[str, Fault] = ANYWHERE | NEED_WIRES
+NEED_IMAGES: dict[str, Fault] = {
+    "power cut of all": cut_power_of_all,
+    "disk full at the leader": fill_disk_of_leader,
+    "disk full everywhere": fill_all_disks,
+}
+EVERY: dict[str, Fault] = ANYWHERE | NEED_WIRES | NEED_IMAGES

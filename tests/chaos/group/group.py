@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tests.chaos.group.histories import not_linearizable
 from tests.chaos.group.ledger import Account
-from tests.chaos.group.stores import Parts, found_identities
+from tests.chaos.group.stores import Parts, identity
+from tests.fakes.identities import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
 ANSWER_S = 60.0
@@ -44,8 +47,8 @@ class Member:
     def alive(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
-    async def start(self) -> None:
-        """Start the process and return when it takes commands."""
+    async def start(self) -> Line:
+        """Start the process and return when it takes commands, or has said why it does not."""
         enter = ("nsenter", f"--net=/proc/{self.inside}/ns/net") if self.inside else ()
         program = (*enter, sys.executable, "-m", "tests.chaos.group.member", self.parts.encode())
         begun = len(self.lines)
@@ -54,7 +57,7 @@ class Member:
                 *program, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log
             )
         self._reading = asyncio.create_task(self._read(self.process))
-        await self.told(lambda line: "ready" in line, begun)
+        return await self.told(lambda line: "ready" in line or "failed" in line, begun)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -134,9 +137,9 @@ class Group:
     """Members that were founded together, and others that joined."""
 
     folder: Path
-    kind: str = "core"
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    authority: Authority = field(default_factory=lambda: Authority("chaos"))
     members: list[Member] = field(default_factory=list)
+    _replaced: int = 0
 
     @classmethod
     def of(
@@ -146,26 +149,60 @@ class Group:
         kind: str = "core",
         settings: Mapping[str, Any] | None = None,
         hosts: Mapping[str, tuple[str, int]] | None = None,
+        places: Mapping[str, Path] | None = None,
     ) -> Group:
-        """Make identities and addresses for members. `hosts`: address and namespace (a process id) of each."""
-        group = cls(folder, kind, settings or {})
+        """Make identities and addresses for members.
+
+        `hosts`: address and network namespace (that of a process) of each. `places`: where each has its folder.
+        """
+        group = cls(folder)
         for name in ("ledgers", "histories", "logs"):
             (folder / name).mkdir()
         addresses = {name: (hosts[name][0] if hosts else "127.0.0.1", _free_port()) for name in names}
-        identities = found_identities(folder, addresses)
         for name in names:
             parts = Parts(
                 kind=kind,
                 name=name,
-                folder=str(folder / f"data-{name}"),
-                identity=identities[name],
+                folder=str((places[name] if places else folder) / f"data-{name}"),
+                identity=str(identity(group.authority, folder, name, addresses[name])),
                 notes=str(folder),
                 addresses=addresses,
-                settings=dict(group.settings),
+                settings=dict(settings or {}),
             )
             inside = hosts[name][1] if hosts else None
             group.members.append(Member(parts, folder / "logs" / name, inside))
         return group
+
+    async def replace(self, dead: Member) -> None:
+        """Put an empty member under a new name into the place of one that is gone for good, and start it."""
+        self._replaced += 1
+        name = f"{dead.name.partition('-')[0]}-{self._replaced}"
+        host, _ = dead.parts.addresses[dead.name]
+        address = (host, _free_port())
+        others = [member for member in self.members if member is not dead]
+        known = {member.name: member.parts.addresses[member.name] for member in others}
+        parts = msgspec.structs.replace(
+            dead.parts,
+            name=name,
+            folder=str(Path(dead.parts.folder).with_name(f"data-{name}")),
+            identity=str(identity(self.authority, self.folder, name, address)),
+            addresses={**known, name: address},
+            joins=True,
+        )
+        member = Member(parts, self.folder / "logs" / name, dead.inside)
+        await self.ask_leader(others, "remove", dead.name, answer="removed_member")
+        await member.start()
+        await self.ask_leader(others, "add", name, *address, answer="added")
+        self.members[self.members.index(dead)] = member
+
+    async def ask_leader(self, among: list[Member], *command: Any, answer: str) -> None:
+        """Have the leader carry out a command, whoever leads by then."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                leader = await self.leader(among)
+                if answer in await leader.ask(*command, answer=answer):
+                    return
+                await asyncio.sleep(0.2)
 
     async def start(self) -> None:
         await asyncio.gather(*(member.start() for member in self.members if not member.alive))

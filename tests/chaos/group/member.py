@@ -19,6 +19,7 @@ from typing import Any
 from reconciler.adapters.raft.ports import ReplicatedStore
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.replication import Address
+from tests.chaos.group.crashing import die_at
 from tests.chaos.group.ledger import NAMESPACE
 from tests.chaos.group.stores import Parts, open_store
 from tests.chaos.group.worker import use_registers, write_on
@@ -106,12 +107,18 @@ class Program:
         """Write the records down once all that was acknowledged is here, with a digest that equal states share."""
         await self._store.read_barrier()
         tables = self._store.tables
+        index, epoch = tables.index, tables.leadership.epoch
         records = {
             record.key: record.value.decode() for record in tables.records.values() if record.namespace == NAMESPACE
         }
-        rows = [(record.id, record.version, record.value) for record in tables.records.values()]
+        rows = repr([(record.id, record.version, record.value) for record in tables.records.values()])
         await asyncio.to_thread(Path(path).write_text, json.dumps(records))
-        tell(dumped=tables.index, epoch=tables.leadership.epoch, digest=hashlib.sha256(repr(rows).encode()).hexdigest())
+        await asyncio.to_thread(Path(f"{path}.rows").write_text, rows)
+        tell(dumped=index, epoch=epoch, digest=hashlib.sha256(rows.encode()).hexdigest())
+
+    async def _do_crash(self, _: asyncio.TaskGroup, name: str, number: int, after: bool) -> None:
+        """End at a call of the persistence path."""
+        die_at(name, number, after=after)
 
     async def _do_add(self, _: asyncio.TaskGroup, member: str, host: str, port: int) -> None:
         await self._store.add_member(member, Address(host, port))
@@ -141,7 +148,12 @@ def main() -> None:
 
 
 async def _run(parts: Parts) -> None:
-    await Program(await open_store(parts), parts.name, Path(parts.notes)).run()
+    try:
+        store = await open_store(parts)
+    except SwarmctlError as error:
+        tell(failed=error.code.value, why=str(error))
+        return
+    await Program(store, parts.name, Path(parts.notes)).run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,6 @@ class Parts(msgspec.Struct, frozen=True):
         return msgspec.json.decode(text, type=cls)
 
 
-def found_identities(folder: Path, addresses: Mapping[str, tuple[str, int]]) -> dict[str, str]:
-    """Make an authority and a folder with a certificate for each member; return the folders."""
-    authority = Authority("chaos")
-    return {name: str(identity(authority, folder, name, at)) for name, at in addresses.items()}
-
-
 def identity(authority: Authority, folder: Path, name: str, at: tuple[str, int]) -> Path:
     """Make one member's folder."""
     place = authority.folder(folder / f"identity-{name}", name, at[1])
@@ -61,23 +54,26 @@ def identity(authority: Authority, folder: Path, name: str, at: tuple[str, int])
 
 async def open_store(parts: Parts) -> ReplicatedStore:
     """Open the member; its log is made when its folder is not there."""
-    identity = read_identity(parts.identity, datetime.now(UTC))
+    node = read_identity(parts.identity, datetime.now(UTC))
     settings = MemberSettings(
         parts.folder,
-        Owner(identity.cluster, parts.name),
+        Owner(node.cluster, parts.name),
         consensus=ConsensusSettings(**parts.settings.get("consensus", {})),
         limits=Limits(**parts.settings.get("limits", {})),
-        address=identity.listen,
+        address=node.listen,
     )
     if not Path(parts.folder).exists():  # noqa: ASYNC240 - nothing else runs yet
-        begin = boot.join if parts.joins else boot.found
-        begin(settings, {name: Address(*at) for name, at in parts.addresses.items()})
+        addresses = {name: Address(*at) for name, at in parts.addresses.items()}
+        if parts.joins:
+            boot.join(settings, {name: at for name, at in addresses.items() if name != parts.name})
+        else:
+            boot.found(settings, addresses)
     opened: list[ReplicatedStore] = []
 
     def joining() -> bool:
         return not opened or not opened[0].members()
 
-    transport = TlsTransport(identity, joining=joining)
+    transport = TlsTransport(node, joining=joining)
     if parts.kind == "core":
         opened.append(await open_node(settings, transport))
     else:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.chaos.group.faults import Fault, Scene
 from tests.chaos.group.group import Group, Verdict
+from tests.chaos.group.images import Images
 from tests.chaos.group.wires import Wires
 
 NAMES = ("a", "b", "c")
@@ -36,6 +37,7 @@ async def trial(
     *,
     kind: str = "core",
     wires: bool = False,
+    images: bool = False,
     settings: Mapping[str, Any] = SMALL_SNAPSHOTS,
     writers: int = 8,
 ) -> Verdict:
@@ -43,9 +45,12 @@ async def trial(
     folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet
     async with AsyncExitStack() as stack:
         network = stack.enter_context(Wires(folder, NAMES)) if wires else None
-        group = Group.of(folder, NAMES, kind, settings, network.hosts if network else None)
+        disks = stack.enter_context(Images(folder, NAMES)) if images else None
+        hosts = network.hosts if network else None
+        places = {name: disks.at(name) for name in NAMES} if disks else None
+        group = Group.of(folder, NAMES, kind, settings, hosts, places)
         stack.push_async_callback(group.close)
-        scene = Scene(group, Random(seed), network, writers)
+        scene = Scene(group, Random(seed), network, disks, writers)
         await group.start()
         await group.leader()
         group.load(writers, scene.value_bytes)
