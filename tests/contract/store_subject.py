@@ -84,8 +84,12 @@ class StoreGroup(ABC):
 
     async def start(self, name: str) -> ReplicatedStore:
         store = self.stores[name] = await self.open(name)
-        self.runs[name] = asyncio.create_task(store.run())
+        self.runs[name] = self.begin(store)
         return store
+
+    @staticmethod
+    def begin(store: ReplicatedStore) -> asyncio.Task[None]:
+        return asyncio.create_task(store.run())
 
     async def join(self, name: str) -> ReplicatedStore:
         """Start a new member, and let the leader add it."""
@@ -189,6 +193,7 @@ class CoreGroup(StoreGroup):
 
     patience_s = 4.0
     limits = SMALL
+    consensus = QUICK
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -199,7 +204,7 @@ class CoreGroup(StoreGroup):
             str(self.folder / name),
             Owner("group-1", name),
             patience_s=self.patience_s,
-            consensus=QUICK,
+            consensus=self.consensus,
             limits=self.limits,
         )
 

@@ -1,0 +1,156 @@
+"""How members begin, go on alone, and come out of a backup."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.raft import boot
+from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.node import RaftNode, open_node
+from reconciler.adapters.raft.snapshot_file import verify
+from reconciler.model.errors import ErrorCode
+from reconciler.model.replication import Address
+from tests.contract.store_subject import CoreGroup, put, refusing
+
+
+@pytest.fixture
+async def group(tmp_path: Path) -> AsyncIterator[CoreGroup]:
+    made = CoreGroup(tmp_path)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def core_store(group: CoreGroup, name: str) -> RaftNode:
+    store = group.stores[name]
+    assert isinstance(store, RaftNode)
+    return store
+
+
+async def test_a_group_of_one_grows_to_three(group: CoreGroup):
+    await group.found(["node-1"])
+    await group.put("node-1", "x", b"1")
+    for name in ("node-2", "node-3"):
+        store = await group.join(name)
+        await store.read_barrier()
+        assert group.value(name, "x") == b"1"
+    await group.until("all vote", lambda: [one.voter for one in group.stores["node-1"].members()] == [True] * 3)
+    await group.kill("node-1")
+    await group.put("node-2", "x", b"2")
+
+
+async def test_a_member_is_made_only_in_an_empty_folder_and_started_only_from_its_own(group: CoreGroup):
+    settings = group.settings("node-1")
+    async with refusing(ErrorCode.RAFT_LOG_MISSING):
+        boot.open_member(settings)
+    boot.found(settings, {"node-1": Address("node-1", 1)})
+    for begin in (boot.found, boot.join):
+        async with refusing(ErrorCode.RAFT_FOLDER_USED):
+            begin(settings, {"node-1": Address("node-1", 1)})
+    async with refusing(ErrorCode.RAFT_LOG_FOREIGN):
+        boot.open_member(replace(settings, owner=Owner("group-2", "node-1")))
+    opened = boot.open_member(settings)
+    async with refusing(ErrorCode.RAFT_LOG_LOCKED):
+        boot.open_member(settings)
+    opened.durable.close()
+
+
+async def test_a_damaged_log_is_refused_at_the_start(group: CoreGroup):
+    await group.found(["node-1"])
+    for number in range(5):
+        await group.put("node-1", f"k{number}")
+    await group.stop("node-1")
+    (segment,) = (group.folder / "node-1").glob("journal-*")
+    content = bytearray(segment.read_bytes())
+    content[300] ^= 1
+    segment.write_bytes(content)
+    async with refusing(ErrorCode.RAFT_LOG_CORRUPT):
+        await group.start("node-1")
+
+
+async def test_one_survivor_goes_on_alone_with_all_that_it_had(group: CoreGroup):
+    await group.found()
+    for number in range(20):
+        await group.put("node-2", f"k{number}", b"kept")
+    for name in ("node-1", "node-3", "node-2"):
+        await group.kill(name)
+    boot.force_new_group(group.settings("node-2"))
+    store = await group.start("node-2")
+    await store.read_barrier()
+    assert len(store.tables.records_under("test")) == 20
+    assert [one.id for one in store.members()] == ["node-2"]
+    async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
+        await group.at_leader(lambda leader: leader.add_member("node-1", group.address("node-1")))
+    await group.join("node-4")
+    await group.put("node-4", "x", b"1")
+
+
+async def test_a_member_that_was_never_in_a_group_can_not_go_on_alone(group: CoreGroup):
+    boot.join(group.settings("node-9"), {})
+    async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
+        boot.force_new_group(group.settings("node-9"))
+
+
+async def test_a_backup_restores_everything_into_a_new_group(group: CoreGroup, tmp_path: Path):
+    await group.found(["node-1"])
+    for number in range(20):
+        await group.put("node-1", f"k{number}", bytes(3000))
+    backup = tmp_path / "backup"
+    meta = await core_store(group, "node-1").back_up(str(backup))
+    assert verify(str(backup)) == meta
+    records = dict(group.stores["node-1"].tables.records)
+
+    settings = replace(group.settings("node-5"), owner=Owner("group-2", "node-5"))
+    assert boot.restore(settings, str(backup)) == meta
+    restored = await open_node(settings, group.network.end("node-5"))
+    assert restored.tables.records == records
+    assert restored.tables.index == meta.index
+    group.stores["node-5"] = restored
+    group.runs["node-5"] = group.begin(restored)
+    await restored.read_barrier()
+    assert [one.id for one in restored.members()] == ["node-5"]
+    await restored.propose([put("after")])
+
+
+async def test_a_damaged_backup_is_refused_and_leaves_no_member(group: CoreGroup, tmp_path: Path):
+    await group.found(["node-1"])
+    await group.put("node-1", "x", bytes(3000))
+    backup = tmp_path / "backup"
+    await core_store(group, "node-1").back_up(str(backup))
+    content = bytearray(backup.read_bytes())
+    content[len(content) // 2] ^= 1
+    backup.write_bytes(content)
+    async with refusing(ErrorCode.RAFT_SNAPSHOT_CORRUPT):
+        boot.restore(group.settings("node-5"), str(backup))
+    boot.found(group.settings("node-5"), {"node-5": Address("node-5", 1)})
+
+
+async def test_a_restart_after_snapshots_keeps_everything_and_a_short_log(group: CoreGroup):
+    await group.found(["node-1"])
+    for number in range(100):
+        await group.put("node-1", f"k{number}", bytes(3000))
+    await group.until("the log was cut", lambda: (group.first_index("node-1") or 0) > 5)
+    await group.stop("node-1")
+    store = await group.start("node-1")
+    await store.read_barrier()
+    assert len(store.tables.records_under("test")) == 100
+
+
+async def test_a_member_that_moved_tells_its_new_address(group: CoreGroup):
+    await group.found()
+    await group.stop("node-2")
+    moved = Address("elsewhere", 7)
+    store = await open_node(replace(group.settings("node-2"), address=moved), group.network.end("node-2"))
+    group.stores["node-2"], group.runs["node-2"] = store, group.begin(store)
+
+    def is_known() -> bool:
+        return all(
+            one.address == moved for name in group.stores for one in group.stores[name].members() if one.id == "node-2"
+        )
+
+    await group.until("all know it", is_known)
