@@ -92,7 +92,7 @@ class Watch:
 
     def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""
-        looks = self._stuck_told(tuple(self._one(name, actual, now_s) for name in self._stories), actual, now_s)
+        looks = self._stuck_told(self._each(actual, now_s), actual, now_s)
         newly = [
             name
             for name, look in zip(self._stories, looks, strict=True)
@@ -129,11 +129,24 @@ class Watch:
         """Return the task of a service that failed last, among those that this watch saw fail."""
         return self._stories[service].last_failure
 
-    def _one(self, name: str, actual: ActualState, now_s: float) -> Assessment:
-        service = actual.by_name(Kind.SERVICE).get(name)
-        if service is None:
-            return Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
-        story, crew, look = self._stories[name], Crew.of(service, actual), assess(service, actual)
+    def _each(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
+        services = actual.by_name(Kind.SERVICE)
+        tasks: dict[str, list[ObservedTask]] = {}
+        for task in actual.tasks:
+            tasks.setdefault(task.service_id, []).append(task)
+        looks = []
+        for name in self._stories:
+            service = services.get(name)
+            if service is None:
+                looks.append(Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else"))
+                continue
+            own = replace(actual, tasks=tuple(tasks.get(service.id, ())))
+            looks.append(self._one(service, own, actual, now_s))
+        return tuple(looks)
+
+    def _one(self, service: ObservedObject, own: ActualState, actual: ActualState, now_s: float) -> Assessment:
+        """Return where a service stands. `own` is `actual` without the tasks of others: a look is to stay linear."""
+        story, crew, look = self._stories[service.name], Crew.of(service, own), assess(service, own)
         story.crew, story.service = crew, story.service or service
         if _is_anothers(service, story.service):
             return replace(look, verdict=Verdict.CHANGED, message="somebody else wrote to it while we waited")
