@@ -97,11 +97,13 @@ class Member:
         assert self.process is not None
         self.process.send_signal(number)
 
-    async def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
+    async def kill(self) -> float:
+        """kill -9, and wait until it is gone. Returns when it was done, on this machine's monotonic clock."""
+        at = time.monotonic()
         if self.alive:
             self.signal(signal.SIGKILL)
         await self.gone()
+        return at
 
     async def stop(self) -> None:
         """Let it end in order."""

@@ -11,20 +11,29 @@ import gc
 import hashlib
 import json
 import logging
+import os
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from reconciler.adapters.raft.node import RaftNode
 from reconciler.adapters.raft.ports import ReplicatedStore
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.replication import Address
+from tests.benchmarks.replication.load import measure
+from tests.benchmarks.replication.ours import OurStore
 from tests.chaos.group.crashing import die_at
 from tests.chaos.group.ledger import NAMESPACE
 from tests.chaos.group.stores import Parts, open_store
 from tests.chaos.group.worker import use_registers, write_on
 
 STANDING_POLL_S = 0.002
+TICK_S = 0.001
+FILL_BATCH = 1_000
 
 
 def tell(**line: Any) -> None:
@@ -116,6 +125,41 @@ class Program:
         await asyncio.to_thread(Path(f"{path}.rows").write_text, rows)
         tell(dumped=index, epoch=epoch, digest=hashlib.sha256(rows.encode()).hexdigest())
 
+    async def _do_bench(self, _: asyncio.TaskGroup) -> None:
+        """Measure how fast it writes, called from within this process."""
+        tell(bench=msgspec.to_builtins(await measure(OurStore(self._store))))
+
+    async def _do_fill(self, _: asyncio.TaskGroup, objects: int, size: int) -> None:
+        """Write so many objects."""
+        store = OurStore(self._store)
+        for first in range(0, objects, FILL_BATCH):
+            await store.put_all([f"object-{number}" for number in range(first, first + FILL_BATCH)], os.urandom(size))
+        tell(filled=objects)
+
+    async def _do_snapshot(self, _: asyncio.TaskGroup, path: str) -> None:
+        """Take a snapshot; measure how long the loop stalls meanwhile, and how long while nothing happens."""
+        assert isinstance(self._store, RaftNode)
+        idle = await self._stall_during(asyncio.sleep(1.0))
+        began = time.monotonic()
+        stalled = await self._stall_during(self._store.back_up(path))
+        tell(snapshot_s=time.monotonic() - began, stalled_s=stalled, idle_s=idle)
+
+    async def _stall_during(self, work: Coroutine[Any, Any, object]) -> float:
+        """How late the loop is at worst until `work` is done, in seconds."""
+        worst, task = 0.0, asyncio.ensure_future(work)
+        while not task.done():
+            due = time.monotonic() + TICK_S
+            await asyncio.sleep(TICK_S)
+            worst = max(worst, time.monotonic() - due)
+        await task
+        return worst
+
+    async def _do_memory(self, _: asyncio.TaskGroup) -> None:
+        """Tell the resident bytes."""
+        status = await asyncio.to_thread(Path("/proc/self/status").read_text)
+        kilobytes = next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]
+        tell(memory=int(kilobytes) * 1024)
+
     async def _do_crash(self, _: asyncio.TaskGroup, name: str, number: int, after: bool) -> None:
         """End at a call of the persistence path."""
         die_at(name, number, after=after)
@@ -131,14 +175,6 @@ class Program:
     async def _do_members(self, _: asyncio.TaskGroup) -> None:
         tell(members=[[one.id, one.voter, one.behind] for one in self._store.members()])
 
-    async def _do_stall(self, _: asyncio.TaskGroup, seconds: float) -> None:
-        """Measure for so long how late the loop is, at worst."""
-        worst, end = 0.0, time.monotonic() + seconds
-        while (now := time.monotonic()) < end:
-            await asyncio.sleep(0.001)
-            worst = max(worst, time.monotonic() - now - 0.001)
-        tell(stalled_s=worst)
-
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -148,11 +184,13 @@ def main() -> None:
 
 
 async def _run(parts: Parts) -> None:
+    began = time.monotonic()
     try:
         store = await open_store(parts)
     except SwarmctlError as error:
         tell(failed=error.code.value, why=str(error))
         return
+    tell(opened_s=time.monotonic() - began)
     await Program(store, parts.name, Path(parts.notes)).run()
 
 
