@@ -1,6 +1,7 @@
 """Everything that is measured, beside a peer in the same run: `make bench`.
 
-SERVICES=20 compares deployments of that many services only; PAIRS=1 takes fewer of them.
+PART=load|plan|scheduler|start|replication|deploy measures only that. SERVICES=20 compares deployments of that many
+services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store does.
 """
 
 from __future__ import annotations
@@ -11,21 +12,35 @@ import os
 from reconciler.main import GC_THRESHOLD
 from tests.benchmarks.deploy import PAIRS, bench_deploy
 from tests.benchmarks.pure import bench_load, bench_plan
+from tests.benchmarks.replication.bench import bench_replication
 from tests.benchmarks.scheduler import bench_scheduler
 from tests.benchmarks.start import bench_start
 
 COUNTS = (20, 100)
 
 
+def _deployments() -> None:
+    services = os.environ.get("SERVICES")
+    bench_deploy((int(services),) if services else COUNTS, int(os.environ.get("PAIRS", PAIRS)))
+
+
+PARTS = {
+    "load": bench_load,
+    "plan": bench_plan,
+    "scheduler": bench_scheduler,
+    "start": bench_start,
+    "replication": bench_replication,
+    "deploy": _deployments,
+}
+
+
 def main() -> None:
     """Run every benchmark and print its figures."""
     gc.set_threshold(GC_THRESHOLD)  # as the program does
-    bench_load()
-    bench_plan()
-    bench_scheduler()
-    bench_start()
-    services = os.environ.get("SERVICES")
-    bench_deploy((int(services),) if services else COUNTS, int(os.environ.get("PAIRS", PAIRS)))
+    only = os.environ.get("PART", "")
+    for name, part in PARTS.items():
+        if only in ("", name):
+            part()
 
 
 if __name__ == "__main__":
