@@ -43,6 +43,7 @@ _CODES: Final[Mapping[Verdict, ErrorCode]] = {
     Verdict.FAILING: ErrorCode.TASKS_FAILING,
     Verdict.UNSCHEDULABLE: ErrorCode.UNSCHEDULABLE,
     Verdict.MISSING: ErrorCode.NOT_CONVERGED,
+    Verdict.CHANGED: ErrorCode.STALE_VERSION,
 }
 
 

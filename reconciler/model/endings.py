@@ -14,6 +14,7 @@ CODES: Final = {
     Verdict.ROLLED_BACK: ErrorCode.ROLLED_BACK,
     Verdict.FAILING: ErrorCode.TASKS_FAILING,
     Verdict.UNSCHEDULABLE: ErrorCode.UNSCHEDULABLE,
+    Verdict.CHANGED: ErrorCode.STALE_VERSION,
 }
 """What every other verdict but CONVERGED comes to is NOT_CONVERGED."""
 

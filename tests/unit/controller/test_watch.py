@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.controller.watch import FAILURES_MAX, UNALLOCATED_GRACE_S, UNSCHEDULABLE_GRACE_S, Watch
 from reconciler.model.endings import exit_code, problem_of
-from reconciler.model.errors import ExitCode
+from reconciler.model.errors import ErrorCode, ExitCode
 from reconciler.model.objects import Kind
 from reconciler.model.progress import Verdict
 from reconciler.model.tasks import ObservedTask
@@ -271,4 +271,5 @@ def test_a_service_that_somebody_else_writes_to_while_we_wait_is_not_ours_any_mo
     told = watch.look(seen(10, Labels={"by": "hand"}), 0.3)[0]
     assert told.verdict is Verdict.CHANGED
     assert exit_code([problem_of(told)]) is ExitCode.ERROR
+    assert problem_of(told).code is ErrorCode.STALE_VERSION
     assert problem_of(told).what == "Service web_api: changed by someone else, 1 of 3 tasks running."
