@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from heapq import heapify, heappop, heappush
 
 from reconciler.model.changes import Change, TableKind
 from reconciler.model.commands import Command
 from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
+from reconciler.orchestration.alarms import Alarms
 from reconciler.orchestration.allocation import Allocation
 from reconciler.orchestration.enforcer import enforce_on_node, enforce_on_service, lost_at, orphan_tasks
 from reconciler.orchestration.everywhere import reconcile_global
@@ -23,7 +23,8 @@ from reconciler.orchestration.reaper import history_limit, reap
 from reconciler.orchestration.replicated import reconcile_replicated
 from reconciler.orchestration.scheduler.filters import is_ready
 from reconciler.orchestration.scheduler.schedule import Scheduler
-from reconciler.orchestration.turn import Turn
+from reconciler.orchestration.touched import SlotBook, Touched, slot_of
+from reconciler.orchestration.turn import SlotKey, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,45 +33,6 @@ class Decision:
 
     commands: tuple[Command, ...]
     wake_at: datetime | None
-
-
-class Alarms:
-    """When each of some things is to be looked at again."""
-
-    def __init__(self) -> None:
-        self._at: dict[str, datetime] = {}
-        self._queue: list[tuple[datetime, str]] = []
-
-    def set(self, key: str, at: datetime | None) -> None:
-        """Wake `key` at `at` and not before; None for never."""
-        if self._at.get(key) == at:
-            return
-        if at is None:
-            del self._at[key]
-            return
-        self._at[key] = at
-        heappush(self._queue, (at, key))
-        if len(self._queue) > 2 * len(self._at) + 64:
-            self._queue = [(at, key) for key, at in self._at.items()]
-            heapify(self._queue)
-
-    def due(self, now: datetime) -> list[str]:
-        """Return what is to be looked at, and forget it."""
-        found: list[str] = []
-        while (first := self.next()) is not None and first <= now:
-            _, key = heappop(self._queue)
-            del self._at[key]
-            found.append(key)
-        return found
-
-    def next(self) -> datetime | None:
-        """Return when the first one is due."""
-        while self._queue:
-            at, key = self._queue[0]
-            if self._at.get(key) == at:
-                return at
-            heappop(self._queue)
-        return None
 
 
 class Brain:
@@ -83,10 +45,10 @@ class Brain:
         self._allocation = Allocation(tables)
         self._known: dict[str, TaskRecord] = {}
         self._globals: dict[str, None] = {}
-        self._services: dict[str, None] = {}
+        self._touched: dict[str, Touched] = {}
         self._enforced_services: dict[str, None] = {}
         self._nodes: dict[str, None] = {}
-        self._service_alarms = Alarms()
+        self._slots = SlotBook(tables)
         self._node_alarms = Alarms()
         self._history_limit = history_limit(tables)
         for node_id in tables.nodes:
@@ -113,29 +75,38 @@ class Brain:
         for task_id in task_ids:
             self._note_task(task_id)
 
+    def _touch(self, service_id: str, slot: SlotKey | None = None) -> None:
+        """Look at a slot of a service next time; without a slot, at all of it."""
+        if slot is None or service_id not in self._tables.services:
+            self._touched[service_id] = None
+        elif service_id not in self._touched:
+            self._touched[service_id] = {slot: None}
+        elif (slots := self._touched[service_id]) is not None:
+            slots[slot] = None
+
     def _note_cluster(self) -> None:
         limit = history_limit(self._tables)
         if limit != self._history_limit:
             self._history_limit = limit
-            self._services.update(dict.fromkeys(self._tables.services))
+            self._touched.update(dict.fromkeys(self._tables.services))
 
     def _note_node(self, node_id: str) -> None:
         self.scheduler.put_node(node_id)
         self._nodes[node_id] = None
         for task_id in self._tables.indexes.task_ids_by_node.get(node_id, ()):
-            self._services[self._tables.tasks[task_id].service_id] = None
-        self._services.update(self._globals)
+            self._touch(self._tables.tasks[task_id].service_id)
+        self._touched.update(self._globals)
         node = self._tables.nodes.get(node_id)
         self._node_alarms.set(node_id, lost_at(node) if node else None)
 
     def _note_service(self, service_id: str) -> None:
-        self._services[service_id] = None
+        self._touch(service_id)
         self._enforced_services[service_id] = None
         self._allocation.stir()
         service = self._tables.services.get(service_id)
         if service is None:
             self._globals.pop(service_id, None)
-            self._service_alarms.set(service_id, None)
+            self._slots.wake(service_id, None, None)
             self.scheduler.loads.forget_failures(service_id)
         elif service.is_global:
             self._globals[service_id] = None
@@ -146,14 +117,14 @@ class Brain:
             return
         self.scheduler.put_task(task_id, before, task)
         self._allocation.put_task(task_id, task)
-        if task is None:
-            if before is not None:
-                self._services[before.service_id] = None
+        self._slots.put_task(before, task)
+        if task is not None:
+            self._known[task_id] = task
+            if before is None or not self._is_quiet(before, task):
+                self._touch(task.service_id, slot_of(task))
+        elif before is not None:
             del self._known[task_id]
-            return
-        self._known[task_id] = task
-        if before is None or not self._is_quiet(before, task):
-            self._services[task.service_id] = None
+            self._touch(before.service_id, slot_of(before) if before.desired_state is TaskState.REMOVE else None)
 
     def _is_quiet(self, before: TaskRecord, task: TaskRecord) -> bool:
         """Return whether a task merely went on as it was meant to, which changes nothing for its service."""
@@ -180,21 +151,20 @@ class Brain:
         transaction of its own. `new_id` gives ids for new tasks.
         """
         turn = Turn(self._tables, now, new_id)
-        self._services.update(dict.fromkeys(self._service_alarms.due(now)))
+        for service_id, due in self._slots.due(now):
+            for slot in (None,) if due is None else due:
+                self._touch(service_id, slot)
         for node_id in self._node_alarms.due(now):
             orphan_tasks(turn, self._tables.nodes[node_id])
         self._enforce(turn)
-        services, self._services = self._services, {}
-        for service_id in services:
-            self._look_at(turn, service_id)
+        touched, self._touched = self._touched, {}
+        for service_id, slots in touched.items():
+            self._look_at(turn, service_id, slots)
         self._allocation.allocate(turn)
         self.scheduler.schedule(turn)
-        for service_id in services:
-            decided = turn.size
-            reap(turn, service_id)
-            if turn.size > decided:
-                self._services[service_id] = None
-        alarms = (self._service_alarms.next(), self._node_alarms.next())
+        for service_id, slots in touched.items():
+            self._reap(turn, service_id, slots)
+        alarms = (self._slots.alarms.next(), self._node_alarms.next())
         return Decision(turn.commands(), min((at for at in alarms if at is not None), default=None))
 
     def _enforce(self, turn: Turn) -> None:
@@ -211,16 +181,34 @@ class Brain:
             if service is not None:
                 enforce_on_service(turn, self.scheduler.loads, service)
 
-    def _look_at(self, turn: Turn, service_id: str) -> None:
-        """Decide for one service. One for which something was decided is looked at again next time, done or not."""
+    def _look_at(self, turn: Turn, service_id: str, touched: Touched) -> None:
+        """Decide for one service. What something was decided for is looked at again next time, done or not."""
         service = self._tables.services.get(service_id)
         if service is None:
             return
-        decided, turn.wake_at = turn.size, None
-        _reconcile(turn, service)
-        self._service_alarms.set(service_id, turn.wake_at)
+        decided = turn.size
+        if touched is not None and self._slots.is_few(service, touched):
+            self._slots.look(turn, service, touched)
+        else:
+            turn.wake_at = None
+            _reconcile(turn, service)
+            self._slots.wake(service_id, None, turn.wake_at)
         if turn.size > decided:
-            self._services[service_id] = None
+            self._touch_again(service_id, touched)
+
+    def _reap(self, turn: Turn, service_id: str, touched: Touched) -> None:
+        service, decided = self._tables.services.get(service_id), turn.size
+        if service is None or touched is None or service.is_job:
+            reap(turn, service, turn.tasks_of(service_id))
+        else:
+            for slot in touched:
+                reap(turn, service, self._slots.tasks_in(service_id, slot))
+        if turn.size > decided:
+            self._touch_again(service_id, touched)
+
+    def _touch_again(self, service_id: str, touched: Touched) -> None:
+        for slot in (None,) if touched is None else touched:
+            self._touch(service_id, slot)
 
 
 def _reconcile(turn: Turn, service: ServiceRecord) -> None:

@@ -8,14 +8,18 @@ from reconciler.model.tables import Availability, NodeRecord, NodeState, Service
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.replicated import fillers
 from reconciler.orchestration.restart import restart_ended, start_waiting
-from reconciler.orchestration.rollout import roll
+from reconciler.orchestration.rollout import begins_update, roll
 from reconciler.orchestration.turn import Replacement, SlotKey, Turn, final_state, in_order, is_usable
 
 
+def is_eligible(service: ServiceRecord, node: NodeRecord) -> bool:
+    """Return whether a node shall have a task of a global service: usable, and meeting its constraints."""
+    return is_usable(node) and constraints_hold(dig(service.task_spec, "Placement", "Constraints") or (), node)
+
+
 def eligible_nodes(tables: Tables, service: ServiceRecord) -> dict[str, NodeRecord]:
-    """Return the nodes that shall have a task of a global service: usable, and meeting its constraints."""
-    constraints = dig(service.task_spec, "Placement", "Constraints") or ()
-    return {node.id: node for node in tables.nodes.values() if is_usable(node) and constraints_hold(constraints, node)}
+    """Return the nodes that shall have a task of a global service."""
+    return {node.id: node for node in tables.nodes.values() if is_eligible(service, node)}
 
 
 def by_node(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
@@ -29,21 +33,42 @@ def by_node(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
 
 def reconcile_global(turn: Turn, service: ServiceRecord) -> None:
     """Give each eligible node its task and end the others. A paused node is left as it is."""
-    tasks = turn.tasks_of(service.id)
-    eligible = eligible_nodes(turn.tables, service)
-    grouped = by_node(tasks)
-    start_waiting(turn, service, [task for task in tasks if task.node_id in eligible])
-    for node_id, node_tasks in grouped.items():
-        if node_id not in eligible:
-            for task in node_tasks:
+    if not restart_nodes(turn, service, by_node(turn.tasks_of(service.id))):
+        fill(turn, service)
+
+
+def restart_nodes(turn: Turn, service: ServiceRecord, grouped: dict[SlotKey, list[TaskRecord]]) -> bool:
+    """End the tasks on nodes that shall have none, let replacements run and replace what has ended, on these nodes;
+    return whether anything was replaced."""
+    here: dict[SlotKey, list[TaskRecord]] = {}
+    for node_id, tasks in grouped.items():
+        node = turn.tables.nodes.get(str(node_id))
+        if node is not None and is_eligible(service, node):
+            here[node_id] = tasks
+            start_waiting(turn, service, tasks)
+        else:
+            for task in tasks:
                 turn.desire(task, TaskState.SHUTDOWN)
-    here: dict[SlotKey, list[TaskRecord]] = {key: grouped[key] for key in grouped if key in eligible}
-    if restart_ended(turn, service, here):
-        return
-    active = [node for node in eligible.values() if node.availability is Availability.ACTIVE]
+    return restart_ended(turn, service, here)
+
+
+def is_filled(turn: Turn, service: ServiceRecord, node_id: str, tasks: list[TaskRecord]) -> bool:
+    """Return whether a node on which nothing is to be restarted is as it should be, whatever is on the others."""
+    node = turn.tables.nodes.get(node_id)
+    if node is None or node.availability is not Availability.ACTIVE or not is_eligible(service, node):
+        return True
+    filling = fillers(service, tasks)
+    return bool(filling) and not begins_update(turn, service, filling)
+
+
+def fill(turn: Turn, service: ServiceRecord) -> None:
+    """Add a task where there is none, and roll."""
+    grouped = by_node(turn.tasks_of(service.id))
     occupied: dict[SlotKey, list[TaskRecord]] = {}
-    for node in active:
-        filling = fillers(service, here.get(node.id, []))
+    for node in eligible_nodes(turn.tables, service).values():
+        if node.availability is not Availability.ACTIVE:
+            continue
+        filling = fillers(service, grouped.get(node.id, []))
         if filling:
             occupied[node.id] = filling
         elif node.state is NodeState.READY:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reconciler.model.json import dig
 from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
@@ -18,12 +20,13 @@ def history_limit(tables: Tables) -> int:
     return DEFAULT_HISTORY_LIMIT if limit is None else int(limit)
 
 
-def reap(turn: Turn, service_id: str) -> None:
-    """Remove of one service, which may be gone, what is to vanish and has ended, and each slot's oldest tasks beyond
-    the history limit."""
-    service = turn.tables.services.get(service_id)
+def reap(turn: Turn, service: ServiceRecord | None, tasks: Iterable[TaskRecord]) -> None:
+    """Remove what is to vanish and has ended, and each slot's oldest tasks beyond the history limit.
+
+    `tasks` are all of some slots of one service, oldest first; `service` is None when that is gone.
+    """
     kept: dict[SlotKey, list[TaskRecord]] = {}
-    for task in turn.tasks_of(service_id):
+    for task in tasks:
         if _may_vanish(task, gone=service is None):
             turn.remove(task)
         elif service is not None:

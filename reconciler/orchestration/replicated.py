@@ -7,7 +7,7 @@ from itertools import count
 from reconciler.model.tables import ServiceRecord, TaskRecord, UpdateState
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.restart import may_restart, restart_ended, start_waiting
-from reconciler.orchestration.rollout import roll
+from reconciler.orchestration.rollout import begins_update, roll
 from reconciler.orchestration.turn import Replacement, SlotKey, Turn, in_order
 
 
@@ -18,11 +18,26 @@ def replicas_of(service: ServiceRecord) -> int:
 
 def reconcile_replicated(turn: Turn, service: ServiceRecord) -> None:
     """Restart, then scale, then roll: each only when there was nothing to do for the one before."""
-    tasks = turn.tasks_of(service.id)
-    slots = by_slot(tasks)
-    start_waiting(turn, service, tasks)
-    if restart_ended(turn, service, slots):
-        return
+    if not restart_slots(turn, service, by_slot(turn.tasks_of(service.id))):
+        scale(turn, service)
+
+
+def restart_slots(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]]) -> bool:
+    """Let replacements run and replace what has ended, in these slots; return whether anything was replaced."""
+    for tasks in slots.values():
+        start_waiting(turn, service, tasks)
+    return restart_ended(turn, service, slots)
+
+
+def is_settled(turn: Turn, service: ServiceRecord, tasks: list[TaskRecord]) -> bool:
+    """Return whether a slot in which nothing is to be restarted is as it should be, whatever is in the others."""
+    filling = fillers(service, tasks)
+    return bool(filling) and not begins_update(turn, service, filling)
+
+
+def scale(turn: Turn, service: ServiceRecord) -> None:
+    """Give up slots or add some, and roll."""
+    slots = by_slot(turn.tasks_of(service.id))
     occupied = {slot: filling for slot, all_tasks in slots.items() if (filling := fillers(service, all_tasks))}
     wanted = replicas_of(service)
     if len(occupied) > wanted:

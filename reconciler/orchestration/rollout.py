@@ -21,6 +21,8 @@ DEFAULT_MONITOR_NS = 5_000_000_000
 MONITOR_AFTER_LONG_DELAY = timedelta(seconds=1)
 """How much longer than the delay to watch the last task where the monitor is shorter than the delay."""
 
+_PAUSED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
+
 Slots = dict[SlotKey, list[TaskRecord]]
 
 
@@ -57,7 +59,7 @@ def roll(turn: Turn, service: ServiceRecord, slots: Slots) -> None:
     leaves no UpdateStatus behind.
     """
     status = service.update
-    if status is not None and status.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED):
+    if status is not None and status.state in _PAUSED:
         return
     dirty = [key for key, tasks in slots.items() if _slot_is_dirty(turn, service, tasks)]
     if status is None or not status.state.is_active:
@@ -67,6 +69,13 @@ def roll(turn: Turn, service: ServiceRecord, slots: Slots) -> None:
     rolling_back = status.state.is_rollback
     config = service.spec.get("RollbackConfig" if rolling_back else "UpdateConfig")
     _Rollout(turn, service, update_policy(config), slots, dirty).step()
+
+
+def begins_update(turn: Turn, service: ServiceRecord, filling: list[TaskRecord]) -> bool:
+    """Return whether one slot, with what fills it, makes an update begin where none is active."""
+    if service.update is not None and service.update.state in _PAUSED:
+        return False
+    return _slot_is_dirty(turn, service, filling)
 
 
 def _slot_is_dirty(turn: Turn, service: ServiceRecord, tasks: list[TaskRecord]) -> bool:
