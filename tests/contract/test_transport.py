@@ -70,6 +70,8 @@ class Group:
             node.follow(*(other for other in nodes if other is not node))
         for node in nodes:
             await node.connected(*(other for other in nodes if other is not node))
+        # Two that dialled each other at once give up one of their connections, and what is on it is lost.
+        await until(lambda: all(len(node.transport._connections) == len(nodes) - 1 for node in nodes))
         return nodes
 
 
@@ -209,3 +211,20 @@ async def test_what_was_sent_before_the_end_arrives(group: Group) -> None:
     await a.stop()
     await until(lambda: not b.transport.connected("a"))
     assert b.frames_from(a) == frames
+
+
+async def test_a_member_can_be_dialled_by_a_name(group: Group) -> None:
+    a, b = await group.start("a"), await group.start("b")
+    a.follow(b)
+    b.transport.follow({"a": Address("localhost", a.address.port)})
+    await b.connected(a)
+
+
+async def test_a_name_that_nobody_has_is_tried_again_until_it_is_right(group: Group) -> None:
+    a, b = await group.start("a"), await group.start("b")
+    a.transport.follow({"b": Address("no-such-host.invalid", 1)})
+    b.transport.follow({"a": Address("no-such-host.invalid", 1)})
+    await asyncio.sleep(0)
+    assert not b.transport.connected("a")
+    b.follow(a)
+    await b.connected(a)

@@ -22,6 +22,9 @@ class TransportSettings:
     """Seconds for one attempt to connect. The system repeats a lost packet only after a second: a new attempt is
     faster once a partition has healed. With a longer way than this no leader could keep its followers anyway."""
 
+    resolve_timeout_s: float = 3.0
+    """Seconds to find out what a name stands for. IP addresses in the membership do without."""
+
     handshake_timeout_s: float = 3.0
     """Seconds from the connection to the end of the greeting, on both sides."""
 

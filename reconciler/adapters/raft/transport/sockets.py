@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from reconciler.adapters.raft.transport.settings import TransportSettings
@@ -13,12 +16,14 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
 
 BACKLOG = 128
+_NAME_SERVICE = ThreadPoolExecutor(2, thread_name_prefix="raft-names")
+"""Of its own, as a name service that hangs would occupy all threads that others wait for."""
 
 
 async def listen(address: Address) -> socket.socket:
     """A listening socket on exactly this address. Raises SwarmctlError (peers-listen-failed)."""
     try:
-        family, resolved = await resolve(address)
+        family, resolved = (await resolve(address))[0]
     except OSError as error:
         raise _failed(address, f"{error.strerror or error}.", "Give a name or an address of this machine.") from error
     if ipaddress.ip_address(str(resolved[0]).partition("%")[0]).is_unspecified:
@@ -38,24 +43,39 @@ async def listen(address: Address) -> socket.socket:
 
 
 async def connect(address: Address, settings: TransportSettings) -> socket.socket:
-    """A connected socket. Raises OSError (TimeoutError too)."""
-    async with asyncio.timeout(settings.connect_timeout_s):
-        family, resolved = await resolve(address)
-        connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    """A connected socket, from the first address of a name that answers. Raises OSError (TimeoutError too)."""
+    async with asyncio.timeout(settings.resolve_timeout_s):
+        found = await resolve(address)
+    for number, (family, resolved) in enumerate(found, start=1):
         try:
-            tune(connecting, settings)
-            await asyncio.get_running_loop().sock_connect(connecting, resolved)
-        except BaseException:
-            connecting.close()
-            raise
+            async with asyncio.timeout(settings.connect_timeout_s):
+                return await _connect_to(family, resolved, settings)
+        except OSError:
+            if number == len(found):
+                raise
+    raise OSError(errno.EADDRNOTAVAIL, "the name stands for no address")
+
+
+async def _connect_to(family: int, resolved: tuple[Any, ...], settings: TransportSettings) -> socket.socket:
+    connecting = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        tune(connecting, settings)
+        await asyncio.get_running_loop().sock_connect(connecting, resolved)
+    except BaseException:
+        connecting.close()
+        raise
     return connecting
 
 
-async def resolve(address: Address) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The first address that a name stands for. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    family, _, _, _, resolved = found[0]
-    return family, resolved
+async def resolve(address: Address) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    """What a name stands for; an IP address stands for itself, and asks nobody. Raises OSError."""
+    flags = 0
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(address.host.partition("%")[0])
+        flags = socket.AI_NUMERICHOST
+    ask = partial(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    found = ask() if flags else await asyncio.get_running_loop().run_in_executor(_NAME_SERVICE, ask)
+    return [(family, resolved) for family, _, _, _, resolved in found]
 
 
 def tune(connection: socket.socket, settings: TransportSettings) -> None:

@@ -94,6 +94,7 @@ class TlsTransport:
         for node in tuple(self._diallers):
             if node not in self._members:
                 self._diallers.pop(node).cancel()
+                self._vacant.pop(node).set()
         self._dial_all()
 
     async def run(self, received: Received) -> None:
@@ -135,16 +136,16 @@ class TlsTransport:
 
     async def _keep_connected(self, node: str) -> None:
         """Dial whenever there is no connection. Ends only when cancelled."""
-        wait_s = 0.0
+        wait_s, vacant = 0.0, self._vacant[node]
         while True:
-            await self._vacant[node].wait()
+            await vacant.wait()
             if wait_s:
                 await asyncio.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - members shouldn't dial in step
-            if not self._vacant[node].is_set():
+            if not vacant.is_set():
                 continue
             began_s = asyncio.get_running_loop().time()
             if await self._dial(node):
-                await self._vacant[node].wait()
+                await vacant.wait()
             lived_s = asyncio.get_running_loop().time() - began_s
             steady = lived_s > self.settings.steady_after_s
             wait_s = 0.0 if steady else min(self.settings.retry_max_s, max(self.settings.retry_min_s, wait_s * BACKOFF))
