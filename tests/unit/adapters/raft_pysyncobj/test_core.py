@@ -188,6 +188,18 @@ def test_the_lease_counts_from_when_the_answered_message_was_sent(bench: Bench):
     assert bench.core.lease_s == pytest.approx(sent + bench.core.settings.fallback_s)
 
 
+def test_times_that_upstream_compares_are_of_its_own_clock(bench: Bench):
+    """It is CLOCK_MONOTONIC_RAW, which drifts: with Python's, a leader that nobody hears leads on for as long."""
+    earliest = upstream.clock()
+    bench.core.set_heard("b", 0.0)
+    bench.core.step_down()
+    latest = upstream.clock()
+    assert earliest <= bench.core._SyncObj__lastResponseTime[upstream.Node("b")] <= latest
+    settings = bench.core.settings
+    deadline = bench.core._SyncObj__raftElectionDeadline
+    assert earliest + settings.election_min_s <= deadline <= latest + settings.election_max_s
+
+
 def test_members_change_one_at_a_time(bench: Bench):
     bench.lead()
     core = bench.core
