@@ -26,6 +26,7 @@ MEMBERS = "raft-member"
 REMOVED = "raft-removed"
 """Namespace of the records of those that were members: their ids are never used again."""
 FILE_NAME = "addresses"
+REMOVED_NAME = "removed"
 
 _DECODER = msgspec.msgpack.Decoder(tuple[str, int])
 _BOOK_DECODER = msgspec.msgpack.Decoder(dict[str, tuple[str, int]])
@@ -56,6 +57,19 @@ def recorded(tables: Tables) -> dict[NodeId, Address]:
 def is_used_up(tables: Tables, node: NodeId) -> bool:
     """Whether an id was that of a member which has been removed."""
     return f"{REMOVED}/{node}" in tables.records
+
+
+def mark_removed(folder: str) -> None:
+    """Note for later starts that the others have removed this member. A failure is only logged: they tell it again."""
+    try:
+        put_file(Disk(), os.path.join(folder, REMOVED_NAME), b"")
+    except (OSError, DurabilityUnknown) as error:
+        log.warning("That this member is removed can't be noted in %s: %s.", folder, error)
+
+
+def is_marked_removed(folder: str) -> bool:
+    """Whether the others have removed this member."""
+    return os.path.exists(os.path.join(folder, REMOVED_NAME))
 
 
 def save(folder: str, book: Mapping[NodeId, Address]) -> None:

@@ -56,9 +56,11 @@ class Opened:
 def open_member(settings: MemberSettings, disk: Disk | None = None) -> Opened:
     """Take the folder of a member and read all of it.
 
-    Raises SwarmctlError: raft-log-missing, -locked, -foreign, -corrupt, raft-snapshot-corrupt, snapshot-corrupt and
-    -too-new, raft-disk-full, raft-disk-failed.
+    Raises SwarmctlError: raft-removed, raft-log-missing, -locked, -foreign, -corrupt, raft-snapshot-corrupt,
+    snapshot-corrupt and -too-new, raft-disk-full, raft-disk-failed.
     """
+    if addresses.is_marked_removed(settings.folder):
+        raise answers.removed(settings.owner.node)
     durable = DurableLog(settings.folder, settings.owner, create=False, disk=disk)
     try:
         loaded = durable.load()

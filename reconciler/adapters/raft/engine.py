@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from reconciler.consensus.outputs import (
     Refused,
     Role,
     RoleChange,
+    SnapshotPiece,
     Status,
 )
 from reconciler.consensus.values import Entry, EntryKind, NodeId, SnapshotMeta
@@ -171,7 +173,7 @@ class Engine:
 
     def _fail(self, error: BaseException) -> None:
         """Nothing more can be done safely: stop."""
-        if self._end.done():
+        if self._end.done() or self._has_ended:
             return
         self._has_ended = True
         self._leadership.end()
@@ -300,7 +302,8 @@ class Engine:
         for entry in ready.committed:
             self._apply(entry)
         for piece in ready.pieces:
-            self.spawn(self._snapshots.store(piece))
+            # The snapshot may only take the place of a log that is written as far as the core has told.
+            self._persister.then(partial(self._store, piece))
         for wanted in ready.chunks_wanted:
             self.spawn(self._snapshots.send(wanted))
         for done in ready.reads:
@@ -314,6 +317,7 @@ class Engine:
         self._proposals.on_leader(role.leader, role.term)
         if role.role is Role.REMOVED:
             log.warning("%s was removed from its group by the others, and stops.", self._name)
+            self._worker.submit(lambda durable: addresses.mark_removed(durable.folder), lambda _: None)
             if not self._end.done():
                 self._end.set_result(None)
         else:
@@ -359,6 +363,9 @@ class Engine:
         self._proposals.propose_again()
         self._changes.restart(meta.index)
         self._roster.read(state.tables)
+
+    def _store(self, piece: SnapshotPiece) -> None:
+        self.spawn(self._snapshots.store(piece))
 
     def _follow(self, others: dict[NodeId, Address], kept: dict[NodeId, Address]) -> None:
         self._transport.follow(others)

@@ -26,11 +26,21 @@ class Persister:
         self._tell = synced
         self._send = send
         self._waiting: deque[Ready] = deque()
+        self._followers: deque[tuple[int, Callable[[], None]]] = deque()
+        self._newest = 0
         self._is_syncing = False
 
     def add(self, ready: Ready) -> None:
         """Take a Ready that has something to write, or to send after what was to be written before."""
         self._waiting.append(ready)
+        self._newest = ready.number
+
+    def then(self, follow: Callable[[], None]) -> None:
+        """Call `follow` when all Readies that were added up to now are synced; at once if they are."""
+        if self._is_syncing or self._waiting:
+            self._followers.append((self._newest, follow))
+        else:
+            follow()
 
     def begin(self) -> None:
         """Begin a sync unless one is under way, or there is nothing to write."""
@@ -38,7 +48,9 @@ class Persister:
             return
         waiting = self._waiting
         while waiting and not waiting[0].must_sync:
-            self._send(waiting.popleft().messages_after)
+            ready = waiting.popleft()
+            self._send(ready.messages_after)
+            self._follow(ready.number)
         if not waiting:
             return
         taken = tuple(waiting)
@@ -50,6 +62,11 @@ class Persister:
     def _synced(self, taken: tuple[Ready, ...]) -> None:
         self._is_syncing = False
         self._tell(taken)
+        self._follow(taken[-1].number)
+
+    def _follow(self, number: int) -> None:
+        while self._followers and self._followers[0][0] <= number:
+            self._followers.popleft()[1]()
 
 
 def _write(durable: DurableLog, unwritten: deque[Ready]) -> None:

@@ -154,3 +154,12 @@ async def test_a_member_that_moved_tells_its_new_address(group: CoreGroup):
         )
 
     await group.until("all know it", is_known)
+
+
+async def test_a_removed_member_does_not_start_again(group: CoreGroup):
+    await group.found()
+    run = group.runs["node-2"]
+    await group.at_leader(lambda leader: leader.remove_member("node-2"))
+    await run
+    async with refusing(ErrorCode.RAFT_REMOVED):
+        await group.start("node-2")
