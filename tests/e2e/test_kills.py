@@ -26,7 +26,7 @@ CHECK_EVERY = 4
 """Kills in a row before an apply is left to finish, so that kills add up."""
 
 LATEST_KILL_SHARE = 1.1
-"""Of the time that the first apply takes, which nothing disturbs."""
+"""Of the time that the last apply took which nothing disturbed."""
 
 ATTEMPTS_PER_KILL = 4
 """A kill that comes too late says nothing, and does not count."""
@@ -48,7 +48,11 @@ def test_whenever_an_apply_is_killed_the_next_one_finishes(backend: Backend, tmp
     endings: Counter[str] = Counter()
     for kill in range(1, ATTEMPTS_PER_KILL * KILLS + 1):
         repository.commit(files_of(kill))
-        endings[killed(backend, rolls, undisturbed_s)] += 1
+        began = time.monotonic()
+        ending = killed(backend, rolls, undisturbed_s)
+        if ending == "too late":
+            undisturbed_s = time.monotonic() - began  # the machine is faster now than it was
+        endings[ending] += 1
         hit = endings["killed"] + endings["interrupted"]
         if kill % CHECK_EVERY == 0 or hit == KILLS:
             finished = swarmctl("apply", "--yes", "--resolve-image", "never")
