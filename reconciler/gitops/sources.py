@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.gitops.patience import FAILURES_MAX, after, backed_off_s, jittered_s
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec, SourceStatus
 
 LOOK_MAX_S: Final = 15 * 60.0
@@ -24,6 +25,14 @@ def next_status(before: SourceStatus, found: SourceRevision | SourceFault, now: 
     same = before.fault is not None and (before.fault.code, before.fault.commit) == (found.code, found.commit)
     since = before.since if same and before.since is not None else now
     return replace(before, fault=found, since=since, failures=min(before.failures + 1, FAILURES_MAX))
+
+
+def load_fault(error: SwarmctlError, commit: str) -> SourceFault:
+    """Return what a source offers when its newest commit can't be loaded: what is in force stays so."""
+    first, more = error.problems[0], len(error.problems) - 1
+    at = f"{first.place}: " if first.place is not None else ""
+    why = f"{first.why} There are {more} further problems." if more else first.why
+    return SourceFault(first.code, f"{at}{first.what}", why.strip(), first.hint, commit)
 
 
 def next_look(status: SourceStatus, spec: SourceSpec, looked: datetime) -> datetime:

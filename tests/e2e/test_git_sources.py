@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -401,6 +402,27 @@ async def test_a_full_disk(tmp_path, repository):
         as_root("umount", str(small))
 
 
+async def test_git_of_a_killed_controller_ends_by_itself_and_holds_the_clone_until_then(tmp_path):
+    with silent_server() as port:
+        url = f"git://127.0.0.1:{port}/x.git"
+        script = (
+            "import asyncio, sys\n"
+            "from reconciler.adapters.git.source import GitSource\n"
+            "from reconciler.model.sources import SourceLimits, SourceSpec\n"
+            "spec = SourceSpec('infra', sys.argv[2], limits=SourceLimits(fetch_s=3))\n"
+            "asyncio.run(GitSource.open(sys.argv[1], spec).look(None))\n"
+        )
+        line = [sys.executable, "-c", script, str(tmp_path / "data"), url]
+        controller = await asyncio.create_subprocess_exec(*line)
+        while not any(b"ls-remote" in one and url.encode() in one for one in command_lines()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        controller.kill()
+        await controller.wait()
+        following = GitSource.open(str(tmp_path / "data"), SourceSpec("infra", url))
+        async with following.mirror.locked():
+            assert not any(url.encode() in one for one in command_lines())
+
+
 async def test_a_second_process_waits_for_its_turn_and_says_so(tmp_path, repository, monkeypatch):
     monkeypatch.setattr("reconciler.adapters.git.mirror.LOCK_WAIT_S", 0.1)
     one, two = source(tmp_path, repository.bare), source(tmp_path, repository.bare)
@@ -504,6 +526,45 @@ async def test_an_object_that_git_fsck_refuses_is_not_taken(tmp_path, repository
     repository.commit("hostile modules")
     refused = await fault(source(tmp_path, repository.bare))
     assert refused.code is ErrorCode.SOURCE_UNSAFE
+
+
+def forge(repository: Repository, raw: bytes) -> None:
+    """Make a commit object of these bytes the head of main."""
+    line = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+    done = subprocess.run(line, cwd=repository.bare, input=raw, capture_output=True, check=True)
+    run(repository.bare, "update-ref", "refs/heads/main", done.stdout.decode().strip())
+
+
+async def test_a_commit_whose_texts_are_not_fit_to_print(tmp_path, repository):
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    who = b"\xff\x1b[31mEve\x07 <e@x> 1 +0000"
+    raw = b"tree %s\nauthor %s\ncommitter %s\n\n\x1b]0;x\x07%s\n" % (tree.encode(), who, who, b"y" * 5000)
+    forge(repository, raw)
+    found = await good(source(tmp_path, repository.bare))
+    assert (found.author + found.subject).isprintable()
+    assert len(found.subject) <= 200
+
+
+async def test_a_remote_with_a_hundred_thousand_tags_is_asked_for_those_that_matter(tmp_path, repository):
+    commit = repository.git("rev-parse", "HEAD")
+    lines = [f"{commit} refs/tags/build-{number:06}\n" for number in range(100_000)]
+    (repository.bare / "packed-refs").write_text(
+        "# pack-refs with: peeled fully-peeled sorted \n" + "".join(lines) + f"{commit} refs/tags/v1.0.0\n"
+    )
+    assert (await good(source(tmp_path, repository.bare))).commit == commit
+    assert (await good(source(tmp_path, repository.bare, "tag", "v1.0.0"))).commit == commit
+    assert (await good(source(tmp_path, repository.bare, "semver", ">=1"))).reference == "refs/tags/v1.0.0"
+
+
+async def test_git_that_is_not_installed_is_told_as_that(tmp_path, repository):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "timeout"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    following = GitSource.open(str(tmp_path / "data"), spec_of(str(repository.bare)), search_path=str(tools))
+    missing = await fault(following)
+    assert missing.code is ErrorCode.GIT_FAILED
+    assert "installed" in missing.hint
 
 
 @pytest.mark.parametrize(

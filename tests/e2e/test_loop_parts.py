@@ -13,7 +13,7 @@ from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.gitops.decide import decide
 from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.results import after_apply
-from reconciler.gitops.sources import next_status
+from reconciler.gitops.sources import load_fault, next_status
 from reconciler.gitops.state import LoopState
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manifests.inputs import LoadInputs
@@ -23,7 +23,7 @@ from reconciler.model.desired import DesiredState, DriftMode
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.policies import IgnoreRule, Policies
-from reconciler.model.sources import Reference, ReferenceKind, SourceFault, SourceRevision, SourceSpec, SourceStatus
+from reconciler.model.sources import Reference, ReferenceKind, SourceRevision, SourceSpec, SourceStatus
 from reconciler.planning.ignored import with_ignored
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
@@ -54,8 +54,7 @@ class Loop:
             try:
                 self.desired = load(revision, LoadInputs(SCHEMAS, {}, "/root", revision.root))
             except SwarmctlError as error:
-                problem = error.problems[0]
-                found = SourceFault(problem.code, problem.what, problem.why, problem.hint, found.commit)
+                found = load_fault(error, found.commit)
             finally:
                 revision.close()
         self.state = replace(self.state, source=next_status(self.state.source, found, START))

@@ -14,7 +14,7 @@ from reconciler.model.sources import Access, SourceSpec
 
 SCHEMES: Final = ("file", "git", "http", "https", "ssh")
 """What git may speak. `ext::` and others run programs that an address names."""
-_HOST: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._:\[\]-]{0,254}")
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}|[0-9A-Fa-f:]{2,4}[0-9A-Fa-f:.]{0,41}")
 _SCP: Final = re.compile(r"(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9_][A-Za-z0-9._-]*):(?!/{2})(.+)")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,127}")
 CONNECT_S: Final = 15

@@ -109,6 +109,9 @@ def remote_fault(ended: Ended, url: str, wait_s: float) -> Faulted:
     if ended.overflowed:
         why = "It has more references than may be listed."
         return _faulted(ErrorCode.SOURCE_TOO_LARGE, url, why)
+    if ended.status in (126, 127):
+        what = f"The repository {url} can't be read."
+        return Faulted(SourceFault(ErrorCode.GIT_FAILED, what, "Git can't be run.", "See that Git is installed."))
     code = _code(ended.error)
     # What git had said before its time was over names the cause better than that it was.
     if ended.timed_out and code in (ErrorCode.SOURCE_DAMAGED, ErrorCode.SOURCE_UNREACHABLE):

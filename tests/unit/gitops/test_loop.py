@@ -120,6 +120,26 @@ def test_a_failed_revision_is_tried_again_when_the_cluster_moves():
     assert applied_ids(story.sees(update("web_api"), cluster=other_stack)) == []
 
 
+def test_a_revision_that_failed_once_may_come_back_after_another_one_went_well():
+    story = Story()
+    story.sees(update("web_api"))
+    story.applied(failed={"service.web_api": ErrorCode.REQUEST_REFUSED})
+    story.found(revision(2)).sees(update("web_api"))
+    story.applied()
+    assert story.state.scope("web").attempt is None
+    story.found(revision(1))
+    assert applied_ids(story.sees(update("web_api"))) == ["service.web_api"]
+
+
+def test_a_stack_that_somebody_mended_by_hand_is_no_failure_any_more():
+    story = Story()
+    story.sees(update("web_api"))
+    story.applied(failed={"service.web_api": ErrorCode.REQUEST_REFUSED})
+    story.sees()
+    assert story.state.scope("web").attempt is None
+    assert applied_ids(story.sees(update("web_api"))) == ["service.web_api"]
+
+
 def test_what_may_pass_is_tried_again_with_a_growing_wait_that_is_bounded():
     story = Story()
     waits = []
@@ -177,6 +197,13 @@ def test_a_stack_waits_for_services_that_fail_or_are_on_their_way(verdict, expec
     states = services(db_api=verdict, web_api=Verdict.CONVERGED)
     assert applied_ids(story.sees(update("web_api"), assessments=states)) == []
     assert story.condition("web") == expected
+
+
+def test_a_commit_that_mends_a_failing_stack_takes_its_dependents_along():
+    story = Story(wanted=desired(stack("db"), stack("web", "db")))
+    states = services(db_api=Verdict.FAILING, web_api=Verdict.CONVERGED)
+    decision = story.sees(update("db_api"), update("web_api", after=("service.db_api",)), assessments=states)
+    assert applied_ids(decision) == ["service.db_api", "service.web_api"]
 
 
 def test_a_stack_that_could_not_be_planned_is_stalled_and_holds_its_dependents():
