@@ -31,10 +31,22 @@ def reconcile_job(turn: Turn, service: ServiceRecord) -> None:
 
 
 def _fill_nodes(turn: Turn, service: ServiceRecord, nodes: dict[SlotKey, list[TaskRecord]]) -> None:
-    for node in eligible_nodes(turn.tables, service).values():
+    """Start a task on each node that has had none to its end, and end those on nodes that shall have none."""
+    eligible = eligible_nodes(turn.tables, service)
+    for node_id, tasks in nodes.items():
+        if node_id not in eligible:
+            for task in tasks:
+                if not task.has_ended:
+                    turn.desire(task, TaskState.SHUTDOWN)
+    for node in eligible.values():
         takes_tasks = node.state is NodeState.READY and node.availability is Availability.ACTIVE
-        if takes_tasks and node.id not in nodes:
+        if takes_tasks and not any(_counts(task) for task in nodes.get(node.id, ())):
             turn.create(service, Replacement(slot=0, node_id=node.id, desired_state=TaskState.COMPLETE))
+
+
+def _counts(task: TaskRecord) -> bool:
+    """Return whether a node has its task: one that shall run, or ran to its end, or is still to be stopped."""
+    return task.is_live or task.state not in (TaskState.SHUTDOWN, TaskState.ORPHANED)
 
 
 def _fill_slots(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]]) -> None:

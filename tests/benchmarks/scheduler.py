@@ -4,7 +4,7 @@ The peer is SwarmKit's scheduler in Go on a machine like ours, with its store in
 tasks of 100 services, 7.7 s for 1,000 services with reservations, a constraint, a platform and a spread preference.
 Its clock runs, as ours for `place`, from tasks that wait to tasks that are assigned.
 
-Seconds are those of the processor: there is one thread and no I/O, so that this is what it takes where nobody else works.
+Seconds are those of the processor: with one thread and no I/O, that is what it takes where nobody else works.
 """
 
 from __future__ import annotations

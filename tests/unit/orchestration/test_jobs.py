@@ -74,3 +74,31 @@ def test_an_update_runs_the_job_again() -> None:
         (TaskState.COMPLETE, 0),
         (TaskState.COMPLETE, 1),
     ]
+
+
+def test_a_drained_node_loses_its_task_of_a_global_job_and_has_another_when_it_is_back() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    job_id = swarm.create(job({"GlobalJob": {}}))
+    swarm.settle()
+    swarm.set_node("node2", Availability="drain")
+    swarm.rest()
+    assert [(task.node_id, task.state) for task in swarm.tasks(job_id)] == [
+        ("node1", TaskState.RUNNING),
+        ("node2", TaskState.SHUTDOWN),
+    ]
+    swarm.set_node("node2", Availability="active")
+    swarm.exits = lambda _task: 0
+    swarm.rest()
+    assert sorted(task.node_id for task in swarm.running(job_id)) == ["node1"]
+    assert [task.node_id for task in swarm.tasks(job_id) if task.state is TaskState.COMPLETE] == ["node2"]
+
+
+def test_a_global_job_that_completed_on_a_node_is_not_run_there_again() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    swarm.exits = lambda _task: 0
+    job_id = swarm.create(job({"GlobalJob": {}}))
+    swarm.rest()
+    for availability in ("drain", "active"):
+        swarm.set_node("node2", Availability=availability)
+        swarm.rest()
+    assert [task.state for task in swarm.tasks(job_id)] == [TaskState.COMPLETE] * 2

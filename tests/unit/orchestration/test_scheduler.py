@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.commands import UpdateCluster
 from reconciler.model.constraints import parse_constraint
 from reconciler.model.json import JsonObject
+from reconciler.model.tables import TaskRecord
 from reconciler.model.tasks import TaskState
 from tests.fakes.virtual_swarm import GIB, SECOND, VirtualSwarm, service_spec
 
@@ -155,3 +157,33 @@ def test_a_node_on_which_a_service_keeps_failing_is_avoided() -> None:
     swarm.advance(30)
     assert len(swarm.running(other)) == 9
     assert [task.node_id for task in swarm.running(web)] == ["node2"]
+
+
+def test_failures_count_though_no_history_of_them_is_kept() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    version = swarm.tables.cluster.version if swarm.tables.cluster else 0
+    forgetful = {"Name": "default", "Orchestration": {"TaskHistoryRetentionLimit": 1}}
+    swarm.do(UpdateCluster(at=swarm.now, version=version, spec=forgetful))
+    swarm.exits = lambda task: 1 if task.node_id == "node1" else None
+    web = swarm.create(service_spec(task={"RestartPolicy": {"Delay": SECOND}}))
+    swarm.create(service_spec("other", replicas=9, task=placement(Constraints=["node.hostname==node2"])))
+    swarm.advance(3)
+    assert {task.node_id for task in swarm.tasks(web)} == {"node1"}
+    swarm.advance(30)
+    assert len(swarm.tasks(web)) == 1
+    assert [task.node_id for task in swarm.running(web)] == ["node2"]
+
+
+def test_fewer_failures_than_five_count_for_nothing() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    failed: list[str] = []
+
+    def exits(task: TaskRecord) -> int | None:
+        failed.append(task.node_id)
+        return 1 if len(failed) <= 4 else None
+
+    swarm.exits = exits
+    web = swarm.create(service_spec(task={"RestartPolicy": {"Delay": 0}}))
+    swarm.rest()
+    assert failed == ["node1"] * 5
+    assert [task.node_id for task in swarm.running(web)] == ["node1"]
