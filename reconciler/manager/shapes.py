@@ -1,6 +1,6 @@
 """Records in the Engine API's JSON. Answers are copies: whoever gets one may change it. (facts, swarmkit.md 7.6)
 
-Not shown in this version: VirtualIPs, network attachments of tasks and TLSInfo, as no process has a network of its own.
+Not shown in this version: TLSInfo.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def swarm_object(cluster: ClusterRecord) -> ObservedObject:
         **_head(cluster),
         "Spec": cluster.spec,
         "RootRotationInProgress": False,
-        "DefaultAddrPool": ["10.0.0.0/8"],
-        "SubnetSize": 24,
-        "DataPathPort": 4789,
+        "DefaultAddrPool": list(cluster.default_addr_pool),
+        "SubnetSize": cluster.subnet_size,
+        "DataPathPort": cluster.data_path_port,
     }
     return _observed(Kind.SWARM, cluster.id, str(cluster.spec.get("Name", "default")), cluster.version, raw)
 
@@ -116,6 +116,8 @@ def service_object(service: ServiceRecord) -> ObservedObject:
     endpoint: JsonObject = {"Spec": service.endpoint_spec}
     if service.ports:
         endpoint["Ports"] = list(service.ports)
+    if service.virtual_ips:
+        endpoint["VirtualIPs"] = [{"NetworkID": network, "Addr": address} for network, address in service.virtual_ips]
     raw = {**_head(service), "Spec": service.spec, "Endpoint": endpoint}
     if service.previous_spec is not None:
         raw["PreviousSpec"] = service.previous_spec
@@ -155,10 +157,44 @@ def task_json(tables: Tables, task: TaskRecord) -> JsonObject:
     if task.node_id:
         raw["NodeID"] = task.node_id
     raw |= {"Status": status, "DesiredState": task.desired_state.api_name}
+    if task.attachments:
+        raw["NetworksAttachments"] = [
+            {"Network": _attached_network(tables, network_id), "Addresses": [address] if address else []}
+            for network_id, address in task.attachments
+        ]
+    if task.generic_resources:
+        raw["GenericResources"] = [_generic_resource(kind, value) for kind, value in task.generic_resources]
     service = tables.services.get(task.service_id)
     if service is not None and service.is_job:
         raw["JobIteration"] = {"Index": task.job_iteration}
     return raw
+
+
+def _attached_network(tables: Tables, network_id: str) -> JsonObject:
+    """Return a network as a task shows it, in swarmkit's shape; its id alone when it has gone."""
+    network = tables.networks.get(network_id)
+    if network is None:
+        return {"ID": network_id}
+    spec, ipam = network.spec, network.spec.get("IPAM") or {}
+    driver = spec.get("Driver") or "overlay"
+    shown: JsonObject = {"Name": network.name, "Labels": spec.get("Labels") or {}}
+    shown |= {"DriverConfiguration": {"Name": driver}, "Scope": "swarm"}
+    shown |= {key: True for key in ("Internal", "Attachable", "Ingress") if spec.get(key)}
+    ipam_driver = {"Name": ipam.get("Driver") or "default"}
+    return {
+        "ID": network.id,
+        "Version": {"Index": network.version},
+        "CreatedAt": timestamp(network.created_at),
+        "UpdatedAt": timestamp(network.updated_at),
+        "Spec": shown | {"IPAMOptions": {"Driver": ipam_driver}},
+        "DriverState": {"Name": driver, "Options": dict(spec.get("Options") or {})},
+        "IPAMOptions": {"Driver": ipam_driver, "Configs": copy.deepcopy(ipam.get("Config") or [])},
+    }
+
+
+def _generic_resource(kind: str, value: str | int) -> JsonObject:
+    form = "DiscreteResourceSpec" if isinstance(value, int) else "NamedResourceSpec"
+    return {form: {"Kind": kind, "Value": value}}
 
 
 def _port_status(task: TaskRecord) -> JsonObject:

@@ -108,7 +108,7 @@ class NetworkRecord:
     """`spec` is the body of the create request, completed with subnet, gateway and options.
 
     `last_address` is the number of the address that was given out last, 0 before the first: the next one comes after
-    it, so that one that was given back is not used again soon.
+    it, so that one that was given back is not used again soon. To move it makes no new `version`.
     """
 
     id: str
