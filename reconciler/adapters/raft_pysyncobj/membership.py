@@ -118,4 +118,6 @@ class Roster:
         journal = self._core.journal
         if not journal.group.all or (journal.group_index > message.index and self._node in journal.group):
             return
-        self.is_removed = True
+        if not self.is_removed:
+            self.is_removed = True
+            addresses.mark_removed(self._settings.folder)

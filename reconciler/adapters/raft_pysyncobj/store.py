@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.boot import Opened, open_member
@@ -15,7 +15,6 @@ from reconciler.adapters.raft.changing import MemberChanges
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.frames import Forward, Leave, NotTaken, Placed
 from reconciler.adapters.raft.leadership import Leadership
-from reconciler.adapters.raft.node import RaftNode
 from reconciler.adapters.raft.ports import Transport, Work
 from reconciler.adapters.raft.proposals import Proposals
 from reconciler.adapters.raft.settings import MemberSettings
@@ -28,7 +27,6 @@ from reconciler.adapters.raft_pysyncobj.membership import Roster
 from reconciler.adapters.raft_pysyncobj.messages import Shared, decode, encode_shared
 from reconciler.adapters.raft_pysyncobj.snapshots import Snapshots
 from reconciler.adapters.raft_pysyncobj.upstream import Fields, check
-from reconciler.consensus.core import Core as OurCore
 from reconciler.consensus.outputs import Status
 from reconciler.consensus.values import NodeId, Removed
 from reconciler.model.commands import Applied, Claim, Command, Outcome
@@ -38,6 +36,10 @@ from reconciler.model.tables import Tables
 from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.machine import State, apply, pass_over
+
+if TYPE_CHECKING:
+    from reconciler.adapters.raft.engine import Engine
+    from reconciler.consensus.core import Core as OurCore
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class PySyncObjStore:
         growth = Growth(settings.limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
         self._snapshots = Snapshots(self, self._core, growth, settings, transport.send)
         self._roster = Roster(settings, self._core, transport, opened.book, self._send_shared)
-        self._member_changes = MemberChanges(cast(RaftNode, self))  # it needs what is alike in both
+        self._member_changes = MemberChanges(cast("Engine", self))  # it needs what is alike in both
 
     # --- life
 
@@ -149,7 +151,7 @@ class PySyncObjStore:
         self._roster.follow(self._state.tables)
         if core.leads:
             before = self._journal.last[1]
-            self._proposals.propose(cast(OurCore, core), now_s)  # it needs `propose` only, which is alike
+            self._proposals.propose(cast("OurCore", core), now_s)  # it needs `propose` only, which is alike
             if self._journal.last[1] > before:
                 self._wake.set()
         elif core.leader:
