@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciler.model.json import dig
 from reconciler.model.tables import NodeRecord
@@ -58,6 +59,7 @@ def _value_of(key: str, node: NodeRecord) -> str | None:
     return plain.get(lowered)
 
 
+@lru_cache(maxsize=10_000)
 def parse_constraint(text: str) -> Constraint:
     """Return the constraint that `text` writes; raises ValueError with Swarm's own text."""
     for operator in OPERATORS:

@@ -94,8 +94,10 @@ class Brain:
         self.scheduler.put_node(node_id)
         self._nodes[node_id] = None
         for task_id in self._tables.indexes.task_ids_by_node.get(node_id, ()):
-            self._touch(self._tables.tasks[task_id].service_id)
-        self._touched.update(self._globals)
+            task = self._tables.tasks[task_id]
+            self._touch(task.service_id, slot_of(task))
+        for service_id in self._globals:
+            self._touch(service_id, node_id)
         node = self._tables.nodes.get(node_id)
         self._node_alarms.set(node_id, lost_at(node) if node else None)
 
