@@ -90,7 +90,7 @@ class Case:
     """What somebody does between plan and write, and how the actions end that are not simply done."""
 
     name: str
-    meddle: Callable[[Cluster], Awaitable[None]]
+    meddle: Callable[[Cluster], Awaitable[object]]
     fails: dict[str, ErrorCode] = field(default_factory=dict)
     told: str = ""
     """A part of what is said of the first of them."""
@@ -261,7 +261,7 @@ async def test_what_somebody_else_writes_before_us_is_told_and_the_next_apply_fi
     ids=["removed", "changed"],
 )
 async def test_what_somebody_else_does_to_a_service_while_its_tasks_start_is_told(
-    meddle: Callable[[Cluster], Awaitable[None]], verdict: Verdict, told: str, cluster: Cluster, tmp_path: Path
+    meddle: Callable[[Cluster], Awaitable[object]], verdict: Verdict, told: str, cluster: Cluster, tmp_path: Path
 ):
     """`web` is watched for a minute, and `other` converges all the same."""
     (tmp_path / "app.yaml").write_text(WATCHED)
