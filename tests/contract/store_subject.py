@@ -27,7 +27,7 @@ WAIT_S = 30.0
 POLL_S = 0.01
 NAMES = ("node-1", "node-2", "node-3")
 AT = datetime(2026, 11, 21, tzinfo=UTC)
-QUICK = ConsensusSettings(election_min_s=0.4, election_max_s=0.8, heartbeat_s=0.06, fallback_s=0.3)
+QUICK = ConsensusSettings(election_min_s=0.5, election_max_s=0.9, heartbeat_s=0.07, fallback_s=0.4)
 SMALL = Limits(snapshot_bytes=40_000, kept_bytes=8_000, watch_entries=64, work_end_s=0.1, hand_over_s=5.0)
 
 

@@ -40,7 +40,7 @@ from reconciler.consensus.outputs import (
     SnapshotPiece,
     Status,
 )
-from reconciler.consensus.values import Entry, EntryKind, NodeId, SnapshotMeta
+from reconciler.consensus.values import AppendReply, Entry, EntryKind, NodeId, SnapshotMeta
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Claim, Command, Outcome
 from reconciler.model.errors import SwarmctlError
@@ -262,7 +262,10 @@ class Engine:
             self._dispatch(sender, frame)
         except Exception as error:  # noqa: BLE001 - as in _pump
             self._fail(error)
-        self.wake()
+        if type(frame) is AppendReply:
+            self._pump()  # at once: callers may wait for what it commits, and there are few of them
+        else:
+            self.wake()
 
     def _dispatch(self, sender: NodeId, frame: Frame) -> None:
         if isinstance(frame, Forward):

@@ -22,14 +22,15 @@ class ReplicatedStore(Protocol):
     """One member of a group that replicates Tables. All of it belongs to one event loop.
 
     Every method that needs the group raises SwarmctlError: `raft-no-leader` when none was found within the patience
-    given at the start, `raft-outcome-unknown` when a proposal may or may not come into force, `raft-removed` on a node
-    that is a member no more, `raft-stopped` after the end of `run`.
+    given at the start, `raft-outcome-unknown` when a proposal may or may not come into force, `raft-overloaded` when too
+    much waits already, `raft-removed` on a node that is a member no more, `raft-stopped` after the end of `run`.
     """
 
     async def run(self) -> None:
         """Take part until cancelled, then hand leadership on and close the folder. Ends by itself when removed.
 
-        Raises SwarmctlError (raft-disk-full, raft-disk-failed, ...) when this node can't go on.
+        Raises SwarmctlError when this node can't go on: raft-disk-failed, raft-inconsistent, raft-work-stuck, and what
+        the transport raises. The process should then end. A disk that is full is waited for.
         """
         ...
 
@@ -70,7 +71,11 @@ class ReplicatedStore(Protocol):
         ...
 
     async def lead(self, work: Work) -> None:
-        """Run `work` whenever this node leads, until cancelled. Only one may be under way."""
+        """Run `work` whenever this node leads, until cancelled. Only one may be under way.
+
+        What `work` raises is raised here, while this node leads on: its caller decides whether the node stops. A work
+        that returns is not run again in the same epoch. One that goes on after its cancellation ends `run`.
+        """
         ...
 
     def members(self) -> tuple[Member, ...]:
@@ -104,7 +109,10 @@ class Transport(Protocol):
     """
 
     def send(self, to: NodeId, frame: bytes) -> bool:
-        """Put a frame into the queue for a member; False when it was dropped: no connection, or the queue is full."""
+        """Put a frame into the queue for a member; False when it was dropped: no connection, or the queue is full.
+
+        Nothing is handed to `received` from inside this call.
+        """
         ...
 
     def follow(self, members: Mapping[NodeId, Address]) -> None:

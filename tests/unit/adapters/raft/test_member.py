@@ -105,9 +105,9 @@ async def test_a_member_with_a_failing_disk_stops_and_the_others_go_on(group: Co
 async def test_a_leader_that_was_paused_knows_it_before_it_does_anything(group: CoreGroup):
     clock = TestClock()
     store = await lead_on(group, clock=clock)
+    await group.until("it may write", lambda: store.may_write(store.standing.epoch))
     epoch = store.standing.epoch
-    assert store.may_write(epoch)
-    clock.ahead_s = 0.5  # longer than the fallback; nothing has run in between
+    clock.ahead_s = 0.6  # longer than the fallback; nothing has run in between
     assert not store.may_write(epoch)
     assert store.standing.epoch == epoch, "no tick has noticed it yet"
 
