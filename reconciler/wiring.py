@@ -92,6 +92,7 @@ class Wiring:
         """Return what the manifests ask for; a path to one file means a lone stack, unless it is swarm.yaml itself."""
         from reconciler.adapters.directory import DirectoryRevision, path_below
         from reconciler.adapters.schema_files import read_schemas
+        from reconciler.adapters.zones import zone_named
         from reconciler.manifests.load import CLUSTER_FILES, LoadInputs, load, load_stack_file
 
         revision: DirectoryRevision | GitRevision
@@ -101,7 +102,7 @@ class Wiring:
             from reconciler.adapters.git import GitRevision
 
             revision = GitRevision.open(source.path, source.revision)
-        inputs = LoadInputs(read_schemas(), self.settings.environment, self.settings.home, revision.root)
+        inputs = LoadInputs(read_schemas(), self.settings.environment, self.settings.home, revision.root, zone_named)
         if revision.file is None or posixpath.basename(revision.file) in CLUSTER_FILES:
             if source.stack_name is not None or source.compose_files:
                 raise SwarmctlError(

@@ -11,9 +11,10 @@ from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, services_
 from reconciler.gitops.stages import BROKEN
 from reconciler.gitops.state import LoopState
 from reconciler.model.conditions import Condition, Conditions, ConditionType, Reason
-from reconciler.model.desired import DesiredNode, DriftMode
+from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import Problem
 from reconciler.model.objects import ObservedObject
+from reconciler.model.policies import DriftMode
 from reconciler.model.progress import Assessment, Verdict
 
 NODE: Final = "node/"

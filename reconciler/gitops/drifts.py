@@ -11,9 +11,9 @@ from typing import Final
 from reconciler.gitops.look import Look, scope_of
 from reconciler.gitops.state import DriftIncident, LoopState
 from reconciler.model.alerts import FieldDifference
-from reconciler.model.desired import DriftMode
 from reconciler.model.json import JsonValue
 from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Action, ActionType, Change, Origin
+from reconciler.model.policies import DriftMode
 
 REMOVED: Final = "(removed)"
 """The path of an object that is gone as a whole."""

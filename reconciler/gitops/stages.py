@@ -13,9 +13,10 @@ from reconciler.gitops.patience import after, backed_off_s
 from reconciler.gitops.state import Attempt, LoopState
 from reconciler.gitops.windows import opening
 from reconciler.model.conditions import Reason
-from reconciler.model.desired import DriftMode, Stack
+from reconciler.model.desired import Stack
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.plan import Action, Origin
+from reconciler.model.policies import DriftMode
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.planning.order import stack_waves
 

@@ -11,8 +11,8 @@ from reconciler.gitops.look import CLUSTER_FAILURES_MAX, Held, Look
 from reconciler.gitops.state import CLUSTER, DriftIncident, LoopState
 from reconciler.model.alerts import AlertKind
 from reconciler.model.conditions import Reason
-from reconciler.model.desired import DriftMode
 from reconciler.model.errors import ErrorCode
+from reconciler.model.policies import DriftMode
 
 SOURCE_FAILURES_MAX: Final = 3
 """Looks at a remote that may fail in a row before people are told of what may pass by itself."""

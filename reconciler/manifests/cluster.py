@@ -9,15 +9,18 @@ from typing import Final
 
 from reconciler.manifests.cluster_network import cluster_network
 from reconciler.manifests.document import Document
+from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
+from reconciler.manifests.policies import read_policies
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
 from reconciler.manifests.quantities import BadQuantity, period_ns
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.manifests.yaml_scalars import go_text
-from reconciler.model.desired import DesiredNode, DesiredObject, DriftMode, Policy, Stack, TokenPolicy
+from reconciler.model.desired import DesiredNode, DesiredObject, Policy, Stack, TokenPolicy
 from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import NodeRole
+from reconciler.model.policies import DriftMode, Policies
 from reconciler.model.revision import Revision
 
 _SETTINGS: Final[dict[str, tuple[str, str]]] = {
@@ -66,6 +69,7 @@ class ClusterManifest:
     """Of the stacks whose `rollback` swarm.yaml gives, whether it is `stack`. It wins over what the file says."""
     join_tokens: TokenPolicy = field(default_factory=TokenPolicy)
     policy: Policy = field(default_factory=Policy)
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,13 @@ class _ClusterSource:
 
 
 def cluster_manifest(
-    revision: Revision, folder: str, document: Document, schema: JsonObject, problems: ProblemList
+    revision: Revision, folder: str, document: Document, inputs: LoadInputs, problems: ProblemList
 ) -> ClusterManifest:
     """Return what the document says; sections with problems are left out, and the problems go to `problems`.
 
     `folder` is that of swarm.yaml, which stack paths are relative to.
     """
-    bad = SchemaCheck(schema, KEY_HINTS).run(document, document.value, problems)
+    bad = SchemaCheck(inputs.schemas.cluster, KEY_HINTS).run(document, document.value, problems)
     if not isinstance(document.value, dict) or not isinstance(document.value.get("spec") or {}, dict):
         return ClusterManifest()
     source = _ClusterSource(revision, folder, document, bad, problems)
@@ -119,6 +123,7 @@ def cluster_manifest(
         rollbacks=listed.rollbacks,
         join_tokens=_join_tokens(source, spec.get("joinTokens")),
         policy=_policy(source, spec.get("policy")),
+        policies=read_policies(source, spec, listed.names, inputs.zone_of),
     )
 
 
@@ -243,6 +248,8 @@ class _ListedStacks:
     stacks: tuple[Stack, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
     rollbacks: Mapping[str, bool] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    """{position in spec.stacks: the stack's name}."""
 
 
 def _stacks(source: _ClusterSource, spec: JsonObject) -> _ListedStacks:
@@ -252,6 +259,7 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> _ListedStacks:
     stacks: list[Stack] = []
     places: dict[str, Place] = {}
     rollbacks: dict[str, bool] = {}
+    names: dict[int, str] = {}
     for index, item in enumerate(given if isinstance(given, list) else ()):
         at: KeyPath = ("spec", "stacks", index)
         if not source.sound(item, at):
@@ -266,9 +274,10 @@ def _stacks(source: _ClusterSource, spec: JsonObject) -> _ListedStacks:
         spots = tuple(source.document.place((*at, "dependsOn", number)) for number in range(len(needs)))
         stacks.append(Stack(name, paths[0], needs, place, paths[1:], spots))
         places[name] = source.document.place(where)
+        names[index] = name
         if item.get("rollback") is not None:
             rollbacks[name] = item["rollback"] == "stack"
-    return _ListedStacks(tuple(stacks), places, rollbacks)
+    return _ListedStacks(tuple(stacks), places, rollbacks, names)
 
 
 def _stack_paths(source: _ClusterSource, at: KeyPath, item: JsonObject) -> tuple[str, ...]:

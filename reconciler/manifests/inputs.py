@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 from reconciler.manifests.schema_fast import Check, fast_check
 from reconciler.model.json import JsonObject
@@ -28,15 +29,22 @@ class Schemas:
         return self._stack_checks[minor]
 
 
+def only_utc(name: str) -> tzinfo | None:
+    """Return the zone of that name where nobody has a list of zones: UTC only."""
+    return UTC if name == "UTC" else None
+
+
 @dataclass(frozen=True, slots=True)
 class LoadInputs:
     """What the surroundings say.
 
     `environment` is what `${NAME}` is taken from; `home` what `~` means; `base_path` the absolute path of the
-    repository's root on this host, which only makes relative bind mounts absolute, as docker does.
+    repository's root on this host, which only makes relative bind mounts absolute, as docker does. `zone_of` returns
+    the time zone of a name such as "Europe/Berlin", None for one that it doesn't know.
     """
 
     schemas: Schemas
     environment: Mapping[str, str] = field(repr=False)
     home: str
     base_path: str
+    zone_of: Callable[[str], tzinfo | None] = only_utc

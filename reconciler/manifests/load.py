@@ -68,6 +68,7 @@ def load_again(revision: Revision, inputs: LoadInputs, before: Compilation | Non
         settings_places=manifest.settings_places,
         join_tokens=manifest.join_tokens,
         policy=manifest.policy,
+        policies=manifest.policies,
         warnings=problems.sorted_warnings(),
     )
     return Compilation(state, compiler.compiled, tuple(compiler.fresh))
@@ -142,7 +143,7 @@ def _manifest(revision: Revision, path: str, inputs: LoadInputs, problems: Probl
             Problem(ErrorCode.WRONG_TYPE, f"{file} is empty.", "It must be a mapping.", hint, Place(file, 1, 1))
         )
         return ClusterManifest()
-    return cluster_manifest(revision, posixpath.dirname(path), document, inputs.schemas.cluster, problems)
+    return cluster_manifest(revision, posixpath.dirname(path), document, inputs, problems)
 
 
 def _first_of_each_name(stacks: tuple[Stack, ...]) -> tuple[Stack, ...]:

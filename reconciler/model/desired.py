@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.errors import Place, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
-
-
-class DriftMode(enum.StrEnum):
-    """What to do when the cluster moved though no commit asked for it."""
-
-    HEAL = "heal"
-    REPORT = "report"
-    IGNORE = "ignore"
+from reconciler.model.policies import DriftMode, Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +131,8 @@ class DesiredState:
     settings_places: Mapping[str, Place] = field(default_factory=dict)
     join_tokens: TokenPolicy = TokenPolicy()
     policy: Policy = Policy()
+    policies: Policies = field(default_factory=Policies)
+    """What the controller may do by itself, in full; a plan looks at `policy` alone."""
     warnings: tuple[Problem, ...] = ()
 
     def of_kind(self, kind: Kind) -> tuple[DesiredObject, ...]:

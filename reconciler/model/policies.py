@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, time, tzinfo
 from fnmatch import fnmatchcase
+from typing import Final
 
-from reconciler.model.desired import DriftMode
+_STEP: Final = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[([^\]"]+)\]|\.?([^.\[\]]+)')
+_BY_NAME: Final = frozenset({"Networks", "Secrets", "Configs"})
+"""Lists that name other objects, by names in a manifest and by ids in the cluster: neither can stand for the other."""
+
+Steps = tuple[str, ...]
+
+
+def path_steps(path: str) -> Steps | None:
+    """Return the steps of a path as plans show it, or None for what is no path, or one that can't be ignored."""
+    steps: list[str] = []
+    position = 0
+    while position < len(path):
+        found = _STEP.match(path, position)
+        if not found or (position == 0 and path[0] in ".["):
+            return None
+        quoted, bracketed, plain = found.groups()
+        steps.append(quoted if quoted is not None else bracketed or plain)
+        position = found.end()
+    if not steps or any(step in _BY_NAME for step in steps):
+        return None
+    return tuple(steps)
+
+
+class DriftMode(enum.StrEnum):
+    """What to do when the cluster moved though no commit asked for it."""
+
+    HEAL = "heal"
+    REPORT = "report"
+    IGNORE = "ignore"
 
 
 @dataclass(frozen=True, slots=True)

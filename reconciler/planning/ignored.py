@@ -7,7 +7,6 @@ sake leaves an autoscaler's replicas alone.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -18,31 +17,10 @@ from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Absent
-from reconciler.model.policies import IgnoreRule
+from reconciler.model.policies import IgnoreRule, Steps, path_steps
 
-_STEP: Final = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[([^\]"]+)\]|\.?([^.\[\]]+)')
-_BY_NAME: Final = frozenset({"Networks", "Secrets", "Configs"})
-"""Lists that name other objects, by names in a manifest and by ids in the cluster: neither can stand for the other."""
 _MODES: Final = frozenset({"Replicated", "Global", "ReplicatedJob", "GlobalJob"})
 """Of these a service has exactly one: what another one has says nothing of it."""
-
-Steps = tuple[str, ...]
-
-
-def path_steps(path: str) -> Steps | None:
-    """Return the steps of a path as plans show it, or None for what is no path, or one that can't be ignored."""
-    steps: list[str] = []
-    position = 0
-    while position < len(path):
-        found = _STEP.match(path, position)
-        if not found or (position == 0 and path[0] in ".["):
-            return None
-        quoted, bracketed, plain = found.groups()
-        steps.append(quoted if quoted is not None else bracketed or plain)
-        position = found.end()
-    if not steps or any(step in _BY_NAME for step in steps):
-        return None
-    return tuple(steps)
 
 
 def with_ignored(desired: DesiredState, actual: ActualState, rules: Sequence[IgnoreRule]) -> DesiredState:

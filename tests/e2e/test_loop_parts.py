@@ -19,10 +19,10 @@ from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.load import load
 from reconciler.model.alerts import Alert
-from reconciler.model.desired import DesiredState, DriftMode
+from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.objects import Kind
-from reconciler.model.policies import IgnoreRule, Policies
+from reconciler.model.policies import DriftMode, IgnoreRule, Policies
 from reconciler.model.sources import Reference, ReferenceKind, SourceRevision, SourceSpec, SourceStatus
 from reconciler.planning.ignored import with_ignored
 from reconciler.planning.plan import plan

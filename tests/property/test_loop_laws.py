@@ -15,10 +15,9 @@ from reconciler.gitops.sources import next_look, next_status
 from reconciler.gitops.state import Attempt, Incident, LoopState, ScopeState, Suspension
 from reconciler.gitops.windows import opening
 from reconciler.model.alerts import AlertKind, AlertPhase
-from reconciler.model.desired import DriftMode
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.plan import Action, Blocked, Origin
-from reconciler.model.policies import Policies, StackPolicy, Window, WindowKind
+from reconciler.model.policies import DriftMode, Policies, StackPolicy, Window, WindowKind
 from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceFault, SourceSpec, SourceStatus
 from reconciler.model.tables import KeyValueRecord

@@ -11,11 +11,11 @@ from reconciler.gitops.look import CLUSTER_FAILURES_MAX
 from reconciler.gitops.results import resumed, suspended
 from reconciler.gitops.state import CLUSTER, EVERYTHING, Suspension
 from reconciler.model.alerts import AlertPhase
-from reconciler.model.desired import DesiredNode, DriftMode
+from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Blocked, Origin
-from reconciler.model.policies import Policies, StackPolicy, Window, WindowKind
+from reconciler.model.policies import DriftMode, Policies, StackPolicy, Window, WindowKind
 from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceFault
 from tests.unit.gitops.story import HERE, START, Story, actual, desired, node, plan, revision, services, stack, update

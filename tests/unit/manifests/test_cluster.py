@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.desired import DriftMode, Policy, TokenPolicy
+from reconciler.model.desired import Policy, TokenPolicy
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.policies import DriftMode
 from tests.unit.manifests.builders import CLUSTER, loaded, problems, stack
 
 WHOLE = (

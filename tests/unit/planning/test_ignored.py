@@ -7,8 +7,8 @@ import copy
 import pytest
 
 from reconciler.model.objects import Kind
-from reconciler.model.policies import IgnoreRule
-from reconciler.planning.ignored import path_steps, with_ignored
+from reconciler.model.policies import IgnoreRule, path_steps
+from reconciler.planning.ignored import with_ignored
 from reconciler.planning.plan import plan
 from tests.unit.planning import builders
 
