@@ -11,6 +11,7 @@ from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ImageAnswers, ResolvedImage
 from reconciler.model.planned import Planned, PlanRequest
+from reconciler.planning.ignored import with_ignored
 from reconciler.planning.images import images_to_resolve
 from reconciler.planning.options import PlanOptions
 from reconciler.planning.plan import plan
@@ -43,6 +44,8 @@ async def prepare(request: PlanRequest, cluster: Cluster, registry_auth: Registr
     """
     desired, resolve, stacks = request.desired, request.resolve, request.stacks
     actual = await _look(cluster)
+    # Before registries are asked: an image that is somebody else's to choose is not looked up.
+    desired = with_ignored(desired, actual, desired.policies.ignore)
     images = request.images
     if images is None:
         images = await _resolved(cluster, images_to_resolve(desired, actual, resolve, stacks), registry_auth)

@@ -27,7 +27,7 @@ class Look:
 
     `desired` is what the revision in force asks for, None before there is one. `actual` and `plan` are None when the
     cluster could not be read, for `cluster_problem`; `cluster_failures` counts these looks in a row. `plan` is the
-    whole plan, made of `desired` after `planning.ignored.with_ignored`. `assessments` has each service of `actual`.
+    whole plan. `assessments` has each service of `actual`.
     `forced` are scopes that somebody asked to sync now, "*" for all: windows, back-off, drift modes and an earlier
     failure don't hold these, but a suspension does.
     """

@@ -13,6 +13,7 @@ from reconciler.planning.context import Context, Draft
 from reconciler.planning.drift import attributed
 from reconciler.planning.handover import hand_over_ports
 from reconciler.planning.held import hold_stacks
+from reconciler.planning.ignored import with_ignored
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.ownership import inventory_after
@@ -32,8 +33,10 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     to wait, and the others may go out together. What ought to be done and can't is in `Plan.blocked`, each with its
     reason. `Plan.notes` holds what a user should know and no plan can change. No action and nothing blocked means
     that the cluster is what the repository asks for; a plan made after this one converged is such a plan.
+    Fields that `desired.policies` ignores are wanted as they are.
     Raises SwarmctlError when `options.stacks` names a stack that the repository neither declares nor has left behind.
     """
+    desired = with_ignored(desired, actual, desired.policies.ignore)
     whole = desired
     desired, options = _chosen(desired, actual, options)
     context = replace(Context.of(desired, actual, options), whole=whole)

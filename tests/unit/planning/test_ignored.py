@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import pytest
 
 from reconciler.model.objects import Kind
-from reconciler.model.policies import IgnoreRule, path_steps
+from reconciler.model.policies import IgnoreRule, Policies, path_steps
 from reconciler.planning.ignored import with_ignored
 from reconciler.planning.plan import plan
 from tests.unit.planning import builders
@@ -72,6 +73,15 @@ def test_an_update_for_another_fields_sake_sends_the_ignored_one_as_it_is():
     ).actions
     assert action.spec["Mode"]["Replicated"]["Replicas"] == 7
     assert action.spec["TaskTemplate"]["ContainerSpec"]["Image"] == "nginx:2"
+
+
+def test_what_the_repository_says_is_ignored_by_every_plan():
+    wanted, live = specs()
+    live["Mode"]["Replicated"]["Replicas"] = 7
+    desired, actual = states(wanted, live)
+    assert plan(desired, actual).actions != ()
+    rule = IgnoreRule("service.*", "Mode.Replicated.Replicas")
+    assert plan(dataclasses.replace(desired, policies=Policies(ignore=(rule,))), actual).actions == ()
 
 
 def test_wildcards_and_everything_below_a_field():
