@@ -15,7 +15,7 @@ import msgspec
 from reconciler.adapters.raft.disk import Disk, DurabilityUnknown
 from reconciler.adapters.raft.files import put_file, read_file
 from reconciler.consensus.values import NodeId
-from reconciler.model.commands import PutRecord
+from reconciler.model.commands import DeleteRecord, PutRecord
 from reconciler.model.replication import Address
 from reconciler.model.tables import Tables
 
@@ -41,6 +41,11 @@ def address_command(node: NodeId, address: Address, at: datetime) -> PutRecord:
 def removal_command(node: NodeId, at: datetime) -> PutRecord:
     """What records that an id is used up."""
     return PutRecord(at=at, namespace=REMOVED, key=node, value=b"")
+
+
+def forgetting_command(node: NodeId, at: datetime) -> DeleteRecord:
+    """What forgets where a member was."""
+    return DeleteRecord(at=at, namespace=MEMBERS, key=node)
 
 
 def recorded(tables: Tables) -> dict[NodeId, Address]:

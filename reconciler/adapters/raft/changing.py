@@ -67,6 +67,10 @@ class MemberChanges:
             _check_majority_after(what, status, member, self._node.election_max_s)
             await self._write(what, addresses.removal_command(member, datetime.now(UTC)))
             await self._change(what, MemberChange(MemberVerb.REMOVE, member), lambda members: member not in members)
+        try:
+            await self._node.propose([addresses.forgetting_command(member, datetime.now(UTC))])
+        except SwarmctlError as error:
+            log.info("The address of %s, which was removed, stays recorded: %s", member, error)
 
     async def _leave(self) -> None:
         node = self._node

@@ -104,7 +104,7 @@ class RaftNode(Engine):
         if self._is_running or self._has_ended:
             raise RuntimeError("a member runs once")
         self._is_running = True
-        self._roster.tell()
+        self._roster.follow(self._core.members, self._clock())
         carrying = asyncio.ensure_future(self._transport.run(self._received))
         self._sweep()
         try:

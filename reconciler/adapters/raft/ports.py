@@ -22,8 +22,8 @@ class ReplicatedStore(Protocol):
     """One member of a group that replicates Tables. All of it belongs to one event loop.
 
     Every method that needs the group raises SwarmctlError: `raft-no-leader` when none was found within the patience
-    given at the start, `raft-outcome-unknown` when a proposal may or may not come into force, `raft-overloaded` when too
-    much waits already, `raft-removed` on a node that is a member no more, `raft-stopped` after the end of `run`.
+    given at the start, `raft-outcome-unknown` when a proposal may or may not come into force, `raft-overloaded` when
+    too much waits already, `raft-removed` on a node that is a member no more, `raft-stopped` after the end of `run`.
     """
 
     async def run(self) -> None:
