@@ -244,6 +244,9 @@ class CreateTask(Command):
 
     In the same step the tasks named in `shut_down` get the desired state shutdown: a replacement and the end of what
     it replaces are never seen apart. Other fields are those of TaskRecord.
+
+    Refused as stale, too, when the slot has its task already: one that ends others, when all of these are ended; any
+    other, when a wanted task of the same template is there. So the same decision twice in the log counts once.
     """
 
     id: str
@@ -261,7 +264,10 @@ class CreateTask(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTasks(Command):
-    """Add tasks that take nobody's place: (id, slot, node id or "") of each. Refused as a whole, as CreateTask is."""
+    """Add tasks that take nobody's place: (id, slot, node id or "") of each.
+
+    Refused as a whole when the service has another template by now; a slot that has its task already is left out.
+    """
 
     service_id: str
     spec_version: int

@@ -31,7 +31,10 @@ OLD_TASK_WAIT = timedelta(seconds=60)
 """How long a replacement waits for the task it replaces to end (swarmkit's oldTaskTimeout is one minute)."""
 
 BATCH_MAX = 1_000
-"""Tasks of one command: some hundred kilobytes of log at most."""
+"""Tasks of one command, which is some ten kilobytes of log."""
+
+CREATED_MAX = 10_000
+"""Tasks that one command creates: more, because the store looks through the service's tasks for each command."""
 
 
 def slot_key(service: ServiceRecord, task: TaskRecord) -> SlotKey:
@@ -115,10 +118,12 @@ class Turn:
     def emit(self, command: Command) -> None:
         self._commands.append(command)
 
-    def _join(self, head: tuple[Any, ...], item: Any, seal: Callable[[list[Any]], Command]) -> None:
-        """Add `item` to the batch that is open under `head`, or open one."""
+    def _join(
+        self, head: tuple[Any, ...], item: Any, seal: Callable[[list[Any]], Command], most: int = BATCH_MAX
+    ) -> None:
+        """Add `item` to the batch that is open under `head`, or open one; `most` is how many it holds."""
         last = self._commands[-1] if self._commands else None
-        if isinstance(last, _Batch) and last.head == head and len(last.items) < BATCH_MAX:
+        if isinstance(last, _Batch) and last.head == head and len(last.items) < most:
             last.items.append(item)
         else:
             self._commands.append(_Batch(seal, head, [item]))
@@ -148,7 +153,7 @@ class Turn:
             version, desired = service.spec_version, new.desired_state
             item = (self.new_id(), new.slot, new.node_id)
             head = ("create", service.id, version, desired)
-            self._join(head, item, partial(_creating, self.now, service.id, version, desired))
+            self._join(head, item, partial(_creating, self.now, service.id, version, desired), CREATED_MAX)
             return
         self.emit(
             CreateTask(

@@ -44,6 +44,7 @@ def _present(draft: Draft, task_id: str) -> TaskRecord:
 def create(draft: Draft, command: CreateTask) -> Applied:
     """Add a task, and in the same step end those that it takes the place of."""
     service = _service(draft, command)
+    _check_needed(draft, service, command)
     attacher = Attacher(draft, service)
     task = replace(
         _attached(_template(draft, service, command), attacher),
@@ -64,12 +65,17 @@ def create(draft: Draft, command: CreateTask) -> Applied:
 
 
 def create_many(draft: Draft, command: CreateTasks) -> Applied:
-    """Add tasks of one template that take nobody's place."""
+    """Add tasks of one template that take nobody's place. A slot that was filled meanwhile is left out."""
     service = _service(draft, command)
+    taken = _taken_slots(draft, service)
     template, attacher = _template(draft, service, command), Attacher(draft, service)
     for task_id, slot, node_id in command.tasks:
+        check_new(draft.tasks, task_id)
+        if (slot, node_id) in taken:
+            continue
+        taken[slot, node_id] = None
         new = _attached(template, attacher)
-        draft.tasks[task_id] = replace(new, id=_checked_new(draft, task_id), slot=slot, node_id=node_id)
+        draft.tasks[task_id] = replace(new, id=task_id, slot=slot, node_id=node_id)
     attacher.close()
     return Applied(draft.index, "")
 
@@ -90,6 +96,28 @@ def _service(draft: Draft, command: CreateTask | CreateTasks) -> ServiceRecord:
     if service.spec_version != command.spec_version:
         raise out_of_sequence()
     return service
+
+
+def _taken_slots(draft: Draft, service: ServiceRecord) -> dict[tuple[int, str], None]:
+    """Return the slots that have a wanted task of the service's present template: (number, ""), or (0, node id)."""
+    return {
+        (task.slot, task.node_id if service.is_global else ""): None
+        for task in draft.tasks_of_service(service.id)
+        if task.is_live and task.spec_version == service.spec_version
+    }
+
+
+def _check_needed(draft: Draft, service: ServiceRecord, command: CreateTask) -> None:
+    """Refuse a task for a slot that has its task already.
+
+    A leader that never hears what came of a command may decide the same again, and both may be in the log.
+    """
+    if command.shut_down:
+        old = (draft.tasks.get(task_id) for task_id in command.shut_down)
+        if not any(task is not None and task.is_live for task in old):
+            raise out_of_sequence()
+    elif (command.slot, command.node_id) in _taken_slots(draft, service):
+        raise out_of_sequence()
 
 
 def _checked_new(draft: Draft, task_id: str) -> str:

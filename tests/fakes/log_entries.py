@@ -179,7 +179,7 @@ class LogMaker:
         if self.chance.random() < 0.5:
             spec["IPAM"] = {"Config": [pool]}
         return (
-            CreateNetwork(at=at, id=f"n{self._name()}", spec=spec),
+            *[CreateNetwork(at=at, id=f"n{self._name()}", spec=spec)] * 3,
             RemoveNetwork(at=at, id=self._id(state, "networks")),
         )
 
@@ -224,7 +224,7 @@ class LogMaker:
         new: dict[str, Any] = {
             "service_id": service,
             "spec_version": known.spec_version if known else 1,
-            "slot": self.chance.randrange(4),
+            "slot": self.chance.randrange(40),
             "node_id": self.chance.choice(("", node)),
             "shut_down": self.chance.choice(((), (task,))),
             "start_after": self.chance.choice((None, at)),
@@ -232,7 +232,7 @@ class LogMaker:
         create = CreateTask(at=at, id=f"t{self.chance.randrange(500)}", desired_state=TaskState.RUNNING, **new)
         resources = self.chance.choice(((), (("gpu", "a"), ("ssd", 2))))
         return (
-            *[create] * 3,
+            *[create] * 6,
             AssignTask(at=at, task_id=task, node_id=node, message="placed", resources=resources),
             ExplainTask(at=at, task_id=task, err="no node"),
             SetDesiredState(at=at, task_id=task, desired_state=reached),
@@ -246,7 +246,7 @@ class LogMaker:
         service, nodes = self._id(state, "services"), [self._id(state, "nodes") for _ in range(3)]
         ids, known = tuple(self._id(state, "tasks") for _ in range(3)), state.tables.services.get(service)
         version = known.spec_version if known else 1
-        made = tuple((f"t{self.chance.randrange(500)}", slot, node) for slot, node in enumerate(nodes))
+        made = tuple((f"t{self.chance.randrange(500)}", self.chance.randrange(40), node) for node in nodes)
         return self.chance.choice(
             (
                 CreateTasks(at=at, service_id=service, spec_version=version, desired_state=TaskState.READY, tasks=made),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reconciler.model.commands import (
@@ -10,6 +12,7 @@ from reconciler.model.commands import (
     AssignTasks,
     CreateNetwork,
     CreateService,
+    CreateTask,
     CreateTasks,
     DescribeNode,
     ExplainTasks,
@@ -17,6 +20,7 @@ from reconciler.model.commands import (
     SetDesiredState,
     SetDesiredStates,
     SetNodeState,
+    UpdateService,
 )
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import NodeState
@@ -128,3 +132,37 @@ def test_addresses_and_resources_come_back_from_a_snapshot(store: Store, replica
     assert again == store.tables
     assert again.indexes == store.tables.indexes
     assert again.tasks["t"].attachments == (("net", "10.0.1.3/24"),)
+
+
+def test_the_same_decision_twice_in_the_log_counts_once(store: Store, tasks: tuple[str, ...]) -> None:
+    version, wanted = store.tables.services["s1"].spec_version, TaskState.RUNNING
+    again = (("d", 3, ""), ("e", 4, ""), ("f", 4, ""))
+    store.do(CreateTasks(at=NOW, service_id="s1", spec_version=version, desired_state=wanted, tasks=again))
+    assert list(store.tables.tasks) == [*tasks, "e"]
+    plain: dict[str, Any] = {
+        "at": NOW,
+        "service_id": "s1",
+        "spec_version": version,
+        "node_id": "",
+        "desired_state": wanted,
+    }
+    assert store.refuse(CreateTask(id="g", slot=1, **plain))[0] is ErrorCode.STALE_VERSION
+    replacing = {**plain, "slot": 1, "shut_down": ("a",), "replaces": "a", "is_restart": True}
+    store.do(CreateTask(id="h", **replacing))
+    assert store.refuse(CreateTask(id="i", **replacing))[0] is ErrorCode.STALE_VERSION
+
+
+def test_an_update_may_start_a_task_beside_the_old_one_and_only_one(store: Store, tasks: tuple[str, ...]) -> None:
+    template = {"ContainerSpec": {"Image": "app:2"}}
+    service = store.tables.services["s1"]
+    store.do(UpdateService(at=NOW, id="s1", version=service.version, spec={"Name": "web", "TaskTemplate": template}))
+    head: dict[str, Any] = {
+        "at": NOW,
+        "service_id": "s1",
+        "spec_version": store.tables.services["s1"].spec_version,
+        "node_id": "",
+    }
+    beside = {**head, "slot": 1, "desired_state": TaskState.RUNNING, "update_epoch": 7}
+    store.do(CreateTask(id="new", **beside))
+    assert store.refuse(CreateTask(id="newer", **beside))[0] is ErrorCode.STALE_VERSION
+    assert store.tables.tasks[tasks[0]].is_live
