@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft_pysyncobj.changes import next_membership
 from reconciler.adapters.raft_pysyncobj.journal import KINDS, MEMBERSHIP, NORMAL, Journal
-from reconciler.adapters.raft_pysyncobj.messages import encode
+from reconciler.adapters.raft_pysyncobj.messages import NoMessage, encode
 from reconciler.adapters.raft_pysyncobj.upstream import Fields, LogEntry, Upstream
 from reconciler.consensus.outputs import MemberChange, Proposed, Reason, Refused
 from reconciler.consensus.settings import ConsensusSettings
@@ -277,13 +277,13 @@ class Core(Upstream):
         previous, entries = message.get("prevLogIdx"), message.get("entries") or []
         for number, entry in enumerate(entries):
             if entry[1] != (previous or 0) + 1 + number or entry[0][:1] not in KINDS:
-                raise ValueError("entries that don't follow each other, or of an unknown kind")
+                raise NoMessage("entries that don't follow each other, or of an unknown kind")
         journal = self.journal
         if message["term"] < self.term or previous is None or previous > journal.last[1]:
             if self.hear(sender, message):
                 self.answer(sender, journal.last[1] + 1, reset=previous is not None, matches=False)
             return
-        previous_term = message["prevLogTerm"]
+        previous_term = message.get("prevLogTerm")
         if previous < journal.base:  # all up to the base was committed, so it is equal
             entries = entries[journal.base - previous :]
             previous, previous_term = journal.base, journal.term_at(journal.base)

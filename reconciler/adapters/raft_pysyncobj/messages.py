@@ -19,6 +19,10 @@ from reconciler.consensus.values import Removed, SnapshotMeta
 Index = Annotated[int, Meta(ge=0, le=(1 << 62))]
 
 
+class NoMessage(ValueError):
+    """What came is none of these messages, or says what can't be. Nothing of it was taken over."""
+
+
 class RequestVote(TypedDict):
     """`transfer`: the leader asked for this election, so voters grant it although they hear that leader."""
 
@@ -132,11 +136,12 @@ def encode_shared(message: Shared) -> bytes:
 
 
 def decode(frame: bytes) -> Fields | Shared:
-    """The message in a frame. Raises ValueError for anything else."""
-    kind, fields = _FRAME.decode(frame)
-    if (decoder := _DECODERS.get(kind)) is None:
-        raise ValueError("there is no such message")
-    message: Fields | Shared = decoder(fields)
+    """The message in a frame. Raises NoMessage for anything else."""
+    try:
+        kind, fields = _FRAME.decode(frame)
+        message: Fields | Shared = _DECODERS[kind](fields)
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError) as error:
+        raise NoMessage(f"it is no message ({type(error).__name__})") from error
     if isinstance(message, dict):
         message["type"] = kind
     return message

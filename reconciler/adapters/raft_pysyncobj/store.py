@@ -24,7 +24,7 @@ from reconciler.adapters.raft_pysyncobj.changes import status_of
 from reconciler.adapters.raft_pysyncobj.core import Around, Core
 from reconciler.adapters.raft_pysyncobj.journal import NORMAL, Journal
 from reconciler.adapters.raft_pysyncobj.membership import Roster
-from reconciler.adapters.raft_pysyncobj.messages import Shared, decode, encode_shared
+from reconciler.adapters.raft_pysyncobj.messages import NoMessage, Shared, decode, encode_shared
 from reconciler.adapters.raft_pysyncobj.snapshots import Snapshots
 from reconciler.adapters.raft_pysyncobj.upstream import Fields, check
 from reconciler.consensus.outputs import Status
@@ -65,6 +65,7 @@ class PySyncObjStore:
         self._failure: BaseException | None = None
         self._end: SwarmctlError | None = None
         self._wake = asyncio.Event()
+        self._garbage_from: set[NodeId] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._swept_s = 0.0
         self._full = False
@@ -238,11 +239,13 @@ class PySyncObjStore:
                 self._take(sender, message)
             else:
                 self._take_shared(sender, message)
-        except ValueError as error:
-            log.warning("%s sent what can't be used, which is ignored: %s.", sender, type(error).__name__)
-        except SwarmctlError as error:
-            if error.code is not ErrorCode.RAFT_DISK_FULL:  # the next turn meets it too
-                self._fail(error)
+        except NoMessage as error:
+            if sender not in self._garbage_from:
+                self._garbage_from.add(sender)
+                log.warning("%s sends what can't be used, told only once: %s.", sender, error)
+        except Exception as error:  # noqa: BLE001 - a core that raised must not go on
+            if not (isinstance(error, SwarmctlError) and error.code is ErrorCode.RAFT_DISK_FULL):
+                self._fail(error)  # a full disk is met by the next turn too
         self._wake.set()
 
     def _take(self, sender: NodeId, message: Fields) -> None:
