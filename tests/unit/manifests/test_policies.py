@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, time
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,13 @@ def test_what_makes_no_sense_is_told_with_its_place(policy: str, at: str) -> Non
     assert first.code in (ErrorCode.INVALID_VALUE, ErrorCode.WRONG_TYPE)
     assert first.place is not None
     assert first.place.key_path == at
+
+
+def test_the_example_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "gitops.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0].replace("Europe/Berlin", "UTC")
+    files = {"swarm.yaml": f"{CLUSTER}\n{example}", "stacks/db.yaml": "services: {}", "stacks/web.yaml": "services: {}"}
+    policies = loaded(files).policies
+    assert policies.drift_of("service.web_cron", "web") is DriftMode.IGNORE
+    assert policies.drift_of("service.db_api", "db") is DriftMode.REPORT
+    assert policies.windows_of("web") != policies.windows_of("db") == policies.windows
