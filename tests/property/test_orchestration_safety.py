@@ -361,3 +361,29 @@ def test_a_brain_that_remembers_decides_like_one_that_looks_at_everything(story:
     for event in story:
         play(swarm, event)
         swarm.settle()
+
+
+class Deaf(VirtualSwarm):
+    """Its leader never hears what came of its commands in time, and decides once more: both decisions are applied."""
+
+    def settle(self) -> datetime | None:
+        for _ in range(500):
+            first, second = (Brain(self.tables).decide(self.now, self.new_id) for _ in range(2))
+            outcomes = [self.try_(command) for command in (*first.commands, *second.commands)]
+            moved = any(isinstance(outcome, Applied) for outcome in outcomes)
+            if not (self._obey() or moved):
+                return first.wake_at
+        raise AssertionError("the swarm does not come to rest")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(events(), min_size=1, max_size=15))
+def test_a_decision_that_is_in_the_log_twice_makes_no_second_task_in_a_slot(story: list[tuple[Any, ...]]) -> None:
+    swarm = a_swarm(nodes=2, kind=Deaf, check=Safety())
+    swarm.exits = lambda task: 1 if task.spec["ContainerSpec"]["Image"] == "bad:1" else None
+    for event in story:
+        play(swarm, event)
+        swarm.settle()
+    for service in swarm.tables.services.values():
+        live = [task for task in swarm.live(service.id) if task.spec_version == service.spec_version]
+        assert len(live) == len({slot_of(swarm, task) for task in live})
