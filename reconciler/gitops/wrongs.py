@@ -106,7 +106,10 @@ def _drift(look: Look, drift: DriftIncident, held: Held | None) -> Wanted:
         tokens=drift.paths,
         differences=drift.differences,
         next_step=_after_drift(look, drift, held),
-        commands=(f"swarmctl diff {_stack_option(drift.scope)}".strip(), f"swarmctl sync {drift.scope}".strip()),
+        commands=(
+            f"swarmctl diff {_stack_option(drift.scope)}".strip(),
+            f"swarmctl {'sync' if held else 'suspend'} {drift.scope}".strip(),
+        ),
         commit=drift.commit,
     )
 

@@ -105,6 +105,8 @@ class ErrorCode(enum.StrEnum):
     # pull requests
     FORGE_UNREACHABLE = "forge-unreachable"
     FORGE_REFUSED = "forge-refused"
+    # telling people
+    ALERT_SINK_INVALID = "alert-sink-invalid"
     # writing a swarm down
     OUTPUT_NOT_EMPTY = "output-not-empty"
     OUTPUT_FAILED = "output-failed"
