@@ -127,6 +127,9 @@ class Snapshots:
     def want(self, node: NodeId) -> None:
         """A peer needs the newest snapshot: begin, or repeat the piece that was not answered."""
         outgoing = self._outgoing.get(node)
+        if outgoing is not None and outgoing.reader.meta.index < self._core.next_of(node):
+            self._outgoing.pop(node).reader.close()  # it has this one, and the log has moved on meanwhile
+            outgoing = None
         if outgoing is None:
             reader = self._durable.read_snapshot()
             if reader is None:
