@@ -333,7 +333,8 @@ class Leadership:
 class Indexes:
     """Other ways into the Tables, kept by reconciler.store with every write and made anew from a snapshot.
 
-    The inner dicts are ordered sets of ids, or of the numbers of addresses in use. `record_ids` is sorted.
+    The inner dicts are ordered sets of ids, or of the numbers of addresses in use. Names are in small letters.
+    `record_ids` is sorted.
     """
 
     task_ids_by_service: dict[str, dict[str, None]] = field(default_factory=dict)

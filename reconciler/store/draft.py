@@ -119,11 +119,12 @@ class Draft:
         return table
 
     def id_of(self, kind: TableKind, name: str) -> str | None:
-        """Return the id of the network, secret, config or service of that name."""
+        """Return the id of the network, secret, config or service of that name, in capitals or not."""
+        name = name.lower()
         table_name, index_name = NAME_INDEXES[kind]
         table: TableDraft[Any] = getattr(self, table_name)
         for key, record in table.written.items():
-            if record.name == name:
+            if record.name.lower() == name:
                 return key
         ids: dict[str, str] = getattr(self._base.indexes, index_name)
         found = ids.get(name)

@@ -24,7 +24,7 @@ NAME_INDEXES: Mapping[TableKind, tuple[str, str]] = MappingProxyType(
         TableKind.SERVICE: ("services", "service_ids_by_name"),
     }
 )
-"""Kinds whose names are unique: the table, and the index from name to id."""
+"""Kinds whose names are unique: the table, and the index from name to id. Case makes no difference, as in swarmkit."""
 
 
 def _update_addresses(indexes: Indexes, before: Held, after: Held) -> None:
@@ -79,12 +79,13 @@ def _forget(groups: dict[str, dict[str, None]], group: str, task_id: str) -> Non
 def _name_updater(index_name: str) -> Updater:
     def update(indexes: Indexes, old: Any, new: Any) -> None:
         ids: dict[str, str] = getattr(indexes, index_name)
-        if old is not None and new is not None and old.name == new.name:
+        before, after = old.name.lower() if old else None, new.name.lower() if new else None
+        if before == after:
             return
-        if old is not None and ids.get(old.name) == old.id:
-            del ids[old.name]
-        if new is not None:
-            ids[new.name] = new.id
+        if before is not None and ids.get(before) == old.id:
+            del ids[before]
+        if after is not None:
+            ids[after] = new.id
 
     return update
 

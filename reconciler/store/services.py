@@ -123,7 +123,7 @@ def _attachment(draft: Draft, attachment: JsonObject) -> JsonObject:
     network = draft.networks.get(target)
     if network is None:
         network = draft.networks.get(draft.id_of(TableKind.NETWORK, target) or "")
-    if network is None:
+    if network is None or target not in (network.id, network.name):
         raise Refusal(ErrorCode.REQUEST_REFUSED, f"network {target} not found", rpc="")
     if network.spec.get("Ingress"):
         raise invalid(f'Service cannot be explicitly attached to the ingress network "{network.name}"')

@@ -346,3 +346,16 @@ def test_when_all_dynamic_ports_are_taken_that_is_said(store: Store) -> None:
     _, text = store.refuse(create(spec("late", **ports(0)), "s2"))
     assert text.endswith("no tcp port is left between 30000 and 32767")
     store.do(create(spec("udp", **ports(0, protocol="udp")), "s3"))
+
+
+def test_names_that_differ_in_case_only_are_the_same_name_and_no_target(store: Store) -> None:
+    store.do(create(spec("web")))
+    code, text = store.refuse(create(spec("WEB"), "s2"))
+    assert (code, text.endswith("service WEB already exists")) == (ErrorCode.NAME_CONFLICT, True)
+    store.do(CreateNetwork(at=NOW, id="net", spec={"Name": "Net"}))
+    assert store.refuse(CreateNetwork(at=NOW, id="net2", spec={"Name": "nET"}))[0] is ErrorCode.NAME_CONFLICT
+    _, text = store.refuse(create(spec("db", task={"Networks": [{"Target": "net2"}]}), "s3"))
+    assert text == "network net2 not found"
+    store.do(create(spec("db", task={"Networks": [{"Target": "Net"}]}), "s3"))
+    _, text = store.refuse(create(spec("db2", task={"Networks": [{"Target": "NET"}]}), "s4"))
+    assert text == "network NET not found"
