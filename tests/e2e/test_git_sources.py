@@ -235,6 +235,22 @@ async def test_a_force_push_is_followed_and_told(tmp_path, repository):
     assert content(following, old, "swarm.yaml") == b"first\n"
 
 
+async def test_another_controller_brings_what_is_in_force_into_its_own_clone(tmp_path, repository):
+    first = await good(source(tmp_path, repository.bare))
+    repository.git("commit", "-q", "--amend", "-m", "other")
+    repository.push()
+    another = GitSource.open(str(tmp_path / "another"), spec_of(str(repository.bare)))
+    await good(another)
+    with pytest.raises(SwarmctlError) as caught:
+        another.revision(first.commit)
+    assert caught.value.code is ErrorCode.SOURCE_DAMAGED
+    assert await another.bring(first.commit) is None
+    assert content(another, first.commit, "swarm.yaml") == b"first\n"
+    unknown = await another.bring("1" * 40)
+    assert unknown is not None
+    assert unknown.code is ErrorCode.REVISION_NOT_FOUND
+
+
 async def test_a_rebase_is_held_where_the_source_says_so(tmp_path, repository):
     following = source(tmp_path, repository.bare, rewrites=Rewrites.HOLD)
     first = await good(following)

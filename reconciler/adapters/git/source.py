@@ -73,6 +73,27 @@ class GitSource:
         except Faulted as faulted:
             return faulted.fault
 
+    async def bring(self, commit: str) -> SourceFault | None:
+        """See to it that a commit can be read here; return why it can't, or None.
+
+        For what is in force when another controller takes over with a clone of its own, and for rolling back. It was
+        verified when it came into force, and is not once more.
+        """
+        wanted = Chosen(commit, commit, commit)
+        try:
+            async with self.mirror.locked():
+                if self._damaged:
+                    await self._renew()
+                await self.mirror.ensure()
+                if not await self.mirror.has(commit):
+                    await self.mirror.fetch(wanted)
+                if not await self.mirror.has(commit):
+                    raise self._fault(ErrorCode.SOURCE_DAMAGED, wanted, "The fetched commit is not complete.")
+                await self.mirror.keep(commit, [])
+        except Faulted as faulted:
+            return faulted.fault
+        return None
+
     async def _look(self, in_force: SourceRevision | None) -> SourceRevision:
         if self._damaged:
             await self._renew()

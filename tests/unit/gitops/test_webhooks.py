@@ -9,6 +9,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.gitops.pushes import Moved, Push, concerned
 from reconciler.gitops.webhooks import (
@@ -201,6 +203,47 @@ def test_deliveries_are_forgotten_by_age_and_by_number():
     assert not seen.has("0", NOW)
     assert seen.has(str(SEEN_MAX), NOW)
     assert not seen.has(str(SEEN_MAX), NOW + timedelta(seconds=SEEN_S))
+
+
+KNOWN = [
+    *SIGNATURE_HEADER.values(),
+    "x-github-event",
+    "x-gitlab-event",
+    "x-event-key",
+    "webhook-id",
+    "webhook-timestamp",
+]
+BODIES_OF_ANY_KIND = st.binary(max_size=200) | st.sampled_from([json.dumps(one).encode() for one in BODIES.values()])
+
+
+@given(st.dictionaries(st.sampled_from([*KNOWN, "webhook-signature"]), st.text(max_size=60)), BODIES_OF_ANY_KIND)
+def test_whatever_is_sent_without_the_secret_is_refused(headers, body):
+    answer, seen = ask(headers, body)
+    assert isinstance(answer, Refused)
+    assert answer.code is ErrorCode.WEBHOOK_REFUSED
+    assert seen == Deliveries()
+
+
+@given(
+    st.sampled_from(Forge),
+    st.binary(max_size=300)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["ref", "after", "repository", "project", "push", "changes", "new", "links", "full_name", "source"]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    ).map(lambda value: json.dumps(value).encode()),
+)
+def test_whatever_a_holder_of_the_secret_sends_has_an_answer(forge, body):
+    answer, _ = ask(headers_of(forge, body), body)
+    assert isinstance(answer, Push) or answer.code is ErrorCode.WEBHOOK_UNREADABLE
 
 
 BRANCH = Reference(ReferenceKind.BRANCH, "main")
