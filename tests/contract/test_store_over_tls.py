@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pytest
 
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.node import RaftNode, open_node
-from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.raft.settings import Limits, MemberSettings
 from reconciler.adapters.raft.transport import TlsTransport
 from reconciler.model.commands import PutRecord
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.replication import Address
 from tests.fakes.identities import Authority
 
 PATIENCE_S = 60.0
@@ -29,39 +34,93 @@ def put(key: str) -> PutRecord:
     return PutRecord(at=datetime.now(UTC), namespace="test", key=key, value=b"", version=None)
 
 
-async def test_a_node_joins_a_group_and_is_told_that_it_was_removed(tmp_path: Path) -> None:
-    authority = Authority()
-    nodes: dict[str, RaftNode] = {}
-    transports = {
-        name: TlsTransport(
-            authority.identity(tmp_path / name, name),
-            joining=lambda name=name: name not in nodes or not nodes[name].members(),  # type: ignore[misc]
+class TlsGroup:
+    """Members in this process that talk over loopback."""
+
+    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+        self._folder = folder
+        authority = Authority()
+        self._identities = {name: authority.identity(folder / name, name) for name in names}
+        self.nodes: dict[str, RaftNode] = {}
+        self.runs: dict[str, asyncio.Task[None]] = {}
+        self.addresses: dict[str, Address] = {}
+        self._transports: dict[str, TlsTransport] = {}
+
+    async def bind(self, name: str) -> None:
+        """Take an address for a member that is to start."""
+        identity = self._identities[name]
+        if name in self.addresses:
+            identity = replace(identity, listen=self.addresses[name])
+        joining = lambda: name not in self.nodes or not self.nodes[name].members()  # noqa: E731
+        self._transports[name] = TlsTransport(identity, joining=joining)
+        self.addresses[name] = await self._transports[name].bind()
+
+    def settings(self, name: str) -> MemberSettings:
+        return MemberSettings(
+            folder=str(self._folder / f"{name}.log"), owner=Owner("c1", name), limits=Limits(leaver_s=1.0)
         )
-        for name in (*FOUNDERS, "new")
-    }
-    addresses = {name: await transport.bind() for name, transport in transports.items()}
-    runs: dict[str, asyncio.Task[None]] = {}
-    try:
-        for name, transport in transports.items():
-            settings = MemberSettings(folder=str(tmp_path / f"{name}.log"), owner=Owner("c1", name))
-            if name in FOUNDERS:
-                boot.found(settings, {founder: addresses[founder] for founder in FOUNDERS})
-            else:
-                boot.join(settings, {})
-            nodes[name] = await open_node(settings, transport)
-            runs[name] = asyncio.create_task(nodes[name].run())
-        await nodes["n1"].propose([put("before")])
-        await until(lambda: nodes["n1"].standing.leader)
-        leader = nodes["n1"].standing.leader
-        await nodes[leader].add_member("new", addresses["new"])
-        await until(lambda: any(member.id == "new" and member.voter for member in nodes["new"].members()))
-        await nodes["new"].propose([put("by the new one")])
-        await nodes["new"].read_barrier()
-        assert {"test/before", "test/by the new one"} <= set(nodes["new"].tables.records)
-        await nodes[nodes["new"].standing.leader].remove_member("new")
-        await asyncio.wait({runs["new"]}, timeout=PATIENCE_S)
-        assert nodes["new"].standing.removed
-    finally:
-        for run in runs.values():
+
+    async def start(self, name: str) -> None:
+        self.nodes[name] = await open_node(self.settings(name), self._transports[name])
+        self.runs[name] = asyncio.create_task(self.nodes[name].run())
+
+    async def found(self) -> None:
+        for name in FOUNDERS:
+            await self.bind(name)
+        for name in FOUNDERS:
+            boot.found(self.settings(name), {founder: self.addresses[founder] for founder in FOUNDERS})
+            await self.start(name)
+
+    async def leader(self) -> RaftNode:
+        def leading() -> list[RaftNode]:
+            return [node for name, node in self.nodes.items() if not self.runs[name].done() and node.standing.epoch]
+
+        await until(leading)
+        return leading()[0]
+
+    async def stop(self, name: str) -> None:
+        self.runs[name].cancel()
+        await asyncio.gather(self.runs[name], return_exceptions=True)
+
+    async def close(self) -> None:
+        for run in self.runs.values():
             run.cancel()
-        await asyncio.gather(*runs.values(), return_exceptions=True)
+        await asyncio.gather(*self.runs.values(), return_exceptions=True)
+
+
+@pytest.fixture
+async def group(tmp_path: Path) -> AsyncIterator[TlsGroup]:
+    made = TlsGroup(tmp_path, (*FOUNDERS, "new"))
+    yield made
+    await made.close()
+
+
+async def test_a_node_joins_a_group_and_is_told_that_it_was_removed(group: TlsGroup) -> None:
+    await group.found()
+    await group.bind("new")
+    boot.join(group.settings("new"), {})
+    await group.start("new")
+    await group.nodes["n1"].propose([put("before")])
+    await (await group.leader()).add_member("new", group.addresses["new"])
+    new = group.nodes["new"]
+    await until(lambda: any(member.id == "new" and member.voter for member in new.members()))
+    await new.propose([put("by the new one")])
+    await new.read_barrier()
+    assert {"test/before", "test/by the new one"} <= set(new.tables.records)
+    await (await group.leader()).remove_member("new")
+    await asyncio.wait({group.runs["new"]}, timeout=PATIENCE_S)
+    assert new.standing.removed
+
+
+async def test_a_node_that_was_removed_while_it_was_off_learns_of_it_from_those_that_refuse_it(group: TlsGroup) -> None:
+    await group.found()
+    leader = await group.leader()
+    gone = next(name for name in FOUNDERS if name != leader.name)
+    await group.stop(gone)
+    await (await group.leader()).remove_member(gone)
+    await group.bind(gone)
+    await group.start(gone)
+    await asyncio.wait({group.runs[gone]}, timeout=PATIENCE_S)
+    with pytest.raises(SwarmctlError) as ended:
+        group.runs[gone].result()
+    assert ended.value.code is ErrorCode.RAFT_REMOVED

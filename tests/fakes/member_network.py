@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from reconciler.adapters.raft.ports import Received
+from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address
 
 
@@ -54,6 +55,10 @@ class MemberEnd:
 
     def follow(self, members: Mapping[str, Address]) -> None:
         self.followed = dict(members)
+
+    def refused_by(self) -> Mapping[str, ErrorCode]:
+        """Nobody is refused here: it is the others' transport that doesn't answer."""
+        return {}
 
     async def run(self, received: Received) -> None:
         self._received = received

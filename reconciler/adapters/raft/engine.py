@@ -387,6 +387,9 @@ class Engine:
         if self._roster.has_leavers and not self._core.status(now_s).members_pending:
             self._roster.sweep(now_s)
         self.member_changes.sweep()
+        if self._roster.is_shut_out(self._transport.refused_by(), self._role.leader, now_s):
+            self._fail(answers.removed(self._name))
+            return
         self.wake()
 
     def _no_leader(self) -> SwarmctlError:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from reconciler.consensus.values import NodeId
 from reconciler.model.commands import Command, Outcome
+from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address, Batch, Member, Standing
 from reconciler.model.tables import Tables
 from reconciler.model.transactions import Expectation
@@ -117,6 +118,10 @@ class Transport(Protocol):
 
     def follow(self, members: Mapping[NodeId, Address]) -> None:
         """Who the other members are from now on: connections to all others are closed, and theirs refused."""
+        ...
+
+    def refused_by(self) -> Mapping[NodeId, ErrorCode]:
+        """Which members refuse this node, and what they said when it dialled them last."""
         ...
 
     async def run(self, received: Received) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.adapters.raft import addresses
 from reconciler.consensus.values import Membership, NodeId
+from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address
 from reconciler.model.tables import Tables
 
@@ -29,6 +30,7 @@ class Roster:
         self.book = dict(book)
         """All addresses that are known."""
         self.members = Membership()
+        self._shut_out_s = float("inf")
 
     def read(self, tables: Tables) -> None:
         """The recorded addresses have changed."""
@@ -58,3 +60,14 @@ class Roster:
         if followed != self._followed:
             self._followed = followed
             self._changed(followed, {node: self.book[node] for node in members if node in self.book})
+
+    def is_shut_out(self, refused_by: Mapping[NodeId, ErrorCode], leader: NodeId, now_s: float) -> bool:
+        """Whether this member was removed while it could not be told.
+
+        Most others of those that vote have said for `leaver_s` that it is none of theirs, and no leader was heard.
+        """
+        others = [node for node in self.members.voters if node != self._name]
+        refusing = [node for node in others if refused_by.get(node) is ErrorCode.PEERS_NOT_A_MEMBER]
+        if leader or 2 * len(refusing) <= len(others):
+            self._shut_out_s = now_s
+        return now_s - self._shut_out_s > self._leaver_s
