@@ -29,7 +29,7 @@ def configure(*, as_json: bool, level: str = "info", stream: TextIO | None = Non
         _bounded,
     ]
     # logfmt and not the console's renderer, which takes a field named `stack` for a traceback.
-    words = structlog.processors.LogfmtRenderer(["timestamp", "level", "logger", "event"], bool_as_flag=False)
+    words = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
     render: Processor = structlog.processors.JSONRenderer() if as_json else words
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(

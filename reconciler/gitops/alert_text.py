@@ -193,7 +193,12 @@ def _quiet(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return _cut(_quiet(text.replace("\n", " ")), LINE_CHARS_MAX)
+    return _cut(plain(text), LINE_CHARS_MAX)
+
+
+def plain(text: str) -> str:
+    """Return somebody else's text as one line that is fit to print and calls nobody."""
+    return _quiet(text.replace("\n", " "))
 
 
 def _cut(text: str, longest: int) -> str:
