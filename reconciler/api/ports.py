@@ -1,14 +1,17 @@
-"""What the API needs from outside: the swarm that it shows."""
+"""What the API needs from outside: the node that answers, and the swarm that it shows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import enum
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.model.actual import ActualState
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.tables import JoinTokens
 
 
 class Cluster(Protocol):
@@ -16,6 +19,11 @@ class Cluster(Protocol):
 
     `raw` of what is observed is the Engine API's own JSON, ready to be sent.
     """
+
+    @property
+    def join_tokens(self) -> JoinTokens:
+        """What lets a node in; only `GET /swarm` shows it."""
+        ...
 
     async def observe(self) -> ActualState:
         """Return every object of the swarm."""
@@ -26,17 +34,24 @@ class Cluster(Protocol):
         ...
 
     async def update(
-        self, kind: Kind, object_id: str, version: int, spec: JsonObject, *, registry_auth: str | None = None
+        self,
+        kind: Kind,
+        object_id: str,
+        version: int,
+        spec: JsonObject,
+        *,
+        registry_auth: str | None = None,
+        rotate: Collection[NodeRole] = (),
     ) -> None:
-        """Put `spec` in place of what has `version`."""
+        """Put `spec` in place of what has `version`; `rotate` makes join tokens anew."""
+        ...
+
+    async def roll_back(self, service_id: str, version: int) -> None:
+        """Put a service's previous spec back."""
         ...
 
     async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
         """Remove a node, network, secret, config or service."""
-        ...
-
-    async def rotate_join_token(self, role: NodeRole) -> None:
-        """Make the join token of one role invalid and a new one valid."""
         ...
 
     def events(self) -> AsyncIterator[ClusterEvent]:
@@ -45,4 +60,70 @@ class Cluster(Protocol):
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that a task printed, oldest first."""
+        ...
+
+
+class LocalState(enum.StrEnum):
+    """What a node is in a swarm, in the words of `docker info`."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    ACTIVE = "active"
+    ERROR = "error"
+    LOCKED = "locked"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a node stands. `cluster` is there on a manager that can answer, and None on workers and outside a swarm.
+
+    `node_id` and `address` are "" outside a swarm. `remote_managers` are {node id: "address:port"} of all managers
+    it knows, itself among them. `error` is why it is in no good state.
+    """
+
+    state: LocalState
+    cluster: Cluster | None = field(default=None, repr=False)
+    node_id: str = ""
+    address: str = ""
+    error: str = ""
+    remote_managers: Mapping[str, str] = field(default_factory=dict)
+
+
+class LocalNode(Protocol):
+    """The node whose daemon answers. It begins outside any swarm, as dockerd does.
+
+    The methods that change its standing raise SwarmctlError; `why` is Docker's own text, which the client is shown.
+    """
+
+    def standing(self) -> Standing:
+        """Return where the node stands now."""
+        ...
+
+    def description(self) -> JsonObject:
+        """Return what the node tells of itself: a node's Description in the Engine API's shape."""
+        ...
+
+    @property
+    def engine_host(self) -> str | None:
+        """Where the node's own Docker Engine answers what is no swarm matter: unix:///PATH; None if it has none."""
+        ...
+
+    async def init(self, request: JsonObject) -> str:
+        """Begin a swarm as `POST /swarm/init` asks, and return this node's id."""
+        ...
+
+    async def join(self, request: JsonObject) -> None:
+        """Join a swarm as `POST /swarm/join` asks."""
+        ...
+
+    async def leave(self, *, force: bool) -> None:
+        """Leave the swarm; the last manager's leaving ends it."""
+        ...
+
+    async def unlock(self, key: str) -> None:
+        """Unlock a manager that was started locked."""
+        ...
+
+    async def unlock_key(self, *, rotate: bool = False) -> str:
+        """Return the key that unlocks the managers, "" while they lock nothing. `rotate` makes another one first."""
         ...
