@@ -107,6 +107,14 @@ class ErrorCode(enum.StrEnum):
     FORGE_REFUSED = "forge-refused"
     # telling people
     ALERT_SINK_INVALID = "alert-sink-invalid"
+    # the controller's API
+    API_LISTEN_FAILED = "api-listen-failed"
+    API_OVERLOADED = "api-overloaded"
+    API_REFUSED = "api-refused"
+    API_REQUEST_INVALID = "api-request-invalid"
+    API_TOO_LARGE = "api-too-large"
+    API_TOO_SLOW = "api-too-slow"
+    NOT_LEADING = "not-leading"
     # writing a swarm down
     OUTPUT_NOT_EMPTY = "output-not-empty"
     OUTPUT_FAILED = "output-failed"

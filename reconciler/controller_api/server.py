@@ -1,0 +1,201 @@
+"""Listening: on a unix socket whose file mode says who may, or with TLS on a port, for whom a token speaks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import ssl
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from reconciler.controller_api.access import Access
+from reconciler.controller_api.application import application
+from reconciler.controller_api.bodies import BODY_S
+from reconciler.controller_api.door import HEADERS_S, Door
+from reconciler.controller_api.ports import Controller
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+SOCKET_MODE: Final = 0o600
+BACKLOG: Final = 128
+HANDSHAKE_S: Final = 5.0
+STOP_S: Final = 2.0
+UNIX_PATH_BYTES_MAX: Final = 107
+PROBE_S: Final = 2.0
+
+# What is no HTTP is answered with 400 and is the caller's affair; aiohttp would log a traceback of each.
+_malformed = logging.getLogger(f"{__name__}.malformed")
+_malformed.setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where to listen: exactly one of `unix_path` and `host`. A host needs `certificate` and `key`, files in PEM.
+
+    `port` 0 takes a free one. Over the network nothing is served without TLS.
+    """
+
+    unix_path: str = ""
+    host: str = ""
+    port: int = 7980
+    certificate: str = ""
+    key: str = ""
+    headers_s: float = HEADERS_S
+    body_s: float = BODY_S
+
+
+@asynccontextmanager
+async def serve(controller: Controller, access: Access, settings: ListenSettings) -> AsyncIterator[str]:
+    """Serve the API while the context is open; yields its address, unix://PATH or https://HOST:PORT.
+
+    Call it once for each address, a unix socket with `Access(local=True)`. Raises bad-setting and api-listen-failed.
+    """
+    if bool(settings.unix_path) == bool(settings.host) or access.local != bool(settings.unix_path):
+        raise _bad("Give a unix socket for local callers, or a host, a certificate and tokens.")
+    context = _tls(settings) if settings.host else None
+    with _unix(Path(settings.unix_path)) if settings.unix_path else _tcp(settings) as listening:
+        runner: web.AppRunner
+        door = Door(lambda: _protocol(runner), settings.headers_s)
+        app = application(controller, access, body_s=settings.body_s)
+        app.middlewares.insert(0, door.notice)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_malformed,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=STOP_S,
+        )
+        await runner.setup()
+        handshake_s = HANDSHAKE_S if context is not None else None
+        server = await asyncio.get_running_loop().create_server(
+            door, sock=listening, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=handshake_s
+        )
+        watching = asyncio.create_task(door.watch(), name="api door")
+        try:
+            yield _address(settings, listening)
+        finally:
+            watching.cancel()
+            server.close()
+            await runner.cleanup()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
+    assert runner.server is not None
+    return runner.server()
+
+
+def _address(settings: ListenSettings, listening: socket.socket) -> str:
+    if settings.unix_path:
+        return f"unix://{settings.unix_path}"
+    host, port = listening.getsockname()[:2]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _tls(settings: ListenSettings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise _bad(f"The certificate or its key can't be read: {reason}.") from error
+    return context
+
+
+@contextlib.contextmanager
+def _tcp(settings: ListenSettings) -> Iterator[socket.socket]:
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            yield listening
+    except OSError as error:
+        raise _failed(f"{settings.host}:{settings.port}", error.strerror) from error
+
+
+@contextlib.contextmanager
+def _unix(path: Path) -> Iterator[socket.socket]:
+    if not path.is_absolute() or len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
+        raise _bad(f"A socket's path is absolute and at most {UNIX_PATH_BYTES_MAX} bytes long.")
+    try:
+        listening = _bound(path)
+    except OSError as error:
+        raise _failed(str(path), error.strerror or str(error)) from error
+    ours = path.lstat()
+    try:
+        yield listening
+    finally:
+        listening.close()
+        with contextlib.suppress(FileNotFoundError):
+            now = path.lstat()
+            if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
+                path.unlink()
+
+
+def _bound(path: Path) -> socket.socket:
+    """Return a bound socket at `path`. Its folder is locked meanwhile, so that of two starters one wins."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        _clear(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(str(path))
+            # Before listen(): until then nobody can connect, whatever the umask made of the mode.
+            path.chmod(SOCKET_MODE)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+    finally:
+        os.close(folder)
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody listens on; refuse anything else that is there."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(0, "something that is no socket is there already")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            path.unlink(missing_ok=True)
+            return
+        except TimeoutError:
+            pass  # somebody listens, though too busy to answer
+    raise OSError(0, "another controller, or another program, listens there already")
+
+
+def _bad(why: str) -> SwarmctlError:
+    hint = "`swarmctl run --help` names the options."
+    return SwarmctlError(
+        ErrorCode.BAD_SETTING, "The controller's API can't be served as it is set up.", why=why, hint=hint
+    )
+
+
+def _failed(where: str, why: str | None) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.API_LISTEN_FAILED,
+        f"Nothing can listen on {where}.",
+        why=f"{why or 'The system says no more'}.",
+        hint="Choose another address, or a folder that this user may write to.",
+    )

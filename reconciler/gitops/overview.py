@@ -1,0 +1,88 @@
+"""What a running controller says of itself: values that its API shows and its loop makes. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reconciler.gitops.state import LoopState
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`alive`: the process does its work. `ready`: what it says and takes counts. `why` is a sentence where not."""
+
+    alive: bool = True
+    ready: bool = True
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One controller of the group. `api` is where its API is reached, "" where nobody said."""
+
+    name: str
+    api: str = ""
+    leads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that `swarmctl status` shows. `states` are by source; `leader` is "" while there is none."""
+
+    cluster: str
+    member: str
+    leader: str
+    epoch: int
+    members: tuple[Member, ...] = ()
+    states: Mapping[str, LoopState] = field(default_factory=dict)
+    last_pass: datetime | None = None
+
+
+class EventKind(enum.StrEnum):
+    """What the loop did or saw."""
+
+    REVISION = "revision"
+    PASS = "pass"
+    APPLY = "apply"
+    DRIFT = "drift"
+    CONDITION = "condition"
+    INCIDENT = "incident"
+    REQUEST = "request"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerEvent:
+    """One thing that happened. `number` grows; `scope` is a stack's name, "node/NAME" or ""."""
+
+    number: int
+    at: datetime
+    kind: EventKind
+    message: str
+    source: str = ""
+    scope: str = ""
+    commit: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """From a task or service back to who asked for it. What is not known is "" or 0."""
+
+    service: str
+    task: str = ""
+    task_state: str = ""
+    node: str = ""
+    stack: str = ""
+    source: str = ""
+    file: str = ""
+    line: int = 0
+    commit: str = ""
+    author: str = ""
+    subject: str = ""
+    applied_at: datetime | None = None
+    drifted: bool = False
+    """The service is not what that commit asks for."""
