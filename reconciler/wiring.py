@@ -117,11 +117,13 @@ class Wiring:
         return load_stack_file(revision, revision.file, name, inputs, overrides)
 
     def schema(self, name: str) -> JsonObject:
-        """Return the JSON Schema "cluster", "stack" or "plan"."""
-        from reconciler.adapters.schema_files import plan_schema, read_schemas
+        """Return the JSON Schema "cluster", "stack", "plan" or "controller"."""
+        from reconciler.adapters.schema_files import controller_schema, plan_schema, read_schemas
 
         if name == "plan":
             return plan_schema()
+        if name == "controller":
+            return controller_schema()
         schemas = read_schemas()
         return schemas.cluster if name == "cluster" else schemas.stack
 
@@ -206,6 +208,12 @@ class Wiring:
             task.cancel()
         for task in ended:
             task.result()
+
+    async def run_controller(self, config_path: str) -> None:
+        """Run a controller until SIGTERM or SIGINT."""
+        from reconciler.running import config_of, run_controller
+
+        await run_controller(config_of(config_path), self.settings)
 
     def start_embedded(self, options: EmbeddedOptions) -> int:
         """Start an embedded swarm in the background and return its process id once it answers."""

@@ -13,6 +13,7 @@ from reconciler.model.json import JsonObject
 CLUSTER_SCHEMA: Final = "cluster.schema.json"
 STACK_SCHEMA: Final = "stack.schema.json"
 PLAN_SCHEMA: Final = "plan.schema.json"
+CONTROLLER_SCHEMA: Final = "controller.schema.json"
 
 _FOLDERS: Final = (
     Path(__file__).parents[1] / "schemas",  # in an installed wheel
@@ -28,6 +29,11 @@ def read_schemas() -> Schemas:
 def plan_schema() -> JsonObject:
     """Return the schema of a plan as `diff --format json` prints it."""
     return _schema(PLAN_SCHEMA)
+
+
+def controller_schema() -> JsonObject:
+    """Return the schema of the file of `swarmctl run`."""
+    return _schema(CONTROLLER_SCHEMA)
 
 
 def schema_text(name: str) -> str:

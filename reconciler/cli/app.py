@@ -27,6 +27,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("token",),
     "embedded": ("up", "down"),
     "peers": ("peers",),
+    "run": ("run",),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""
 

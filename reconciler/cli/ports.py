@@ -126,7 +126,7 @@ class Outside(Protocol):
         ...
 
     def schema(self, name: str) -> JsonObject:
-        """Return the JSON Schema "cluster", "stack" or "plan"."""
+        """Return the JSON Schema "cluster", "stack", "plan" or "controller"."""
         ...
 
     def read_text(self, path: str) -> str:
@@ -167,6 +167,10 @@ class Outside(Protocol):
 
     async def run_embedded(self, options: EmbeddedOptions) -> None:
         """Run an embedded swarm until the process is told to end."""
+        ...
+
+    async def run_controller(self, config_path: str) -> None:
+        """Run a controller, as the file says, until the process is told to end."""
         ...
 
     def start_embedded(self, options: EmbeddedOptions) -> int:

@@ -1,0 +1,90 @@
+"""From a source to what it asks for: look, load, and keep what is in force loaded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconciler.controller.loop.ports import Clock, Meters, Source
+from reconciler.gitops.sources import load_fault, next_look, next_status
+from reconciler.manifests.compilation import Compilation
+from reconciler.manifests.inputs import LoadInputs
+from reconciler.manifests.load import load_again
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.revision import Revision
+from reconciler.model.sources import SourceFault, SourceRevision, SourceStatus
+
+_UNREADABLE = frozenset({ErrorCode.SOURCE_DAMAGED, ErrorCode.GIT_FAILED})
+"""What reading files fails by though nothing is wrong with them: the next look mends it."""
+
+Inputs = Callable[[Revision], LoadInputs]
+"""What turning files into a DesiredState needs besides."""
+
+
+@dataclass(slots=True)
+class Following:
+    """One source, and what it asks for as far as this process has read it. `look_at` is when to look next."""
+
+    source: Source
+    inputs: Inputs
+    clock: Clock
+    meters: Meters
+    look_at: datetime | None = None
+    _compiled: Compilation | None = None
+    _identity: str = ""
+    """What `_compiled` was made of."""
+    _refused: tuple[str, SourceFault] | None = None
+    """What could not be loaded, and why: it is not loaded again as long as it is the same."""
+
+    def is_due(self, now: datetime) -> bool:
+        """Return whether it is time to look at the source again."""
+        return self.look_at is None or now >= self.look_at
+
+    async def look(self, status: SourceStatus, *, accept_rewrite: bool) -> SourceStatus:
+        """Return where the source stands after one look. Whatever fails, what was in force stays so."""
+        started = self.clock.monotonic_s()
+        found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
+        if isinstance(found, SourceRevision):
+            found = await self._loaded(found)
+        outcome = found.code.value if isinstance(found, SourceFault) else "same" if found == status.in_force else "new"
+        self.meters.fetched(self.source.spec.name, outcome, self.clock.monotonic_s() - started)
+        now = self.clock.now()
+        after = next_status(status, found, now)
+        self.look_at = next_look(after, self.source.spec, now)
+        return after
+
+    async def desired(self, status: SourceStatus) -> DesiredState | None:
+        """Return what the revision in force asks for; None before there is one, or while it can't be read here."""
+        in_force = status.in_force
+        if in_force is None:
+            return None
+        # Another controller may have brought it into force, or this one has just started.
+        found = await self._loaded(in_force)
+        return None if isinstance(found, SourceFault) or self._compiled is None else self._compiled.state
+
+    async def _loaded(self, revision: SourceRevision) -> SourceRevision | SourceFault:
+        """Return `revision` once it is loaded, or why it can't be."""
+        if self._compiled is not None and self._identity == revision.identity:
+            return revision
+        if self._refused is not None and self._refused[0] == revision.identity:
+            return replace(self._refused[1], commit=revision.commit)
+        try:
+            files = await self.source.files(revision)
+        except SwarmctlError as error:
+            return replace(load_fault(error, revision.commit), passing=True)
+        try:
+            # On a thread: a thousand services take seconds, and the group must hear from us meanwhile.
+            compiled = await asyncio.to_thread(load_again, files, self.inputs(files), self._compiled)
+        except SwarmctlError as error:
+            fault = load_fault(error, revision.commit)
+            if any(problem.code in _UNREADABLE for problem in error.problems):
+                return replace(fault, passing=True)
+            self._refused = (revision.identity, fault)
+            return fault
+        finally:
+            self.source.done_with(files)
+        self._compiled, self._identity = compiled, revision.identity
+        return revision

@@ -1,0 +1,176 @@
+"""What a controller does while it leads: all of it in one scope, which ends before another may begin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import structlog
+
+from reconciler.controller.loop.following import Following
+from reconciler.controller.loop.link import ClusterLink
+from reconciler.controller.loop.one_pass import ApplySettings, Around, SourcePasses
+from reconciler.controller.loop.ports import Clock, Connect, Meters, Store, Telling
+from reconciler.controller.loop.state_records import REQUESTS, Memory
+from reconciler.controller.loop.wakeups import Wakeups
+from reconciler.gitops.notices import leader_changed
+from reconciler.model.changes import Change, ChangeAction, TableKind
+from reconciler.model.errors import SwarmctlError
+
+log = structlog.stdlib.get_logger(__name__)
+
+PAUSE_S: Final = 1.0
+"""Seconds before something that ended badly is begun again."""
+PAUSE_MAX_S: Final = 60.0
+_ASKED: Final = f"{REQUESTS}/"
+
+
+@dataclass(slots=True)
+class Leader:
+    """The work of a leader, for `Store.lead`. `wakeups` are by source, and may be woken from anywhere at any time."""
+
+    member: str
+    store: Store
+    memory: Memory
+    followings: Sequence[Following]
+    connect: Connect
+    clock: Clock
+    meters: Meters
+    apply: ApplySettings = field(default_factory=ApplySettings)
+    telling: Telling | None = None
+    wakeups: Mapping[str, Wakeups] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wakeups = {one.source.spec.name: Wakeups() for one in self.followings}
+
+    def wake(self, cause: str, *sources: str) -> None:
+        """Let passes begin, over the named sources or all. Without effect where this controller does not lead."""
+        for name in sources or tuple(self.wakeups):
+            if name in self.wakeups:
+                self.wakeups[name].wake(cause)
+
+    async def work(self, epoch: int) -> None:
+        """Lead until cancelled. What fails is tried again; nothing but cancellation ends it."""
+        self.meters.began_to_lead()
+        log.info("leading", member=self.member, epoch=epoch)
+        link = ClusterLink(self.connect, lambda: self.store.may_write(epoch))
+        try:
+            await self._begin(epoch)
+            around = Around(self.memory, link, self.clock, self.meters, epoch, self.apply)
+            async with asyncio.TaskGroup() as leading:
+                for one in self.followings:
+                    wakeups = self.wakeups[one.source.spec.name]
+                    leading.create_task(_passes(SourcePasses(one, around), wakeups))
+                    leading.create_task(_again(partial(_files, one, wakeups), "files"))
+                leading.create_task(_again(self._requests, "requests"))
+                if self.telling is not None:
+                    leading.create_task(self._tell(self.telling, epoch))
+                leading.create_task(_again(partial(self._cluster_events, link), "cluster events"))
+        finally:
+            log.info("leading ended", member=self.member, epoch=epoch)
+            await link.close()
+
+    async def _begin(self, epoch: int) -> None:
+        before = self.memory.last_leader()
+        alert = leader_changed(self.member, before.member if before else "", epoch, self.clock.now())
+        await self.memory.begin_to_lead(self.member, epoch, [alert] if alert is not None else [])
+
+    async def _tell(self, telling: Telling, epoch: int) -> None:
+        """Send what waits in the outbox, also what an earlier leader left there, and take out what has arrived."""
+        arrived: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        async with telling(lambda alert_id, sink: arrived.put_nowait((alert_id, sink))) as teller:
+            self.memory.told = lambda box: teller.offer(box.pending.values())
+            try:
+                teller.offer(self.memory.outbox().pending.values())
+                while True:
+                    alert_id, sink = await arrived.get()
+                    try:
+                        await self.memory.delivered(alert_id, sink, epoch)
+                    except SwarmctlError as error:
+                        # It stays in the outbox, and may be sent once more by the next leader.
+                        log.warning("delivery not noted", sink=sink, code=error.code.value)
+            finally:
+                self.memory.told = lambda _: None
+
+    async def _requests(self) -> None:
+        """Wake passes when somebody, at whichever controller, has asked for something."""
+        async with aclosing(self.store.watch(self.store.tables.index)) as batches:
+            # What was asked before is seen by the first pass.
+            self.wake("sync")
+            async for batch in batches:
+                if any(_asks(change) for change in batch.changes):
+                    self.wake("sync")
+
+    async def _cluster_events(self, link: ClusterLink) -> None:
+        cluster = await link.cluster()
+        events: AsyncIterator[object] = cluster.events()
+        # What happened while nobody listened is seen by a pass.
+        self.wake("cluster-event")
+        try:
+            async for _ in events:
+                self.wake("cluster-event")
+        finally:
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
+
+
+def _asks(change: Change) -> bool:
+    return change.kind is TableKind.RECORD and change.action is not ChangeAction.REMOVE and change.id.startswith(_ASKED)
+
+
+async def _passes(passes: SourcePasses, wakeups: Wakeups) -> None:
+    """Do pass after pass over one source. A pass that fails is done again; it holds no other source."""
+    name = passes.following.source.spec.name
+    wakeups.wake("start")
+    wait_s, failures = 0.0, 0
+    while True:
+        causes = await wakeups.next(wait_s)
+        try:
+            wait_s = await passes.one(causes)
+            failures = 0
+        except SwarmctlError as error:
+            failures += 1
+            wait_s = _pause_s(failures)
+            log.warning("pass failed", source=name, code=error.code.value, what=str(error), again_s=wait_s)
+        except Exception as error:  # noqa: BLE001 - a bug that one source brings out must not stop the others
+            failures += 1
+            wait_s = _pause_s(failures)
+            # Only its kind and place: its text may quote what it was given.
+            log.error("pass failed by a bug of ours", source=name, error=_kind(error), again_s=wait_s)
+
+
+async def _files(following: Following, wakeups: Wakeups) -> None:
+    async with aclosing(following.source.changes()) as changes:
+        async for _ in changes:
+            wakeups.wake("files")
+
+
+async def _again(work: Callable[[], Awaitable[None]], what: str) -> None:
+    """Do something that only wakes passes, and again when it ended by an error; not when it ended by itself."""
+    failures = 0
+    while True:
+        try:
+            await work()
+            return
+        except SwarmctlError as error:
+            failures += 1
+            if failures == 1:
+                log.info("not watching", what=what, code=error.code.value)
+        await asyncio.sleep(_pause_s(failures))
+
+
+def _pause_s(failures: int) -> float:
+    return min(PAUSE_S * 2.0 ** min(failures - 1, 10), PAUSE_MAX_S)
+
+
+def _kind(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"

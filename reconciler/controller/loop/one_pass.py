@@ -1,0 +1,191 @@
+"""One pass over one source: look, load, observe, plan, decide, write down, apply, write down what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.assess import assess
+from reconciler.controller.loop.following import Following
+from reconciler.controller.loop.link import ClusterLink
+from reconciler.controller.loop.ports import Clock, Meters
+from reconciler.controller.loop.state_records import Memory, Request
+from reconciler.controller.ports import Cluster
+from reconciler.controller.prepare import RegistryAuth, no_registry_auth, prepare
+from reconciler.gitops.decide import decide
+from reconciler.gitops.look import Decision, Look
+from reconciler.gitops.pass_line import apply_line, outcome, pass_line
+from reconciler.gitops.results import after_apply
+from reconciler.gitops.state import LoopState
+from reconciler.model.actual import ActualState
+from reconciler.model.conditions import ConditionType, Reason
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import SwarmctlError
+from reconciler.model.planned import PlanRequest
+from reconciler.model.policies import Policies
+from reconciler.model.progress import ApplyResult, Progress
+
+log = structlog.stdlib.get_logger(__name__)
+
+RESYNC_S: Final = 300.0
+"""Seconds after which the cluster is looked at whatever has been heard of it: an event may be lost."""
+PROGRESS_LOOK_S: Final = 2.0
+"""Seconds between looks while something is on its way: an engine tells nothing of tasks."""
+CLUSTER_RETRY_S: Final = 2.0
+"""Seconds before the second look at a cluster that can't be read, doubled up to RESYNC_S / 10."""
+LOOK_CAUSES: Final = frozenset({"start", "webhook", "sync", "files"})
+"""Causes for which the source is looked at, whenever it was looked at last."""
+_ON_ITS_WAY: Final = frozenset({Reason.APPLYING, Reason.PROGRESSING})
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """How plans are carried out. `timeout_s` is for each wait for tasks."""
+
+    parallel: int = 8
+    timeout_s: float = 300.0
+    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a pass works with, in one leadership."""
+
+    memory: Memory
+    link: ClusterLink
+    clock: Clock
+    meters: Meters
+    epoch: int
+    apply: ApplySettings = ApplySettings()
+
+
+@dataclass(slots=True)
+class SourcePasses:
+    """Passes over one source, one after another."""
+
+    following: Following
+    around: Around
+    _cluster_failures: int = 0
+    _passes: int = 0
+
+    async def one(self, causes: Sequence[str]) -> float:
+        """Do one pass, and return after how many seconds the next one is due if nothing happens.
+
+        Raises SwarmctlError when what was decided could not be written down: nothing was applied then, or another
+        controller leads.
+        """
+        clock, memory = self.around.clock, self.around.memory
+        self._passes += 1
+        pass_id, started = f"{self.around.epoch}-{self._passes}", clock.monotonic_s()
+        name = self.following.source.spec.name
+        before = memory.state(name)
+        requests = memory.requests(name)
+        forced = frozenset(one.scope for one in requests.values() if one.what == "sync")
+        source = before.source
+        if LOOK_CAUSES & set(causes) or self.following.is_due(clock.now()):
+            source = await self.following.look(source, accept_rewrite="*" in forced)
+        state = replace(before, source=source)
+        look = await self._look(state, forced)
+        decision = decide(look, state, clock.now())
+        seconds = clock.monotonic_s() - started
+        self.around.meters.passed(outcome(decision), seconds)
+        log.info("pass decided", **pass_line(decision, cause=",".join(causes), pass_id=pass_id, seconds=seconds))
+        applies = decision.plan is not None and bool(decision.plan.actions)
+        done = {} if applies or look.plan is None else requests
+        await memory.write(before, decision.state, self.around.epoch, alerts=decision.alerts, done=done)
+        if applies:
+            await self._carry_out(decision, look, requests, pass_id)
+            return 0.0
+        return self._wait_s(decision, look, clock.now())
+
+    async def _look(self, state: LoopState, forced: frozenset[str]) -> Look:
+        """Return what is known now, of the revision in force and of the cluster."""
+        desired = await self.following.desired(state.source)
+        policies = desired.policies if desired is not None else Policies()
+        try:
+            cluster = await self.around.link.cluster()
+            look = await self._read(cluster, policies, desired)
+        except SwarmctlError as error:
+            self._cluster_failures += 1
+            return Look(
+                policies,
+                desired,
+                cluster_problem=error.problems[0],
+                cluster_failures=self._cluster_failures,
+                forced=forced,
+            )
+        self._cluster_failures = 0
+        return replace(look, forced=forced)
+
+    async def _read(self, cluster: Cluster, policies: Policies, desired: DesiredState | None) -> Look:
+        if desired is None:
+            actual = await cluster.observe()
+            return Look(policies, None, actual)
+        planned = await prepare(PlanRequest(desired), cluster, self.around.apply.registry_auth)
+        actual = planned.actual
+        assessments = tuple(assess(service, actual) for service in actual.services)
+        return Look(policies, desired, actual, planned.plan, assessments)
+
+    async def _carry_out(self, decision: Decision, look: Look, requests: Mapping[str, Request], pass_id: str) -> None:
+        """Apply what was decided, and write down what came of it."""
+        assert decision.plan is not None
+        assert look.actual is not None
+        clock, chosen = self.around.clock, self.around.apply
+        started = clock.monotonic_s()
+        cluster = await self.around.link.cluster()
+        options = ApplyOptions(chosen.parallel, True, chosen.timeout_s, chosen.registry_auth)
+        result = await apply(decision.plan, look.actual, cluster, options, _Told(pass_id))
+        seconds = clock.monotonic_s() - started
+        self.around.meters.applied(result, seconds)
+        log.info("apply ended", **apply_line(result, pass_id=pass_id, seconds=seconds))
+        done = after_apply(decision, look, result, await self._after(cluster, result), clock.now())
+        await self.around.memory.write(
+            decision.state, done.state, self.around.epoch, alerts=done.alerts, entry=done.entry, done=requests
+        )
+
+    async def _after(self, cluster: Cluster, result: ApplyResult) -> ActualState | None:
+        if result.lost is not None:
+            return None
+        try:
+            return await cluster.observe()
+        except SwarmctlError:
+            return None  # what failed is then tried again by the clock
+
+    def _wait_s(self, decision: Decision, look: Look, now: datetime) -> float:
+        moments = [now + timedelta(seconds=RESYNC_S)]
+        if self.following.look_at is not None:
+            moments.append(self.following.look_at)
+        if decision.wake_at is not None:
+            moments.append(decision.wake_at)
+        if look.cluster_problem is not None:
+            wait = min(CLUSTER_RETRY_S * 2 ** min(self._cluster_failures - 1, 10), RESYNC_S / 10)
+            moments.append(now + timedelta(seconds=wait))
+        elif _is_on_its_way(decision.state):
+            moments.append(now + timedelta(seconds=PROGRESS_LOOK_S))
+        return max((min(moments) - now).total_seconds(), 0.0)
+
+
+def _is_on_its_way(state: LoopState) -> bool:
+    return any(
+        one.type is ConditionType.RECONCILING and one.status and one.reason in _ON_ITS_WAY
+        for scope in state.scopes.values()
+        for one in scope.conditions
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One line for each write: who reads them knows what was sent, and when."""
+
+    pass_id: str
+
+    def __call__(self, step: Progress) -> None:
+        action = getattr(step, "action", None)
+        status = getattr(step, "status", None)
+        if action is not None and status is not None:
+            log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)

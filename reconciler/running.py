@@ -1,0 +1,197 @@
+"""Builds a controller from its parts, and runs it until the process is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from reconciler.adapters import docker, logs, single_file
+from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.followed import FollowedRepository, FollowedTree
+from reconciler.adapters.git.source import GitSource
+from reconciler.adapters.metrics import Metrics, Remembered
+from reconciler.adapters.notify.apprise_sink import AppriseSink, SinkSpec
+from reconciler.adapters.notify.notifier import Notifier
+from reconciler.adapters.peers.identity import read_identity
+from reconciler.adapters.raft import boot
+from reconciler.adapters.raft.alone import NoTransport
+from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.node import RaftNode, open_node
+from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.raft.transport.transport import TlsTransport
+from reconciler.adapters.registry_auth import RegistryCredentials
+from reconciler.adapters.schema_files import controller_schema, read_schemas
+from reconciler.adapters.work_tree import WorkTreeSource
+from reconciler.adapters.zones import zone_named
+from reconciler.controller.config import ControllerConfig, FollowedSource, GroupConfig, read_config
+from reconciler.controller.loop.following import Following
+from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.one_pass import ApplySettings
+from reconciler.controller.loop.ports import Source, Teller, Telling
+from reconciler.controller.loop.state_records import Memory
+from reconciler.controller.ports import Cluster
+from reconciler.controller.prepare import no_registry_auth
+from reconciler.manifests.inputs import LoadInputs
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.replication import Address
+from reconciler.model.revision import Revision
+from reconciler.settings import Settings
+
+log = structlog.stdlib.get_logger(__name__)
+
+ALONE: Final = "controller"
+"""What a controller is called that has no group."""
+ALONE_GROUP: Final = "alone"
+
+
+def config_of(path: str) -> ControllerConfig:
+    """Return what a controller's file says. Raises SwarmctlError with all of its problems."""
+    content = single_file.read_text(path).encode()
+    return read_config(content, path, controller_schema(), single_file.read_text)
+
+
+async def run_controller(config: ControllerConfig, settings: Settings) -> None:
+    """Run a controller until SIGTERM or SIGINT. Raises SwarmctlError when it can't begin, or can't go on."""
+    logs.configure(as_json=config.log_json, level=config.log_level)
+    told_to_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_end.set)
+    _make_folder(config.data_dir)
+    node, name = await _open_member(config)
+    leader, _ = _built(config, settings, node, name)
+    log.info("controller begins", member=name, sources=len(config.sources))
+    tasks = {
+        asyncio.create_task(node.run(), name="member"),
+        asyncio.create_task(node.lead(leader.work), name="lead"),
+        asyncio.create_task(told_to_end.wait(), name="end"),
+    }
+    try:
+        ended, _rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        log.info("controller ends", member=name)
+    for task in ended:
+        task.result()
+
+
+def _make_folder(data_dir: str) -> None:
+    try:
+        Path(data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SwarmctlError(
+            ErrorCode.BAD_SETTING,
+            f"The controller can't use the folder {data_dir}.",
+            why=f"{error.strerror}.",
+            hint="Give another dataDir, or let this user write to it.",
+        ) from error
+
+
+def _below(data_dir: str, name: str) -> str:
+    return str(Path(data_dir).absolute() / name)
+
+
+async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
+    """Open this controller's member of the replicated store; at its first start, make its log."""
+    folder = _below(config.data_dir, "store")
+    if config.group is None:
+        settings = MemberSettings(folder, Owner(ALONE_GROUP, ALONE))
+        await asyncio.to_thread(_found, settings, {ALONE: Address("", 0)}, joins=False)
+        return await open_node(settings, NoTransport()), ALONE
+    return await _open_in_group(config.group, folder)
+
+
+async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str]:
+    identity = read_identity(group.peers, datetime.now(UTC))
+    settings = MemberSettings(folder, Owner(identity.cluster, identity.node), address=identity.listen)
+    if identity.node not in group.members and not group.joins:
+        raise SwarmctlError(
+            ErrorCode.BAD_SETTING,
+            f"{identity.node} is not among the group's members.",
+            why=f"The folder {group.peers} is that of {identity.node}; the file names {', '.join(group.members)}.",
+            hint="Name it under group.members, in the file of each controller, or set `joins: true`.",
+        )
+    await asyncio.to_thread(_found, settings, dict(group.members), joins=group.joins)
+    opened: list[RaftNode] = []
+    transport = TlsTransport(identity, joining=lambda: not opened or not opened[0].members())
+    opened.append(await open_node(settings, transport))
+    return opened[0], identity.node
+
+
+def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool) -> None:
+    if Path(settings.folder).exists():
+        return
+    if joins:
+        boot.join(settings, {name: at for name, at in members.items() if name != settings.owner.node})
+    else:
+        boot.found(settings, members)
+
+
+def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: str) -> tuple[Leader, Metrics]:
+    clock, schemas = SystemClock(), read_schemas()
+    endpoint = settings.endpoint
+    if config.host or config.context:
+        endpoint = replace(endpoint, host=config.host, context=config.context)
+    credentials = RegistryCredentials(endpoint.config_dir, lambda problem: log.warning(problem.what))
+    memory = Memory(node, clock.now, routes={one.name: one.kinds for one in config.sinks})
+
+    def inputs(files: Revision) -> LoadInputs:
+        root = str(getattr(files, "root", "/"))
+        return LoadInputs(schemas, settings.environment, settings.home, root, zone_named)
+
+    async def connect() -> Cluster:
+        return await docker.connect(endpoint)
+
+    def remembered() -> Remembered:
+        states = [memory.state(one.spec.name) for one in config.sources]
+        epoch = node.standing.epoch
+        return Remembered(clock.now(), name, leading=node.may_write(epoch), epoch=epoch, states=states)
+
+    metrics = Metrics(remembered)
+    leader = Leader(
+        member=name,
+        store=node,
+        memory=memory,
+        followings=[
+            Following(_source(one, config.data_dir, settings), inputs, clock, metrics) for one in config.sources
+        ],
+        connect=connect,
+        clock=clock,
+        meters=metrics,
+        apply=ApplySettings(
+            config.parallel,
+            config.timeout_s,
+            credentials.header_for if config.with_registry_auth else no_registry_auth,
+        ),
+        telling=_telling(config),
+    )
+    return leader, metrics
+
+
+def _source(followed: FollowedSource, data_dir: str, settings: Settings) -> Source:
+    if followed.is_work_tree:
+        return FollowedTree(WorkTreeSource(followed.spec))
+    return FollowedRepository(
+        GitSource.open(_below(data_dir, "sources"), followed.spec, settings.environment.get("PATH", ""))
+    )
+
+
+def _telling(config: ControllerConfig) -> Telling | None:
+    if not config.sinks:
+        return None
+    sinks = {one.name: AppriseSink(SinkSpec(one.name, one.url, one.kinds)) for one in config.sinks}
+
+    def telling(done: Callable[[str, str], None]) -> AbstractAsyncContextManager[Teller]:
+        return Notifier(config.name or "swarm", sinks, done)
+
+    return telling

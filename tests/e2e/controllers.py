@@ -1,0 +1,109 @@
+"""Controllers as processes, for tests: their files, their log lines, and their ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+WAIT_S = 60.0
+POLL_S = 0.05
+
+
+def until(condition: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
+    """Return what `condition` returns as soon as that is true."""
+    deadline = time.monotonic() + wait_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {wait_s:g} s"
+        time.sleep(POLL_S)
+    return found
+
+
+@dataclass
+class Controller:
+    """One `swarmctl run`. `folder` has its file, its log and its data; they stay from process to process."""
+
+    folder: Path
+    spec: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Controller:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        spec = {"dataDir": str(self.folder / "data"), **self.spec}
+        file = self.folder / "controller.yaml"
+        file.write_text(yaml.safe_dump({"apiVersion": "swarmctl/v1", "kind": "Controller", "spec": spec}))
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "reconciler.main", "run", "--config", str(file)],
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def lines(self, event: str = "") -> list[dict[str, Any]]:
+        """The log's lines so far, of all processes; those of one event."""
+        text = (self.folder / "log").read_text()
+        assert "Traceback" not in text, text[-3000:]
+        found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        return [line for line in found if not event or line["event"] == event]
+
+    def passes(self) -> list[dict[str, Any]]:
+        return self.lines("pass decided")
+
+    def await_line(self, event: str, count: int = 1, **fields: Any) -> dict[str, Any]:
+        """The newest line of an event with these fields, once there are `count`."""
+
+        def fitting() -> list[dict[str, Any]]:
+            assert self.process is None or self.process.poll() is None, self.log_end()
+            return [one for one in self.lines(event) if all(one.get(name) == value for name, value in fields.items())]
+
+        return until(lambda: len(fitting()) >= count and fitting()[-1], f"{event} {fields} in {self.log_end()}")
+
+    def log_end(self) -> str:
+        return (self.folder / "log").read_text()[-4000:]
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as systemd does, and return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@contextmanager
+def ended(*controllers: Controller) -> Iterator[None]:
+    """End what is left of controllers."""
+    try:
+        yield
+    finally:
+        for one in controllers:
+            if one.process is not None and one.process.poll() is None:
+                one.process.kill()
+                one.process.wait()
