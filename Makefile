@@ -17,9 +17,8 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml tools/bootstrap
 demo: $(VENV)/.runtime ## Install what is needed, then show the main job on the embedded swarm
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/demo.py
 
-JOBS ?= 2
 test: $(VENV)/.dev ## Install what is needed, then run all tests (real engines too, as root with dockerd)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@tools/test $(BIN)/python
 
 check: $(VENV)/.dev ## Lint, types and the import contracts
 	$(BIN)/ruff check .

@@ -25,17 +25,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(WHY_NO_ENGINES)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares something: all tests with real engines, and the tests of a file.
-
-    Two processes then work side by side (`make test`): one mostly waits for engines.
-    """
-    for item in items:
-        needs_engines = item.get_closest_marker("engine") is not None
-        item.add_marker(pytest.mark.xdist_group("engine" if needs_engines else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Real Docker Engines, one lab for the whole run: a Swarm of three, and one engine outside any swarm.
