@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import enum
+import signal
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from reconciler.cli.ports import Outside, Source
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.settings import EndpointSettings
 
@@ -117,9 +119,15 @@ def greet(outside: Outside, host: str | None, context: str | None, backend: Back
     """Begin to connect to the engine that the options mean, while something else is done.
 
     Reading manifests comes first in what is told: what is wrong with the options or the engine, the connection tells.
+    SIGTERM ends the command from now on with the same exit code as later, when the connection sees to it.
     """
+    signal.signal(signal.SIGTERM, _told_to_end)
     with suppress(SwarmctlError):
         outside.greet(endpoint(outside, host, context, backend))
+
+
+def _told_to_end(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise typer.Exit(ExitCode.TERMINATED)
 
 
 def _embedded_host(outside: Outside) -> str:
