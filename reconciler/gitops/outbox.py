@@ -1,7 +1,8 @@
 """Alerts on their way, as every controller of the group has them: what one leader could not send, the next one does.
 
-Write the outbox before the loop's state. A leader that dies in between has its decision made again by the next one,
-with the same alert at another moment; that is known here by its incident and phase, and goes out once. Pure.
+Write the outbox with the loop's state in one transaction, or before it. A leader that dies in between has its decision
+made again by the next one, with the same alert at another moment; that is known here by its incident and phase, and
+goes out once. Pure.
 """
 
 from __future__ import annotations

@@ -43,15 +43,31 @@ class Notifier(AbstractAsyncContextManager["Notifier"]):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Notifier:
-        self._tasks = [asyncio.create_task(one.run(), name=f"sink {name}") for name, one in self._outlets.items()]
+        self._begin()
         return self
+
+    def _begin(self) -> None:
+        self._tasks = [asyncio.create_task(one.run(), name=f"sink {name}") for name, one in self._outlets.items()]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def withdraw(self) -> None:
+        """Stop sending what was offered: this controller leads no more, and the next leader finds it in the outbox.
+
+        Call it when leading ends. What a sink is being sent at this moment may come twice; nothing else does.
+        """
+        await self._end()
+        for one in self._outlets.values():
+            one.withdraw()
+        self._begin()
 
     @property
     def statuses(self) -> Sequence[OutletStatus]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
+
+FINISHED_MAX: Final = 1000
+"""Ids that are remembered as done with, so that an outbox that is a moment behind has nothing sent twice."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -80,6 +83,7 @@ class Outlet(Generic[Payload]):
         self._done = done
         self._jobs: list[_Job[Payload]] = []
         self._under_way: _Job[Payload] | None = None
+        self._finished: dict[str, None] = {}
         self._offered = asyncio.Event()
         self._status = OutletStatus(name)
 
@@ -89,17 +93,20 @@ class Outlet(Generic[Payload]):
         return replace(self._status, waiting=len(self._jobs) + (self._under_way is not None))
 
     def offer(self, job_id: str, payload: Payload, key: str = "") -> None:
-        """Take a message to send. The same id is taken once; a `key` replaces what waits under the same key."""
+        """Take a message to send. The same id is sent once; a `key` replaces what waits under the same key."""
+        if job_id in self._finished:
+            self._done(job_id)  # it was not heard of the first time
+            return
         if any(one.id == job_id for one in (*self._jobs, self._under_way) if one):
             return
         for older in [one for one in self._jobs if key and one.key == key]:
             self._jobs.remove(older)
-            self._done(older.id)
+            self._finish(older.id)
         self._jobs.append(_Job(job_id, payload, key))
         if len(self._jobs) > self._limits.waiting:
             self._count(dropped=1)
             log.warning("message dropped", sink=self._name, why="too many wait", waiting=self._limits.waiting)
-            self._done(self._jobs.pop(0).id)
+            self._finish(self._jobs.pop(0).id)
         self._offered.set()
 
     async def run(self) -> None:
@@ -112,9 +119,19 @@ class Outlet(Generic[Payload]):
                     await self._deliver(job)
                 finally:
                     self._under_way = None
-                self._done(job.id)
+                self._finish(job.id)
                 await asyncio.sleep(self._limits.gap_s)
             self._offered.clear()
+
+    def withdraw(self) -> None:
+        """Forget what waits, without a word of it to `done`: another controller sends it now."""
+        self._jobs.clear()
+
+    def _finish(self, job_id: str) -> None:
+        self._finished[job_id] = None
+        while len(self._finished) > FINISHED_MAX:
+            del self._finished[next(iter(self._finished))]
+        self._done(job_id)
 
     async def _deliver(self, job: _Job[Payload]) -> None:
         refusals = 0

@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = (
     "aiohttp",
+    "apprise",
     "asyncio",
     "cryptography",
     "docker",
     "git",
     "jsonschema",
+    "prometheus_client",
     "pydantic",
     "requests",
     "rich",

@@ -111,3 +111,24 @@ async def test_an_exceptions_text_is_nowhere(caplog: pytest.LogCaptureFixture, c
     output = capsys.readouterr()
     assert outlet.status.failing == "ValueError in the sink's library."
     assert "T0KEN" not in caplog.text + output.out + output.err + repr(outlet.status)
+
+
+async def test_what_was_sent_is_not_sent_again_by_an_outbox_that_is_behind() -> None:
+    send = Sent()
+    done: list[str] = []
+    outlet = Outlet[str]("chat", send, FAST, done.append)
+    running = asyncio.create_task(outlet.run())
+    outlet.offer("a", "one")
+    await until(lambda: done == ["a"])
+    outlet.offer("a", "one")
+    outlet.offer("b", "two")
+    await until(lambda: done == ["a", "a", "b"])
+    running.cancel()
+    assert send.taken == ["one", "two"]
+
+
+async def test_what_is_remembered_of_the_past_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.adapters.notify.outlet.FINISHED_MAX", 2)
+    send = Sent()
+    outlet, _ = await all_done(send, "a", "b", "c")
+    assert list(outlet._finished) == ["b", "c"]
