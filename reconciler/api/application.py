@@ -10,10 +10,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from reconciler.api import faults
-from reconciler.api.objects import LISTED, Collection, Swarm, Tasks
-from reconciler.api.ports import Cluster
+from reconciler.api.local_networks import LocalNetworks
+from reconciler.api.logs import Logs
+from reconciler.api.networks import Networks
+from reconciler.api.objects import LISTED, Collection, Tasks
+from reconciler.api.ports import LocalNode
 from reconciler.api.queries import BODY_BYTES_MAX
-from reconciler.api.streams import Streams
+from reconciler.api.streams import Events, OpenStreams
+from reconciler.api.swarm import Swarm
 from reconciler.api.system import API_VERSION, API_VERSION_MIN, System, product_version
 from reconciler.model.errors import SwarmctlError
 
@@ -26,14 +30,20 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 log = logging.getLogger(__name__)
 
 
-def application(cluster: Cluster, *, on_tcp: bool) -> web.Application:
-    """Return the Docker Engine API of `cluster`. `on_tcp` adds what a loopback port needs against web pages."""
+def application(node: LocalNode, *, on_tcp: bool) -> web.Application:
+    """Return the Docker Engine API of `node`. `on_tcp` adds what a loopback port needs against web pages."""
     guards = [_answer_errors, *([_refuse_web_pages] if on_tcp else []), _check_version]
     app = web.Application(middlewares=guards, client_max_size=BODY_BYTES_MAX)
-    streams = Streams(cluster)
-    routes = [*System(cluster).routes(), *streams.routes(), *Swarm(cluster).routes(), *Tasks(cluster).routes()]
+    streams = OpenStreams()
+    routes = [
+        *Events(node, streams).routes(),
+        *Logs(node, streams).routes(),
+        *Swarm(node).routes(),
+        *Tasks(node).routes(),
+    ]
     for kind in LISTED:
-        routes += Collection(cluster, kind).routes()
+        routes += Collection(node, kind).routes()
+    routes += [*Networks(node, LocalNetworks()).routes(), *System(node).routes()]
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
         app.router.add_route(route.method, VERSIONED + route.path, route.handler)

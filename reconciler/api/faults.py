@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -10,8 +11,8 @@ from aiohttp import web
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonValue
 
-IN_USE = "is in use by"
-"""What clients, ours included, recognise a refused removal by."""
+RPC = re.compile(r"rpc error: code = (\w+) desc = ")
+"""How a manager's own texts begin."""
 
 STALE = "rpc error: code = Unknown desc = update out of sequence"
 NOT_IN_A_SWARM = (
@@ -26,8 +27,21 @@ NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are "
     "online. Make sure more than half of the managers are online."
 )
+NOT_PREPARED = "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster."
+LOCKED = (
+    'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock" to unlock it.'
+)
+NOT_LOCKED = "swarm is not locked"
 ALREADY_IN_A_SWARM = (
     'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
+)
+NOT_PART_OF_A_SWARM = "This node is not part of a swarm"
+NETWORK_FROM_A_WORKER = (
+    "Cannot create a multi-host network from a worker node. Please create the network from a manager node."
+)
+NO_ENGINE = (
+    "This is an embedded swarm: it has no Docker Engine on this node, and so no containers, images, volumes or "
+    "plugins of its own."
 )
 
 _FIXED = {
@@ -36,6 +50,19 @@ _FIXED = {
     ErrorCode.NOT_A_MANAGER: (503, NOT_A_MANAGER),
     ErrorCode.SWARM_UNAVAILABLE: (500, NO_LEADER),
 }
+_OF_RPC = {
+    "NotFound": 404,
+    "InvalidArgument": 400,
+    "FailedPrecondition": 400,
+    "OutOfRange": 400,
+    "AlreadyExists": 409,
+    "Unauthenticated": 401,
+    "PermissionDenied": 403,
+    "Unavailable": 503,
+    "Unimplemented": 501,
+}
+"""HTTP's status for a manager's. All others are 500 in the engine, and 400 here: none of ours is not the client's."""
+
 _STATUS = {
     ErrorCode.OBJECT_NOT_FOUND: 404,
     ErrorCode.NAME_CONFLICT: 409,
@@ -72,6 +99,8 @@ def from_error(error: SwarmctlError) -> web.Response:
     problem = error.problems[0]
     # `why` is the manager's own text, which clients know; `what` is ours.
     text = problem.why or problem.what
-    if error.code is ErrorCode.OBJECT_IN_USE and IN_USE not in text:
-        text = f"the object {IN_USE} something else: {text}"
-    return respond(_STATUS.get(error.code, 400), text)
+    rpc = RPC.match(text)
+    status = _STATUS.get(error.code)
+    if status is None and rpc is not None:
+        status = _OF_RPC.get(rpc[1])
+    return respond(status or 400, text)

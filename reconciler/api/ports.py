@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from reconciler.model.actual import ActualState
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import JoinTokens
+from reconciler.model.tasks import ObservedTask
 
 
 class Cluster(Protocol):
@@ -25,8 +25,16 @@ class Cluster(Protocol):
         """What lets a node in; only `GET /swarm` shows it."""
         ...
 
-    async def observe(self) -> ActualState:
-        """Return every object of the swarm."""
+    async def listed(self, kind: Kind) -> Sequence[ObservedObject]:
+        """Return every object of one kind, predefined networks left out."""
+        ...
+
+    async def found(self, kind: Kind, wanted: str) -> ObservedObject:
+        """Return one object by its id, its name, or a prefix of its id that no other has; `wanted` of a swarm is ""."""
+        ...
+
+    async def tasks(self, *, service_id: str | None = None) -> Sequence[ObservedTask]:
+        """Return all tasks, or those of one service."""
         ...
 
     async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
@@ -56,6 +64,10 @@ class Cluster(Protocol):
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield changes from now on."""
+        ...
+
+    def recent_events(self) -> Sequence[ClusterEvent]:
+        """Return the last changes, oldest first, as far as they are kept."""
         ...
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:

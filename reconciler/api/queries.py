@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -64,18 +65,18 @@ def filters_of(request: web.Request, known: frozenset[str]) -> Filters:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
-        raise Refused(400, "invalid filters: not JSON") from None
+        raise Refused(400, "Invalid filters: not JSON") from None
     if not isinstance(parsed, dict):
-        raise Refused(400, "invalid filters: not an object")
+        raise Refused(400, "Invalid filters: not an object")
     filters: dict[str, tuple[str, ...]] = {}
     for key, values in parsed.items():
         if key not in known:
-            raise Refused(400, f"invalid filter '{key}'")
+            raise Refused(400, f"Invalid filter '{key}'")
         chosen = [value for value, wanted in values.items() if wanted] if isinstance(values, dict) else values
         if not isinstance(chosen, list) or not all(isinstance(value, str) for value in chosen):
-            raise Refused(400, f"invalid filter '{key}'")
+            raise Refused(400, f"Invalid filter '{key}'")
         if len(chosen) > FILTER_VALUES_MAX:
-            raise Refused(400, f"invalid filter '{key}': more than {FILTER_VALUES_MAX} values")
+            raise Refused(400, f"Invalid filter '{key}': more than {FILTER_VALUES_MAX} values")
         if chosen:
             filters[key] = tuple(chosen)
     return filters
@@ -94,6 +95,16 @@ def version_of(request: web.Request, kind: Kind) -> int:
 def flag(request: web.Request, name: str) -> bool:
     """Return a boolean parameter as the engine reads it."""
     return request.query.get(name, "").strip().lower() not in ("", "0", "no", "false", "none")
+
+
+def instant_of(request: web.Request, name: str) -> float | None:
+    """Return a moment as seconds since the epoch, as the CLI sends it ("1700000000.5"); None when there is none."""
+    text = request.query.get(name, "")
+    if text in ("", "0"):
+        return None
+    if not re.fullmatch(r"[0-9]{1,12}(?:[.][0-9]{1,12})?", text):
+        raise Refused(400, f"failed to parse value as time or duration: {json.dumps(text)}")
+    return float(text)
 
 
 def tail_of(request: web.Request) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
 from reconciler.api.faults import Refused
+from reconciler.api.ports import Cluster
 from reconciler.api.queries import Filters
-from reconciler.model.actual import ActualState
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask, TaskState
@@ -23,6 +24,11 @@ _MODES = {
 }
 ALL_VALUES = frozenset({"label", "node.label"})
 """Keys of which an object must match every value; of all others one is enough."""
+
+PREDEFINED_NETWORKS = ("bridge", "host", "none")
+FILTER_CHARACTERS_MAX = 256
+TASK_STATES = frozenset(state.api_name for state in TaskState) | {"allocated"}
+NODE_VALUES = {"role": ("manager", "worker"), "membership": ("accepted", "pending")}
 
 TASK_KEYS = frozenset({"desired-state", "id", "label", "name", "node", "runtime", "service", "_up-to-date"})
 
@@ -56,7 +62,15 @@ def _engine_label(found: ObservedObject, value: str) -> bool:
 
 
 def _network_type(found: ObservedObject, value: str) -> bool:
-    return value == ("builtin" if found.dig("Ingress") else "custom")
+    return value == ("builtin" if found.name in PREDEFINED_NETWORKS else "custom")
+
+
+def _network_name(found: ObservedObject, value: str) -> bool:
+    """Networks are found by a part of their name, or by a regular expression where it is one."""
+    try:
+        return value == found.name or re.search(value, found.name) is not None
+    except re.error:
+        return False
 
 
 _COMMON: dict[str, Matcher] = {"id": _id, "name": _name, "label": _label}
@@ -77,7 +91,8 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
     Kind.CONFIG: _COMMON,
     Kind.NETWORK: {
         **_COMMON,
-        "name": lambda found, value: value in found.name,
+        "name": _network_name,
+        "dangling": lambda found, value: value.lower() in ("0", "false") or found.name not in PREDEFINED_NETWORKS,
         "driver": lambda found, value: found.dig("Driver") == value,
         "scope": lambda found, value: found.dig("Scope") == value,
         "type": _network_type,
@@ -88,6 +103,16 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
 def keys_of(kind: Kind) -> frozenset[str]:
     """Return the filters that lists of one kind understand."""
     return frozenset(MATCHERS[kind])
+
+
+def check_values(kind: Kind, filters: Filters) -> None:
+    """Refuse values that a node can't have, as the engine does."""
+    if kind is not Kind.NODE:
+        return
+    for key, known in NODE_VALUES.items():
+        for value in filters.get(key, ()):
+            if value not in known:
+                raise Refused(400, f"Invalid {key} filter: '{value}'")
 
 
 def _passes(filters: Filters, matches: Callable[[str, str], bool]) -> bool:
@@ -108,20 +133,6 @@ def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> l
     return [found for found in objects if passes(found)]
 
 
-def find(objects: Sequence[ObservedObject], kind: Kind, wanted: str) -> ObservedObject:
-    """Return the object with this id, else with this name, else whose id alone begins so."""
-    by_id = next((found for found in objects if found.id == wanted), None)
-    if by_id is not None:
-        return by_id
-    named = [found for found in objects if found.name == wanted]
-    candidates = named or [found for found in objects if wanted and found.id.startswith(wanted)]
-    if len(candidates) > 1:
-        raise Refused(400, f"{kind} {wanted} is ambiguous ({len(candidates)} matches found)")
-    if not candidates:
-        raise Refused(404, f"{kind} {wanted} not found")
-    return candidates[0]
-
-
 def find_task(tasks: Sequence[ObservedTask], wanted: str) -> ObservedTask:
     """Return the task with this id, or whose id alone begins so."""
     candidates = [task for task in tasks if task.id == wanted] or [
@@ -132,16 +143,20 @@ def find_task(tasks: Sequence[ObservedTask], wanted: str) -> ObservedTask:
     return candidates[0]
 
 
-def select_tasks(actual: ActualState, filters: Filters) -> list[ObservedTask]:
+async def select_tasks(cluster: Cluster, filters: Filters) -> list[ObservedTask]:
     """Return the tasks that pass every filter. A service or node that is named must exist."""
     ids = {
-        "service": {find(actual.services, Kind.SERVICE, value).id for value in filters.get("service", ())},
-        "node": {find(actual.nodes, Kind.NODE, value).id for value in filters.get("node", ())},
+        "service": {(await cluster.found(Kind.SERVICE, value)).id for value in filters.get("service", ())},
+        "node": {(await cluster.found(Kind.NODE, value)).id for value in filters.get("node", ())},
     }
     for state in filters.get("desired-state", ()):
-        if state not in {known.api_name for known in TaskState}:
-            raise Refused(400, f"invalid desired-state filter: '{state}'")
-    services = {service.id: service for service in actual.services}
+        if state not in TASK_STATES:
+            raise Refused(400, f"Invalid desired-state filter: '{state}'")
+    services: dict[str, ObservedObject] = {}
+    if {"label", "name"} & filters.keys():
+        services = {service.id: service for service in await cluster.listed(Kind.SERVICE)}
+    only = next(iter(ids["service"])) if len(ids["service"]) == 1 else None
+    tasks = await cluster.tasks(service_id=only)
 
     def matches(task: ObservedTask, key: str, value: str) -> bool:
         service = services.get(task.service_id)
@@ -155,7 +170,7 @@ def select_tasks(actual: ActualState, filters: Filters) -> list[ObservedTask]:
             return _task_name(task, service).startswith(value)
         return _task_field(task, key) == value or (key == "id" and task.id.startswith(value))
 
-    return [task for task in actual.tasks if _passes(filters, partial(matches, task))]
+    return [task for task in tasks if _passes(filters, partial(matches, task))]
 
 
 def _task_field(task: ObservedTask, key: str) -> str:

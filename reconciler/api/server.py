@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from reconciler.api.application import application
-from reconciler.api.ports import Cluster
+from reconciler.api.node import node_of
+from reconciler.api.ports import Cluster, LocalNode
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 SOCKET_MODE = 0o600
@@ -43,16 +44,23 @@ class Server:
 
 @asynccontextmanager
 async def serve(cluster: Cluster, host: str) -> AsyncIterator[Server]:
-    """Serve the Docker Engine API of `cluster` at `host` while the context is open.
+    """Serve the Docker Engine API of a swarm that lives in this process, as `serve_node` does."""
+    async with serve_node(await node_of(cluster), host) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serve_node(node: LocalNode, host: str) -> AsyncIterator[Server]:
+    """Serve the Docker Engine API of `node` at `host` while the context is open.
 
     `host` is unix:///PATH (only this user may connect) or tcp://127.0.0.1:PORT (whoever is on this machine may;
-    port 0 takes a free one). A dead socket in the way is replaced, a live one refused. `cluster` is not closed.
+    port 0 takes a free one). A dead socket in the way is replaced, a live one refused. `node` is not closed.
     Raises embedded-already-running, bad-setting, embedded-failed.
     """
     scheme, _, rest = host.partition("://")
     with _listen_on_unix(Path(rest)) if scheme == "unix" else _listen_on_tcp(host) as (listening, reached):
         runner = web.AppRunner(
-            application(cluster, on_tcp=listening.family != socket.AF_UNIX),
+            application(node, on_tcp=listening.family != socket.AF_UNIX),
             access_log=None,
             logger=_malformed,
             max_line_size=LINE_BYTES_MAX,

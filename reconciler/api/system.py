@@ -1,22 +1,26 @@
-"""/_ping, /version, /info and the little of /swarm that tells what this daemon is."""
+"""/_ping, /version, /info, /distribution, and what is no swarm matter."""
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from aiohttp import web
 
-from reconciler.api.faults import ALREADY_IN_A_SWARM, Refused, as_json
-from reconciler.api.ports import Cluster
-from reconciler.model.actual import ActualState
+from reconciler.api.faults import NO_ENGINE, Refused, as_json
+from reconciler.api.ports import LocalNode, LocalState, Standing
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import NodeRole, ObservedObject
+from reconciler.model.objects import Kind, NodeRole
 
 API_VERSION = "1.47"
 API_VERSION_MIN = "1.24"
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DISTRIBUTION = "swarm-reconciler"
+ENGINE_ONLY = ("containers", "images", "volumes", "exec", "build", "plugins", "commit", "session", "auth", "system")
+"""What only a Docker Engine can do, by the first word of a path."""
 
 
 def product_version() -> str:
@@ -27,62 +31,55 @@ def product_version() -> str:
         return "0"
 
 
-def own_node(actual: ActualState) -> ObservedObject | None:
-    """Return the node that answers: the leader, or where none is known the first manager."""
-    managers = [node for node in actual.nodes if node.spec.get("Role") == NodeRole.MANAGER]
-    leading = (node for node in managers if node.dig("ManagerStatus", "Leader"))
-    return next(leading, managers[0] if managers else None)
-
-
 @dataclass(frozen=True, slots=True)
 class System:
     """Handlers of what is no object."""
 
-    cluster: Cluster
+    node: LocalNode
 
     def routes(self) -> list[web.RouteDef]:
-        return [
+        routes = [
             web.get("/_ping", self.ping),
             web.head("/_ping", self.ping),
             web.get("/version", self.version),
             web.get("/info", self.info),
-            web.post("/swarm/init", self.already_in_a_swarm),
-            web.post("/swarm/join", self.already_in_a_swarm),
-            web.post("/swarm/unlock", self.not_locked),
-            web.get("/swarm/unlockkey", self.unlock_key),
             web.get("/distribution/{image:.+}/json", self.distribution),
         ]
+        for word in ENGINE_ONLY:
+            routes += [
+                web.route("*", f"/{word}", self.no_engine),
+                web.route("*", f"/{word}/{{rest:.*}}", self.no_engine),
+            ]
+        return routes
 
     async def ping(self, _: web.Request) -> web.Response:
-        headers = {"Cache-Control": "no-cache, no-store, must-revalidate", "Swarm": "active/manager"}
+        headers = {
+            "Cache-Control": "no-cache, no-store, must-revalidate",
+            "Pragma": "no-cache",
+            "Swarm": _ping_state(self.node.standing()),
+        }
         return web.Response(text="OK", headers=headers)
 
     async def version(self, _: web.Request) -> web.Response:
-        node = own_node(await self.cluster.observe())
-        platform = (node.dig("Description", "Platform") if node else None) or {}
-        version, machine = product_version(), platform.get("Architecture", "")
+        told = self.node.description().get("Platform") or {}
+        version, machine = product_version(), told.get("Architecture", "")
         parts = {
             "Version": version,
             "ApiVersion": API_VERSION,
             "MinAPIVersion": API_VERSION_MIN,
-            "Os": platform.get("OS", "linux"),
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": told.get("OS", "linux"),
             "Arch": GO_ARCHITECTURES.get(machine, machine),
+            "KernelVersion": platform.release(),
+            "BuildTime": "",
         }
         component = {"Name": "Engine", "Version": version, "Details": {**parts, "Experimental": "false"}}
         return as_json({"Platform": {"Name": "swarmctl embedded swarm"}, "Components": [component], **parts})
 
     async def info(self, _: web.Request) -> web.Response:
-        actual = await self.cluster.observe()
-        return as_json(info(actual))
-
-    async def already_in_a_swarm(self, _: web.Request) -> web.Response:
-        raise Refused(503, ALREADY_IN_A_SWARM)
-
-    async def not_locked(self, _: web.Request) -> web.Response:
-        raise Refused(409, "swarm is not locked")
-
-    async def unlock_key(self, _: web.Request) -> web.Response:
-        return as_json({"UnlockKey": ""})
+        standing = self.node.standing()
+        return as_json({**engine_info(self.node.description()), "Swarm": await swarm_info(standing)})
 
     async def distribution(self, request: web.Request) -> web.Response:
         """Know no image: the CLI then warns that it could not pin a digest, and goes on.
@@ -91,43 +88,82 @@ class System:
         """
         raise Refused(501, f"no registry is asked for {request.match_info['image']}")
 
+    async def no_engine(self, _: web.Request) -> web.Response:
+        raise Refused(501, NO_ENGINE)
 
-def info(actual: ActualState) -> JsonObject:
-    """Return GET /info: what the CLI needs to know about the swarm, and zero for the containers that aren't here."""
-    node = own_node(actual)
-    description: JsonObject = (node.dig("Description") if node else None) or {}
+
+def _ping_state(standing: Standing) -> str:
+    if standing.state is not LocalState.ACTIVE:
+        return str(standing.state)
+    is_manager = standing.cluster is not None or standing.node_id in standing.remote_managers
+    return f"active/{NodeRole.MANAGER if is_manager else NodeRole.WORKER}"
+
+
+async def swarm_info(standing: Standing) -> JsonObject:
+    """Return the part of GET /info that `docker info` shows under Swarm. Join tokens are in no part of it."""
+    managers = [{"NodeID": node_id, "Addr": address} for node_id, address in standing.remote_managers.items()]
+    told: JsonObject = {
+        "NodeID": standing.node_id,
+        "NodeAddr": standing.address,
+        "LocalNodeState": str(standing.state),
+        "ControlAvailable": standing.cluster is not None,
+        "Error": standing.error,
+        "RemoteManagers": managers or None,
+    }
+    if standing.cluster is None:
+        return told
+    nodes = await standing.cluster.listed(Kind.NODE)
+    told["Nodes"] = len(nodes)
+    told["Managers"] = sum(node.spec.get("Role") == NodeRole.MANAGER for node in nodes)
+    told["Cluster"] = (await standing.cluster.found(Kind.SWARM, "")).raw
+    return told
+
+
+def engine_info(description: JsonObject) -> JsonObject:
+    """Return what GET /info says of the node: zero for the containers and images that aren't here."""
     resources = description.get("Resources") or {}
-    platform = description.get("Platform") or {}
-    managers = [found for found in actual.nodes if found.spec.get("Role") == NodeRole.MANAGER]
-    plugins: dict[str, list[str]] = {"Volume": [], "Network": [], "Log": []}
+    machine = description.get("Platform") or {}
+    plugins: dict[str, Any] = {"Volume": [], "Network": [], "Log": []}
     for plugin in (description.get("Engine") or {}).get("Plugins") or []:
         plugins.setdefault(plugin.get("Type", ""), []).append(plugin.get("Name", ""))
-    swarm = {key: value for key, value in actual.swarm.raw.items() if key != "JoinTokens"}
+    labels = (description.get("Engine") or {}).get("Labels") or {}
     return {
-        "ID": node.id if node else "",
-        "Name": node.name if node else "",
-        "ServerVersion": product_version(),
-        "OperatingSystem": "swarmctl embedded swarm",
-        "OSType": platform.get("OS", "linux"),
-        "Architecture": platform.get("Architecture", ""),
-        "NCPU": int(resources.get("NanoCPUs", 0) / 1e9),
-        "MemTotal": resources.get("MemoryBytes", 0),
+        "ID": description.get("Hostname", ""),
         **dict.fromkeys(("Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"), 0),
         "Driver": "process",
+        "DriverStatus": [],
         "Plugins": {**plugins, "Authorization": None},
+        "MemoryLimit": False,
+        "SwapLimit": False,
+        "Debug": False,
+        "NFd": 0,
+        "NGoroutines": 0,
+        "NEventsListener": 0,
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "none",
+        "KernelVersion": platform.release(),
+        "OperatingSystem": "swarmctl embedded swarm",
+        "OSVersion": "",
+        "OSType": machine.get("OS", "linux"),
+        "Architecture": machine.get("Architecture", ""),
+        "IndexServerAddress": "",
+        "RegistryConfig": None,
+        "NCPU": int(resources.get("NanoCPUs", 0) / 1e9),
+        "MemTotal": resources.get("MemoryBytes", 0),
+        "GenericResources": resources.get("GenericResources"),
+        "DockerRootDir": os.sep,
+        "Name": description.get("Hostname", ""),
+        "Labels": [f"{key}={value}" for key, value in labels.items()],
+        "ExperimentalBuild": False,
+        "ServerVersion": (description.get("Engine") or {}).get("EngineVersion") or product_version(),
+        "Runtimes": {"process": {"path": ""}},
+        "DefaultRuntime": "process",
+        "LiveRestoreEnabled": False,
+        "Isolation": "",
+        "InitBinary": "",
+        "ContainerdCommit": {"ID": "", "Expected": ""},
+        "RuncCommit": {"ID": "", "Expected": ""},
+        "InitCommit": {"ID": "", "Expected": ""},
         "SecurityOptions": [],
         "Warnings": [],
-        "Swarm": {
-            "NodeID": node.id if node else "",
-            "NodeAddr": (node.dig("Status", "Addr") if node else "") or "",
-            "LocalNodeState": "active",
-            "ControlAvailable": True,
-            "Error": "",
-            "RemoteManagers": [
-                {"NodeID": found.id, "Addr": found.dig("ManagerStatus", "Addr") or ""} for found in managers
-            ],
-            "Nodes": len(actual.nodes),
-            "Managers": len(managers),
-            "Cluster": swarm,
-        },
     }

@@ -16,6 +16,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
+from reconciler.model.tasks import ObservedTask
 
 Found = TypeVar("Found")
 
@@ -102,6 +103,29 @@ class EmbeddedCluster:
             tasks=tuple(shapes.observed_task(tables, task) for task in tables.tasks.values()),
             predefined_networks=tuple((one.name, one.id) for one in networks if one.is_predefined),
         )
+
+    async def listed(self, kind: Kind) -> tuple[ObservedObject, ...]:
+        """Return every object of one kind, predefined networks left out."""
+        self._cluster()
+        records = _TABLES[kind](self._swarm.tables).values()
+        shown = [one for one in records if kind is not Kind.NETWORK or not one.is_predefined]
+        return tuple(_SHAPES[kind](one) for one in shown)
+
+    async def found(self, kind: Kind, wanted: str) -> ObservedObject:
+        """Return one object as `get` does."""
+        self._cluster()
+        return await self.get(kind, wanted)
+
+    async def tasks(self, *, service_id: str | None = None) -> tuple[ObservedTask, ...]:
+        """Return all tasks, or those of one service, ended ones included."""
+        self._cluster()
+        tables = self._swarm.tables
+        records = tables.tasks.values() if service_id is None else tables.tasks_of_service(service_id)
+        return tuple(shapes.observed_task(tables, task) for task in records)
+
+    def recent_events(self) -> tuple[ClusterEvent, ...]:
+        """Return the last changes, oldest first; at most subscribers.RECENT_MAX."""
+        return self._swarm.subscribers.recent()
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return one object by its id, its exact name, or a prefix of its id that no other has."""

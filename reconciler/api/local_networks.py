@@ -1,0 +1,118 @@
+"""The networks that a node without an engine of its own still tells of.
+
+Processes share the host's network, so these are names only: clients expect them to be there, and services may be
+attached to `host`. What is made here is forgotten when the daemon ends.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from reconciler.api.faults import Refused
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, ObservedObject
+
+PREDEFINED = {"bridge": "bridge", "host": "host", "none": "null"}
+GATEWAY_BRIDGE = "docker_gwbridge"
+"""The bridge that tasks leave their overlay networks by; there once the node is in a swarm."""
+
+LOCAL_NETWORKS_MAX = 1_000
+SUBNETS = ipaddress.IPv4Network("172.16.0.0/12")
+
+
+def _pool(subnet: str) -> JsonObject:
+    return {"Subnet": subnet, "Gateway": str(ipaddress.ip_network(subnet)[1])}
+
+
+def _network(name: str, driver: str, pools: list[JsonObject], spec: JsonObject | None = None) -> ObservedObject:
+    asked = spec or {}
+    ipam = asked.get("IPAM") or {}
+    raw: JsonObject = {
+        "Name": name,
+        "Id": secrets.token_hex(32),
+        "Created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "Scope": "local",
+        "Driver": driver,
+        "EnableIPv6": bool(asked.get("EnableIPv6")),
+        "IPAM": {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options"), "Config": pools},
+        "Internal": bool(asked.get("Internal")),
+        "Attachable": bool(asked.get("Attachable")),
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": bool(asked.get("ConfigOnly")),
+        "Containers": {},
+        "Options": asked.get("Options") or {},
+        "Labels": asked.get("Labels") or {},
+    }
+    return ObservedObject(Kind.NETWORK, raw["Id"], name, 0, raw, raw)
+
+
+@dataclass(slots=True)
+class LocalNetworks:
+    """All of them by id, predefined ones first."""
+
+    _by_id: dict[str, ObservedObject] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, driver in PREDEFINED.items():
+            self._add(_network(name, driver, [_pool("172.17.0.0/16")] if name == "bridge" else []))
+        self._add(_network(GATEWAY_BRIDGE, "bridge", [_pool("172.18.0.0/16")]))
+
+    def _add(self, network: ObservedObject) -> str:
+        self._by_id[network.id] = network
+        return network.id
+
+    def listed(self, *, in_a_swarm: bool) -> list[ObservedObject]:
+        return [one for one in self._by_id.values() if in_a_swarm or one.name != GATEWAY_BRIDGE]
+
+    def create(self, spec: JsonObject, present: Iterable[ObservedObject]) -> str:
+        """Add a bridge and return its id; refuse what the engine refuses."""
+        name, driver = spec.get("Name"), spec.get("Driver") or "bridge"
+        if not isinstance(name, str) or not name.strip():
+            raise Refused(400, "invalid network name: name is empty")
+        if name in PREDEFINED:
+            raise Refused(403, f"operation is not permitted on predefined {name} network ")
+        if not isinstance(driver, str) or driver != "bridge":
+            raise Refused(404, f'plugin "{driver}" not found')
+        if any(one.name == name for one in present):
+            raise Refused(409, f"network with name {name} already exists")
+        if len(self._by_id) >= LOCAL_NETWORKS_MAX:
+            raise Refused(503, f"there are {LOCAL_NETWORKS_MAX} local networks already")
+        if spec.get("Labels") is not None and not isinstance(spec["Labels"], dict):
+            raise Refused(400, "invalid JSON: Labels is no object")
+        return self._add(_network(name, driver, self._pools(spec), spec))
+
+    def _pools(self, spec: JsonObject) -> list[JsonObject]:
+        ipam = spec.get("IPAM") or {}
+        asked = ipam.get("Config") if isinstance(ipam, dict) else []
+        if not isinstance(asked, list | None) or not all(isinstance(pool, dict) for pool in asked or ()):
+            raise Refused(400, "invalid JSON: IPAM.Config is no list of pools")
+        for pool in asked or ():
+            try:
+                ipaddress.ip_network(str(pool.get("Subnet") or "0.0.0.0/0"), strict=False)
+            except ValueError:
+                subnet = pool.get("Subnet")
+                raise Refused(400, f"Invalid subnet {subnet} : invalid CIDR address: {subnet}") from None
+        if any(pool.get("Subnet") for pool in asked or ()):
+            return [dict(pool) for pool in asked or ()]
+        taken = {pool["Subnet"] for one in self._by_id.values() for pool in one.raw["IPAM"]["Config"]}
+        free = (str(subnet) for subnet in list(SUBNETS.subnets(new_prefix=16))[1:] if str(subnet) not in taken)
+        subnet = next(free, None)
+        if subnet is None:
+            raise Refused(400, "could not find an available, non-overlapping IPv4 address pool")
+        return [_pool(subnet)]
+
+    def remove(self, network: ObservedObject) -> None:
+        if network.name in PREDEFINED:
+            raise Refused(403, f"{network.name} is a pre-defined network and cannot be removed")
+        self._by_id.pop(network.id, None)
+
+    def prune(self, network: ObservedObject) -> bool:
+        """Remove it if a user made it; return whether that was so."""
+        if network.name in PREDEFINED or network.name == GATEWAY_BRIDGE:
+            return False
+        return self._by_id.pop(network.id, None) is not None

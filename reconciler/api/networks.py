@@ -1,0 +1,132 @@
+"""Networks over HTTP: those of the swarm, and beside them those that a node has by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from reconciler.api import faults, selection
+from reconciler.api.faults import Refused, as_json
+from reconciler.api.local_networks import LocalNetworks
+from reconciler.api.node import swarm_of
+from reconciler.api.objects import whole
+from reconciler.api.ports import LocalNode
+from reconciler.api.queries import body_of, filters_of
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind, ObservedObject
+
+SWARM_DRIVERS = ("overlay",)
+IPV4_SINCE = "EnableIPv4"
+"""A field of API 1.48, which is newer than ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Handlers of networks. A node that is in no swarm still has its own."""
+
+    node: LocalNode
+    local: LocalNetworks
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/networks", self.list),
+            web.post("/networks/create", self.create),
+            web.post("/networks/prune", self.prune),
+            web.get("/networks/{id}", self.inspect),
+            web.delete("/networks/{id}", self.remove),
+            web.post("/networks/{id}/connect", self.attach),
+            web.post("/networks/{id}/disconnect", self.attach),
+        ]
+
+    async def _all(self) -> Sequence[ObservedObject]:
+        standing = self.node.standing()
+        own = self.local.listed(in_a_swarm=standing.state == "active")
+        if standing.cluster is not None:
+            return [*own, *await standing.cluster.listed(Kind.NETWORK)]
+        return own
+
+    async def list(self, request: web.Request) -> web.Response:
+        filters = filters_of(request, selection.keys_of(Kind.NETWORK))
+        selection.check_values(Kind.NETWORK, filters)
+        chosen = selection.select(await self._all(), Kind.NETWORK, filters)
+        return as_json([_shown(found) for found in chosen])
+
+    async def inspect(self, request: web.Request) -> web.Response:
+        scope = request.query.get("scope", "")
+        return as_json(_shown(await self._found(request.match_info["id"], scope)))
+
+    async def create(self, request: web.Request) -> web.Response:
+        spec = await body_of(request)
+        driver = spec.get("Driver") or "bridge"
+        is_swarm_wide = driver in SWARM_DRIVERS or spec.get("Scope") == "swarm" or spec.get("Ingress")
+        if not is_swarm_wide:
+            return as_json({"Id": self.local.create(spec, await self._all()), "Warning": ""}, status=201)
+        standing = self.node.standing()
+        if standing.cluster is None and standing.state == "active":
+            raise Refused(403, faults.NETWORK_FROM_A_WORKER)
+        created = await whole(swarm_of(self.node).create(Kind.NETWORK, spec))
+        return as_json({"Id": created, "Warning": ""}, status=201)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        found = await self._found(request.match_info["id"], "")
+        if found.dig("Scope") == "local":
+            self.local.remove(found)
+        else:
+            await whole(swarm_of(self.node).remove(Kind.NETWORK, found.id))
+        return web.Response(status=204)
+
+    async def prune(self, request: web.Request) -> web.Response:
+        """Remove what nothing uses, and say which."""
+        filters = filters_of(request, frozenset({"label", "label!", "until"}))
+        labels = {"label": filters["label"]} if "label" in filters else {}
+        gone: list[str] = []
+        for found in selection.select(await self._all(), Kind.NETWORK, labels):
+            if found.dig("Scope") == "local":
+                removed = self.local.prune(found)
+            else:
+                removed = not found.dig("Ingress") and await self._removed(found)
+            if removed:
+                gone.append(found.name)
+        return as_json({"NetworksDeleted": gone or None})
+
+    async def _removed(self, found: ObservedObject) -> bool:
+        try:
+            await whole(swarm_of(self.node).remove(Kind.NETWORK, found.id))
+        except SwarmctlError:
+            return False  # it is in use
+        return True
+
+    async def attach(self, _: web.Request) -> web.Response:
+        raise Refused(501, faults.NO_ENGINE)
+
+    async def _found(self, wanted: str, scope: str) -> ObservedObject:
+        """Return the network that is meant: by id, by name, by a prefix of its id, local ones first."""
+        everything = [one for one in await self._all() if scope in ("", one.dig("Scope"))]
+        named = [one for one in everything if one.name == wanted]
+        for candidates in (
+            [one for one in everything if one.id == wanted],
+            named,
+            [one for one in everything if wanted and one.id.startswith(wanted)],
+        ):
+            if len(candidates) == 1:
+                return candidates[0]
+            if candidates:
+                based = "name" if candidates is named else "ID prefix"
+                count = len(candidates)
+                text = f"{count} matches found based on {based}: network {wanted} is ambiguous"
+                raise Refused(400, text)
+        cluster = self.node.standing().cluster
+        if cluster is not None and scope != "local":
+            try:
+                return await cluster.found(Kind.NETWORK, wanted)  # a predefined one, which no list shows
+            except SwarmctlError as error:
+                if error.code is not ErrorCode.OBJECT_NOT_FOUND:
+                    raise
+        raise Refused(404, f"network {wanted} not found")
+
+
+def _shown(found: ObservedObject) -> JsonObject:
+    return {key: value for key, value in found.raw.items() if key != IPV4_SINCE}

@@ -1,0 +1,97 @@
+"""The swarm itself over HTTP: to look at it, to begin, join and leave one, its settings, tokens and keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from reconciler.api import faults
+from reconciler.api.faults import Refused, as_json
+from reconciler.api.node import swarm_of
+from reconciler.api.objects import whole
+from reconciler.api.ports import LocalNode, LocalState
+from reconciler.api.queries import body_of, flag, version_of
+from reconciler.model.objects import Kind, NodeRole
+
+ROTATIONS = {NodeRole.WORKER: "rotateWorkerToken", NodeRole.MANAGER: "rotateManagerToken"}
+
+
+@dataclass(frozen=True, slots=True)
+class Swarm:
+    """Handlers of the swarm itself."""
+
+    node: LocalNode
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/swarm", self.inspect),
+            web.post("/swarm/init", self.init),
+            web.post("/swarm/join", self.join),
+            web.post("/swarm/leave", self.leave),
+            web.post("/swarm/update", self.update),
+            web.post("/swarm/unlock", self.unlock),
+            web.get("/swarm/unlockkey", self.unlock_key),
+        ]
+
+    async def inspect(self, _: web.Request) -> web.Response:
+        cluster = swarm_of(self.node)
+        tokens = cluster.join_tokens
+        raw = (await cluster.found(Kind.SWARM, "")).raw
+        return as_json({**raw, "JoinTokens": {"Worker": tokens.worker, "Manager": tokens.manager}})
+
+    async def init(self, request: web.Request) -> web.Response:
+        body = await body_of(request)
+        self._refuse_twice(force=bool(body.get("ForceNewCluster")))
+        return as_json(await whole(self.node.init(body)))
+
+    async def join(self, request: web.Request) -> web.Response:
+        body = await body_of(request)
+        self._refuse_twice()
+        addresses = body.get("RemoteAddrs")
+        if not isinstance(addresses, list) or not addresses:
+            raise Refused(400, "at least 1 RemoteAddr is required to join")
+        await whole(self.node.join(body))
+        return web.Response()
+
+    def _refuse_twice(self, *, force: bool = False) -> None:
+        state = self.node.standing().state
+        if state is LocalState.LOCKED:
+            raise Refused(503, faults.LOCKED)
+        if state is not LocalState.INACTIVE and not force:
+            raise Refused(503, faults.ALREADY_IN_A_SWARM)
+
+    async def leave(self, request: web.Request) -> web.Response:
+        if self.node.standing().state is LocalState.INACTIVE:
+            raise Refused(503, faults.NOT_PART_OF_A_SWARM)
+        await whole(self.node.leave(force=flag(request, "force")))
+        return web.Response()
+
+    async def update(self, request: web.Request) -> web.Response:
+        cluster = swarm_of(self.node)
+        version = version_of(request, Kind.SWARM)
+        spec = await body_of(request)
+        roles = [role for role, name in ROTATIONS.items() if flag(request, name)]
+        swarm = await cluster.found(Kind.SWARM, "")
+        if swarm.version != version:
+            raise Refused(500, faults.STALE)
+        await whole(cluster.update(Kind.SWARM, swarm.id, version, spec, rotate=roles))
+        if flag(request, "rotateManagerUnlockKey"):
+            await whole(self.node.unlock_key(rotate=True))
+        return web.Response()
+
+    async def unlock(self, request: web.Request) -> web.Response:
+        key = (await body_of(request)).get("UnlockKey", "")
+        state = self.node.standing().state
+        if state is LocalState.INACTIVE:
+            raise Refused(503, faults.NOT_PART_OF_A_SWARM)
+        if state is not LocalState.LOCKED:
+            raise Refused(409, faults.NOT_LOCKED)
+        if not isinstance(key, str):
+            raise Refused(400, "invalid JSON: UnlockKey is no text")
+        await whole(self.node.unlock(key))
+        return web.Response()
+
+    async def unlock_key(self, _: web.Request) -> web.Response:
+        swarm_of(self.node)
+        return as_json({"UnlockKey": await self.node.unlock_key()})
