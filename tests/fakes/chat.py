@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
@@ -23,12 +24,17 @@ class Post:
 
 @dataclass
 class Chat:
-    """`answers` are statuses to answer with first, and 200 after them. None hangs until the test ends."""
+    """`answers` are statuses to answer with first, and 200 after them. None hangs until the test ends.
+
+    With `endless` an answer has no end; `sent` counts its bytes.
+    """
 
     posts: list[Post] = field(default_factory=list)
     answers: list[int | None] = field(default_factory=list)
     location: str = ""
     answer: str = "{}"
+    endless: bool = False
+    sent: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
     port: int = 0
 
@@ -50,6 +56,13 @@ def running_chat(**settings: Any) -> Iterator[Chat]:
             status = chat.answers.pop(0) if chat.answers else 200
             if status is None:
                 chat.ended.wait(60)
+                return
+            if chat.endless:
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while not chat.ended.is_set():
+                        chat.sent += self.wfile.write(b"x" * 65536)
                 return
             sent = chat.answer.encode()
             self.send_response(status)

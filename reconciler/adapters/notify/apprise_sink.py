@@ -9,6 +9,7 @@ from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
 from reconciler import __version__
 from reconciler.adapters.notify.apart import Apart
+from reconciler.adapters.notify.bounded import bound_answers
 from reconciler.adapters.notify.outlet import NotSent
 from reconciler.adapters.notify.quiet import hush, last_status
 from reconciler.gitops.alert_text import AlertText, Severity
@@ -41,6 +42,7 @@ class AppriseSink:
 
     def __init__(self, spec: SinkSpec) -> None:
         hush()
+        bound_answers()
         asset = AppriseAsset(
             app_id="swarmctl",
             app_desc=f"swarmctl {__version__}",

@@ -12,6 +12,7 @@ import pytest
 import requests
 from apprise import Apprise
 
+from reconciler.adapters.notify import bounded
 from reconciler.adapters.notify.apprise_sink import AppriseSink, SinkSpec
 from reconciler.adapters.notify.notifier import Notifier
 from reconciler.adapters.notify.outlet import NotSent, OutletLimits
@@ -106,6 +107,18 @@ async def test_an_answer_says_whether_another_try_makes_sense(status: int, refus
     with running_chat(answers=[status]) as chat, pytest.raises(NotSent) as raised:
         await sink(f"json://127.0.0.1:{chat.port}/{TOKEN}").send(TEXT)
     assert (raised.value.why, raised.value.refused) == (f"It answered with status {status}.", refused)
+
+
+async def test_an_answer_without_an_end_is_given_up_early_and_nobody_elses_is() -> None:
+    with running_chat(endless=True) as chat:
+        with pytest.raises(NotSent):
+            await sink(f"json://127.0.0.1:{chat.port}/").send(TEXT)
+        assert chat.sent < 64 * 1024 * 1024
+    with running_chat(answer="y" * 2 * bounded.ANSWER_BYTES_MAX) as other:
+        answer = await asyncio.to_thread(lambda: requests.post(other.url, json={}, timeout=20))
+        assert len(answer.content) == 2 * bounded.ANSWER_BYTES_MAX
+        with pytest.raises(NotSent):
+            await sink(f"json://127.0.0.1:{other.port}/").send(TEXT)
 
 
 async def test_a_redirect_is_not_followed() -> None:
