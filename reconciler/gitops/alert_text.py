@@ -148,7 +148,7 @@ def _ways(alert: Alert) -> list[tuple[str, str]]:
     ways: list[tuple[str, str]] = []
     if alert.phase not in (AlertPhase.RECOVERED, AlertPhase.NOTICE):
         if alert.kind is AlertKind.DRIFT:
-            what = "remove it from Git" if _is_removed(alert) else "commit what was found"
+            what = "remove it from Git" if _is_removed(alert) else "swarmctl import --out DIR, and commit what differs"
             ways.append(("To accept", what))
         elif alert.kind in (AlertKind.FAILED, AlertKind.ROLLED_BACK) and alert.commit:
             ways.append(("To revert", f"git revert {_line(alert.commit[:COMMIT_CHARS])}"))

@@ -25,6 +25,11 @@ _OF_SOURCES: Final = (
 )
 _FAILED: Final = (Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING, Reason.PLAN_BLOCKED)
 _NODES: Final = {Reason.NODE_DOWN: "down", Reason.NODE_NOT_LISTED: "not-listed", Reason.NODE_MISSING: "missing"}
+_AFTER_NODES: Final = {
+    Reason.NODE_DOWN: "Swarm runs its tasks on other nodes, where there are any that fit.",
+    Reason.NODE_NOT_LISTED: "It is left as it is: list it in swarm.yaml to keep it, or drain and remove it.",
+    Reason.NODE_MISSING: "It is set up as swarm.yaml says when it joins. A manager joins with --role manager.",
+}
 
 
 def wrongs(
@@ -131,9 +136,19 @@ def _nodes(standings: Mapping[str, Standing]) -> Iterator[Wanted]:
         token = _NODES.get(standing.reason)
         if scope.startswith(NODE) and token is not None:
             name = scope.removeprefix(NODE)
-            message = standing.message
+            message, hostname = standing.message, standing.message.split()[1]
             commands = (f"swarmctl status {scope}",)
-            yield Wanted(f"node/{name}", AlertKind.NODE, message.split()[1], message, (token,), commands=commands)
+            if standing.reason is Reason.NODE_MISSING:
+                commands = (*commands, f"swarmctl token issue --role worker --for {hostname}")
+            yield Wanted(
+                key=f"node/{name}",
+                kind=AlertKind.NODE,
+                subject=hostname,
+                message=message,
+                tokens=(token,),
+                next_step=_AFTER_NODES[standing.reason],
+                commands=commands,
+            )
 
 
 def name_of(scope: str) -> str:

@@ -12,12 +12,13 @@ import pytest
 from reconciler.gitops.alert_text import BODY_CHARS_MAX, TITLE_CHARS_MAX, alert_text
 from reconciler.gitops.notices import leader_changed, token_rotated
 from reconciler.model.alerts import Alert
-from reconciler.model.errors import ErrorCode
+from reconciler.model.desired import DesiredNode
+from reconciler.model.errors import ErrorCode, Place
 from reconciler.model.plan import Action, ActionType, Change, Origin
 from reconciler.model.policies import DriftMode, Policies
 from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceFault, SourceRevision
-from tests.unit.gitops.story import START, Story, actual, node, update
+from tests.unit.gitops.story import START, Story, actual, desired, node, stack, update
 
 HERE = Path(__file__).parent / "alerts"
 IMAGE = Change("TaskTemplate.ContainerSpec.Image", "shop/web:1.9.0-debug", "shop/web:1.8.2", origin=Origin.DRIFT)
@@ -122,6 +123,24 @@ def node_down() -> Alert:
     return story.alerts[-1]
 
 
+def listed(hostname: str) -> DesiredNode:
+    return DesiredNode(hostname, False, None, None, None, Place("swarm.yaml", 9, 5))
+
+
+def node_missing() -> Alert:
+    story = converged()
+    story.wanted = desired(stack("web"), nodes=(listed("node4"),))
+    story.sees()
+    return story.alerts[-1]
+
+
+def node_not_listed() -> Alert:
+    story = converged()
+    story.wanted = desired(stack("web"), nodes=(listed("node1"),))
+    story.sees(cluster=actual(node("node1"), node("node9")))
+    return story.alerts[-1]
+
+
 def node_back() -> Alert:
     story = converged()
     story.sees(cluster=actual(node("node1", "down")))
@@ -173,6 +192,8 @@ STORIES = {
     "healed": drift_healed,
     "gone": gone,
     "node-down": node_down,
+    "node-missing": node_missing,
+    "node-not-listed": node_not_listed,
     "node-back": node_back,
     "signature-refused": signature_refused,
     "source-fails": source_fails,
