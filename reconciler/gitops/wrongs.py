@@ -137,7 +137,7 @@ def _nodes(standings: Mapping[str, Standing]) -> Iterator[Wanted]:
         if scope.startswith(NODE) and token is not None:
             name = scope.removeprefix(NODE)
             message, hostname = standing.message, standing.message.split()[1]
-            commands = (f"swarmctl status {scope}",)
+            commands: tuple[str, ...] = (f"swarmctl status {scope}",)
             if standing.reason is Reason.NODE_MISSING:
                 commands = (*commands, f"swarmctl token issue --role worker --for {hostname}")
             yield Wanted(
