@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,14 +31,18 @@ from reconciler.adapters.registry_auth import RegistryCredentials
 from reconciler.adapters.schema_files import controller_schema, read_schemas
 from reconciler.adapters.work_tree import WorkTreeSource
 from reconciler.adapters.zones import zone_named
+from reconciler.consensus.settings import ConsensusSettings
 from reconciler.controller.config import ControllerConfig, FollowedSource, GroupConfig, read_config
+from reconciler.controller.loop.answers import Answers
+from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
-from reconciler.controller.loop.one_pass import ApplySettings
 from reconciler.controller.loop.ports import Source, Teller, Telling
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import no_registry_auth
+from reconciler.controller_api.access import Access, Role, Token
+from reconciler.controller_api.server import ListenSettings, serve
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
@@ -50,6 +54,9 @@ log = structlog.stdlib.get_logger(__name__)
 ALONE: Final = "controller"
 """What a controller is called that has no group."""
 ALONE_GROUP: Final = "alone"
+SOCKET_NAME: Final = "controller.sock"
+ALONE_TIMES: Final = ConsensusSettings(election_min_s=0.1, election_max_s=0.2, heartbeat_s=0.03, fallback_s=0.08)
+"""Nobody else could lead: there is nothing to wait for."""
 
 
 def config_of(path: str) -> ControllerConfig:
@@ -67,11 +74,13 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
         loop.add_signal_handler(number, told_to_end.set)
     _make_folder(config.data_dir)
     node, name = await _open_member(config)
-    leader, _ = _built(config, settings, node, name)
+    leader, metrics = _built(config, settings, node, name)
+    answers = Answers(config.name, leader, metrics, config.receivers, clock_now=SystemClock().now)
     log.info("controller begins", member=name, sources=len(config.sources))
     tasks = {
         asyncio.create_task(node.run(), name="member"),
         asyncio.create_task(node.lead(leader.work), name="lead"),
+        asyncio.create_task(_serve(answers, config), name="api"),
         asyncio.create_task(told_to_end.wait(), name="end"),
     }
     try:
@@ -83,6 +92,21 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
         log.info("controller ends", member=name)
     for task in ended:
         task.result()
+
+
+async def _serve(answers: Answers, config: ControllerConfig) -> None:
+    """Serve the API on its socket, and over the network where the file says so, until cancelled."""
+    api = config.api
+    async with AsyncExitStack() as serving:
+        local = ListenSettings(unix_path=api.socket or _below(config.data_dir, SOCKET_NAME))
+        addresses = [await serving.enter_async_context(serve(answers, Access(local=True), local))]
+        if api.host:
+            tokens = [Token(one.name, Role.WRITE if one.may_write else Role.READ, one.secret) for one in api.tokens]
+            listen = ListenSettings(host=api.host, port=api.port, certificate=api.certificate, key=api.key)
+            access = Access(tokens, open_metrics=api.open_metrics)
+            addresses.append(await serving.enter_async_context(serve(answers, access, listen)))
+        log.info("api listens", addresses=" ".join(addresses))
+        await asyncio.Event().wait()
 
 
 def _make_folder(data_dir: str) -> None:
@@ -105,7 +129,7 @@ async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
     """Open this controller's member of the replicated store; at its first start, make its log."""
     folder = _below(config.data_dir, "store")
     if config.group is None:
-        settings = MemberSettings(folder, Owner(ALONE_GROUP, ALONE))
+        settings = MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
         await asyncio.to_thread(_found, settings, {ALONE: Address("", 0)}, joins=False)
         return await open_node(settings, NoTransport()), ALONE
     return await _open_in_group(config.group, folder)
@@ -171,6 +195,8 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
         apply=ApplySettings(
             config.parallel,
             config.timeout_s,
+            config.resolve,
+            credentials.header_for,
             credentials.header_for if config.with_registry_auth else no_registry_auth,
         ),
         telling=_telling(config),

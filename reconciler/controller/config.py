@@ -16,6 +16,7 @@ from reconciler.manifests.quantities import BadQuantity, period_ns
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.alerts import AlertKind
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.replication import Address
 from reconciler.model.sources import (
@@ -112,6 +113,7 @@ class ControllerConfig:
     api: ApiConfig = ApiConfig()
     parallel: int = 8
     timeout_s: float = 300.0
+    resolve: ResolveMode = ResolveMode.CHANGED
     log_json: bool = True
     log_level: str = "info"
 
@@ -162,6 +164,7 @@ class _Reader:
             api=self._api(spec.get("api") or {}, (*at, "api")),
             parallel=apply.get("parallel", 8),
             timeout_s=self._seconds(apply, (*at, "apply"), "timeout", 300.0),
+            resolve=ResolveMode(apply.get("resolveImages", "changed")),
             log_json=log.get("format", "json") == "json",
             log_level=log.get("level", "info"),
         )

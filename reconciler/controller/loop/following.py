@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from reconciler.controller.loop.ports import Clock, Meters, Source
 from reconciler.gitops.sources import load_fault, next_look, next_status
@@ -36,6 +36,7 @@ class Following:
     _compiled: Compilation | None = None
     _identity: str = ""
     """What `_compiled` was made of."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refused: tuple[str, SourceFault] | None = None
     """What could not be loaded, and why: it is not loaded again as long as it is the same."""
 
@@ -46,9 +47,10 @@ class Following:
     async def look(self, status: SourceStatus, *, accept_rewrite: bool) -> SourceStatus:
         """Return where the source stands after one look. Whatever fails, what was in force stays so."""
         started = self.clock.monotonic_s()
-        found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
-        if isinstance(found, SourceRevision):
-            found = await self._loaded(found)
+        async with self._turn:
+            found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
+            if isinstance(found, SourceRevision):
+                found = await self._loaded(found)
         outcome = found.code.value if isinstance(found, SourceFault) else "same" if found == status.in_force else "new"
         self.meters.fetched(self.source.spec.name, outcome, self.clock.monotonic_s() - started)
         now = self.clock.now()
@@ -62,8 +64,19 @@ class Following:
         if in_force is None:
             return None
         # Another controller may have brought it into force, or this one has just started.
-        found = await self._loaded(in_force)
+        async with self._turn:
+            found = await self._loaded(in_force)
         return None if isinstance(found, SourceFault) or self._compiled is None else self._compiled.state
+
+    async def at(self, commit: str) -> DesiredState:
+        """Return what an earlier commit asked for. Raises SwarmctlError when it can't be read, or never was right."""
+        earlier = SourceRevision(commit, "", "", "", "", datetime.fromtimestamp(0, UTC))
+        async with self._turn:
+            files = await self.source.files(earlier)
+            try:
+                return (await asyncio.to_thread(load_again, files, self.inputs(files), None)).state
+            finally:
+                self.source.done_with(files)
 
     async def _loaded(self, revision: SourceRevision) -> SourceRevision | SourceFault:
         """Return `revision` once it is loaded, or why it can't be."""

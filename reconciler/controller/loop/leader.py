@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Final
 
 import structlog
 
+from reconciler.controller.loop.around import ApplySettings, Around
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.link import ClusterLink
-from reconciler.controller.loop.one_pass import ApplySettings, Around, SourcePasses
+from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, Meters, Store, Telling
 from reconciler.controller.loop.state_records import REQUESTS, Memory
 from reconciler.controller.loop.wakeups import Wakeups
@@ -43,6 +45,8 @@ class Leader:
     apply: ApplySettings = field(default_factory=ApplySettings)
     telling: Telling | None = None
     wakeups: Mapping[str, Wakeups] = field(init=False)
+    last_pass: datetime | None = None
+    """When a pass of this controller last came to its end."""
 
     def __post_init__(self) -> None:
         self.wakeups = {one.source.spec.name: Wakeups() for one in self.followings}
@@ -64,7 +68,7 @@ class Leader:
             async with asyncio.TaskGroup() as leading:
                 for one in self.followings:
                     wakeups = self.wakeups[one.source.spec.name]
-                    leading.create_task(_passes(SourcePasses(one, around), wakeups))
+                    leading.create_task(self._passes(SourcePasses(one, around), wakeups))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(_again(self._requests, "requests"))
                 if self.telling is not None:
@@ -79,11 +83,31 @@ class Leader:
         alert = leader_changed(self.member, before.member if before else "", epoch, self.clock.now())
         await self.memory.begin_to_lead(self.member, epoch, [alert] if alert is not None else [])
 
+    async def _passes(self, passes: SourcePasses, wakeups: Wakeups) -> None:
+        """Do pass after pass over one source. A pass that fails is done again; it holds no other source."""
+        name = passes.following.source.spec.name
+        wakeups.wake("start")
+        wait_s, failures = 0.0, 0
+        while True:
+            causes = await wakeups.next(wait_s)
+            try:
+                wait_s = await passes.one(causes)
+                failures, self.last_pass = 0, self.clock.now()
+            except SwarmctlError as error:
+                failures += 1
+                wait_s = _pause_s(failures)
+                log.warning("pass failed", source=name, code=error.code.value, what=str(error), again_s=wait_s)
+            except Exception as error:  # noqa: BLE001 - a bug that one source brings out must not stop the others
+                failures += 1
+                wait_s = _pause_s(failures)
+                # Only its kind and place: its text may quote what it was given.
+                log.error("pass failed by a bug of ours", source=name, error=_kind(error), again_s=wait_s)
+
     async def _tell(self, telling: Telling, epoch: int) -> None:
         """Send what waits in the outbox, also what an earlier leader left there, and take out what has arrived."""
         arrived: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
         async with telling(lambda alert_id, sink: arrived.put_nowait((alert_id, sink))) as teller:
-            self.memory.told = lambda box: teller.offer(box.pending.values())
+            self.memory.offer = lambda box: teller.offer(box.pending.values())
             try:
                 teller.offer(self.memory.outbox().pending.values())
                 while True:
@@ -94,7 +118,7 @@ class Leader:
                         # It stays in the outbox, and may be sent once more by the next leader.
                         log.warning("delivery not noted", sink=sink, code=error.code.value)
             finally:
-                self.memory.told = lambda _: None
+                self.memory.offer = lambda _: None
 
     async def _requests(self) -> None:
         """Wake passes when somebody, at whichever controller, has asked for something."""
@@ -121,27 +145,6 @@ class Leader:
 
 def _asks(change: Change) -> bool:
     return change.kind is TableKind.RECORD and change.action is not ChangeAction.REMOVE and change.id.startswith(_ASKED)
-
-
-async def _passes(passes: SourcePasses, wakeups: Wakeups) -> None:
-    """Do pass after pass over one source. A pass that fails is done again; it holds no other source."""
-    name = passes.following.source.spec.name
-    wakeups.wake("start")
-    wait_s, failures = 0.0, 0
-    while True:
-        causes = await wakeups.next(wait_s)
-        try:
-            wait_s = await passes.one(causes)
-            failures = 0
-        except SwarmctlError as error:
-            failures += 1
-            wait_s = _pause_s(failures)
-            log.warning("pass failed", source=name, code=error.code.value, what=str(error), again_s=wait_s)
-        except Exception as error:  # noqa: BLE001 - a bug that one source brings out must not stop the others
-            failures += 1
-            wait_s = _pause_s(failures)
-            # Only its kind and place: its text may quote what it was given.
-            log.error("pass failed by a bug of ours", source=name, error=_kind(error), again_s=wait_s)
 
 
 async def _files(following: Following, wakeups: Wakeups) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.apply import apply
 from reconciler.controller.assess import assess
+from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
-from reconciler.controller.loop.link import ClusterLink
-from reconciler.controller.loop.ports import Clock, Meters
-from reconciler.controller.loop.state_records import Memory, Request
+from reconciler.controller.loop.rollback import roll_back_asked
+from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.ports import Cluster
-from reconciler.controller.prepare import RegistryAuth, no_registry_auth, prepare
+from reconciler.controller.prepare import prepare
 from reconciler.gitops.decide import decide
 from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.pass_line import apply_line, outcome, pass_line
@@ -28,7 +28,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
-from reconciler.model.progress import ApplyResult, Progress
+from reconciler.model.progress import ApplyResult
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -41,27 +41,6 @@ CLUSTER_RETRY_S: Final = 2.0
 LOOK_CAUSES: Final = frozenset({"start", "webhook", "sync", "files"})
 """Causes for which the source is looked at, whenever it was looked at last."""
 _ON_ITS_WAY: Final = frozenset({Reason.APPLYING, Reason.PROGRESSING})
-
-
-@dataclass(frozen=True, slots=True)
-class ApplySettings:
-    """How plans are carried out. `timeout_s` is for each wait for tasks."""
-
-    parallel: int = 8
-    timeout_s: float = 300.0
-    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What a pass works with, in one leadership."""
-
-    memory: Memory
-    link: ClusterLink
-    clock: Clock
-    meters: Meters
-    epoch: int
-    apply: ApplySettings = ApplySettings()
 
 
 @dataclass(slots=True)
@@ -83,9 +62,10 @@ class SourcePasses:
         self._passes += 1
         pass_id, started = f"{self.around.epoch}-{self._passes}", clock.monotonic_s()
         name = self.following.source.spec.name
+        await roll_back_asked(self.following, self.around)
         before = memory.state(name)
         requests = memory.requests(name)
-        forced = frozenset(one.scope for one in requests.values() if one.what == "sync")
+        forced = frozenset(one.scope for one in requests.values() if one.what is RequestKind.SYNC)
         source = before.source
         if LOOK_CAUSES & set(causes) or self.following.is_due(clock.now()):
             source = await self.following.look(source, accept_rewrite="*" in forced)
@@ -126,7 +106,9 @@ class SourcePasses:
         if desired is None:
             actual = await cluster.observe()
             return Look(policies, None, actual)
-        planned = await prepare(PlanRequest(desired), cluster, self.around.apply.registry_auth)
+        planned = await prepare(
+            PlanRequest(desired, self.around.apply.resolve), cluster, self.around.apply.registry_auth
+        )
         actual = planned.actual
         assessments = tuple(assess(service, actual) for service in actual.services)
         return Look(policies, desired, actual, planned.plan, assessments)
@@ -138,8 +120,7 @@ class SourcePasses:
         clock, chosen = self.around.clock, self.around.apply
         started = clock.monotonic_s()
         cluster = await self.around.link.cluster()
-        options = ApplyOptions(chosen.parallel, True, chosen.timeout_s, chosen.registry_auth)
-        result = await apply(decision.plan, look.actual, cluster, options, _Told(pass_id))
+        result = await apply(decision.plan, look.actual, cluster, chosen.options(), Told(pass_id))
         seconds = clock.monotonic_s() - started
         self.around.meters.applied(result, seconds)
         log.info("apply ended", **apply_line(result, pass_id=pass_id, seconds=seconds))
@@ -176,16 +157,3 @@ def _is_on_its_way(state: LoopState) -> bool:
         for scope in state.scopes.values()
         for one in scope.conditions
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """One line for each write: who reads them knows what was sent, and when."""
-
-    pass_id: str
-
-    def __call__(self, step: Progress) -> None:
-        action = getattr(step, "action", None)
-        status = getattr(step, "status", None)
-        if action is not None and status is not None:
-            log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)

@@ -6,19 +6,22 @@ One transaction each for what was decided and for what came of it. What has not 
 from __future__ import annotations
 
 import asyncio
+import enum
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
 
+from reconciler.controller.loop.happened import happened, told
 from reconciler.controller.loop.ports import Store
 from reconciler.gitops import outbox, records
 from reconciler.gitops.outbox import Outbox, Routes
+from reconciler.gitops.overview import ControllerEvent, EventKind
 from reconciler.gitops.results import HistoryEntry
-from reconciler.gitops.state import LoopState
+from reconciler.gitops.state import EVERYTHING, LoopState
 from reconciler.model.alerts import Alert
 from reconciler.model.commands import Command, DeleteRecord, PutRecord, Rejected
 from reconciler.model.errors import SwarmctlError
@@ -36,34 +39,25 @@ EVENTS_MAX: Final = 500
 """Events that are remembered, of all sources."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToldEvent:
-    """One thing that happened and that people could read of. `source` is "" for what concerns all."""
+class RequestKind(enum.StrEnum):
+    """What the leader is asked for."""
 
-    source: str
-    alert: Alert
+    LOOK = "look"
+    """Look at the source: a webhook came to another controller, or something was changed by hand."""
+    SYNC = "sync"
+    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks the leader for something. `what` is "sync"; `scope` "*" for all; `by` who asked."""
+    """Somebody asks the leader for something. `scope` is "*" for all; `by` is who asked, `commit` for a rollback."""
 
     source: str
     scope: str
-    what: str
+    what: RequestKind
     by: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """A source is held at an earlier commit of its own, until somebody resumes it. `by` who asked."""
-
-    source: str
-    commit: str
-    by: str
-    at: datetime
-    reason: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +73,13 @@ class Leader:
 class Memory:
     """The records as one controller reads and writes them. Without an epoch (not leading) it may still ask for things.
 
-    `routes` says which alerts which sinks get; `told` is called when there is something to send.
+    `routes` says which alerts which sinks get; `offer` is called when there is something to send.
     """
 
     store: Store
     now: Callable[[], datetime]
     routes: Routes = field(default_factory=dict)
-    told: Callable[[Outbox], None] = lambda _: None
+    offer: Callable[[Outbox], None] = lambda _: None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # --- reading ---
@@ -102,17 +96,13 @@ class Memory:
         """Return the applies of a source, oldest first."""
         return tuple(self._decoded(HISTORY, _prefix(source), HistoryEntry).values())
 
-    def events(self) -> tuple[ToldEvent, ...]:
+    def events(self) -> tuple[ControllerEvent, ...]:
         """Return what happened, oldest first."""
-        return tuple(self._decoded(EVENTS, "", ToldEvent).values())
+        return tuple(self._decoded(EVENTS, "", ControllerEvent).values())
 
     def requests(self, source: str) -> dict[str, Request]:
         """Return {key: what was asked for a source}, oldest first."""
         return self._decoded(REQUESTS, _prefix(source), Request)
-
-    def pin(self, source: str) -> Pin | None:
-        """Return to which commit a source is held, or None."""
-        return next(iter(self._decoded(CONTROLLER, f"pin/{_prefix(source)}", Pin).values()), None)
 
     def last_leader(self) -> Leader | None:
         """Return who led last, as far as it was written down."""
@@ -152,7 +142,7 @@ class Memory:
             commands: list[Command] = [
                 *outbox.commands(box, queued, now),
                 *records.changes(before, after).commands(now),
-                *self._events(source, alerts, now),
+                *self._events(happened(before, after, alerts, entry, now), now),
                 *(DeleteRecord(at=now, namespace=REQUESTS, key=key) for key in done or ()),
             ]
             if entry is not None:
@@ -161,7 +151,7 @@ class Memory:
                 return False
             await self._propose(commands, epoch)
         if alerts:
-            self.told(queued)
+            self.offer(queued)
         return True
 
     async def delivered(self, alert_id: str, sink: str, epoch: int) -> None:
@@ -182,42 +172,39 @@ class Memory:
             commands: list[Command] = [
                 PutRecord(at=now, namespace=CONTROLLER, key=LEADER_KEY, value=leader),
                 *outbox.commands(box, queued, now),
-                *self._events("", alerts, now),
+                *self._events(told("", alerts), now),
             ]
             await self._propose(commands, epoch)
-        self.told(queued)
+        self.offer(queued)
 
     # --- what any controller may write, because somebody asked it to ---
 
-    async def ask(self, request: Request) -> None:
-        """Leave a request for the leader."""
-        key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
-        value = msgspec.json.encode(request)
-        await self._propose([PutRecord(at=self.now(), namespace=REQUESTS, key=key, value=value)], None)
+    async def ask(
+        self, requests: Sequence[Request], change: Callable[[LoopState], LoopState] = lambda state: state
+    ) -> None:
+        """Leave requests for the leader, and change what is remembered of their sources, as one transaction.
 
-    async def change(self, source: str, change: Callable[[LoopState], LoopState]) -> None:
-        """Change what is remembered of a source by hand: suspensions."""
-        before = self.state(source)
-        commands = records.changes(before, change(before)).commands(self.now())
-        if commands:
+        `change` is for what is said by hand: suspensions. The leader is woken by the requests.
+        """
+        async with self._turn:
+            now = self.now()
+            commands: list[Command] = []
+            for request in requests:
+                before = self.state(request.source)
+                commands += records.changes(before, change(before)).commands(now)
+                key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
+                value = msgspec.json.encode(request)
+                commands.append(PutRecord(at=now, namespace=REQUESTS, key=key, value=value))
+            commands += self._events([_asked(one) for one in requests if one.what is not RequestKind.LOOK], now)
             await self._propose(commands, None)
-
-    async def set_pin(self, source: str, pin: Pin | None) -> None:
-        """Hold a source at a commit, or let it go."""
-        key = f"pin/{_prefix(source)}"
-        if pin is not None:
-            value = msgspec.json.encode(pin)
-            await self._propose([PutRecord(at=self.now(), namespace=CONTROLLER, key=key, value=value)], None)
-        elif self.pin(source) is not None:
-            await self._propose([DeleteRecord(at=self.now(), namespace=CONTROLLER, key=key)], None)
 
     # --- how ---
 
-    def _events(self, source: str, alerts: Sequence[Alert], now: datetime) -> list[Command]:
-        return self._appended(EVENTS, "", [ToldEvent(source, alert) for alert in alerts], EVENTS_MAX, now)
+    def _events(self, events: Sequence[ControllerEvent], now: datetime) -> list[Command]:
+        return self._appended(EVENTS, "", events, EVENTS_MAX, now)
 
     def _appended(
-        self, namespace: str, prefix: str, values: Sequence[HistoryEntry | ToldEvent], most: int, now: datetime
+        self, namespace: str, prefix: str, values: Sequence[HistoryEntry | ControllerEvent], most: int, now: datetime
     ) -> list[Command]:
         """Return commands that add values at the end of a list, and take as many away at its beginning as are too many.
 
@@ -228,7 +215,14 @@ class Memory:
         keys = [record.key for record in self.store.tables.records_under(namespace, prefix)]
         first = int(keys[-1].removeprefix(prefix)) + 1 if keys else 1
         commands: list[Command] = [
-            PutRecord(at=now, namespace=namespace, key=f"{prefix}{first + step:012d}", value=msgspec.json.encode(value))
+            PutRecord(
+                at=now,
+                namespace=namespace,
+                key=f"{prefix}{first + step:012d}",
+                value=msgspec.json.encode(
+                    replace(value, number=first + step) if isinstance(value, ControllerEvent) else value
+                ),
+            )
             for step, value in enumerate(values)
         ]
         surplus = keys[: max(len(keys) + len(values) - most, 0)]
@@ -243,6 +237,14 @@ class Memory:
                 why=outcome.message,
                 hint="The controller that leads goes on; `swarmctl status` names it.",
             )
+
+
+def _asked(request: Request) -> ControllerEvent:
+    about = "everything" if request.scope == EVERYTHING else request.scope
+    to = f" to {request.commit[:12]}" if request.commit else ""
+    message = f"{request.by or 'Somebody'} asks for a {request.what.value} of {about}{to}."
+    scope = "" if request.scope == EVERYTHING else request.scope
+    return ControllerEvent(0, request.at, EventKind.REQUEST, message, request.source, scope, request.commit, request.by)
 
 
 def _prefix(source: str) -> str:

@@ -1,0 +1,226 @@
+"""What a running controller answers and takes, whoever leads. Satisfies `controller_api.ports.Controller`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol
+
+import structlog
+
+from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.state_records import Request, RequestKind
+from reconciler.controller.loop.tracing import trace_of
+from reconciler.gitops.overview import ControllerEvent, Health, Member, Overview, Trace
+from reconciler.gitops.pushes import Push, concerned
+from reconciler.gitops.results import HistoryEntry, resumed, suspended
+from reconciler.gitops.state import EVERYTHING, LoopState, Suspension
+from reconciler.gitops.webhooks import Answer, Deliveries, Passed, Receiver, Refused, WebhookRequest, forge_of, receive
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+log = structlog.stdlib.get_logger(__name__)
+
+CLUSTER_SCOPE: Final = "(cluster)"
+"""What people call the scope of what belongs to no stack."""
+
+
+class Counters(Protocol):
+    """What the API counts, and all counts as a page."""
+
+    def webhook(self, forge: str, outcome: str) -> None:
+        """Count a webhook."""
+        ...
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count an API request."""
+        ...
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Return (text, content type) for a scraper."""
+        ...
+
+
+@dataclass(slots=True)
+class Answers:
+    """One controller of the group, as its API has it. `receivers` are whose webhooks count."""
+
+    cluster: str
+    leader: Leader
+    counters: Counters
+    receivers: Sequence[Receiver] = ()
+    clock_now: Callable[[], datetime] = field(kw_only=True)
+    _deliveries: Deliveries = field(default_factory=Deliveries)
+    _tracing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    # --- reading ---
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        return self.clock_now()
+
+    def health(self) -> Health:
+        """Return how it is: ready is who knows a leader, since what it is asked for reaches that one."""
+        standing = self.leader.store.standing
+        if standing.removed:
+            return Health(alive=False, ready=False, why="This controller was removed from its group.")
+        if not standing.leader:
+            return Health(ready=False, why="No controller leads: fewer than a majority of the group can be reached.")
+        return Health()
+
+    def overview(self) -> Overview:
+        """Return where everything stands."""
+        store = self.leader.store
+        standing = store.standing
+        last = self.leader.memory.last_leader()
+        return Overview(
+            cluster=self.cluster,
+            member=self.leader.member,
+            leader=standing.leader,
+            epoch=standing.epoch or (last.epoch if last else 0),
+            members=tuple(Member(one.id, leads=one.leader) for one in store.members()),
+            states=self._states(),
+            last_pass=self.leader.last_pass,
+        )
+
+    def _states(self) -> Mapping[str, LoopState]:
+        return {name: self.leader.memory.state(name) for name in self.leader.wakeups}
+
+    async def history(self, scope: str | None, limit: int) -> Sequence[HistoryEntry]:
+        """Return the newest applies first."""
+        found = [one for name in self.leader.wakeups for one in self.leader.memory.history(name)]
+        kept = [one for one in found if scope is None or _scope(scope) in one.scopes]
+        return sorted(kept, key=lambda one: one.at, reverse=True)[:limit]
+
+    async def events(self, scope: str | None, after: int, limit: int) -> Sequence[ControllerEvent]:
+        """Return the newest events, oldest of them first."""
+        found = [one for one in self.leader.memory.events() if one.number > after]
+        return [one for one in found if scope is None or one.scope == _scope(scope)][-limit:] if limit else []
+
+    async def trace(self, name: str) -> Trace:
+        """Return where a task or service comes from. One at a time: each looks at the whole cluster."""
+        async with self._tracing:
+            return await trace_of(name, self.leader)
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return (text, content type) for Prometheus."""
+        return self.counters.exposition(accept)
+
+    def answered(self, method: str, route: str, status: int) -> None:
+        """Count a request."""
+        self.counters.request(method, route, status)
+
+    # --- asking the leader ---
+
+    async def sync(self, scopes: frozenset[str], by: str) -> None:
+        """Look at the sources and bring these scopes to what Git asks for."""
+        requests = [
+            Request(source, scope, RequestKind.SYNC, by, self.now())
+            for scope in sorted(scopes)
+            for source in self._sources_of(scope)
+        ]
+        await self.leader.memory.ask(_with_names(requests))
+
+    async def suspend(self, suspension: Suspension) -> None:
+        """Write nothing of a scope until it is resumed, or until its time."""
+        made = Suspension(
+            _scope(suspension.scope), suspension.since, suspension.by, suspension.reason, suspension.until
+        )
+        await self._change(suspension.scope, suspension.by, lambda state: suspended(state, made))
+
+    async def resume(self, scope: str, by: str) -> None:
+        """End a suspension."""
+        await self._change(scope, by, lambda state: resumed(state, _scope(scope)))
+
+    async def _change(self, scope: str, by: str, change: Callable[[LoopState], LoopState]) -> None:
+        now = self.now()
+        asked = [Request(one, _scope(scope), RequestKind.LOOK, by, now) for one in self._sources_of(scope)]
+        await self.leader.memory.ask(asked, change)
+
+    async def rollback(self, scope: str, commit: str, by: str) -> str:
+        """Put a stack back to what an earlier commit asked for, and suspend it."""
+        source = self._sources_of(scope)[0]
+        found = _earlier(commit, scope, self.leader.memory.state(source), self.leader.memory.history(source))
+        now = self.now()
+        held = Suspension(scope, now, by, f"rolled back to {found[:12]}")
+        request = Request(source, scope, RequestKind.ROLLBACK, by, now, found)
+        await self.leader.memory.ask([request], lambda state: suspended(state, held))
+        return found
+
+    def _sources_of(self, scope: str) -> list[str]:
+        """Return the sources that a scope belongs to. Raises object-not-found."""
+        if scope == EVERYTHING:
+            return list(self.leader.wakeups)
+        found = [name for name, state in self._states().items() if _scope(scope) in state.scopes]
+        if not found:
+            known = sorted(
+                {name for state in self._states().values() for name in state.scopes if "/" not in name} - {""}
+            )
+            raise SwarmctlError(
+                ErrorCode.OBJECT_NOT_FOUND,
+                f"There is no stack {scope}.",
+                why=f"The sources have {', '.join(known[:20]) or 'none'}.",
+                hint="`swarmctl status` lists them.",
+            )
+        return found
+
+    async def webhook(self, request: WebhookRequest) -> Answer:
+        """Check a webhook and wake what it is about."""
+        forge = forge_of(request.headers).value
+        answer, self._deliveries = receive(request, self.receivers, self._deliveries, self.now())
+        if isinstance(answer, Refused):
+            self.counters.webhook(forge, answer.code.value)
+            log.warning("webhook refused", forge=forge, code=answer.code.value, why=answer.why)
+            return answer
+        self.counters.webhook(forge, "passed" if isinstance(answer, Passed) else "push")
+        if isinstance(answer, Push):
+            await self._woken(answer, forge)
+        return answer
+
+    async def _woken(self, push: Push, forge: str) -> None:
+        names = concerned(push, [one.source.spec for one in self.leader.followings])
+        log.info("webhook", forge=forge, delivery=push.delivery, sources=" ".join(names))
+        if not names:
+            return
+        if self.leader.store.standing.epoch:
+            self.leader.wake("webhook", *names)
+            return
+        now = self.now()
+        await self.leader.memory.ask(
+            [Request(name, EVERYTHING, RequestKind.LOOK, f"{forge} webhook", now) for name in names]
+        )
+
+
+def _scope(name: str) -> str:
+    return "" if name == CLUSTER_SCOPE else name
+
+
+def _with_names(requests: Sequence[Request]) -> list[Request]:
+    """Return them with the loop's own names of scopes."""
+    return [Request(one.source, _scope(one.scope), one.what, one.by, one.at, one.commit) for one in requests]
+
+
+def _earlier(commit: str, scope: str, state: LoopState, history: Sequence[HistoryEntry]) -> str:
+    """Return the full id of the commit to go back to. Raises object-not-found."""
+    good = [one.commit for one in history if scope in one.scopes and scope not in one.failed and one.commit]
+    if commit:
+        named = [one.commit for one in history if one.commit.startswith(commit)]
+        if named:
+            return named[-1]
+        if len(commit) in (40, 64):
+            return commit
+    else:
+        applied = state.scope(scope).applied
+        now = applied.commit if applied else ""
+        others = [one for one in good if one != now]
+        if others:
+            return others[-1]
+    raise SwarmctlError(
+        ErrorCode.OBJECT_NOT_FOUND,
+        f"There is no commit {commit[:12]} to put {scope} back to."
+        if commit
+        else f"{scope} has no earlier good commit.",
+        why="The history knows of none.",
+        hint="`swarmctl history` lists commits; any commit of the repository may be given in full.",
+    )

@@ -1,0 +1,59 @@
+"""What passes work with while this controller leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from reconciler.controller.apply import ApplyOptions
+from reconciler.controller.loop.link import ClusterLink
+from reconciler.controller.loop.ports import Clock, Meters
+from reconciler.controller.loop.state_records import Memory
+from reconciler.controller.prepare import RegistryAuth, no_registry_auth
+from reconciler.model.images import ResolveMode
+from reconciler.model.progress import Progress
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """How plans are carried out. `timeout_s` is for each wait for tasks."""
+
+    parallel: int = 8
+    timeout_s: float = 300.0
+    resolve: ResolveMode = ResolveMode.CHANGED
+    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    """What registries are asked with."""
+    nodes_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    """What nodes pull with."""
+
+    def options(self) -> ApplyOptions:
+        """Return them as `apply` takes them."""
+        return ApplyOptions(self.parallel, True, self.timeout_s, self.nodes_auth)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a pass works with, in one leadership."""
+
+    memory: Memory
+    link: ClusterLink
+    clock: Clock
+    meters: Meters
+    epoch: int
+    apply: ApplySettings = ApplySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line for each write: who reads them knows what was sent, and when."""
+
+    pass_id: str
+
+    def __call__(self, step: Progress) -> None:
+        action = getattr(step, "action", None)
+        status = getattr(step, "status", None)
+        if action is not None and status is not None:
+            log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)
