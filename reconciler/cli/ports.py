@@ -6,19 +6,20 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from reconciler.model.actual import ActualState
-from reconciler.model.desired import DesiredState
-from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
-from reconciler.model.json import JsonObject
-from reconciler.model.objects import NodeRole
-from reconciler.model.peers import PeersListing, WrittenIdentity
-from reconciler.model.plan import Plan
-from reconciler.model.planned import Planned, PlanRequest
-from reconciler.model.progress import ApplyResult, Assessment, Report
-from reconciler.model.replication import Address
-from reconciler.settings import EndpointSettings, Settings
+if TYPE_CHECKING:  # only named here: a command imports what it uses
+    from reconciler.model.actual import ActualState
+    from reconciler.model.desired import DesiredState
+    from reconciler.model.forges import CommitStatus, ForgeAddress, PostedComment
+    from reconciler.model.json import JsonObject
+    from reconciler.model.objects import NodeRole
+    from reconciler.model.peers import PeersListing, WrittenIdentity
+    from reconciler.model.plan import Plan
+    from reconciler.model.planned import Planned, PlanRequest
+    from reconciler.model.progress import ApplyResult, Assessment, Report
+    from reconciler.model.replication import Address
+    from reconciler.settings import EndpointSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ HEAVY = (
     "docker",
     "git",
     "jsonschema",
+    "msgspec",
     "prometheus_client",
     "pydantic",
     "requests",
