@@ -196,6 +196,66 @@ async def test_leadership_goes_to_the_member_that_was_named(group: StoreGroup):
         assert await group.leader(but=before) == heir
 
 
+async def test_a_leader_goes_on_after_a_hand_over_that_nobody_waits_for(group: StoreGroup):
+    leader = await group.leader()
+    store, heir = group.stores[leader], (await group.followers())[0]
+    epochs: list[int] = []
+
+    async def work(epoch: int) -> None:
+        epochs.append(epoch)
+        await asyncio.Event().wait()
+
+    leading = asyncio.create_task(store.lead(work))
+    await group.until("it works", lambda: len(epochs) == 1)
+    group.part(heir)
+    await group.put(leader, "x")  # which the heir lacks: so it can't be given leadership yet
+    moving = asyncio.create_task(store.hand_over(heir))
+    await group.until("its work has ended", lambda: not store.standing.epoch)
+    moving.cancel()
+    other = asyncio.create_task(store.hand_over(heir))
+    await asyncio.sleep(0.05)
+    assert not store.standing.epoch, "while leadership may still go to another, nobody works"
+    other.cancel()
+    await asyncio.gather(moving, other, return_exceptions=True)
+    await group.until("it works again", lambda: len(epochs) == 2)
+    assert epochs[0] == epochs[1] == store.standing.epoch
+    assert store.may_write(epochs[0])
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+
+
+async def test_a_name_that_is_no_voters_does_not_disturb_the_leader(group: StoreGroup):
+    leader = await group.leader()
+    store, ended = group.stores[leader], asyncio.Event()
+
+    async def work(epoch: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    leading = asyncio.create_task(store.lead(work))
+    await asyncio.sleep(0)
+    for name in ("node-9", leader):
+        async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
+            await store.hand_over(name)
+    assert not ended.is_set()
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+
+
+async def test_whoever_waits_for_a_hand_over_is_told_when_the_member_ends(group: StoreGroup):
+    leader = await group.leader()
+    store, heir = group.stores[leader], (await group.followers())[0]
+    group.part(heir)
+    await group.put(leader, "x")
+    moving = asyncio.create_task(store.hand_over(heir))
+    await group.until("it is under way", lambda: not store.standing.epoch)
+    await group.kill(leader)
+    async with asyncio.timeout(30):
+        await asyncio.gather(moving, return_exceptions=True)
+
+
 async def test_only_a_leader_can_hand_over_or_change_members(group: StoreGroup):
     follower, other = await group.followers()
     async with refusing(ErrorCode.RAFT_NOT_LEADER):

@@ -105,6 +105,7 @@ _REASONS = {
     Reason.TRANSFERRING: "Leadership is being handed over.",
     Reason.TOO_EARLY: "The leader was elected only now.",
     Reason.CHANGE_PENDING: "An earlier change is not committed: a majority has to work.",
+    Reason.ALREADY_SO: "It is so already.",
     Reason.NO_MEMBER: "There is no such member.",
     Reason.NOT_CAUGHT_UP: "It has not caught up with the log.",
     Reason.LAST_VOTER: "It is the last voter.",

@@ -32,6 +32,7 @@ class MemberChanges:
     def __init__(self, engine: Engine) -> None:
         self._node = engine
         self._lock = asyncio.Lock()
+        self._handing = asyncio.Lock()
         self._is_promoting = False
         self._is_moving = False
         self._leaving: set[NodeId] = set()
@@ -113,25 +114,28 @@ class MemberChanges:
     async def _try_once(self, member: NodeId | None) -> Reason | None:
         """One attempt; why it failed, None when this node leads no more."""
         node = self._node
-        status = node.status()
-        if status.role is not Role.LEADER:
-            return None
-        target = member or _furthest(status)
-        if target is None:
-            return Reason.NO_MEMBER
-        peer = next((peer for peer in status.peers if peer.node == target), None)
-        if peer is not None and peer.voter and not peer.caught_up:
-            return Reason.NOT_CAUGHT_UP  # before the work is interrupted
-        await node.pause_leading()
-        refused = node.core.transfer(target, node.now_s())
-        node.wake()
-        while refused is None and node.status().transferring_to:  # noqa: ASYNC110 - the core has no events
-            await asyncio.sleep(POLL_S / 10)
-        if node.status().role is not Role.LEADER:
+        async with self._handing:
+            status = node.status()
+            if status.role is not Role.LEADER:
+                return None
+            if status.transferring_to:
+                return Reason.TRANSFERRING  # whoever asked for that has given up waiting
+            target = member or _furthest(status)
+            if (reason := _why_not_to(target, status)) is not None:
+                return reason  # before the work is interrupted
+            await node.pause_leading()
+            refused = node.core.transfer(target, node.now_s())
             node.wake()
-            return None
-        node.resume_leading()
-        return refused.reason if refused is not None else Reason.NOT_CAUGHT_UP
+            due_s = node.now_s() + 2 * node.election_max_s
+            while refused is None and node.status().transferring_to:
+                if node.now_s() >= due_s:
+                    raise answers.stopped(node.name)  # a core that runs would have given up
+                await asyncio.sleep(POLL_S / 10)
+            if node.status().role is not Role.LEADER:
+                node.wake()
+                return None
+            node.resume_leading()
+            return refused.reason if refused is not None else Reason.NOT_CAUGHT_UP
 
     # --- by itself ---
 
@@ -150,9 +154,13 @@ class MemberChanges:
             self._leaving.discard(sender)
 
     def sweep(self) -> None:
-        """Make voters of learners that have caught up; record an address that changed."""
+        """Make voters of learners that have caught up; record an address that changed; lead on after a hand-over that
+        nobody waits for any more.
+        """
         node = self._node
         status = node.status()
+        if not self._handing.locked():
+            node.resume_leading()
         learner = next((peer.node for peer in status.peers if not peer.voter and peer.caught_up), None)
         if learner is not None and not self._is_promoting and not self._lock.locked():
             self._is_promoting = True
@@ -220,10 +228,20 @@ class MemberChanges:
             await asyncio.sleep(POLL_S)
 
 
-def _furthest(status: Status) -> NodeId | None:
-    """The voter that is best fit to lead."""
+def _furthest(status: Status) -> NodeId:
+    """The voter that is best fit to lead; "" if this node is the only one."""
     fit = [peer for peer in status.peers if peer.voter]
-    return max(fit, key=lambda peer: (peer.caught_up, peer.match_index)).node if fit else None
+    return max(fit, key=lambda peer: (peer.caught_up, peer.match_index)).node if fit else ""
+
+
+def _why_not_to(target: NodeId, status: Status) -> Reason | None:
+    """Why a member can't be handed leadership now."""
+    if target == status.node:
+        return Reason.ALREADY_SO
+    peer = next((peer for peer in status.peers if peer.node == target and peer.voter), None)
+    if peer is None:
+        return Reason.NO_MEMBER
+    return None if peer.caught_up else Reason.NOT_CAUGHT_UP
 
 
 def _check_majority_after(what: str, status: Status, member: NodeId, silent_s: float) -> None:

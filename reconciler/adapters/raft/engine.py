@@ -32,14 +32,7 @@ from reconciler.adapters.raft.snapshotting import Growth, Snapshotter
 from reconciler.adapters.raft.watching import Changes
 from reconciler.consensus.core import Core
 from reconciler.consensus.log import ENTRY_OVERHEAD_BYTES
-from reconciler.consensus.outputs import (
-    Ready,
-    Refused,
-    Role,
-    RoleChange,
-    SnapshotPiece,
-    Status,
-)
+from reconciler.consensus.outputs import Ready, Refused, Role, RoleChange, SnapshotPiece, Status
 from reconciler.consensus.values import AppendReply, Entry, EntryKind, NodeId, SnapshotMeta
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Claim, Command, Outcome
@@ -152,8 +145,8 @@ class Engine:
         await self._leadership.ended()
 
     def resume_leading(self) -> None:
-        """Leadership was not handed over: go on in the same epoch."""
-        if self._paused_epoch and self._role.role is Role.LEADER:
+        """Go on in the epoch that was paused, unless leadership is still being handed over."""
+        if self._paused_epoch and self._role.role is Role.LEADER and not self.status().transferring_to:
             self._leadership.begin(self._paused_epoch)
             self._paused_epoch = 0
 
@@ -346,8 +339,8 @@ class Engine:
                     break
         if entry.index == self._claim_index and entry.term == self._claim_of_term == self._role.term:
             self._claim_index = 0
-            if self._role.role is Role.LEADER:
-                self._leadership.begin(entry.index)
+            self._paused_epoch = entry.index
+            self.resume_leading()
 
     # --- what the snapshots use ---
 

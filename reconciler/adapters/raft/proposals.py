@@ -8,6 +8,7 @@ is proposed again: the state machine knows each by (client, sequence), and gives
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ class Proposals:
         self._guests_bytes = 0
         self._places: dict[int, list[Place]] = {}
         self._forwards: dict[int, tuple[float, list[Proposal]]] = {}
-        self._number = 0
+        # Not from 0: a leader may still answer forwards of this member's life before.
+        self._number = int.from_bytes(os.urandom(6), "little")
         self._hold_until_s = 0.0
         self._leader: tuple[NodeId, int] = ("", 0)
 

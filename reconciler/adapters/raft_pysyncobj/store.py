@@ -225,7 +225,8 @@ class PySyncObjStore:
                 self._changes.add(Batch(index, outcome.changes, outcome.events))
                 self._roster.note(outcome.changes)
             if (term, index) == self._claim and self._core.leads and self._core.term == term:
-                self._leadership.begin(index)
+                self._paused_epoch = index
+                self.resume_leading()
 
     def _want_snapshot(self, node: NodeId) -> None:
         self._snapshots.want(node)
@@ -387,7 +388,8 @@ class PySyncObjStore:
         await self._leadership.ended()
 
     def resume_leading(self) -> None:
-        """Leadership was not handed over: go on in the same epoch."""
-        if self._paused_epoch and self._core.leads and self._claim == (self._core.term, self._paused_epoch):
+        """Go on in the epoch that was paused, unless leadership is still being handed over."""
+        core = self._core
+        if core.leads and not core.transfer_to and self._claim == (core.term, self._paused_epoch):
             self._leadership.begin(self._paused_epoch)
             self._paused_epoch = 0

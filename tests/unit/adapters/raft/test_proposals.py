@@ -128,7 +128,7 @@ async def test_an_answer_that_comes_after_the_entry_was_applied_means_again() ->
     bench = Bench()
     (future,) = bench.add()
     bench.forward()
-    bench.proposals.on_placed("leader", Placed(1, 1, 5, 0), applied=5)
+    bench.proposals.on_placed("leader", Placed(bench.forwards[0].number, 1, 5, 0), applied=5)
     bench.forward()
     assert [sequences(forward.transactions) for forward in bench.forwards] == [[1], [1]]
     assert not future.done()
@@ -148,7 +148,7 @@ async def test_a_new_leader_gets_everything_that_has_no_outcome() -> None:
     bench = Bench()
     futures = bench.add(3)
     bench.forward()
-    bench.proposals.on_placed("leader", Placed(1, 1, 5, 0), applied=4)
+    bench.proposals.on_placed("leader", Placed(bench.forwards[0].number, 1, 5, 0), applied=4)
     futures[1].cancel()
     bench.proposals.on_leader("other", 2)
     bench.forward()
@@ -181,10 +181,25 @@ async def test_callers_are_told_no_more_than_is_known(story: str, code: ErrorCod
     if story != "waits":
         bench.forward()
     if story == "refused":
-        bench.proposals.on_not_taken(NotTaken(1), 0.0)
+        bench.proposals.on_not_taken(NotTaken(bench.forwards[0].number), 0.0)
     if story == "placed":
-        bench.proposals.on_placed("leader", Placed(1, 1, 5, 0), applied=4)
+        bench.proposals.on_placed("leader", Placed(bench.forwards[0].number, 1, 5, 0), applied=4)
     bench.sweep(4.9)
     assert not future.done()
     bench.sweep(5.0)
     assert code_of(future) is code
+
+
+async def test_an_answer_to_a_forward_of_an_earlier_life_is_no_answer() -> None:
+    before, now = Bench(), Bench()
+    before.add()
+    before.forward()
+    [future] = now.add()
+    now.forward()
+    [late] = before.forwards
+    now.proposals.on_placed("leader", Placed(late.number, 1, 7, 0), 6)
+    now.proposals.resolve(7, 1, [Applied(7, "of the earlier life")])
+    assert not future.done()
+    now.proposals.on_not_taken(NotTaken(late.number), 0.0)
+    now.sweep(10.0)
+    assert code_of(future) is ErrorCode.RAFT_OUTCOME_UNKNOWN
