@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -39,6 +39,19 @@ class StopPolicy:
 class TaskRuntime(Protocol):
     """Runs the tasks of one node. Raises SwarmctlError for a task that can't be; its `what` is shown to users."""
 
+    async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
+        """Take stock of what a predecessor has left behind, before anything else; both are ids of tasks.
+
+        End all that is not `wanted`, and remove it too unless its output is to be `kept`. Never raises for what can't
+        be removed.
+        """
+        ...
+
+    async def adopt(self, assignment: Assignment) -> StartedTask | None:
+        """Take over a task that a predecessor has started, whether it runs still or has ended meanwhile, as if this
+        runtime had started it; None when there is none."""
+        ...
+
     async def prepare(self, assignment: Assignment) -> None:
         """Make everything ready that the task needs, short of starting it."""
         ...
@@ -73,4 +86,8 @@ class TaskRuntime(Protocol):
 
     async def close(self) -> None:
         """End whatever still runs, without patience."""
+        ...
+
+    async def let_go(self) -> None:
+        """Leave everything as it is, for a successor to take over."""
         ...

@@ -31,6 +31,8 @@ _MESSAGES = {
     TaskState.SHUTDOWN: "shutdown",
 }
 
+LOST = "the task's process was gone when its node came back"
+
 
 @dataclass(slots=True)
 class _Held:
@@ -57,6 +59,11 @@ class Agent:
         self._held: dict[str, _Held] = {}
         self._assignments = AssignmentSet({})
         self._assigned = asyncio.Event()
+        self._lets_go = False
+
+    def let_go(self) -> None:
+        """At the end leave the tasks running, for a successor to take over."""
+        self._lets_go = True
 
     def assign(self, assignments: AssignmentSet) -> None:
         """Take over what the node shall run from now on. Only the newest set counts."""
@@ -72,15 +79,17 @@ class Agent:
         self._runtime.annotate(task_id, line)
 
     async def run(self) -> None:
-        """Serve until cancelled; then everything that still runs here is ended."""
+        """Serve until cancelled; then everything that still runs here is ended, unless it was told to let go."""
         try:
+            await self._assigned.wait()
+            await self._runtime.recover(self._assignments.wanted, self._assignments.kept)
             async with asyncio.TaskGroup() as tasks:
                 while True:
-                    await self._assigned.wait()
                     self._assigned.clear()
                     self._take_over(tasks)
+                    await self._assigned.wait()
         finally:
-            await self._runtime.close()
+            await (self._runtime.let_go() if self._lets_go else self._runtime.close())
 
     def _take_over(self, tasks: asyncio.TaskGroup) -> None:
         wanted, kept = self._assignments.wanted, self._assignments.kept
@@ -105,11 +114,29 @@ class Agent:
         """Lead one task from its assignment to its end, then wait until it is to be forgotten."""
         task_id = held.assignment.task_id
         try:
+            await self._resume(held)
             while not (held.state > TaskState.RUNNING and held.forget):
                 await self._step(held)
             await self._runtime.forget(task_id)
         finally:
             self._held.pop(task_id, None)
+
+    async def _resume(self, held: _Held) -> None:
+        """Find out where a predecessor has left the task. One that was started is never started again."""
+        try:
+            started = await self._runtime.adopt(held.assignment)
+        except SwarmctlError as error:
+            await self._fail(held, error.problems[0].what)
+            return
+        if started is not None:
+            held.pid, held.address = started.pid, started.address
+            await self._reach(held, TaskState.RUNNING)
+        elif held.assignment.state >= TaskState.STARTING:
+            held.state = held.assignment.state
+            if held.desired >= TaskState.SHUTDOWN:
+                await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN])
+            else:
+                await self._end(held, TaskState.FAILED, _MESSAGES[TaskState.RUNNING], LOST)
 
     async def _step(self, held: _Held) -> None:
         held.changed.clear()

@@ -56,6 +56,7 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         spec=task.spec,
         secrets=_files(container.get("Secrets") or (), "Secret", tables.secrets),
         configs=_files(container.get("Configs") or (), "Config", tables.configs),
+        state=task.state,
     )
 
 

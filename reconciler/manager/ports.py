@@ -1,12 +1,36 @@
-"""What a manager needs from outside: a clock, ids, agents, an ingress."""
+"""What a manager needs from outside: a replicated store, a clock, ids, agents, an ingress."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from reconciler.model.assignments import AssignmentSet, Route, RouteProblem, TaskReport
+from reconciler.model.commands import Command, Outcome
+from reconciler.model.replication import Batch
+from reconciler.model.tables import Tables
+
+
+class Store(Protocol):
+    """The replicated store, as much of it as a manager uses. Its methods raise SwarmctlError (raft-...)."""
+
+    @property
+    def tables(self) -> Tables:
+        """What is applied here, to be read only and without an await in between."""
+        ...
+
+    async def propose(self, commands: Sequence[Command], *, epoch: int | None = None) -> Outcome:
+        """Carry out commands as one transaction; return when it is applied here, and as durable as the store is."""
+        ...
+
+    def watch(self, after: int) -> AsyncGenerator[Batch, None]:
+        """What entries changed from index `after + 1` on, without a gap; raises raft-watch-behind."""
+        ...
+
+    async def lead(self, work: Callable[[int], Awaitable[None]]) -> None:
+        """Run `work` with the epoch whenever this node leads, until cancelled."""
+        ...
 
 
 class Clock(Protocol):
@@ -29,7 +53,11 @@ class NodeAgent(Protocol):
     """The agent of one node, as its manager sees it."""
 
     async def run(self) -> None:
-        """Serve until cancelled; then no task of this node is left running."""
+        """Serve until cancelled; then no task of this node is left running, unless it was told to let go of them."""
+        ...
+
+    def let_go(self) -> None:
+        """At the end leave the tasks running, for a successor to take over."""
         ...
 
     def assign(self, assignments: AssignmentSet) -> None:

@@ -24,7 +24,8 @@ class MountedFile:
 class Assignment:
     """One task of a node, with all that is needed to run it. `spec` is the API's TaskSpec.
 
-    `desired_state` is what it shall become; an agent ignores one lower than it knows.
+    `desired_state` is what it shall become; an agent ignores one lower than it knows. `state` is how far the manager
+    knew it to be when it handed it out: an agent that is new must not start again what was started.
     """
 
     task_id: str
@@ -38,6 +39,7 @@ class Assignment:
     spec: JsonObject = field(repr=False)
     secrets: tuple[MountedFile, ...] = ()
     configs: tuple[MountedFile, ...] = ()
+    state: TaskState = TaskState.ASSIGNED
 
     @property
     def task_name(self) -> str:

@@ -13,6 +13,7 @@ from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.model.commands import AddNode, Applied, InitCluster
 from reconciler.model.tables import JoinTokens
+from tests.fakes.memory_store import MemoryStore
 
 NODES = ("n1", "n2", "n3")
 
@@ -23,7 +24,8 @@ async def a_quiet_swarm() -> EmbeddedCluster:
     def no_agent(node_id: str, report: object) -> Any:
         raise AssertionError("the loop does not run")
 
-    swarm = EmbeddedSwarm(SwarmParts(SystemClock(), RandomIds(), ingress=None, new_agent=no_agent))  # type: ignore[arg-type]
+    parts = SwarmParts(SystemClock(), RandomIds(), ingress=None, new_agent=no_agent)  # type: ignore[arg-type]
+    swarm = EmbeddedSwarm(MemoryStore(), parts)
     now, ids = datetime.now(UTC), RandomIds()
     tokens = JoinTokens(worker=ids.new_join_token(), manager=ids.new_join_token())
     three = (ids.new_id(), ids.new_id(), ids.new_id())

@@ -35,5 +35,9 @@ class LoopbackAddresses:
                 return address
         raise SwarmctlError(ErrorCode.EMBEDDED_FAILED, f"All addresses of {LOOPBACK_POOL} are in use.")
 
+    def hold(self, address: str) -> None:
+        """Count an address as taken, by a task that a predecessor has started."""
+        self._taken.add(address)
+
     def give_back(self, address: str) -> None:
         self._taken.discard(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -35,6 +36,22 @@ class NodeFolder:
     def record(self, task_id: str) -> Path:
         """Where the task's process is written down, for a successor of ours to find it."""
         return self.root / "processes" / f"{task_id}.json"
+
+    def exit_file(self, task_id: str) -> Path:
+        """Where the task's keeper writes the exit code."""
+        return self.root / "processes" / f"{task_id}.exit"
+
+    def pipe(self, task_id: str) -> Path:
+        """The pipe that the task prints into."""
+        return self.root / "processes" / f"{task_id}.pipe"
+
+    def task_ids(self) -> set[str]:
+        """Return every task that has left something here."""
+        found: set[str] = set()
+        for name in ("tasks", "output", "processes"):
+            with contextlib.suppress(FileNotFoundError):
+                found |= {entry.split(".", maxsplit=1)[0] for entry in os.listdir(self.root / name)}
+        return found
 
     def make(self) -> None:
         for name in ("tasks", "output", "processes"):

@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,16 +50,61 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
-def write_record(path: Path, pid: int) -> None:
-    ticks = start_ticks(pid)
-    if ticks is not None:
-        path.write_text(json.dumps(asdict(ProcessRecord(pid, ticks, boot_id()))))
+def is_zombie(pid: int) -> bool:
+    """Return whether a process has ended and waits for its parent to ask how."""
+    try:
+        return (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProcess:
+    """What is written down of a started task, for a successor of ours to take it over.
+
+    `keeper` leads its session. `program_pid` is the program's own number, `address` where it listens; `secrets` are
+    its secrets' files, to be removed at its end.
+    """
+
+    keeper: ProcessRecord
+    program_pid: int
+    address: str
+    secrets: tuple[str, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the keeper runs still, and no other process has its number."""
+        return self.keeper.boot_id == boot_id() and start_ticks(self.keeper.pid) == self.keeper.start_ticks
+
+
+def record_of(pid: int) -> ProcessRecord:
+    """Return what tells a process for certain; one that has ended already is like no other that comes."""
+    return ProcessRecord(pid, start_ticks(pid) or 0, boot_id())
+
+
+def write_record(path: Path, task: TaskProcess) -> None:
+    """Write a task's record, whole or not at all."""
+    extra = {"program_pid": task.program_pid, "address": task.address, "secrets": task.secrets}
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(asdict(task.keeper) | extra))
+    new.replace(path)
 
 
 def _read_record(path: Path) -> ProcessRecord | None:
     try:
         fields = json.loads(path.read_bytes())
         return ProcessRecord(int(fields["pid"]), int(fields["start_ticks"]), str(fields["boot_id"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_task(path: Path) -> TaskProcess | None:
+    """Return the record of a started task, None when there is none that makes sense."""
+    keeper = _read_record(path)
+    try:
+        fields = json.loads(path.read_bytes())
+        secrets = tuple(str(one) for one in fields["secrets"])
+        return TaskProcess(keeper, int(fields["program_pid"]), str(fields["address"]), secrets) if keeper else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -118,6 +163,12 @@ def _kill_marked(matches: Callable[[str], bool]) -> int:
         for pid in found:
             _kill(pid, lambda pid=pid: is_ours(pid))  # type: ignore[misc]
     return met
+
+
+def sweep_node(node_folder: Path, kept: Collection[str]) -> int:
+    """End all of a node's tasks' processes but those of the task folders `kept`; return how many were met."""
+    root = f"{node_folder}{os.sep}"
+    return _kill_marked(lambda folder: folder.startswith(root) and folder not in kept)
 
 
 def sweep(nodes_folder: Path) -> int:

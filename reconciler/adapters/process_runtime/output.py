@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ OUTPUT_BYTES_MAX = 5 * 1024 * 1024
 """Of each of the two files that a task's output is kept in: when the first is full it takes the place of the second."""
 
 READ_BYTES = 64 * 1024
+FIFO_MODE = 0o600
 TAIL_BYTES_MAX = 1024 * 1024
 """How far back a reader of the last lines may look."""
 
@@ -21,19 +23,29 @@ def _older(path: Path) -> Path:
 class OutputLog:
     """Copies the read end of a pipe into a file, from the event loop, until the pipe ends or is closed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pipe_path: Path) -> None:
+        """`pipe_path` is where the pipe has its name, for a successor of ours to find it."""
         self._path = path
+        self._pipe_path = pipe_path
         self._file = path.open("ab", buffering=0)
         self._size = self._file.tell()
         self._pipe: int | None = None
 
     def open_pipe(self) -> int:
-        """Return the end to write to, for the child; the caller closes its own copy of it."""
-        reading, writing = os.pipe()
-        os.set_blocking(reading, False)
-        self._pipe = reading
-        asyncio.get_running_loop().add_reader(reading, self._read)
-        return writing
+        """Return the end to write to, for the child; the caller closes its own copy of it.
+
+        It can be read from as well, so that a task that prints while nobody of us is there waits for a reader when
+        the pipe is full, and gets no SIGPIPE.
+        """
+        os.mkfifo(self._pipe_path, FIFO_MODE)
+        self.reopen_pipe()
+        return os.open(self._pipe_path, os.O_RDWR | os.O_CLOEXEC)
+
+    def reopen_pipe(self) -> None:
+        """Go on with what a predecessor began; a pipe that is gone is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self._pipe = os.open(self._pipe_path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            asyncio.get_running_loop().add_reader(self._pipe, self._read)
 
     def _read(self) -> bool:
         """Copy one piece; return whether there may be more right now."""
@@ -73,6 +85,11 @@ class OutputLog:
         for _ in range(OUTPUT_BYTES_MAX // READ_BYTES):
             if not self._read():
                 break
+        self.let_go()
+        self._pipe_path.unlink(missing_ok=True)
+
+    def let_go(self) -> None:
+        """Close, and leave the pipe to a successor."""
         self._close_pipe()
         self._file.close()
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from reconciler.adapters.process_runtime.addresses import LoopbackAddresses
-from reconciler.adapters.process_runtime.child import Child, Program
+from reconciler.adapters.process_runtime.child import Child, EndedChild, Program, read_exit_code
+from reconciler.adapters.process_runtime.child import start as start_program
 from reconciler.adapters.process_runtime.environment import command_line, environment, expand
 from reconciler.adapters.process_runtime.folder import (
     PRIVATE,
@@ -23,7 +26,14 @@ from reconciler.adapters.process_runtime.folder import (
     secret_path,
     write_private,
 )
-from reconciler.adapters.process_runtime.leftovers import Escapees, write_record
+from reconciler.adapters.process_runtime.leftovers import (
+    Escapees,
+    TaskProcess,
+    read_task,
+    record_of,
+    sweep_node,
+    write_record,
+)
 from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment, MountedFile
@@ -64,13 +74,13 @@ class _Prepared:
     """A task with its folder made. `ended` is done when nothing of it runs any more."""
 
     folder: Path
-    argv: list[str]
-    environment: dict[str, str] = field(repr=False)
-    workdir: Path
     address: str
-    secrets: tuple[Path, ...]
+    secrets: tuple[str, ...]
     output: OutputLog
-    child: Child | None = None
+    argv: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    workdir: Path = Path()
+    child: Child | EndedChild | None = None
     ended: asyncio.Task[int] | None = None
 
 
@@ -81,6 +91,57 @@ class ProcessRuntime:
         self._node = NodeFolder(node_folder)
         self._parts = parts
         self._tasks: dict[str, _Prepared] = {}
+        self._left: dict[str, TaskProcess] = {}
+
+    async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
+        """End and remove what a predecessor has left of other tasks, and note what it has started of `wanted`."""
+        self._left = await asyncio.to_thread(self._take_stock, frozenset(wanted), frozenset(kept))
+        for one in self._left.values():
+            self._parts.addresses.hold(one.address)
+
+    def _take_stock(self, wanted: frozenset[str], kept: frozenset[str]) -> dict[str, TaskProcess]:
+        ids = self._node.task_ids()
+        if not ids:
+            return {}
+        read = {task_id: read_task(self._node.record(task_id)) for task_id in sorted(ids)}
+        left = {task_id: one for task_id, one in read.items() if one is not None}
+        # A task that was started without its record being written, in a crash, is ended too: nobody could watch it.
+        sweep_node(self._node.root, frozenset(str(self._node.task(task_id)) for task_id in left if task_id in wanted))
+        for task_id in sorted(ids - wanted):
+            if task_id not in kept:
+                self._remove(task_id)
+            elif task_id in left:
+                self._clear_files(task_id, left[task_id].secrets)
+        return {task_id: one for task_id, one in left.items() if task_id in wanted}
+
+    async def adopt(self, assignment: Assignment) -> StartedProcess | None:
+        """Take over a task that a predecessor has started, also one that has ended meanwhile."""
+        task_id = assignment.task_id
+        left = self._left.pop(task_id, None)
+        if left is None:
+            if self._node.exit_file(task_id).exists():
+                self._tasks[task_id] = self._ended(task_id)
+                return StartedProcess(0, "")
+            await asyncio.to_thread(remove_tree, self._node.task(task_id))
+            return None
+        output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
+        output.reopen_pipe()
+        folder = self._node.task(task_id)
+        adopted = _Prepared(folder, left.address, left.secrets, output)
+        self._tasks[task_id] = adopted
+        adopted.child = _watch(left, self._node.exit_file(task_id))
+        ending = self._see_to_the_end(task_id, adopted, adopted.child)
+        adopted.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
+        return StartedProcess(left.program_pid, left.address)
+
+    def _ended(self, task_id: str) -> _Prepared:
+        """Return a task that had ended, and been cleared, before its end was told."""
+        loop = asyncio.get_running_loop()
+        output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
+        output.finish()
+        ended = _Prepared(self._node.task(task_id), "", (), output)
+        ended.ended = loop.create_task(_code(read_exit_code(self._node.exit_file(task_id))))
+        return ended
 
     async def prepare(self, assignment: Assignment) -> None:
         """Make the task's folder with its secrets and configs, and check that its program exists."""
@@ -100,44 +161,53 @@ class ProcessRuntime:
             self._node.make()
             folder.mkdir(mode=PRIVATE)
             workdir = _workdir(folder, assignment)
-            secrets = tuple(_write_secret(folder, secret, assignment) for secret in assignment.secrets)
+            secrets = tuple(str(_write_secret(folder, secret, assignment)) for secret in assignment.secrets)
             for config in assignment.configs:
                 write_private(inside(folder, config.target), _content(config, assignment), config.mode)
             _check_program(argv[0], workdir, variables["PATH"])
-            output = OutputLog(self._node.output(assignment.task_id))
+            output = OutputLog(self._node.output(assignment.task_id), self._node.pipe(assignment.task_id))
         except BaseException as error:
             remove_tree(folder)  # a refused task leaves no secret behind
             if isinstance(error, OSError):
                 raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
             raise
-        return _Prepared(folder, argv, variables, workdir, address, secrets, output)
+        return _Prepared(folder, address, secrets, output, argv, variables, workdir)
 
     async def start(self, assignment: Assignment) -> StartedProcess:
         """Start the program in a session of its own; its output goes to the task's log."""
         prepared = self._tasks[assignment.task_id]
+        task_id = assignment.task_id
         writing = prepared.output.open_pipe()
+        exit_file = self._node.exit_file(task_id)
+        program = Program(prepared.argv, prepared.workdir, prepared.environment, writing, exit_file)
         try:
-            prepared.child = Child(Program(prepared.argv, prepared.workdir, prepared.environment, writing))
+            prepared.child, pid = await start_program(program)
         finally:
             os.close(writing)
-        ending = self._see_to_the_end(assignment.task_id, prepared, prepared.child)
-        prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {assignment.task_id}")
-        write_record(self._node.record(assignment.task_id), prepared.child.pid)
-        return StartedProcess(prepared.child.pid, prepared.address)
+        keeper = record_of(prepared.child.keeper_pid)
+        write_record(self._node.record(task_id), TaskProcess(keeper, pid, prepared.address, prepared.secrets))
+        ending = self._see_to_the_end(task_id, prepared, prepared.child)
+        prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
+        return StartedProcess(pid, prepared.address)
 
-    async def _see_to_the_end(self, task_id: str, prepared: _Prepared, child: Child) -> int:
+    async def _see_to_the_end(self, task_id: str, prepared: _Prepared, child: Child | EndedChild) -> int:
         code = await child.exited
         await self._parts.escapees.end(str(prepared.folder))
+        if not self._node.exit_file(task_id).exists():
+            self._node.exit_file(task_id).write_text(f"{code}\n")  # before the record goes: one of both is there
         self._clear(task_id, prepared)
         return code
 
     def _clear(self, task_id: str, prepared: _Prepared) -> None:
         """Let go of what only a running task needs; its secrets above all."""
         prepared.output.finish()
-        for path in prepared.secrets:
-            remove_file_inside(prepared.folder, path)
-        self._node.record(task_id).unlink(missing_ok=True)
+        self._clear_files(task_id, prepared.secrets)
         self._parts.addresses.give_back(prepared.address)
+
+    def _clear_files(self, task_id: str, secrets: Collection[str]) -> None:
+        for path in secrets:
+            remove_file_inside(self._node.task(task_id), Path(path))
+        self._node.record(task_id).unlink(missing_ok=True)
 
     async def wait(self, task_id: str) -> int:
         """Return the exit code once the task and all that it started have ended."""
@@ -149,7 +219,7 @@ class ProcessRuntime:
     async def stop(self, task_id: str, policy: StopPolicy) -> None:
         """Send the stop signal to the process group, and SIGKILL after the grace period."""
         prepared = self._tasks.get(task_id)
-        if prepared is None or prepared.child is None or prepared.ended is None:
+        if prepared is None or prepared.child is None or prepared.ended is None or prepared.ended.done():
             return
         prepared.child.signal(_signal_number(policy.signal))
         await asyncio.wait((prepared.ended,), timeout=policy.grace_s)
@@ -175,6 +245,8 @@ class ProcessRuntime:
     def _remove(self, task_id: str) -> None:
         remove_tree(self._node.task(task_id))
         remove_output(self._node.output(task_id))
+        for path in (self._node.record(task_id), self._node.exit_file(task_id), self._node.pipe(task_id)):
+            path.unlink(missing_ok=True)
 
     async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that the task printed, oldest first."""
@@ -195,6 +267,32 @@ class ProcessRuntime:
             await asyncio.wait(endings, timeout=CLOSE_GRACE_S)
         for task_id in list(self._tasks):
             await self.abandon(task_id)
+
+    async def let_go(self) -> None:
+        """Leave every task as it is, for a successor to adopt. What was only prepared is removed, its secrets above
+        all: the successor prepares it anew."""
+        for task_id, one in list(self._tasks.items()):
+            if one.child is None and one.ended is None:
+                await self.abandon(task_id)
+                await asyncio.to_thread(remove_tree, one.folder)
+                continue
+            if one.child is not None:
+                one.child.let_go()
+            if one.ended is not None:
+                one.ended.cancel()
+            one.output.let_go()
+
+
+async def _code(code: int) -> int:
+    return code
+
+
+def _watch(left: TaskProcess, exit_file: Path) -> Child | EndedChild:
+    """Return what watches an adopted task, which may have ended while nobody was there."""
+    if left.is_alive:
+        with contextlib.suppress(ProcessLookupError):
+            return Child(left.keeper.pid, exit_file)
+    return EndedChild(exit_file)
 
 
 def _signal(prepared: _Prepared, number: int) -> None:

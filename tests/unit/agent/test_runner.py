@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,11 +39,24 @@ class ScriptedRuntime:
         self.calls: list[str] = []
         self.errors: dict[str, Exception] = {}
         self.exits: dict[str, asyncio.Future[int]] = {}
+        self.left: set[str] = set()
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
         if name in self.errors:
             raise self.errors[name]
+
+    async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
+        self.recovered = [sorted(wanted), sorted(kept)]
+
+    async def adopt(self, assignment: Assignment) -> Started | None:
+        if assignment.task_id not in self.left:
+            return None
+        self.exits[assignment.task_id] = asyncio.get_running_loop().create_future()
+        return Started()
+
+    async def let_go(self) -> None:
+        self._called("let go")
 
     async def prepare(self, assignment: Assignment) -> None:
         self._called("prepare")

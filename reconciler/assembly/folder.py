@@ -1,0 +1,56 @@
+"""The folder of an embedded swarm: whose it is, and what is cleared out of it."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from pathlib import Path
+from typing import TextIO
+
+from reconciler.adapters.process_runtime import sweep
+from reconciler.model.errors import ErrorCode, SwarmctlError
+
+LOCK_FILE = "swarm.lock"
+NODES_FOLDER = "nodes"
+LOG_FOLDER = "raft"
+
+
+def absolute(data_dir: str) -> Path:
+    """Return a folder's path, whatever the working directory becomes."""
+    return Path(data_dir).absolute()
+
+
+def locked(folder: Path) -> TextIO:
+    """Make the folder and take it for this process, until the returned file is closed.
+
+    Raises SwarmctlError: embedded-already-running, embedded-failed.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_FAILED,
+            f"The embedded swarm can't use the folder {folder}.",
+            why=f"{error.strerror}.",
+            hint="Choose another one with --data-dir or SWARMCTL_DATA_DIR.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_ALREADY_RUNNING,
+            f"An embedded swarm is running in {folder} already.",
+            why=f"It holds {LOCK_FILE}.",
+            hint="Use that one, end it with `swarmctl down`, or choose another folder with --data-dir.",
+        ) from error
+    return lock
+
+
+def clear(folder: Path) -> None:
+    """End what tasks have left running, and forget the swarm: without its state nothing of it can be used again."""
+    sweep(folder / NODES_FOLDER)
+    for name in (NODES_FOLDER, LOG_FOLDER):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,0 +1,187 @@
+"""A running manager: a member of the replicated store, and the embedded swarm on top of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.adapters.clock import RandomIds, SystemClock
+from reconciler.adapters.ingress import TcpIngress
+from reconciler.adapters.lone_transport import LoneTransport
+from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
+from reconciler.adapters.raft import boot
+from reconciler.adapters.raft.clock import boot_clock
+from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.node import RaftNode, open_node
+from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.agent.runner import Agent
+from reconciler.assembly.folder import LOG_FOLDER, NODES_FOLDER
+from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
+from reconciler.manager.ports import NodeAgent, ReportSink
+from reconciler.model.commands import Command, Rejected
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.json import JsonObject
+from reconciler.model.replication import Address
+
+STOP_WAIT_S = 5.0
+"""Seconds for the member of the store to end, which hands leadership on and closes its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSettings:
+    """Where a manager keeps what it knows, who it is, and what its tasks find programs on (a PATH).
+
+    Neither name of `owner` is ever given twice.
+    """
+
+    folder: Path
+    owner: Owner
+    address: Address
+    search_path: str
+
+
+class _Clock:
+    """The member's clock, which can be put forward: the lone voter need not wait before it leads, since there is
+    nobody whom it could have promised anything to."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return boot_clock() + self._ahead_s
+
+    def put_forward(self, seconds: float) -> None:
+        self._ahead_s += seconds
+
+
+class Manager:
+    """A manager that runs. Made by `found_manager` and `open_manager`."""
+
+    def __init__(self, settings: ManagerSettings, store: RaftNode) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = SystemClock()
+        self.ids = RandomIds()
+        self._ingress = TcpIngress()
+        nodes_folder = settings.folder / NODES_FOLDER
+        parts = RuntimeParts(LoopbackAddresses(str(nodes_folder)), Escapees(), settings.search_path)
+
+        def new_agent(node_id: str, report: ReportSink) -> NodeAgent:
+            hostname = store.tables.nodes[node_id].hostname
+            return Agent(node_id, ProcessRuntime(nodes_folder / hostname, parts), self.clock, report)
+
+        self.swarm = EmbeddedSwarm(store, SwarmParts(self.clock, self.ids, self._ingress, new_agent))
+        self._member = asyncio.get_running_loop().create_task(store.run(), name="member of the store")
+        self._serving: asyncio.Task[None] | None = None
+
+    def serve(self) -> None:
+        """Begin to lead, to run tasks and to serve published ports."""
+        self._serving = asyncio.get_running_loop().create_task(self.swarm.run(), name="embedded swarm")
+
+    async def carry_out(self, commands: Sequence[Command]) -> None:
+        """Carry out commands together. Raises SwarmctlError with the refusal's text as `why`."""
+        outcome = await self.store.propose(commands)
+        if isinstance(outcome, Rejected):
+            raise SwarmctlError(outcome.code, "The embedded swarm refuses it.", why=outcome.message)
+
+    async def wait_failed(self) -> None:
+        """Wait as long as it serves; raises what it ends by, when that is an error of its own."""
+        tasks = {task for task in (self._member, self._serving) if task is not None}
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def stop(self, *, let_go: bool) -> BaseException | None:
+        """End; `let_go` leaves the tasks running. Returns the error that it had ended by before."""
+        if let_go:
+            self.swarm.let_go()
+        errors = []
+        try:
+            errors.append(await _ended(self._serving))
+            await self._ingress.close()
+        finally:
+            self.swarm.close()
+            errors.append(await _ended(self._member))
+        return next((error for error in errors if error is not None), None)
+
+
+async def _ended(task: asyncio.Task[None] | None) -> BaseException | None:
+    if task is None:
+        return None
+    task.cancel()
+    await asyncio.wait((task,))
+    return None if task.cancelled() else task.exception()
+
+
+async def found_manager(settings: ManagerSettings, first: Sequence[Command]) -> Manager:
+    """Begin a new group of one, carry out the `first` commands, and return the manager, which does not serve yet.
+
+    Raises SwarmctlError: what the store raises (raft-...), and what the first commands are refused with.
+    """
+    member = _member_settings(settings)
+    await asyncio.to_thread(boot.found, member, {settings.owner.node: settings.address})
+    manager = await open_manager(settings)
+    try:
+        await manager.carry_out(first)
+    except BaseException:
+        await manager.stop(let_go=False)
+        raise
+    return manager
+
+
+async def open_manager(settings: ManagerSettings) -> Manager:
+    """Go on with what the folder holds; return the manager, which does not serve yet.
+
+    Raises SwarmctlError (raft-...).
+    """
+    clock = _Clock()
+    member = _member_settings(settings)
+    store = await open_node(member, LoneTransport(), clock=clock)
+    if [one.id for one in store.members()] == [settings.owner.node]:
+        clock.put_forward(member.consensus.election_max_s)
+    return Manager(settings, store)
+
+
+def force_new_group(settings: ManagerSettings) -> None:
+    """Let a stopped manager go on alone. Blocks. Raises SwarmctlError (raft-...)."""
+    boot.force_new_group(_member_settings(settings))
+
+
+def _member_settings(settings: ManagerSettings) -> MemberSettings:
+    return MemberSettings(str(settings.folder / LOG_FOLDER), settings.owner, address=settings.address)
+
+
+def failed(error: BaseException) -> SwarmctlError:
+    """Return how a swarm is reported that has ended by an error of its own."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    if isinstance(error, SwarmctlError):
+        return error
+    return SwarmctlError(
+        ErrorCode.EMBEDDED_FAILED,
+        "The embedded swarm has ended by an error of its own.",
+        why=f"{type(error).__name__}.",
+        hint="This is a bug. Its log has the story.",
+    )
+
+
+def description(hostname: str) -> JsonObject:
+    """Return what a node of this host says of itself."""
+    return {
+        "Hostname": hostname,
+        "Platform": {"Architecture": platform.machine(), "OS": platform.system().lower()},
+        "Resources": {"NanoCPUs": (os.cpu_count() or 1) * 1_000_000_000, "MemoryBytes": _memory_bytes()},
+        "Engine": {"EngineVersion": "swarmctl-embedded"},
+    }
+
+
+def _memory_bytes() -> int:
+    with suppress(ValueError, OSError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 0
