@@ -19,7 +19,7 @@ def campaign(state: State, *, transfer: bool = False) -> None:
     state.role = Role.PRE_CANDIDATE
     state.leader = ""
     state.votes = {state.node_id: True}
-    state.restart_election_timer()
+    state.ask_again_soon()
     _ask(state, VoteRequest(state.term + 1, state.log.last_index, state.log.last_term, pre=True))
 
 

@@ -109,8 +109,18 @@ class State:
         return ((mixed ^ (mixed >> 31)) >> 11) / (1 << 53)
 
     def restart_election_timer(self) -> None:
-        low, high = self.settings.election_min_s, self.settings.election_max_s
-        self.election_due_s = self.now_s + low + self.jitter() * (high - low)
+        """Wait for a leader to be heard."""
+        self._stand_within(self.settings.election_min_s, self.settings.election_max_s)
+
+    def ask_again_soon(self) -> None:
+        """Wait for answers to a pre-vote. Asking once more changes nothing anywhere, so it need not wait long.
+
+        The first to ask is often refused for the one heartbeat that another heard later.
+        """
+        self._stand_within(2 * self.settings.heartbeat_s, self.settings.fallback_s)
+
+    def _stand_within(self, low_s: float, high_s: float) -> None:
+        self.election_due_s = self.now_s + low_s + self.jitter() * (high_s - low_s)
 
     def hears_leader(self) -> bool:
         """Whether a leader may still rely on us: then nobody else gets our vote (thesis 4.2.3, 6.4.1)."""
@@ -134,12 +144,15 @@ class State:
 
     def follow(self, term: int, leader: NodeId) -> None:
         """Be a follower in `term`, which is at least ours."""
+        was_refused = self.role is Role.PRE_CANDIDATE and term == self.term and not leader
         if term > self.term:
             self.term = term
             self.voted_for = ""
         if self.leading is not None:
             self.stop_leading()
-        if self.role is not Role.FOLLOWER or leader != self.leader or not leader:
+        if was_refused:
+            self.ask_again_soon()
+        elif self.role is not Role.FOLLOWER or leader != self.leader or not leader:
             self.restart_election_timer()
         self.role = Role.FOLLOWER
         self.leader = leader

@@ -228,7 +228,6 @@ def restarted_voters_forget_whom_they_heard(patch: Patch) -> None:
 
 
 FOUND_BY_CHANCE: tuple[Callable[[Patch], None], ...] = (
-    votes_leave_before_they_are_saved,
     candidate_counts_its_unsaved_vote,
     votes_ignore_the_log,
     matching_entries_are_truncated,
@@ -244,6 +243,7 @@ FOUND_BY_CHANCE: tuple[Callable[[Patch], None], ...] = (
 """Bugs that random faults bring to light."""
 
 FOUND_BY_STORY: dict[Callable[[Patch], None], Callable[[], None]] = {
+    votes_leave_before_they_are_saved: test_safety.test_a_vote_leaves_after_its_sync_and_nothing_overtakes_it,
     older_terms_are_committed_by_count: test_safety.test_an_older_entry_is_not_committed_by_count,
     voters_help_others_while_they_hear_a_leader: test_safety.test_a_voter_refuses_while_it_hears_a_leader,
     old_snapshots_are_installed: test_safety.test_a_snapshot_older_than_the_commit_is_not_installed,
