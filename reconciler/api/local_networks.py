@@ -87,18 +87,9 @@ class LocalNetworks:
         return self._add(_network(name, driver, self._pools(spec), spec))
 
     def _pools(self, spec: JsonObject) -> list[JsonObject]:
-        ipam = spec.get("IPAM") or {}
-        asked = ipam.get("Config") if isinstance(ipam, dict) else []
-        if not isinstance(asked, list | None) or not all(isinstance(pool, dict) for pool in asked or ()):
-            raise Refused(400, "invalid JSON: IPAM.Config is no list of pools")
-        for pool in asked or ():
-            try:
-                ipaddress.ip_network(str(pool.get("Subnet") or "0.0.0.0/0"), strict=False)
-            except ValueError:
-                subnet = pool.get("Subnet")
-                raise Refused(400, f"Invalid subnet {subnet} : invalid CIDR address: {subnet}") from None
-        if any(pool.get("Subnet") for pool in asked or ()):
-            return [dict(pool) for pool in asked or ()]
+        asked = check_subnets(spec)
+        if any(pool.get("Subnet") for pool in asked):
+            return [dict(pool) for pool in asked]
         taken = {pool["Subnet"] for one in self._by_id.values() for pool in one.raw["IPAM"]["Config"]}
         free = (str(subnet) for subnet in list(SUBNETS.subnets(new_prefix=16))[1:] if str(subnet) not in taken)
         subnet = next(free, None)
@@ -116,3 +107,19 @@ class LocalNetworks:
         if network.name in PREDEFINED or network.name == GATEWAY_BRIDGE:
             return False
         return self._by_id.pop(network.id, None) is not None
+
+
+def check_subnets(spec: JsonObject) -> list[JsonObject]:
+    """Return the pools that a network is to have; refuse what is no CIDR block, in the engine's words."""
+    ipam = spec.get("IPAM") or {}
+    asked = (ipam.get("Config") if isinstance(ipam, dict) else 0) or []
+    if not isinstance(asked, list) or not all(isinstance(pool, dict) for pool in asked):
+        raise Refused(400, "invalid JSON: IPAM.Config is no list of pools")
+    for pool in asked:
+        subnet = pool.get("Subnet") or ""
+        try:
+            if subnet and ("/" not in subnet or not ipaddress.ip_network(subnet, strict=False)):
+                raise ValueError
+        except (ValueError, TypeError):
+            raise Refused(400, f"Invalid subnet {subnet} : invalid CIDR address: {subnet}") from None
+    return asked

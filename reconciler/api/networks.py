@@ -9,7 +9,7 @@ from aiohttp import web
 
 from reconciler.api import faults, selection
 from reconciler.api.faults import Refused, as_json
-from reconciler.api.local_networks import LocalNetworks
+from reconciler.api.local_networks import LocalNetworks, check_subnets
 from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.ports import LocalNode
@@ -67,7 +67,9 @@ class Networks:
         standing = self.node.standing()
         if standing.cluster is None and standing.state == "active":
             raise Refused(403, faults.NETWORK_FROM_A_WORKER)
-        created = await whole(swarm_of(self.node).create(Kind.NETWORK, spec))
+        cluster = swarm_of(self.node)
+        check_subnets(spec)
+        created = await whole(cluster.create(Kind.NETWORK, spec))
         return as_json({"Id": created, "Warning": ""}, status=201)
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -129,4 +131,9 @@ class Networks:
 
 
 def _shown(found: ObservedObject) -> JsonObject:
-    return {key: value for key, value in found.raw.items() if key != IPV4_SINCE}
+    """Return a network as an engine of our API version shows it: what is empty in a swarm's is null there."""
+    raw = {key: value for key, value in found.raw.items() if key != IPV4_SINCE}
+    if raw["Scope"] == "swarm":
+        raw["Labels"] = raw["Labels"] or None
+        raw["IPAM"] = {**raw["IPAM"], "Options": raw["IPAM"].get("Options") or None}
+    return raw

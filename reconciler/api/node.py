@@ -34,6 +34,12 @@ def without_a_swarm(standing: Standing) -> str:
     return faults.NOT_PREPARED if is_manager else faults.NOT_A_MANAGER
 
 
+async def cluster_shown(cluster: Cluster, standing: Standing) -> JsonObject:
+    """Return the swarm as the API shows it, without its join tokens."""
+    raw = (await cluster.found(Kind.SWARM, "")).raw
+    return {**raw, "TLSInfo": standing.tls_info} if standing.tls_info else raw
+
+
 class FixedNode:
     """The LocalNode of a swarm that lives in this process: its manager from the start, and as long as it is served."""
 

@@ -90,7 +90,8 @@ class Standing:
     """Where a node stands. `cluster` is there on a manager that can answer, and None on workers and outside a swarm.
 
     `node_id` and `address` are "" outside a swarm. `remote_managers` are {node id: "address:port"} of all managers
-    it knows, itself among them. `error` is why it is in no good state.
+    it knows, itself among them. `error` is why it is in no good state. `tls_info` is the swarm's root certificate, as
+    every node's Description has it under TLSInfo.
     """
 
     state: LocalState
@@ -99,6 +100,7 @@ class Standing:
     address: str = ""
     error: str = ""
     remote_managers: Mapping[str, str] = field(default_factory=dict)
+    tls_info: JsonObject = field(default_factory=dict)
 
 
 class LocalNode(Protocol):

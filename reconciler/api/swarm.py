@@ -8,7 +8,7 @@ from aiohttp import web
 
 from reconciler.api import faults
 from reconciler.api.faults import Refused, as_json
-from reconciler.api.node import swarm_of
+from reconciler.api.node import cluster_shown, swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.ports import LocalNode, LocalState
 from reconciler.api.queries import body_of, flag, version_of
@@ -37,7 +37,7 @@ class Swarm:
     async def inspect(self, _: web.Request) -> web.Response:
         cluster = swarm_of(self.node)
         tokens = cluster.join_tokens
-        raw = (await cluster.found(Kind.SWARM, "")).raw
+        raw = await cluster_shown(cluster, self.node.standing())
         return as_json({**raw, "JoinTokens": {"Worker": tokens.worker, "Manager": tokens.manager}})
 
     async def init(self, request: web.Request) -> web.Response:

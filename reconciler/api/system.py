@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from reconciler.api.faults import NO_ENGINE, Refused, as_json
+from reconciler.api.node import cluster_shown
 from reconciler.api.ports import LocalNode, LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
@@ -115,7 +116,7 @@ async def swarm_info(standing: Standing) -> JsonObject:
     nodes = await standing.cluster.listed(Kind.NODE)
     told["Nodes"] = len(nodes)
     told["Managers"] = sum(node.spec.get("Role") == NodeRole.MANAGER for node in nodes)
-    told["Cluster"] = (await standing.cluster.found(Kind.SWARM, "")).raw
+    told["Cluster"] = await cluster_shown(standing.cluster, standing)
     return told
 
 

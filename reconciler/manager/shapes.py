@@ -113,7 +113,8 @@ def _update_status(update: UpdateStatus) -> JsonObject:
 
 
 def service_object(service: ServiceRecord) -> ObservedObject:
-    endpoint: JsonObject = {"Spec": service.endpoint_spec}
+    # Nothing was given out for it: then swarmkit's allocator leaves the whole endpoint alone.
+    endpoint: JsonObject = {"Spec": service.endpoint_spec if service.ports or service.virtual_ips else {}}
     if service.ports:
         endpoint["Ports"] = list(service.ports)
     if service.virtual_ips:
@@ -199,4 +200,5 @@ def _generic_resource(kind: str, value: str | int) -> JsonObject:
 
 def _port_status(task: TaskRecord) -> JsonObject:
     ports = [port for port in task.endpoint_spec.get("Ports") or () if port.get("PublishMode") == "host"]
-    return {"Ports": copy.deepcopy(ports)} if ports and task.running_at else {}
+    # Once for IPv4 and once for IPv6, as an engine reports what it publishes.
+    return {"Ports": copy.deepcopy([*ports, *ports])} if ports and task.running_at else {}

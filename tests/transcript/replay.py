@@ -1,0 +1,194 @@
+"""Plays recorded steps of a real engine against ours, and counts which of them come out the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.transcript.shaping import shaped
+from tests.transcript.stand_in import World, a_world
+
+STEP_WAIT_S = 60.0
+WAIT_POLLS = 60
+STILL_POLLS = 4
+POLL_S = 0.25
+WILD = {
+    "<ID>": r"(?:<ID>|[0-9a-z]{12,64})",
+    "<NODE>": r"\S*",
+    "<VERSION>": r"\S+",
+    "<MEM>": r"[^\s,]+",
+    "<CPUS>": r"[^\s,]+",
+    "<IP>": r"[0-9.]+",
+    "<CIDR>": r"[^\s\"]+",
+    "<AGO>": r"(?:<AGO>|\d+ \w+ ago)",
+    "<WORK>": r"\S+",
+    "<B64>": r"\S+",
+}
+
+
+@dataclass
+class Player:
+    """Runs commands with the CLI against the machines of one world."""
+
+    folder: Path
+    files: Path | None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    async def run(self, world: World, number: int, command: str) -> tuple[int, str, str]:
+        for name, value in {**_names(world), **self.names}.items():
+            command = command.replace("{" + name + "}", value)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "DOCKER_HOST": world.machines[number - 1].host,
+            "DOCKER_CLI_HINTS": "false",
+        }
+        process = await asyncio.create_subprocess_shell(
+            command,
+            executable="/bin/bash",
+            env=environment,
+            cwd=self.files or self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), STEP_WAIT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return 124, "", "timed out"
+        text = out.decode(errors="replace")
+        if re.search(r"join-token (?:-q|--quiet) (worker|manager)$", command):
+            self.names["tok_w" if "worker" in command else "tok_m"] = text.strip()
+        return process.returncode or 0, text, err.decode(errors="replace")
+
+    async def settle(self, world: World, number: int, command: str) -> None:
+        """Run a command until it has said the same for a while."""
+        last, same = "", 0
+        for _ in range(WAIT_POLLS):
+            _, out, _ = await self.run(world, number, command)
+            same = same + 1 if out == last else 0
+            if same >= STILL_POLLS:
+                return
+            last = out
+            await asyncio.sleep(POLL_S)
+
+
+def _names(world: World) -> dict[str, str]:
+    named = {f"ip{one.number}": one.address for one in world.machines}
+    return named | {f"h{one.number}": one.hostname for one in world.machines}
+
+
+def matches(expected: list[str], ours: list[str], world: World) -> bool:
+    """Return whether lines are the same but for what was masked; the order of some outputs is Go's chance."""
+    if len(expected) != len(ours):
+        return False
+    named = {f"<IP{one.number}>": re.escape(one.address) for one in world.machines}
+    patterns = [_pattern(line, named) for line in expected]
+    if all(pattern.fullmatch(line) for pattern, line in zip(patterns, ours, strict=True)):
+        return True
+    ordered = [_pattern(line, named) for line in sorted(expected)]
+    return all(pattern.fullmatch(line) for pattern, line in zip(ordered, sorted(ours), strict=True))
+
+
+def _pattern(line: str, named: dict[str, str]) -> re.Pattern[str]:
+    parts = re.split(r"(<[A-Z0-9]+>)", re.sub(r"\s+", " ", line.strip()))
+    return re.compile("".join(_wild(part, named) for part in parts))
+
+
+def _wild(part: str, named: dict[str, str]) -> str:
+    return named.get(part) or (f"(?:{WILD[part]}|{part})" if part in WILD else re.escape(part))
+
+
+def _projected(expected: list[str], out: str) -> list[str]:
+    """Return our output cut down to the fields that the recording kept."""
+    try:
+        wanted, found = json.loads("\n".join(expected)), json.loads(out)
+    except ValueError:
+        return shaped(out)
+    if isinstance(wanted, dict) and isinstance(found, list) and len(found) == 1:
+        return shaped(json.dumps({key: _dug(found[0], key) for key in wanted}))
+    return shaped(out)
+
+
+def _dug(found: Any, path: str) -> Any:
+    if isinstance(found, dict) and path in found:
+        return found[path]
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _squeezed(lines: Iterable[str]) -> list[str]:
+    return [re.sub(r"\s+", " ", line.strip()) for line in lines]
+
+
+@dataclass
+class Score:
+    same: Counter[str] = field(default_factory=Counter)
+    steps: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+async def replay(recorded: list[dict[str, Any]], scenarios: list[str], folder: Path, files: Path | None) -> Score:
+    """Play the chosen scenarios (all when none is named), each from fresh machines."""
+    score = Score()
+    for name in dict.fromkeys(step["id"].split(".")[0] for step in recorded):
+        if not scenarios or name in scenarios:
+            steps = [step for step in recorded if step["id"].split(".")[0] == name]
+            await _scenario(name, steps, Player(folder, files), score)
+    return score
+
+
+async def _scenario(name: str, steps: list[dict[str, Any]], player: Player, score: Score) -> None:
+    rest = list(steps)
+    while rest:
+        async with a_world(player.folder) as world:
+            rest = await _until_reset(name, rest, player, world, score)
+
+
+async def _until_reset(
+    name: str, steps: list[dict[str, Any]], player: Player, world: World, score: Score
+) -> list[dict[str, Any]]:
+    for position, step in enumerate(steps):
+        number = step["node"]
+        if step.get("ctl") == "reset" and position:
+            return steps[position:]
+        if "wait" in step:
+            await player.settle(world, number, step["wait"])
+        if "cmd" not in step or "out" not in step:
+            if "cmd" in step:
+                await player.run(world, number, step["cmd"])
+            continue
+        hook = None if player.files is None else player.files / f"{step['id']}.sh"
+        if hook is not None and hook.exists():
+            await player.run(world, number, hook.read_text())  # what the recording did between two steps
+        if re.search(r"service create .*--name x ", step["cmd"]):
+            await player.run(world, number, "docker service rm x")  # the recording did so, unrecorded
+        status, out, err = await player.run(world, number, step["cmd"])
+        score.steps[name] += 1
+        ours_out, ours_err = _squeezed(_projected(step["out"], out)), _squeezed(shaped(err))
+        same = status == step["rc"] and matches(step["out"], ours_out, world) and matches(step["err"], ours_err, world)
+        if same:
+            score.same[name] += 1
+        else:
+            score.failures.append(_told(step, status, ours_out, ours_err))
+    return []
+
+
+def _told(step: dict[str, Any], status: int, out: list[str], err: list[str]) -> str:
+    lines = [f"== {step['id']} {step['tags'] or ''} {step['cmd']}"]
+    if status != step["rc"]:
+        lines.append(f"   exit {step['rc']} expected, {status} found")
+    for kind, expected, found in (("out", _squeezed(step["out"]), out), ("err", _squeezed(step["err"]), err)):
+        lines += [f"   -{kind} {line}" for line in expected if line not in found]
+        lines += [f"   +{kind} {line}" for line in found if line not in expected]
+    return "\n".join(lines)
