@@ -22,6 +22,8 @@ from reconciler.model.forges import CommitStatus, StatusState
 from reconciler.model.tables import KeyValueRecord
 
 NAMESPACE: Final = "commit-status"
+COMMITS_MAX: Final = 8
+"""Commits of one source whose status is remembered."""
 DESCRIPTION_CHARS_MAX: Final = 140
 """What GitHub takes; the others take more."""
 _FAILED: Final = frozenset(
@@ -89,6 +91,12 @@ def _short(text: str) -> str:
 def due(posted: Posted, wanted: tuple[CommitStatus, ...]) -> tuple[CommitStatus, ...]:
     """Return what is to be posted: what was not posted before, just so."""
     return tuple(one for one in wanted if one not in posted.statuses)
+
+
+def with_posted(posted: Posted, status: CommitStatus) -> Posted:
+    """Return what is remembered once a status was posted; only the newest few commits are."""
+    others = [one for one in posted.statuses if (one.commit, one.context) != (status.commit, status.context)]
+    return Posted(posted.source, (*others, status)[-COMMITS_MAX:])
 
 
 def command(posted: Posted, at: datetime) -> PutRecord:

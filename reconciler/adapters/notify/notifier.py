@@ -22,7 +22,7 @@ class Sink(Protocol):
 
 
 class Notifier(AbstractAsyncContextManager["Notifier"]):
-    """Sends alerts to sinks while its context is open. `offer` never waits and never raises.
+    """Sends alerts to sinks while its context is open: as long as this controller leads. `offer` never waits or raises.
 
     `done` is told (alert id, sink name) once a sink has an alert, or never will: take it out of the outbox then. On
     leaving, what is under way is left alone: whoever leads next finds it in the outbox.
@@ -43,31 +43,15 @@ class Notifier(AbstractAsyncContextManager["Notifier"]):
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Notifier:
-        self._begin()
-        return self
-
-    def _begin(self) -> None:
         self._tasks = [asyncio.create_task(one.run(), name=f"sink {name}") for name, one in self._outlets.items()]
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end()
-
-    async def _end(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def withdraw(self) -> None:
-        """Stop sending what was offered: this controller leads no more, and the next leader finds it in the outbox.
-
-        Call it when leading ends. What a sink is being sent at this moment may come twice; nothing else does.
-        """
-        await self._end()
-        for one in self._outlets.values():
-            one.withdraw()
-        self._begin()
 
     @property
     def statuses(self) -> Sequence[OutletStatus]:

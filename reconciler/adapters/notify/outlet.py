@@ -123,10 +123,6 @@ class Outlet(Generic[Payload]):
                 await asyncio.sleep(self._limits.gap_s)
             self._offered.clear()
 
-    def withdraw(self) -> None:
-        """Forget what waits, without a word of it to `done`: another controller sends it now."""
-        self._jobs.clear()
-
     def _finish(self, job_id: str) -> None:
         self._finished[job_id] = None
         while len(self._finished) > FINISHED_MAX:

@@ -185,6 +185,19 @@ async def test_what_is_no_http_is_answered_and_leaves_no_traceback(local: Api, t
     assert "Traceback" not in caplog.text + capsys.readouterr().err
 
 
+@pytest.mark.parametrize("sent", [b"\x80\x04\x95pickle" * 100, b"GET /v1/status HTTP/1.1\r\n\r\n", b""])
+async def test_what_is_no_tls_is_dropped_and_leaves_no_traceback(remote: Api, sent: bytes, capsys, caplog) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(remote.base.rpartition(":")[2]))
+    writer.write(sent)
+    writer.write_eof()
+    async with asyncio.timeout(20):
+        with contextlib.suppress(ConnectionError):
+            assert b"HTTP" not in await reader.read()
+    writer.close()
+    assert (await remote.ask("GET", "/v1/status")).status == 200
+    assert "Traceback" not in caplog.text + capsys.readouterr().err
+
+
 async def test_only_this_user_reaches_the_socket(local: Api, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "api.sock").stat().st_mode) == 0o600
 

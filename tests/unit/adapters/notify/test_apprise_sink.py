@@ -179,28 +179,6 @@ async def test_a_sink_that_hangs_delays_neither_the_others_nor_who_offers_nor_th
         assert time.monotonic() - leaving < 30  # the sink itself would take 60
 
 
-async def test_who_leads_no_more_sends_no_more_and_may_lead_again() -> None:
-    taken: list[str] = []
-
-    class Slow:
-        async def send(self, text: AlertText) -> None:
-            if not taken:
-                taken.append("tried")
-                raise NotSent("not now")
-            taken.append(text.title)
-
-    done: list[tuple[str, str]] = []
-    limits = OutletLimits(backoff_s=60)
-    async with Notifier("prod", {"chat": Slow()}, lambda *told: done.append(told), limits) as notifier:
-        notifier.offer(pending("chat"))
-        await until(lambda: taken == ["tried"])
-        await notifier.withdraw()
-        assert (notifier.statuses[0].waiting, done) == (0, [])
-        notifier.offer(pending("chat"))
-        await until(lambda: len(done) == 1)
-    assert taken == ["tried", TEXT.title]
-
-
 async def test_tries_that_hang_are_bounded_too() -> None:
     with running_chat(answers=[None] * 10) as chat:
         made = sink(f"json://127.0.0.1:{chat.port}/?rto=60")
