@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,10 @@ from reconciler.model.peers import PeerCertificate, PeersListing, WrittenIdentit
 from reconciler.model.replication import Address
 
 CLUSTER_ID_BYTES = 12
+
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}\.?$)(?:{_LABEL}\.)*(?![0-9]+\.?$){_LABEL}\.?")
+"""RFC 1123, underscores too. The last part is no number: 300.1.1.1 is an address with a mistake in it."""
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -78,6 +83,7 @@ class PeersFolder:
         Raises SwarmctlError: usage, peers-exist, output-failed, and what reading the authority does.
         """
         _check_node(node, listen)
+        self._refuse_own(out)
         refuse_taken(Path(out), force=force)
         with self._authority() as (authority, cluster):
             issued = self._issued()
@@ -91,6 +97,7 @@ class PeersFolder:
         Raises SwarmctlError: usage, peers-missing, peers-exist, output-failed, and what reading the authority does.
         """
         if out is not None:
+            self._refuse_own(out)
             refuse_taken(Path(out), force=force)
         with self._authority() as (authority, cluster):
             own = read_peers_file(str(self.folder)).name
@@ -142,6 +149,17 @@ class PeersFolder:
         place = self.folder / NODE_FILE if out is None else out
         return WrittenIdentity(peers.name, str(place), line.expires, aside)
 
+    def _refuse_own(self, out: str) -> None:
+        """Raise if another node's files would take the place of the authority, which --force sets aside as well."""
+        own, there = self.folder.resolve(), Path(out).resolve()
+        if there == own or there in own.parents:
+            raise SwarmctlError(
+                ErrorCode.USAGE,
+                f"{out} is where this authority is. Nothing was written.",
+                why="What is given with --out is carried to another node.",
+                hint="Name another place.",
+            )
+
     @contextmanager
     def _authority(self) -> Iterator[tuple[KeyAndCertificate, str]]:
         """The authority and its cluster, for one command at a time."""
@@ -184,7 +202,13 @@ def _check_node(node: str, listen: Address) -> None:
     try:
         everywhere = ipaddress.ip_address(listen.host).is_unspecified
     except ValueError:
-        everywhere = False  # a name
+        everywhere = False
+        if not _HOSTNAME.fullmatch(listen.host):
+            raise SwarmctlError(
+                ErrorCode.USAGE,
+                f"{listen.host!r} is neither an address nor the name of a machine.",
+                hint="For example 10.0.0.1, node1.example, or fd00::1.",
+            ) from None
     if everywhere:
         raise SwarmctlError(
             ErrorCode.USAGE,

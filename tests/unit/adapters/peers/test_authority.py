@@ -115,8 +115,23 @@ def test_names_that_are_no_part_of_a_uri_and_addresses_for_all_are_wrong_usage(
 ) -> None:
     for name in ("", "a/b", "-a", "a b", "n" * 64, "ä"):
         assert code_of(peers.add, name, THERE, str(tmp_path / "x"), force=False) is ErrorCode.USAGE
-    for host in ("0.0.0.0", "::"):
+    for host in ("0.0.0.0", "::", "300.1.1.1", "a b", "a/b", "-", "a..b", "1", "x" * 64, "a\n"):
         assert code_of(peers.add, "n2", Address(host, 1), str(tmp_path / "x"), force=False) is ErrorCode.USAGE
+
+
+def test_names_of_machines_and_addresses_of_both_kinds_are_taken(peers: PeersFolder, tmp_path: Path) -> None:
+    for number, host in enumerate(
+        ("node-2", "n2.example.", "3com.example", "my_node", "10.0.0.2", "fd00::2", "fe80::1%eth0")
+    ):
+        peers.add(f"m{number}", Address(host, 1), str(tmp_path / f"m{number}"), force=False)
+
+
+def test_nothing_takes_the_place_of_the_authority(peers: PeersFolder) -> None:
+    before = {path: path.read_bytes() for path in peers.folder.iterdir()}
+    for out in (peers.folder, peers.folder.parent, peers.folder / ".." / peers.folder.name):
+        assert code_of(peers.add, "n2", THERE, str(out), force=True) is ErrorCode.USAGE
+        assert code_of(peers.renew, "n1", str(out), force=True) is ErrorCode.USAGE
+    assert {path: path.read_bytes() for path in peers.folder.iterdir()} == before
 
 
 def test_renewing_replaces_the_own_file_at_once(peers: PeersFolder) -> None:
