@@ -11,6 +11,9 @@ from pathlib import Path
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import ForgeName
 
+CONTROLLER_SOCKET = "unix:///var/lib/swarmctl/controller.sock"
+"""Where the systemd unit's controller listens."""
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointSettings:
@@ -31,6 +34,20 @@ class EndpointSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Which running controller the commands ask."""
+
+    address: str = CONTROLLER_SOCKET
+    """unix://PATH or https://HOST:PORT (SWARMCTL_CONTROLLER). The default is that of the systemd unit."""
+    token: str = field(default="", repr=False)
+    """For https (SWARMCTL_CONTROLLER_TOKEN): never an argument, which other users of a machine can read."""
+    ca_file: str = ""
+    """PEM file of the authority of its certificate (SWARMCTL_CONTROLLER_CA). "": the system's authorities."""
+    is_named: bool = False
+    """Somebody has said which: `status` then asks it, and not an engine."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that the environment says."""
 
@@ -43,6 +60,7 @@ class Settings:
     """Where the embedded swarm keeps its socket and its tasks' folders (SWARMCTL_DATA_DIR)."""
     parallel_writes: int = 8
     """How many independent actions are carried out at once (SWARMCTL_PARALLEL). A manager commits one at a time."""
+    controller: ControllerSettings = field(default_factory=ControllerSettings)
     color: bool | None = None
     """Colour: None asks the terminal; NO_COLOR switches it off, FORCE_COLOR on."""
 
@@ -102,7 +120,18 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         home=home,
         data_dir=_data_dir(env),
         parallel_writes=int(_positive(env, "SWARMCTL_PARALLEL", 8)),
+        controller=_controller(env),
         color=_color(env),
+    )
+
+
+def _controller(environment: Mapping[str, str]) -> ControllerSettings:
+    address = environment.get("SWARMCTL_CONTROLLER", "")
+    return ControllerSettings(
+        address=address or CONTROLLER_SOCKET,
+        token=environment.get("SWARMCTL_CONTROLLER_TOKEN", ""),
+        ca_file=environment.get("SWARMCTL_CONTROLLER_CA", ""),
+        is_named=bool(address),
     )
 
 

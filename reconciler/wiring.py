@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.ports import ApplyLimits, EmbeddedOptions, Forge, Peers, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, ControllerApi, EmbeddedOptions, Forge, Peers, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -214,6 +214,13 @@ class Wiring:
         from reconciler.running import config_of, run_controller
 
         await run_controller(config_of(config_path), self.settings)
+
+    def controller(self, address: str | None) -> AbstractAsyncContextManager[ControllerApi]:
+        """Return a running controller's API."""
+        from reconciler.adapters.controller_client import ControllerClient
+
+        known = self.settings.controller
+        return ControllerClient(address or known.address, known.token, known.ca_file)
 
     def start_embedded(self, options: EmbeddedOptions) -> int:
         """Start an embedded swarm in the background and return its process id once it answers."""

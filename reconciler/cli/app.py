@@ -28,6 +28,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "embedded": ("up", "down"),
     "peers": ("peers",),
     "run": ("run",),
+    "remote": ("history", "events", "trace", "sync", "suspend", "resume", "rollback"),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""
 

@@ -94,6 +94,18 @@ class Forge(Protocol):
         ...
 
 
+class ControllerApi(Protocol):
+    """A running controller. Every method raises SwarmctlError: controller-unreachable, and what it answers."""
+
+    async def get(self, path: str, query: Mapping[str, str]) -> JsonObject:
+        """Return the answer to a question."""
+        ...
+
+    async def post(self, path: str, body: JsonObject) -> JsonObject:
+        """Ask for something; return what the controller says."""
+        ...
+
+
 class Peers(Protocol):
     """A node's folder of certificates. Every method raises SwarmctlError."""
 
@@ -172,6 +184,10 @@ class Outside(Protocol):
 
     async def run_controller(self, config_path: str) -> None:
         """Run a controller, as the file says, until the process is told to end."""
+        ...
+
+    def controller(self, address: str | None) -> AbstractAsyncContextManager[ControllerApi]:
+        """Return a running controller's API, for an `async with`. None: the one that the settings name."""
         ...
 
     def start_embedded(self, options: EmbeddedOptions) -> int:

@@ -22,6 +22,7 @@ from reconciler.cli.options import (
     StackNameOption,
 )
 from reconciler.cli.ports import Outside
+from reconciler.cli.remote import ControllerOption, ask
 from reconciler.cli.terminal import VERDICT_STYLES, Terminal
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
@@ -52,9 +53,17 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
+        controller: ControllerOption = None,
         output: FormatOption = Format.TEXT,
     ) -> None:
-        """Show nodes and services; with PATH, also which stacks are as the repository asks for."""
+        """Show nodes and services; with PATH, also which stacks are as the repository asks for.
+
+        With --controller, or SWARMCTL_CONTROLLER and nothing else: what a running controller says of its stacks.
+        """
+        chosen = path or compose_file or host or context or backend
+        if controller or (outside.settings.controller.is_named and not chosen):
+            _of_controller(outside, terminal, controller, output)
+            return
         endpoint = options.endpoint(outside, host, context, backend)
         named = path or ("." if compose_file else None)
         desired = outside.load(options.source(named, revision, stack_name, compose_file)) if named else None
@@ -64,6 +73,13 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             terminal.json(as_json(actual, assessments, sync))
         else:
             _show(terminal, actual, assessments, sync)
+
+
+def _of_controller(outside: Outside, terminal: Terminal, controller: str | None, output: Format) -> None:
+    from reconciler.cli import remote_tables
+
+    found = ask(outside, controller, "/v1/status", {})
+    terminal.json(found) if output is Format.JSON else remote_tables.status(terminal, found)
 
 
 async def _look(outside: Outside, endpoint: EndpointSettings) -> tuple[ActualState, tuple[Assessment, ...]]:

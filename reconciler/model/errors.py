@@ -108,6 +108,7 @@ class ErrorCode(enum.StrEnum):
     # telling people
     ALERT_SINK_INVALID = "alert-sink-invalid"
     # the controller's API
+    CONTROLLER_UNREACHABLE = "controller-unreachable"
     API_LISTEN_FAILED = "api-listen-failed"
     API_OVERLOADED = "api-overloaded"
     API_REFUSED = "api-refused"

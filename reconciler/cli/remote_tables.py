@@ -1,0 +1,122 @@
+"""A running controller's answers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.cli.terminal import Terminal
+from reconciler.model.json import JsonObject
+
+STYLES = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Drifted": "yellow"}
+NOBODY = "(cluster)"
+
+
+def status(terminal: Terminal, found: JsonObject) -> None:
+    """Print where everything stands."""
+    leads = found["leader"] or "nobody"
+    terminal.say(f"Cluster {found['cluster'] or '-'}: {leads} leads (asked {found['member']})", "bold")
+    sources = _table("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
+    for one in found["sources"]:
+        revision, fault = one["revision"] or {}, one["fault"] or {}
+        commit = str(revision.get("commit", ""))[:12]
+        sources.add_row(
+            one["name"],
+            commit,
+            revision.get("reference", ""),
+            revision.get("subject", ""),
+            Text(_fault(fault), style="red"),
+        )
+    terminal.out.print(sources)
+    stacks = _table("STACK", "SOURCE", "STATE", "REASON", "APPLIED", "MESSAGE")
+    nodes = _table("NODE", "STATE", "REASON", "MESSAGE")
+    for one in found["scopes"]:
+        state, reason, message = _standing(one)
+        styled = Text(state, style=STYLES[state])
+        if one["kind"] == "node":
+            nodes.add_row(one["name"], styled, reason, message)
+        else:
+            commit = str((one["applied"] or {}).get("commit", ""))[:12]
+            stacks.add_row(one["name"] or NOBODY, one["source"], styled, reason, commit, message)
+    for table in (stacks, nodes):
+        if table.row_count:
+            terminal.say()
+            terminal.out.print(table)
+    _drifts(terminal, found["drifts"])
+
+
+def _fault(fault: JsonObject) -> str:
+    return f"{fault['code']}: {fault['what']}" if fault else ""
+
+
+def _standing(scope: JsonObject) -> tuple[str, str, str]:
+    """Return (state, reason, message) of the condition that is true; of Ready where none is."""
+    conditions: Sequence[JsonObject] = scope["conditions"]
+    true = next((one for one in conditions if one["status"]), None)
+    if true is not None:
+        return str(true["type"]), str(true["reason"]), str(true["message"])
+    first = conditions[0] if conditions else {"reason": "", "message": ""}
+    return "Drifted", str(first["reason"]), str(first["message"])
+
+
+def _drifts(terminal: Terminal, drifts: Sequence[JsonObject]) -> None:
+    if not drifts:
+        return
+    table = _table("DRIFT", "SINCE", "FIELD", "APPLIED", "FOUND")
+    for one in drifts:
+        for number, difference in enumerate(one["differences"] or [{"path": "", "applied": "", "found": ""}]):
+            name, since = ("", "") if number else (one["object"], one["since"])
+            table.add_row(name, since, difference["path"], difference["applied"], difference["found"])
+    terminal.say()
+    terminal.out.print(table)
+
+
+def history(terminal: Terminal, found: JsonObject) -> None:
+    """Print applies."""
+    table = _table("AT", "COMMIT", "STACKS", "WRITES", "RESULT", "AUTHOR", "SUBJECT")
+    for one in found["applies"]:
+        failed = "; ".join(f"{scope or NOBODY}: {why}" for scope, why in one["failed"].items())
+        result = Text(failed or "ok", style="red" if failed else "green")
+        stacks = " ".join(scope or NOBODY for scope in one["scopes"])
+        table.add_row(one["at"], one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"])
+    terminal.out.print(table)
+
+
+def events(terminal: Terminal, found: JsonObject) -> None:
+    """Print what happened."""
+    table = _table("NUMBER", "AT", "KIND", "STACK", "MESSAGE")
+    for one in found["events"]:
+        table.add_row(str(one["number"]), one["at"], one["kind"], one["scope"], one["message"])
+    terminal.out.print(table)
+
+
+def trace(terminal: Terminal, found: JsonObject) -> None:
+    """Print where something comes from."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    rows = [
+        ("Task", f"{found['task']} ({found['task_state']}, on {found['node']})" if found["task"] else ""),
+        ("Service", found["service"]),
+        ("Stack", found["stack"]),
+        ("Source", found["source"]),
+        ("File", f"{found['file']}:{found['line']}" if found["file"] else ""),
+        ("Commit", found["commit"]),
+        ("Author", found["author"]),
+        ("Subject", found["subject"]),
+        ("Applied", found["applied_at"] or ""),
+        ("Drifted", "yes: it is not what that commit asks for" if found["drifted"] else ""),
+    ]
+    for name, value in rows:
+        if value:
+            table.add_row(name, str(value))
+    terminal.out.print(table)
+    if not found["file"]:
+        terminal.note("No source that this controller follows asks for it.", "yellow")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
