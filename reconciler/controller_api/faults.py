@@ -11,7 +11,6 @@ from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 _STATUSES: Final = {
     ErrorCode.OBJECT_NOT_FOUND: 404,
     ErrorCode.REVISION_NOT_FOUND: 404,
-    ErrorCode.NOT_LEADING: 503,
     ErrorCode.RAFT_NO_LEADER: 503,
     ErrorCode.RAFT_NOT_LEADER: 503,
     ErrorCode.RAFT_OVERLOADED: 503,

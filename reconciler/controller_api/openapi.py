@@ -22,7 +22,7 @@ _FAILURES: Final = {
     413: "The body is too large.",
     415: "The body is no JSON.",
     500: "A bug in swarmctl.",
-    503: "This controller does not lead, has no leader, or is overloaded.",
+    503: "No controller leads, the cluster does not answer, or this one is overloaded.",
 }
 
 

@@ -15,7 +15,7 @@ from reconciler.gitops.webhooks import Answer, WebhookRequest
 class Controller(Protocol):
     """A member of the group. Reading works on each of them; what is asked for must reach the leader.
 
-    All methods may raise SwarmctlError: not-leading where only the leader can do it, object-not-found for a stack,
+    All methods may raise SwarmctlError: raft-no-leader where nobody could do it, object-not-found for a stack,
     service or commit that there is not, and the replicated store's own codes, `passing` where it helps to ask again.
     """
 

@@ -115,7 +115,6 @@ class ErrorCode(enum.StrEnum):
     API_REQUEST_INVALID = "api-request-invalid"
     API_TOO_LARGE = "api-too-large"
     API_TOO_SLOW = "api-too-slow"
-    NOT_LEADING = "not-leading"
     # writing a swarm down
     OUTPUT_NOT_EMPTY = "output-not-empty"
     OUTPUT_FAILED = "output-failed"

@@ -165,7 +165,7 @@ async def test_a_query_that_makes_no_sense_is_refused(local: Api, path: str, sta
     ("code", "passing", "status"),
     [
         (ErrorCode.OBJECT_NOT_FOUND, False, 404),
-        (ErrorCode.NOT_LEADING, False, 503),
+        (ErrorCode.RAFT_NO_LEADER, False, 503),
         (ErrorCode.SWARM_UNAVAILABLE, True, 503),
         (ErrorCode.PLAN_BLOCKED, False, 409),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -66,12 +67,15 @@ async def test_each_status_is_posted_once_by_however_many_passes_and_leaders() -
         nonlocal posted
         posted = with_posted(posted, one)
 
+    def is_remembered(one: CommitStatus) -> bool:
+        return posted.statuses == (one,)
+
     for wanted in (pending, success, success, pending, success):
         async with StatusTeller({"infra": forge}, remember, FAST) as teller:  # each time another leader
             for _ in range(10):
                 teller.offer("infra", (wanted,), posted)
             teller.offer("unknown", (wanted,), posted)
-            await until(lambda wanted=wanted: posted.statuses == (wanted,))
+            await until(partial(is_remembered, wanted))
     assert forge.got == [pending, success, pending, success]
 
 
