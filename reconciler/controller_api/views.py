@@ -103,7 +103,9 @@ def _drifts(state: LoopState) -> list[JsonObject]:
             "object": one.object_id,
             "since": _moment(one.since),
             "commit": one.commit,
-            "differences": [asdict(difference) for difference in one.differences],
+            "differences": [
+                {"path": each.path, "applied": each.applied, "found": each.found} for each in one.differences
+            ],
             "healed": one.healed,
         }
         for _, one in sorted(state.drifts.items())
