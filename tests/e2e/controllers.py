@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,20 @@ class Controller:
     spec: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "data" / "controller.sock"
+
+    def webhook(self, body: Any, secret: str) -> int:
+        """Send a generic webhook, and return the answer's status."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.connect(str(self.socket))
+        with closing(connection):
+            headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+            connection.request("POST", "/v1/webhook", json.dumps(body), headers)
+            return connection.getresponse().status
 
     def start(self) -> Controller:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +45,7 @@ class Leader:
     apply: ApplySettings = field(default_factory=ApplySettings)
     telling: Telling | None = None
     wakeups: Mapping[str, Wakeups] = field(init=False)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
     last_pass: datetime | None = None
     """When a pass of this controller last came to its end."""
 
@@ -76,7 +77,7 @@ class Leader:
                 leading.create_task(_again(partial(self._cluster_events, link), "cluster events"))
         finally:
             log.info("leading ended", member=self.member, epoch=epoch)
-            await link.close()
+            self._apart(link.close())
 
     async def _begin(self, epoch: int) -> None:
         before = self.memory.last_leader()
@@ -129,6 +130,15 @@ class Leader:
                 if any(_asks(change) for change in batch.changes):
                     self.wake("sync")
 
+    def _apart(self, closing: Coroutine[None, None, None]) -> None:
+        """Close a connection without waiting: an engine that hangs must not hold up the end of leading.
+
+        Nothing more is written over it: its calls that have not begun are cancelled, and writes are fenced.
+        """
+        task = asyncio.ensure_future(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     async def _cluster_events(self, link: ClusterLink) -> None:
         cluster = await link.cluster()
         events: AsyncIterator[object] = cluster.events()
@@ -140,7 +150,7 @@ class Leader:
         finally:
             close = getattr(events, "aclose", None)
             if close is not None:
-                await close()
+                self._apart(close())
 
 
 def _asks(change: Change) -> bool:
