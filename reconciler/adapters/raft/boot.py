@@ -90,10 +90,11 @@ def check_index(state: State, meta: SnapshotMeta) -> None:
 def found(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
     """Make the log of one of the first members of a new group, with the same `members` on each of them.
 
-    Raises SwarmctlError: raft-folder-used, and as `open_member`.
+    Interrupted, or met by a full disk, it may be called again. Raises SwarmctlError: raft-folder-used, and as
+    `open_member`.
     """
-    with _new_log(settings) as durable:
-        hard_state, first = bootstrap(tuple(members))
+    hard_state, first = bootstrap(tuple(members))
+    with _new_log(settings, hard_state.term) as durable:
         commands = tuple(addresses.address_command(node, members[node], _LONG_AGO) for node in sorted(members))
         durable.save_hard_state(hard_state)
         durable.append((first, _written(2, 1, 1, commands)))
@@ -117,6 +118,8 @@ def force_new_group(settings: MemberSettings) -> None:
     up. Raises SwarmctlError as `open_member`.
     """
     node = settings.owner.node
+    if addresses.is_marked_removed(settings.folder):
+        raise answers.removed(node)
     with DurableLog(settings.folder, settings.owner, create=False) as durable:
         hard_state, snapshot, entries = durable.load()
         last = entries[-1].index if entries else snapshot.index if snapshot else 0
@@ -141,17 +144,22 @@ def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
     meta = verify(source)
     check_index(decode(SnapshotReader(Disk(), source)), meta)
     alone = SnapshotMeta(meta.index, meta.term, Membership((settings.owner.node,), ()))
-    with _new_log(settings) as durable:
+    with _new_log(settings, meta.term) as durable:
         durable.save_hard_state(HardState(meta.term, ""))
         durable.sync()
         durable.publish_snapshot(alone, SnapshotReader(Disk(), source))
     return meta
 
 
-def _new_log(settings: MemberSettings) -> DurableLog:
+def _new_log(settings: MemberSettings, term: int = 0) -> DurableLog:
+    """Open a folder that is new, or in which nothing but a term up to `term` was put before the making of it ended.
+
+    Whoever has no entry and gave no vote has promised nothing to anybody.
+    """
     durable = DurableLog(settings.folder, settings.owner, create=True)
     try:
-        if durable.load() != (HardState(), None, []):
+        hard_state, snapshot, entries = durable.load()
+        if snapshot or entries or hard_state.voted_for or hard_state.term > term:
             raise answers.folder_used(settings.folder)
     except BaseException:
         durable.close()

@@ -40,7 +40,7 @@ class Contexts:
         self._identity = identity
         self._expires = identity.expires
         self._warned = datetime.min.replace(tzinfo=UTC)
-        self._seen = self._stamp()
+        self._seen = self._told = self._stamp()
         self.server, self.client = _contexts(identity)
 
     def warn_of_end(self, now: datetime) -> None:
@@ -56,18 +56,23 @@ class Contexts:
             )
 
     def reload(self) -> bool:
-        """Return whether new files were taken over. Files that make no sense are logged, and the old ones kept."""
+        """Return whether new files were taken over. Files that make no sense are logged, and the old ones kept.
+
+        Those are tried again: a mode or a clock that was wrong may have been put right since, which no file shows.
+        """
         seen = self._stamp()
         if seen == self._seen:
             return False
-        self._seen = seen
         try:
-            self._expires = self._identity.check_again()
+            expires = self._identity.check_again()
             self.server, self.client = _contexts(self._identity)
         except SwarmctlError as error:
             problem = error.problems[0]
-            _log.error("Changed certificate not taken over [%s]: %s %s", problem.code, problem.what, problem.why)
+            if seen != self._told:
+                _log.error("Changed certificate not taken over [%s]: %s %s", problem.code, problem.what, problem.why)
+            self._told = seen
             return False
+        self._seen, self._told, self._expires = seen, seen, expires
         _log.info("Changed certificate taken over; it counts for connections from now on")
         return True
 

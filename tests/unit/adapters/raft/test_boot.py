@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.raft import boot
+from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.snapshot_file import verify
-from reconciler.model.errors import ErrorCode
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
 from tests.contract.store_subject import CoreGroup, put, refusing
 
@@ -58,6 +63,46 @@ async def test_a_member_is_made_only_in_an_empty_folder_and_started_only_from_it
     async with refusing(ErrorCode.RAFT_LOG_LOCKED):
         boot.open_member(settings)
     opened.durable.close()
+
+
+class DiskThatFills(Disk):
+    """A disk on which there is no space from its n-th write on."""
+
+    def __init__(self, writes: int) -> None:
+        self.left = writes
+
+    def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, "full")
+        super().write(descriptor, content, offset)
+
+
+@pytest.mark.parametrize("writes", range(6))
+async def test_what_was_interrupted_while_it_was_made_can_be_made_again(
+    group: CoreGroup, monkeypatch: pytest.MonkeyPatch, writes: int
+):
+    group.folder.mkdir(exist_ok=True)
+    settings, members = group.settings("node-1"), {"node-1": Address("node-1", 1)}
+    disk = DiskThatFills(writes)
+    with monkeypatch.context() as patched, suppress(SwarmctlError):
+        patched.setattr("reconciler.adapters.raft.boot.DurableLog", partial(DurableLog, disk=disk))
+        boot.found(settings, members)
+    if disk.left < 0:
+        boot.found(settings, members)
+    await group.start("node-1")
+    await group.put("node-1", "x", b"1")
+
+
+async def test_who_was_removed_can_not_go_on_alone(group: CoreGroup):
+    await group.found()
+    gone = (await group.followers())[0]
+    run = group.runs[gone]
+    await group.at_leader(lambda store: store.remove_member(gone))
+    await run
+    del group.stores[gone], group.runs[gone]
+    async with refusing(ErrorCode.RAFT_REMOVED):
+        boot.force_new_group(group.settings(gone))
 
 
 async def test_a_damaged_log_is_refused_at_the_start(group: CoreGroup):

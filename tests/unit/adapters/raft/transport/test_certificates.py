@@ -132,6 +132,20 @@ async def test_a_name_and_the_certificate_of_another_node_are_not_taken_over(
     await until(lambda: "not taken over [peers-wrong-name]" in caplog.text)
 
 
+def test_a_new_certificate_that_was_open_to_others_counts_once_it_is_closed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    contexts = Contexts(AUTHORITY.identity(tmp_path / "a", "a"))
+    file = tmp_path / "a" / NODE_FILE
+    AUTHORITY.identity(tmp_path / "new", "a")
+    file.write_bytes((tmp_path / "new" / NODE_FILE).read_bytes())
+    file.chmod(0o644)
+    assert [contexts.reload() for _ in range(3)] == [False] * 3
+    assert sum("peers-exposed" in line for line in caplog.messages) == 1
+    file.chmod(0o600)
+    assert [contexts.reload(), contexts.reload()] == [True, False]
+
+
 def test_the_end_of_a_certificate_is_told_once_a_day_for_a_month(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
