@@ -6,14 +6,14 @@ What a command doesn't use is not imported for it: half of a second would go by 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.ports import ApplyLimits, ControllerApi, EmbeddedOptions, Forge, Peers, Source, Swarm
+from reconciler.cli.ports import ApplyLimits, ControllerApi, DaemonOptions, EmbeddedOptions, Forge, Peers, Source, Swarm
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -221,6 +221,25 @@ class Wiring:
 
         known = self.settings.controller
         return ControllerClient(address or known.address, known.token, known.ca_file)
+
+    async def run_daemon(self, options: DaemonOptions, ready: Callable[[Sequence[str]], None]) -> None:
+        """Run a node's daemon until SIGTERM or SIGINT."""
+        import platform
+
+        from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
+        from reconciler.assembly.daemon import DaemonSettings
+        from reconciler.assembly.running import run_daemon
+
+        data_dir = options.data_dir or posixpath.join(self.settings.data_dir, "daemon")
+        hosts = options.hosts or (self.embedded_host(data_dir),)
+        settings = DaemonSettings(
+            data_dir,
+            options.hostname or platform.node() or "localhost",
+            hosts[0],
+            search_path=self.settings.environment.get("PATH") or DEFAULT_SEARCH_PATH,
+            engine_host=options.docker_host,
+        )
+        await run_daemon(settings, hosts, options.log_level, ready)
 
     def start_embedded(self, options: EmbeddedOptions) -> int:
         """Start an embedded swarm in the background and return its process id once it answers."""

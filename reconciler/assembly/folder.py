@@ -13,6 +13,8 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 LOCK_FILE = "swarm.lock"
 NODES_FOLDER = "nodes"
 LOG_FOLDER = "raft"
+NODE_FILE = "node.json"
+"""What a daemon remembers of its part in a swarm: without it there is no swarm."""
 
 
 def absolute(data_dir: str) -> Path:
@@ -46,6 +48,17 @@ def locked(folder: Path) -> TextIO:
             hint="Use that one, end it with `swarmctl down`, or choose another folder with --data-dir.",
         ) from error
     return lock
+
+
+def refuse_daemons(folder: Path) -> None:
+    """Raise SwarmctlError (embedded-failed) for the folder of a daemon, whose state must not be cleared."""
+    if (folder / NODE_FILE).exists():
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_FAILED,
+            f"{folder} holds the swarm of a daemon.",
+            why=f"It has a {NODE_FILE}.",
+            hint="Choose another folder with --data-dir, or let that node leave: `docker swarm leave --force`.",
+        )
 
 
 def clear(folder: Path) -> None:

@@ -72,8 +72,7 @@ class Manager:
         parts = RuntimeParts(LoopbackAddresses(str(nodes_folder)), Escapees(), settings.search_path)
 
         def new_agent(node_id: str, report: ReportSink) -> NodeAgent:
-            hostname = store.tables.nodes[node_id].hostname
-            return Agent(node_id, ProcessRuntime(nodes_folder / hostname, parts), self.clock, report)
+            return Agent(node_id, ProcessRuntime(nodes_folder / node_id, parts), self.clock, report)
 
         self.swarm = EmbeddedSwarm(store, SwarmParts(self.clock, self.ids, self._ingress, new_agent))
         self._member = asyncio.get_running_loop().create_task(store.run(), name="member of the store")

@@ -10,7 +10,7 @@ from typing import TextIO
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.raft.hard_state import Owner
-from reconciler.assembly.folder import absolute, clear, locked
+from reconciler.assembly.folder import absolute, clear, locked, refuse_daemons
 from reconciler.assembly.manager import Manager, ManagerSettings, description, failed, found_manager
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, InitCluster
@@ -83,6 +83,7 @@ async def start_embedded_swarm(settings: EmbeddedSettings) -> EmbeddedSwarmHandl
     folder = absolute(settings.data_dir)
     lock = locked(folder)
     try:
+        refuse_daemons(folder)
         await asyncio.to_thread(clear, folder)
         ids = RandomIds()
         node_ids = tuple(ids.new_id() for _ in range(settings.nodes))

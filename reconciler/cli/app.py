@@ -26,6 +26,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "importing": ("import",),
     "tokens": ("token",),
     "embedded": ("up", "down"),
+    "daemon": ("daemon",),
     "peers": ("peers",),
     "run": ("run",),
     "remote": ("history", "events", "trace", "sync", "suspend", "resume", "rollback"),

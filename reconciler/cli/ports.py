@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,6 +52,17 @@ class EmbeddedOptions:
     nodes: int
     data_dir: str
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """A daemon to run. None: the default; no `hosts`: a socket in its folder."""
+
+    data_dir: str | None
+    hosts: tuple[str, ...]
+    docker_host: str | None
+    hostname: str | None
+    log_level: str
 
 
 class Swarm(Protocol):
@@ -180,6 +191,10 @@ class Outside(Protocol):
 
     async def run_embedded(self, options: EmbeddedOptions) -> None:
         """Run an embedded swarm until the process is told to end."""
+        ...
+
+    async def run_daemon(self, options: DaemonOptions, ready: Callable[[Sequence[str]], None]) -> None:
+        """Run a node's daemon until the process is told to end; `ready` is told where it listens, once it does."""
         ...
 
     async def run_controller(self, config_path: str) -> None:
