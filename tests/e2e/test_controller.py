@@ -16,7 +16,7 @@ WEB = """services:
   api:
     image: swarmctl-test:1
     command: ["sleep", "100000"]
-    deploy: {replicas: 2, endpoint_mode: dnsrr, update_config: {monitor: 0s}}
+    deploy: {replicas: 2, endpoint_mode: dnsrr, update_config: {monitor: 100ms}}
 """
 
 

@@ -25,7 +25,7 @@ STACK = """services:
     image: swarmctl-test:1
     command: ["sleep", "100000"]
     networks: []
-    deploy: {replicas: %d, endpoint_mode: dnsrr, update_config: {monitor: 0s}}
+    deploy: {replicas: %d, endpoint_mode: dnsrr, update_config: {monitor: 100ms}}
 """
 
 

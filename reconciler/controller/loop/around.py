@@ -12,7 +12,7 @@ from reconciler.controller.loop.ports import Clock, Meters
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.model.images import ResolveMode
-from reconciler.model.progress import Progress
+from reconciler.model.progress import ActionStatus, Progress
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -46,14 +46,21 @@ class Around:
     apply: ApplySettings = ApplySettings()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """One line for each write: who reads them knows what was sent, and when."""
+    """One line for each write: who reads them knows what was sent, and when. `under_way` are writes that have begun."""
 
     pass_id: str
+    under_way: set[str] = field(default_factory=set)
 
     def __call__(self, step: Progress) -> None:
         action = getattr(step, "action", None)
         status = getattr(step, "status", None)
-        if action is not None and status is not None:
+        if action is None or status is None:
+            return
+        if status is ActionStatus.RUNNING:
+            self.under_way.add(action.id)
+        else:
+            self.under_way.discard(action.id)
+        if status is not ActionStatus.WAITING:
             log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)

@@ -69,7 +69,7 @@ class Leader:
             async with asyncio.TaskGroup() as leading:
                 for one in self.followings:
                     wakeups = self.wakeups[one.source.spec.name]
-                    leading.create_task(self._passes(SourcePasses(one, around), wakeups))
+                    leading.create_task(self._passes(SourcePasses(one, around, wakeups)))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(_again(self._requests, "requests"))
                 if self.telling is not None:
@@ -84,9 +84,9 @@ class Leader:
         alert = leader_changed(self.member, before.member if before else "", epoch, self.clock.now())
         await self.memory.begin_to_lead(self.member, epoch, [alert] if alert is not None else [])
 
-    async def _passes(self, passes: SourcePasses, wakeups: Wakeups) -> None:
+    async def _passes(self, passes: SourcePasses) -> None:
         """Do pass after pass over one source. A pass that fails is done again; it holds no other source."""
-        name = passes.following.source.spec.name
+        name, wakeups = passes.following.source.spec.name, passes.wakeups
         wakeups.wake("start")
         wait_s, failures = 0.0, 0
         while True:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -15,12 +16,13 @@ from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.rollback import roll_back_asked
 from reconciler.controller.loop.state_records import Request, RequestKind
+from reconciler.controller.loop.wakeups import Wakeups
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import prepare
 from reconciler.gitops.decide import decide
 from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.pass_line import apply_line, outcome, pass_line
-from reconciler.gitops.results import after_apply
+from reconciler.gitops.results import HistoryEntry, after_apply
 from reconciler.gitops.state import LoopState
 from reconciler.model.actual import ActualState
 from reconciler.model.conditions import ConditionType, Reason
@@ -29,6 +31,7 @@ from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
 from reconciler.model.progress import ApplyResult
+from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -38,6 +41,8 @@ PROGRESS_LOOK_S: Final = 2.0
 """Seconds between looks while something is on its way: an engine tells nothing of tasks."""
 CLUSTER_RETRY_S: Final = 2.0
 """Seconds before the second look at a cluster that can't be read, doubled up to RESYNC_S / 10."""
+BETWEEN_WRITES_S: Final = 0.05
+"""Seconds between looks at whether a write is still under way."""
 LOOK_CAUSES: Final = frozenset({"start", "webhook", "sync", "files"})
 """Causes for which the source is looked at, whenever it was looked at last."""
 _ON_ITS_WAY: Final = frozenset({Reason.APPLYING, Reason.PROGRESSING})
@@ -49,6 +54,9 @@ class SourcePasses:
 
     following: Following
     around: Around
+    wakeups: Wakeups
+    _looked: SourceStatus | None = None
+    """What was found while an apply was under way: the next pass begins with it."""
     _cluster_failures: int = 0
     _passes: int = 0
 
@@ -66,8 +74,11 @@ class SourcePasses:
         before = memory.state(name)
         requests = memory.requests(name)
         forced = frozenset(one.scope for one in requests.values() if one.what is RequestKind.SYNC)
-        source = before.source
-        if LOOK_CAUSES & set(causes) or self.following.is_due(clock.now()):
+        source, looked = before.source, self._looked
+        self._looked = None
+        if looked is not None:
+            source = looked
+        elif LOOK_CAUSES & set(causes) or self.following.is_due(clock.now()):
             source = await self.following.look(source, accept_rewrite="*" in forced)
         state = replace(before, source=source)
         look = await self._look(state, forced)
@@ -120,7 +131,12 @@ class SourcePasses:
         clock, chosen = self.around.clock, self.around.apply
         started = clock.monotonic_s()
         cluster = await self.around.link.cluster()
-        result = await apply(decision.plan, look.actual, cluster, chosen.options(), Told(pass_id))
+        told = Told(pass_id)
+        applying = asyncio.ensure_future(apply(decision.plan, look.actual, cluster, chosen.options(), told))
+        result = await self._unless_superseded(applying, told, decision.state.source)
+        if result is None:
+            await self._superseded(decision, requests, pass_id)
+            return
         seconds = clock.monotonic_s() - started
         self.around.meters.applied(result, seconds)
         log.info("apply ended", **apply_line(result, pass_id=pass_id, seconds=seconds))
@@ -128,6 +144,62 @@ class SourcePasses:
         await self.around.memory.write(
             decision.state, done.state, self.around.epoch, alerts=done.alerts, entry=done.entry, done=requests
         )
+
+    async def _unless_superseded(
+        self, applying: asyncio.Future[ApplyResult], told: Told, source: SourceStatus
+    ) -> ApplyResult | None:
+        """Return how an apply ended; None when a newer revision came while it only waited for tasks.
+
+        What waits for a service that will never converge must not hold up the commit that mends it. No write is broken
+        off: what has begun is ended first.
+        """
+        watching = asyncio.ensure_future(self._newer(source))
+        both: set[asyncio.Future[Any]] = {applying, watching}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            while not applying.done() and told.under_way:
+                await asyncio.wait({applying}, timeout=BETWEEN_WRITES_S)
+            return applying.result() if applying.done() else None
+        finally:
+            applying.cancel()
+            watching.cancel()
+            await asyncio.wait(both)
+
+    async def _newer(self, source: SourceStatus) -> None:
+        """Return once the source offers another revision than what is in force. Other causes wait for the next pass."""
+        kept: set[str] = set()
+        try:
+            while True:
+                due_at, now = self.following.look_at, self.around.clock.now()
+                causes = await self.wakeups.next((due_at - now).total_seconds() if due_at else RESYNC_S)
+                kept.update(causes)
+                if not (LOOK_CAUSES & set(causes) or self.following.is_due(self.around.clock.now())):
+                    continue
+                found = await self.following.look(source, accept_rewrite=False)
+                known = source.in_force.identity if source.in_force else ""
+                if found.in_force is not None and found.in_force.identity != known:
+                    self._looked = found
+                    return
+        finally:
+            for cause in kept:
+                self.wakeups.wake(cause)
+
+    async def _superseded(self, decision: Decision, requests: Mapping[str, Request], pass_id: str) -> None:
+        """Write down that an apply was left for a newer revision. Its scopes have neither failed nor converged."""
+        revision, newer = decision.state.source.in_force, self._looked
+        assert revision is not None
+        by = newer.in_force.commit[:12] if newer is not None and newer.in_force is not None else ""
+        log.info("apply superseded", pass_id=pass_id, revision=revision.commit, by=by)
+        entry = HistoryEntry(
+            at=self.around.clock.now(),
+            commit=revision.commit,
+            author=revision.author,
+            subject=revision.subject,
+            scopes=decision.applying,
+            actions=len(decision.plan.actions) if decision.plan else 0,
+            failed=dict.fromkeys(decision.applying, f"It had not converged when {by} came."),
+        )
+        await self.around.memory.write(decision.state, decision.state, self.around.epoch, entry=entry, done=requests)
 
     async def _after(self, cluster: Cluster, result: ApplyResult) -> ActualState | None:
         if result.lost is not None:
