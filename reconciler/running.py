@@ -153,12 +153,16 @@ async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str
 
 
 def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool) -> None:
-    if Path(settings.folder).exists():
+    if Path(settings.folder).exists() and not boot.is_half_made(settings.folder):
         return
-    if joins:
-        boot.join(settings, {name: at for name, at in members.items() if name != settings.owner.node})
-    else:
-        boot.found(settings, members)
+    try:
+        if joins:
+            boot.join(settings, {name: at for name, at in members.items() if name != settings.owner.node})
+        else:
+            boot.found(settings, members)
+    except SwarmctlError as error:
+        if error.code is not ErrorCode.RAFT_FOLDER_USED:
+            raise
 
 
 def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: str) -> tuple[Leader, Metrics]:

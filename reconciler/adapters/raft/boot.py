@@ -7,12 +7,14 @@ A member that is not new never makes a log: it would forget what it promised to 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.adapters.raft import addresses, answers
 from reconciler.adapters.raft.disk import Disk
+from reconciler.adapters.raft.hard_state import FILE_NAME as HARD_STATE_NAME
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, verify
@@ -109,6 +111,15 @@ def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
     """
     with _new_log(settings):
         addresses.save(settings.folder, members)
+
+
+def is_half_made(folder: str) -> bool:
+    """Whether `found` or `join` has begun in a folder and not come to its end; then it is to be called again.
+
+    True of a backup that was restored as well, where they raise raft-folder-used.
+    """
+    begun, done = (os.path.exists(os.path.join(folder, name)) for name in (HARD_STATE_NAME, addresses.FILE_NAME))
+    return begun and not done
 
 
 def force_new_group(settings: MemberSettings) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.disk import Disk
+from reconciler.adapters.raft.hard_state import FILE_NAME as HARD_STATE_NAME
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.node import RaftNode, open_node
@@ -89,7 +90,9 @@ async def test_what_was_interrupted_while_it_was_made_can_be_made_again(
         patched.setattr("reconciler.adapters.raft.boot.DurableLog", partial(DurableLog, disk=disk))
         boot.found(settings, members)
     if disk.left < 0:
+        assert boot.is_half_made(settings.folder) is (Path(settings.folder) / HARD_STATE_NAME).exists()
         boot.found(settings, members)
+    assert not boot.is_half_made(settings.folder)
     await group.start("node-1")
     await group.put("node-1", "x", b"1")
 
