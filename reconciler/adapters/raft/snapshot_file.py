@@ -7,6 +7,7 @@ the data can be found. Memory is one block, whatever the file claims.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -242,15 +243,23 @@ def verify(path: str, disk: Disk | None = None) -> SnapshotMeta:
 
 
 def backup(source: str, target: str, disk: Disk | None = None) -> SnapshotMeta:
-    """Copy a snapshot file, verified while it is read, and synced under its name for good when this returns.
+    """Copy a snapshot file, as `copy` does."""
+    disk = disk or Disk()
+    return copy(SnapshotReader(disk, source), target, disk)
 
-    Raises raft-snapshot-corrupt, OSError, DurabilityUnknown; `target` is then as it was.
+
+def copy(reader: SnapshotReader, target: str, disk: Disk | None = None) -> SnapshotMeta:
+    """Write what is read to a file, verified meanwhile, and synced under its name for good when this returns.
+
+    Raises raft-snapshot-corrupt, OSError, DurabilityUnknown; `target` is then as it was. Only a file is replaced.
     """
     disk = disk or Disk()
-    reader = SnapshotReader(disk, source)
     target = os.path.abspath(target)
     try:
-        writer = SnapshotWriter(disk, target, f"{target}.tmp", reader.cluster, reader.meta)
+        if os.path.lexists(target) and not os.path.isfile(target):
+            raise FileExistsError(errno.EEXIST, "It is there, and is no file", target)
+        temporary = f"{target}.{os.urandom(4).hex()}.tmp"  # two may write to one target at a time
+        writer = SnapshotWriter(disk, target, temporary, reader.cluster, reader.meta)
     except OSError:
         reader.close()
         raise

@@ -259,9 +259,15 @@ class Snapshotter:
             self._after_s = self._host.now_s() + self._retry_s
 
     async def back_up(self, target: str) -> SnapshotMeta:
-        """Copy a snapshot of what is applied here to a file, verified and synced. Errors as `take`; OSError."""
+        """Copy a snapshot of what is applied here to a file, verified and synced. Errors as `take`; OSError.
+
+        In a thread of its own: the log goes on meanwhile, however slow the target is.
+        """
         await self.take()
-        return await self._worker.run(lambda durable: _back_up(durable, target))
+        reader = await self._worker.run(lambda durable: durable.read_snapshot())
+        if reader is None:
+            raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "There is nothing to back up: nothing was ever written.")
+        return await asyncio.to_thread(snapshot_file.copy, reader, target)
 
     async def store(self, piece: SnapshotPiece) -> None:
         """Take a piece of a leader's snapshot; the last one makes it ours."""
@@ -292,10 +298,3 @@ class Snapshotter:
         """Close files; the thread of the log has ended."""
         self._outgoing.close()
         self._incoming.abandon()
-
-
-def _back_up(durable: DurableLog, target: str) -> SnapshotMeta:
-    source = durable.snapshot_path
-    if source is None:
-        raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "There is nothing to back up: nothing was ever written.")
-    return snapshot_file.backup(source, target)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +20,7 @@ from reconciler.adapters.raft.hard_state import FILE_NAME as HARD_STATE_NAME
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.node import RaftNode, open_node
-from reconciler.adapters.raft.snapshot_file import verify
+from reconciler.adapters.raft.snapshot_file import SnapshotWriter, verify
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
 from tests.contract.store_subject import CoreGroup, put, refusing
@@ -163,6 +166,40 @@ async def test_a_backup_restores_everything_into_a_new_group(group: CoreGroup, t
     await restored.read_barrier()
     assert [one.id for one in restored.members()] == ["node-5"]
     await restored.propose([put("after")])
+
+
+async def test_a_backup_to_a_slow_target_holds_up_nobody(
+    group: CoreGroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    await group.found(["node-1"])
+    await group.put("node-1", "x", b"1")
+    let_go, write = threading.Event(), SnapshotWriter.write
+
+    def slow(writer: SnapshotWriter, chunk: bytes) -> None:
+        if writer.path.startswith(str(tmp_path / "copy")):
+            assert let_go.wait(30)
+        write(writer, chunk)
+
+    monkeypatch.setattr(SnapshotWriter, "write", slow)
+    store = core_store(group, "node-1")
+    copying = [asyncio.create_task(store.back_up(str(tmp_path / "copy"))) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    await group.put("node-1", "x", b"2")
+    assert not any(one.done() for one in copying)
+    let_go.set()
+    await asyncio.gather(*copying)
+    assert verify(str(tmp_path / "copy")) == copying[0].result()
+    assert [name for name in os.listdir(tmp_path) if name.startswith("copy")] == ["copy"]
+
+
+async def test_a_backup_replaces_nothing_but_a_file(group: CoreGroup, tmp_path: Path):
+    await group.found(["node-1"])
+    await group.put("node-1", "x", b"1")
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "pipe", tmp_path / "node-1"):
+        with pytest.raises(FileExistsError):
+            await core_store(group, "node-1").back_up(str(target))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 async def test_a_damaged_backup_is_refused_and_leaves_no_member(group: CoreGroup, tmp_path: Path):
