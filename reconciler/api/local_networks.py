@@ -112,7 +112,9 @@ class LocalNetworks:
 def check_subnets(spec: JsonObject) -> list[JsonObject]:
     """Return the pools that a network is to have; refuse what is no CIDR block, in the engine's words."""
     ipam = spec.get("IPAM") or {}
-    asked = (ipam.get("Config") if isinstance(ipam, dict) else 0) or []
+    if not isinstance(ipam, dict):
+        raise Refused(400, "invalid JSON: IPAM is no object")
+    asked = ipam.get("Config") or []
     if not isinstance(asked, list) or not all(isinstance(pool, dict) for pool in asked):
         raise Refused(400, "invalid JSON: IPAM.Config is no list of pools")
     for pool in asked:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.model.commands import Applied, InitCluster, ObjectChange, RotateJoinToken, UpdateCluster
 from reconciler.model.errors import ErrorCode
+from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
@@ -16,7 +17,7 @@ from reconciler.model.tables import (
     JoinTokens,
     NetworkRecord,
 )
-from reconciler.store.defaults import complete_cluster
+from reconciler.store.defaults import HOUR_NS, complete_cluster
 from reconciler.store.draft import Draft
 from reconciler.store.networks import complete_network
 from reconciler.store.refusal import Refusal, invalid, out_of_sequence
@@ -77,6 +78,9 @@ def update(draft: Draft, command: UpdateCluster) -> Applied:
         raise out_of_sequence()
     if command.spec.get("Name", "default") != "default":
         raise invalid('swarm spec must be named "default"', rpc="")
+    expiry = dig(command.spec, "CAConfig", "NodeCertExpiry")
+    if isinstance(expiry, int) and 0 < expiry < HOUR_NS:
+        raise invalid("minimum certificate expiry time is: 1h0m0s")
     spec = command.spec if "Name" in command.spec else {"Name": "default", **command.spec}
     draft.cluster = replace(cluster, version=draft.index, updated_at=command.at, spec=spec)
     return _changed(draft, cluster.id)

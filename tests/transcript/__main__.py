@@ -7,23 +7,68 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import tests.transcript
+from tests.lab.lab import Lab
+from tests.transcript import scenarios
 from tests.transcript.replay import replay
+from tests.transcript.scenarios import Printed
+from tests.transcript.subjects import of_lab, ours
+
+
+async def _ours(name: str) -> list[Printed]:
+    with tempfile.TemporaryDirectory(prefix="tr-") as folder:
+        async with ours(Path(folder)) as world:
+            return await scenarios.play(name, world, Path(folder))
+
+
+async def _engine(lab: Lab, name: str) -> list[Printed]:
+    with tempfile.TemporaryDirectory(prefix="tr-") as folder:
+        return await scenarios.play(name, of_lab(lab), Path(folder))
+
+
+def _compare(name: str, engine: Sequence[Printed]) -> int:
+    played = asyncio.run(_ours(name))
+    found = scenarios.surprises(name, engine, played)
+    listed = sum(1 for scenario, _ in scenarios.reasons() if scenario == name)
+    print("\n\n".join(found))
+    print(f"{name}: {len(played)} steps, {listed} differ for a reason, {len(found)} surprises")
+    return len(found)
+
+
+def _replay(chosen: list[str]) -> int:
+    path, files = Path(os.environ["TRANSCRIPT"]), os.environ.get("TRANSCRIPT_FILES")
+    recorded = [json.loads(line) for line in path.read_text().splitlines()]
+    with tempfile.TemporaryDirectory(prefix="tr-") as folder:
+        score = asyncio.run(replay(recorded, chosen, Path(folder), Path(files) if files else None))
+    print("\n".join(score.failures))
+    for name, steps in score.steps.items():
+        print(f"{name:14} {score.same[name]:4} of {steps}")
+    print(f"{'all':14} {score.same.total():4} of {score.steps.total()}")
+    return 0
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["replay"]:
-        path, files = Path(os.environ["TRANSCRIPT"]), os.environ.get("TRANSCRIPT_FILES")
-        recorded = [json.loads(line) for line in path.read_text().splitlines()]
-        with tempfile.TemporaryDirectory(prefix="tr-") as folder:
-            score = asyncio.run(replay(recorded, arguments[1:], Path(folder), Path(files) if files else None))
-        print("\n".join(score.failures))
-        for name, steps in score.steps.items():
-            print(f"{name:14} {score.same[name]:4} of {steps}")
-        print(f"{'all':14} {score.same.total():4} of {score.steps.total()}")
-        return 0
-    print(__doc__)
+    verb, chosen = (arguments[:1] or [""])[0], arguments[1:]
+    if verb == "replay":
+        return _replay(chosen)
+    chosen = chosen or scenarios.names()
+    if verb == "ours":
+        return min(sum(_compare(name, scenarios.golden(name)) for name in chosen), 1)
+    if verb in ("record", "both"):
+        with Lab() as lab:
+            surprises = 0
+            for name in chosen:
+                printed = asyncio.run(_engine(lab, name))
+                if verb == "record":
+                    scenarios.write_golden(name, printed)
+                    print(f"{name}: {len(printed)} steps")
+                else:
+                    surprises += _compare(name, printed)
+        return min(surprises, 1)
+    print(tests.transcript.__doc__)
     return 2
 
 

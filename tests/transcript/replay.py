@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -12,13 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.transcript.player import Player
 from tests.transcript.shaping import shaped
 from tests.transcript.stand_in import World, a_world
 
-STEP_WAIT_S = 60.0
-WAIT_POLLS = 60
-STILL_POLLS = 4
-POLL_S = 0.25
 WILD = {
     "<ID>": r"(?:<ID>|[0-9a-z]{12,64})",
     "<NODE>": r"\S*",
@@ -31,60 +26,6 @@ WILD = {
     "<WORK>": r"\S+",
     "<B64>": r"\S+",
 }
-
-
-@dataclass
-class Player:
-    """Runs commands with the CLI against the machines of one world."""
-
-    folder: Path
-    files: Path | None = None
-    names: dict[str, str] = field(default_factory=dict)
-
-    async def run(self, world: World, number: int, command: str) -> tuple[int, str, str]:
-        for name, value in {**_names(world), **self.names}.items():
-            command = command.replace("{" + name + "}", value)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "DOCKER_HOST": world.machines[number - 1].host,
-            "DOCKER_CLI_HINTS": "false",
-        }
-        process = await asyncio.create_subprocess_shell(
-            command,
-            executable="/bin/bash",
-            env=environment,
-            cwd=self.files or self.folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), STEP_WAIT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            return 124, "", "timed out"
-        text = out.decode(errors="replace")
-        if re.search(r"join-token (?:-q|--quiet) (worker|manager)$", command):
-            self.names["tok_w" if "worker" in command else "tok_m"] = text.strip()
-        return process.returncode or 0, text, err.decode(errors="replace")
-
-    async def settle(self, world: World, number: int, command: str) -> None:
-        """Run a command until it has said the same for a while."""
-        last, same = "", 0
-        for _ in range(WAIT_POLLS):
-            _, out, _ = await self.run(world, number, command)
-            same = same + 1 if out == last else 0
-            if same >= STILL_POLLS:
-                return
-            last = out
-            await asyncio.sleep(POLL_S)
-
-
-def _names(world: World) -> dict[str, str]:
-    named = {f"ip{one.number}": one.address for one in world.machines}
-    return named | {f"h{one.number}": one.hostname for one in world.machines}
 
 
 def matches(expected: list[str], ours: list[str], world: World) -> bool:

@@ -36,6 +36,7 @@ from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.machine import State, apply
 
 IMAGES = frozenset({"busybox:latest", "busybox:v2", "alpine:latest", "nginx:latest", "nginx:new", "nginx:alpine"})
+TEST_IMAGES = frozenset({"swarmctl-test:1", "swarmctl-test:2"})
 PLUGINS = [("Log", "json-file"), ("Network", "bridge"), ("Network", "overlay"), ("Volume", "local")]
 LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
 LAST = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message. "
@@ -123,7 +124,7 @@ class Swarm:
                 return True
         instruction = next_instruction(task.state, task.desired_state)
         image = _tagged(str(task.spec["ContainerSpec"]["Image"]))
-        if instruction is Instruction.PREPARE and image not in IMAGES:
+        if instruction is Instruction.PREPARE and image not in IMAGES | TEST_IMAGES:
             self._report(task, state=TaskState.REJECTED, message="preparing", err=f"No such image: {image}")
             return True
         reached = _REACHED.get(instruction)
@@ -237,12 +238,14 @@ class Machine:
         other = next((one for one in self.world.machines if one.address == remote), None)
         if str(token).count("-") != 3 or len(str(token)) != 85:
             raise SwarmctlError(ErrorCode.REQUEST_REFUSED, "no token", why="invalid join token")
-        if other is None or other.swarm is None or other.swarm.tables.cluster is None:
+        if other is None or other.standing().cluster is None:
             text = f"dial tcp {request['RemoteAddrs'][0]}: connect: connection refused"
             why = (
                 f'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing {text}"'
             )
             raise SwarmctlError(ErrorCode.REQUEST_REFUSED, "nobody there", why=why)
+        assert other.swarm is not None
+        assert other.swarm.tables.cluster is not None
         tokens = other.swarm.tables.cluster.join_tokens
         roles = {tokens.worker: NodeRole.WORKER, tokens.manager: NodeRole.MANAGER}
         if token not in roles:

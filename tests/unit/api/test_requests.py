@@ -60,7 +60,6 @@ async def test_a_version_that_is_not_spoken_is_refused(api: Api, version: str, s
     ("method", "path"),
     [
         ("GET", "/"),
-        ("GET", "/containers/json"),
         ("GET", "/v1.41/nothing"),
         ("PUT", "/services"),
         ("POST", "/networks/x/update"),
@@ -71,6 +70,22 @@ async def test_a_version_that_is_not_spoken_is_refused(api: Api, version: str, s
 async def test_an_unknown_route_is_page_not_found(api: Api, method: str, path: str) -> None:
     answer = await api.ask(method, path)
     assert (answer.status, answer.json) == (404, {"message": "page not found"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/containers/json"),
+        ("POST", "/v1.41/images/create"),
+        ("HEAD", "/containers/x/archive"),
+        ("GET", "/volumes"),
+    ],
+)
+async def test_what_needs_an_engine_is_not_implemented(api: Api, method: str, path: str) -> None:
+    answer = await api.ask(method, path)
+    assert answer.status == 501
+    if method != "HEAD":
+        assert answer.message.startswith("This is an embedded swarm")
 
 
 @pytest.mark.parametrize("kind", ["services", "secrets", "configs", "networks"])
@@ -139,7 +154,7 @@ async def test_the_largest_config_fits(api: Api) -> None:
 async def test_a_bad_filter_is_refused(api: Api, path: str, text: str) -> None:
     answer = await api.ask("GET", f"/{path}", params={"filters": text})
     assert answer.status == 400
-    assert answer.message.startswith("invalid filter")
+    assert answer.message.startswith("Invalid filter")
 
 
 async def test_what_is_no_http_is_refused_without_a_word_in_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
