@@ -130,7 +130,10 @@ class Agent:
             return
         if started is not None:
             held.pid, held.address = started.pid, started.address
-            await self._reach(held, TaskState.RUNNING)
+            if held.assignment.state is TaskState.RUNNING:
+                held.state, held.message = TaskState.RUNNING, _MESSAGES[TaskState.RUNNING]  # as is known already
+            else:
+                await self._reach(held, TaskState.RUNNING)
         elif held.assignment.state >= TaskState.STARTING:
             held.state = held.assignment.state
             if held.desired >= TaskState.SHUTDOWN:

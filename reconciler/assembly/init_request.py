@@ -12,6 +12,7 @@ from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_DATA_PATH_PORT
 
 SWARM_PORT = 2377
 ANY = "0.0.0.0"  # noqa: S104 -- the engine's own default; nothing is listened on yet
+SUBNET_SIZE_MAX = 29
 DATA_PATH_PORTS = range(1024, 49152)
 PROBE = "192.0.2.1"
 """An address of nobody (RFC 5737): the host's own address on the way to it is the one to advertise."""
@@ -52,7 +53,7 @@ def parse(request: JsonObject) -> InitRequest:
         _availability(_text(request, "Availability") or Availability.ACTIVE),
         {**spec, "Name": "default"},
         _pools(request),
-        _number(request, "SubnetSize") or DEFAULT_SUBNET_SIZE,
+        _subnet_size(_number(request, "SubnetSize")),
         _data_path_port(_number(request, "DataPathPort")),
         bool(request.get("ForceNewCluster")),
         bool(autolock),
@@ -157,13 +158,23 @@ def _pools(request: JsonObject) -> tuple[str, ...]:
     return tuple(pools) or DEFAULT_ADDRESS_POOL
 
 
+def _subnet_size(size: int) -> int:
+    if size > SUBNET_SIZE_MAX:
+        raise _failed(f"subnet size is out of range: {size}")
+    return size or DEFAULT_SUBNET_SIZE
+
+
 def _data_path_port(port: int) -> int:
     if port == 0:
         return DEFAULT_DATA_PATH_PORT
     if port not in DATA_PATH_PORTS:
-        why = f"Datapath port number is not in valid range (1024-49151) : {port}"
-        raise SwarmctlError(ErrorCode.EMBEDDED_FAILED, "The swarm can't begin.", why=why)
+        raise _failed(f"Datapath port number is not in valid range (1024-49151) : {port}")
     return port
+
+
+def _failed(why: str) -> SwarmctlError:
+    """Return a refusal that the engine calls its own failure."""
+    return SwarmctlError(ErrorCode.EMBEDDED_FAILED, "The swarm can't begin.", why=why)
 
 
 def _refused(why: str) -> SwarmctlError:
