@@ -1,0 +1,173 @@
+"""kill -9 of a daemon at random moments of deploys and updates (KILLS=100, SEED=N; a few in `make test`).
+
+After each: what was acknowledged is there, the swarm converges, no slot has two tasks that run, a service that nobody
+touched runs on untouched, and no process is left of a task that is over.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+
+from tests.e2e.daemon import Daemon, a_daemon, until
+
+KILLS = int(os.environ.get("KILLS") or 4)
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+KILL_WITHIN_S = 0.25
+SERVICES = ("web", "api")
+REPLICAS_MAX = 5
+LOST = (docker.errors.APIError, requests.RequestException)
+
+
+@dataclass
+class Expected:
+    """What the swarm must hold. Of each service one of (round, replicas): what was acknowledged last, or what was
+    under way when the daemon was killed; None when there may be no such service. And the acknowledged secrets."""
+
+    services: dict[str, list[tuple[int, int] | None]] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list)
+    acknowledged: int = 0
+
+
+def spec_of(name: str, number: int, replicas: int) -> dict[str, Any]:
+    container = {"Image": "none:1", "Command": ["sleep", "1000"], "Env": [f"ROUND={number}"]}
+    return {
+        "name": name,
+        "task_template": {
+            "ContainerSpec": {**container, "StopGracePeriod": 1_000_000_000},
+            "RestartPolicy": {"Condition": "any", "Delay": 0},
+        },
+        "mode": {"Replicated": {"Replicas": replicas}},
+        "update_config": {"Parallelism": 2, "Monitor": 50_000_000, "Delay": 0, "Order": "stop-first"},
+    }
+
+
+class Deployer:
+    """Changes the swarm, one call after the other, until the daemon is gone."""
+
+    def __init__(self, daemon: Daemon, expected: Expected, chance: random.Random, number: int) -> None:
+        self._daemon, self._expected, self._chance = daemon, expected, chance
+        self._number = number * 1000
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        client = docker.APIClient(base_url=self._daemon.host, version="1.44", timeout=30)
+        try:
+            while True:
+                self._number += 1
+                if self._chance.random() < 0.25:
+                    self._secret(client)
+                else:
+                    self._service(client, self._chance.choice(SERVICES))
+        except LOST:
+            return
+        finally:
+            client.close()
+
+    def _secret(self, client: Any) -> None:
+        name = f"secret-{self._number}"
+        client.create_secret(name, b"hush")
+        self._expected.secrets.append(name)
+        self._expected.acknowledged += 1
+
+    def _service(self, client: Any, name: str) -> None:
+        replicas = self._chance.randint(1, REPLICAS_MAX)
+        wanted = spec_of(name, self._number, replicas)
+        known = self._expected.services.setdefault(name, [None])
+        version = None if known == [None] else client.inspect_service(name)["Version"]["Index"]
+        known.append((self._number, replicas))  # from here on it may have happened, whether or not there is an answer
+        if version is None:
+            template, rest = wanted.pop("task_template"), wanted
+            client.create_service(template, **rest)
+        else:
+            try:
+                client.update_service(name, version, **wanted)
+            except docker.errors.APIError as error:
+                if "out of sequence" not in str(error):
+                    raise
+                known.pop()  # the updater was faster; nothing was changed
+                return
+        self._expected.services[name] = [(self._number, replicas)]
+        self._expected.acknowledged += 1
+
+
+def seen(daemon: Daemon, name: str) -> tuple[int, int] | None:
+    """Return the (round, replicas) that a service has now, None when there is none."""
+    try:
+        spec = daemon.client.inspect_service(name)["Spec"]
+    except docker.errors.NotFound:
+        return None
+    environment = spec["TaskTemplate"]["ContainerSpec"]["Env"][0]
+    return int(environment.removeprefix("ROUND=")), int(spec["Mode"]["Replicated"]["Replicas"])
+
+
+def check_slots(daemon: Daemon) -> None:
+    """Fail if two tasks of a slot run at the same time: by what the swarm says, and by the processes that there are."""
+    programs = daemon.programs()
+    tasks = {task["ID"]: task for task in daemon.client.tasks()}
+    says = Counter(_slot(task) for task in tasks.values() if task["Status"]["State"] == "running")
+    runs = Counter(_slot(tasks[task_id]) for task_id in programs if task_id in tasks)
+    for slot, count in (*says.items(), *runs.items()):
+        assert count == 1, f"{count} tasks run in slot {slot}"
+
+
+def _slot(task: Any) -> tuple[str, int]:
+    return task["ServiceID"], task["Slot"]
+
+
+def settle(daemon: Daemon, expected: Expected, steady: dict[int, Any]) -> None:
+    for name, wanted in expected.services.items():
+        found = seen(daemon, name)
+        assert found in wanted, f"{name} is {found}, and not one of {wanted}"
+        expected.services[name] = [found]
+    names = {secret["Spec"]["Name"] for secret in daemon.client.secrets()}
+    assert names >= set(expected.secrets)
+    check_slots(daemon)
+    wanted_tasks = {task["ID"]: task for task in daemon.running("steady", len(steady)).values()}
+    for name, (found,) in expected.services.items():
+        if found is not None:
+            wanted_tasks |= {task["ID"]: task for task in daemon.running(name, found[1]).values()}
+        check_slots(daemon)
+    assert {task["Slot"]: (task["ID"], task["Status"]) for task in steady.values()} == {
+        task["Slot"]: (task["ID"], task["Status"])
+        for task in wanted_tasks.values()
+        if task["ServiceID"] == steady[1]["ServiceID"]
+    }
+    until("only what is wanted runs", lambda: set(daemon.programs()) == set(wanted_tasks))
+
+
+def test_a_daemon_that_is_killed_again_and_again(tmp_path: Path) -> None:
+    chance, expected = random.Random(SEED), Expected()
+    with a_daemon(tmp_path) as daemon:
+        daemon.init()
+        template = spec_of("steady", 0, 2)
+        daemon.client.create_service(template.pop("task_template"), **template)
+        steady = daemon.running("steady", 2)
+        for number in range(1, KILLS + 1):
+            deployer = Deployer(daemon, expected, chance, number)
+            time.sleep(chance.uniform(0, KILL_WITHIN_S))
+            daemon.kill()
+            deployer.join()
+            daemon.start()
+            try:
+                settle(daemon, expected, steady)
+            except BaseException:
+                print(f"kill {number} of SEED={SEED}")
+                raise
+        daemon.client.leave_swarm(force=True)
+        assert daemon.programs() == {}
+    assert expected.acknowledged
+    print(f"{KILLS} kills, {expected.acknowledged} acknowledged writes, SEED={SEED}")
