@@ -87,7 +87,8 @@ async def _with_log(look: Assessment, watch: Watch, cluster: Cluster) -> Assessm
     if failed is None or failed.state is TaskState.REJECTED:  # what was never started has printed nothing
         return look
     try:
-        lines = await asyncio.wait_for(cluster.task_log(failed.id, tail_lines=LOG_LINES), LOG_WAIT_S)
+        async with asyncio.timeout(LOG_WAIT_S):
+            lines = await cluster.task_log(failed.id, tail_lines=LOG_LINES)
     except (SwarmctlError, TimeoutError):
         return look
     return replace(look, log=lines[-LOG_LINES:])

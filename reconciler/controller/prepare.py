@@ -72,7 +72,8 @@ async def _resolved(cluster: Cluster, images: tuple[str, ...], auth: RegistryAut
     async def ask(image: str) -> ResolvedImage | Problem | None:
         async with slots:
             try:
-                return await asyncio.wait_for(cluster.resolve_image(image, registry_auth=auth(image)), LOOKUP_WAIT_S)
+                async with asyncio.timeout(LOOKUP_WAIT_S):
+                    return await cluster.resolve_image(image, registry_auth=auth(image))
             except TimeoutError:
                 return _unanswered(image)
             except SwarmctlError as error:

@@ -155,9 +155,13 @@ async def _followed(process: asyncio.subprocess.Process, wait_s: float) -> Ended
     assert process.stderr is not None
     # `timeout` makes a process group of its own, whose number is its process id.
     reads = asyncio.gather(_read(process.stdout, OUTPUT_BYTES_MAX), _tail(process.stderr, ERROR_BYTES_MAX))
+    reads.add_done_callback(_noticed)
     try:
-        output, error = await asyncio.wait_for(reads, wait_s)
-        status: int | None = await asyncio.wait_for(process.wait(), wait_s)
+        # Not asyncio.wait_for: until Python 3.12 it loses a cancellation that comes as the command ends.
+        async with asyncio.timeout(wait_s):
+            output, error = await reads
+        async with asyncio.timeout(wait_s):
+            status: int | None = await process.wait()
     except TimeoutError:
         return Ended(None, b"", "")
     except OutputTooLong:
@@ -168,6 +172,12 @@ async def _followed(process: asyncio.subprocess.Process, wait_s: float) -> Ended
             _kill_group(process.pid)
             await process.wait()
     return Ended(status, output, error)
+
+
+def _noticed(reads: asyncio.Future[tuple[bytes, str]]) -> None:
+    """See how reading ended, so that nobody is told of it as forgotten: of a broken off command it does not matter."""
+    if not reads.cancelled():
+        reads.exception()
 
 
 class OutputTooLong(Exception):

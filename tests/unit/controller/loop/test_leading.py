@@ -1,0 +1,178 @@
+"""The loop's shell while it leads: what it writes, what holds what, and what outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller.loop.fenced import FencedCluster
+from reconciler.controller.loop.state_records import HISTORY_MAX, Request, RequestKind
+from reconciler.gitops.results import HistoryEntry, suspended
+from reconciler.gitops.state import Suspension
+from reconciler.model.alerts import AlertKind
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.objects import Kind
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import Shell, stack, swarm, until
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository.make(tmp_path)
+    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
+    return made
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, repository: Repository) -> Shell:
+    return Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+
+
+async def services(shell: Shell) -> dict[str, int]:
+    found = (await shell.cluster.observe()).by_name(Kind.SERVICE)
+    return {name: one.spec["Mode"]["Replicated"]["Replicas"] for name, one in found.items()}
+
+
+def is_ready(shell: Shell, scope: str = "web", source: str = "infra") -> bool:
+    return any(one.type.value == "Ready" and one.status for one in shell.state(source).scope(scope).conditions)
+
+
+async def test_a_converged_pass_writes_nothing_to_the_store_either(shell, tmp_path):
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        await asyncio.sleep(0)
+        index, last = shell.node.tables.index, shell.leader.last_pass
+        for _ in range(3):
+            await until(partial(shell.has_passed_since, last), "another pass")
+            last = shell.leader.last_pass
+        assert shell.node.tables.index == index
+        assert [entry.scopes for entry in shell.memory.history("infra")] == [("web",)]
+    async with shell.leading():
+        await until(lambda: shell.leader.last_pass, "a pass of the next life")
+        assert [entry.scopes for entry in shell.memory.history("infra")] == [("web",)]
+        assert is_ready(shell)
+
+
+async def test_tasks_that_never_converge_do_not_hold_up_the_next_commit(shell, repository):
+    shell.timeout_s = 600.0
+    broken = repository.commit("never runs: nothing makes tasks here", stacks__web_DOT_yaml=stack(3))
+    async with shell.leading():
+        await until(lambda: shell.written == [Kind.NETWORK, Kind.SERVICE], "the apply waits for tasks")
+        repository.commit("mended", stacks__web_DOT_yaml=stack(0))
+        await until(lambda: is_ready(shell), "the mended commit is applied")
+        assert (await services(shell)) == {"web_api": 0}
+        entries = shell.memory.history("infra")
+        assert [bool(one.failed) for one in entries] == [True, False]
+        assert entries[0].commit == broken
+
+
+async def test_a_source_that_fails_holds_no_other(shell, tmp_path):
+    other = Repository.make(tmp_path / "other")
+    other.commit("first", swarm_DOT_yaml=swarm("other"), stacks__db_DOT_yaml=stack(0))
+    shell.repositories = {"gone": Repository(tmp_path / "gone", tmp_path / "gone"), "other": other}
+    async with shell.leading():
+        await until(lambda: is_ready(shell, "db", "other"), "the other source is applied")
+        fault = await until(lambda: shell.state("gone").source.fault, "the fault is remembered")
+        assert fault.code is ErrorCode.SOURCE_UNREACHABLE or fault.code is ErrorCode.REVISION_NOT_FOUND, fault
+
+
+async def test_a_cluster_that_is_away_is_told_once_and_found_again(shell):
+    away = True
+
+    async def connect() -> None:
+        if away:
+            raise SwarmctlError(ErrorCode.ENGINE_UNREACHABLE, "The engine does not answer.")
+
+    shell.connect = connect
+    async with shell.leading():
+        await until(lambda: "cluster" in shell.state().incidents, "people are told")
+        away = False
+        await until(lambda: is_ready(shell), "it goes on")
+        told = [one.message for one in shell.memory.events() if "cluster" in one.message]
+        assert sum("opened" in one for one in told) == 1
+        assert sum("recovered" in one for one in told) == 1
+
+
+async def test_what_is_asked_for_by_hand_reaches_the_loop_and_stays(shell, repository):
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        now = shell.leader.clock.now()
+        hold = Suspension("web", now, "me", "because")
+        await shell.memory.ask(
+            [Request("infra", "web", RequestKind.LOOK, "me", now)], lambda state: suspended(state, hold)
+        )
+        repository.commit("scale", stacks__web_DOT_yaml=stack(0, "nginx:2"))
+        await until(lambda: not shell.memory.requests("infra"), "the request is done")
+        await until(lambda: not is_ready(shell), "it is suspended")
+    async with shell.leading():
+        await until(lambda: shell.leader.last_pass, "a pass of the next life")
+        assert shell.state().suspensions["web"].reason == "because"
+        assert len(shell.memory.history("infra")) == 1
+
+
+async def test_alerts_that_one_leader_could_not_send_are_sent_by_the_next(shell):
+    sent: list[str] = []
+    deaf = True
+
+    class Teller:
+        def __init__(self, done):
+            self.done = done
+
+        def offer(self, waiting):
+            for one in waiting:
+                if not deaf:
+                    sent.append(one.alert.kind.value)
+                    self.done(one.id, "chat")
+
+    @asynccontextmanager
+    async def telling(done):
+        yield Teller(done)
+
+    shell.telling, shell.routes = telling, {"chat": frozenset({AlertKind.DEPLOYED})}
+    async with shell.leading():
+        await until(lambda: shell.memory.outbox().pending, "an alert waits")
+    deaf = False
+    async with shell.leading():
+        await until(lambda: sent, "it is sent")
+        await until(lambda: not shell.memory.outbox().pending, "it is out of the outbox")
+    assert sent == ["deployed"]
+
+
+async def test_history_keeps_the_newest_applies_only(shell):
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        state, epoch = shell.state(), shell.node.standing.epoch
+        now = shell.leader.clock.now()
+        for number in range(HISTORY_MAX + 3):
+            entry = HistoryEntry(now, f"{number}", "", "", ("web",), 1, {})
+            await shell.memory.write(state, state, epoch, entry=entry)
+        commits = [one.commit for one in shell.memory.history("infra")]
+        assert len(commits) == HISTORY_MAX
+        assert commits[-1] == f"{HISTORY_MAX + 2}"
+
+
+async def test_who_leads_no_more_writes_neither_to_the_cluster_nor_to_the_store(shell):
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        fenced = FencedCluster(shell.cluster, lambda: shell.node.may_write(1))
+        found = (await shell.cluster.observe()).by_name(Kind.SERVICE)["web_api"]
+        writes = [
+            fenced.create(Kind.SERVICE, {"Name": "x"}),
+            fenced.update(Kind.SERVICE, found.id, found.version, found.spec),
+            fenced.remove(Kind.SERVICE, found.id),
+            fenced.remove_volume("v"),
+        ]
+        for write in writes:
+            with pytest.raises(SwarmctlError) as refused:
+                await write
+            assert refused.value.code is ErrorCode.FENCED
+        assert (await fenced.observe()).by_name(Kind.SERVICE)["web_api"].version == found.version
+        entry = HistoryEntry(shell.leader.clock.now(), "c", "", "", ("web",), 1, {})
+        with pytest.raises(SwarmctlError) as refused:
+            await shell.memory.write(shell.state(), shell.state(), 1, entry=entry)
+        assert refused.value.code is ErrorCode.FENCED
