@@ -1,0 +1,69 @@
+"""The controller's file: what the example says, and what is told of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.schema_files import controller_schema
+from reconciler.controller.config import ControllerConfig, read_config
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.sources import ReferenceKind
+
+EXAMPLES = Path(__file__).parents[4] / "examples" / "controller"
+HEAD = "apiVersion: swarmctl/v1\nkind: Controller\nspec:\n"
+
+
+def read(text: str, secret: str = "the-secret-of-a-file") -> ControllerConfig:
+    return read_config(text.encode(), "controller.yaml", controller_schema(), lambda path: f"{secret}\n")
+
+
+def test_the_example_is_a_good_one_and_no_secret_is_shown():
+    config = read((EXAMPLES / "controller.yaml").read_text())
+    source = config.sources[0].spec
+    assert (source.reference.kind, source.path, source.interval_s) == (ReferenceKind.BRANCH, "clusters/prod", 60.0)
+    assert source.access.token == config.receivers[0].secret == config.sinks[0].url == "the-secret-of-a-file"
+    assert [token.may_write for token in config.api.tokens] == [False, True]
+    assert "the-secret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("  dataDir: /d\n  sources: [{name: a}]\n", "5:13 Source a has neither a url and a workTree."),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, interval: soon}]\n", "5:42 "soon" is no duration."),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u}, {name: a, url: /v}]\n", "There are two sources named a."),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, ref: {branch: m, tag: t}}]\n", "More than one thing says"),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u}]\n  api: {listen: '0.0.0.0:1'}\n", "without TLS"),
+        (
+            "  dataDir: /d\n  sources: [{name: a, url: /u}]\n  group: {peers: /p, members: {a: 'h:1', b: 'h:2'}}\n",
+            "2 con",
+        ),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, access: {token: x}}]\n", "token"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(text: str, told: str):
+    with pytest.raises(SwarmctlError) as refused:
+        read(HEAD + text)
+    problems = [f"{one.place.line}:{one.place.column} {one.what}" for one in refused.value.problems if one.place]
+    assert any(told in one for one in problems), problems
+
+
+def test_a_secret_file_that_can_not_be_read_is_told_where_it_is_named():
+    def unreadable(path: str) -> str:
+        raise SwarmctlError(ErrorCode.FILE_NOT_FOUND, f"{path} does not exist.")
+
+    text = f"{HEAD}  dataDir: /d\n  sources:\n    - {{name: a, url: /u, access: {{tokenFile: /none}}}}\n"
+    with pytest.raises(SwarmctlError) as refused:
+        read_config(text.encode(), "controller.yaml", controller_schema(), unreadable)
+    assert (refused.value.code, str(refused.value.problems[0].place)) == (
+        ErrorCode.FILE_NOT_FOUND,
+        "controller.yaml:6:46",
+    )
+
+
+def test_the_image_is_built_from_the_lock_file_and_runs_as_nobody_special():
+    lines = (EXAMPLES / "Dockerfile").read_text()
+    assert "--require-hashes --only-binary :all: -r requirements.lock" in lines
+    assert "\nUSER 10001\n" in lines
