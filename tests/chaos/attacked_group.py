@@ -23,6 +23,7 @@ from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.transport import TlsTransport, TransportSettings
+from reconciler.consensus.settings import ConsensusSettings
 from reconciler.model.commands import PutRecord
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.replication import Address
@@ -31,6 +32,9 @@ NAMES = ("node-1", "node-2", "node-3")
 REPORT_S = 0.1
 QUICK = TransportSettings(handshake_timeout_s=1.0, frame_timeout_s=1.0, frame_rate_min=2**30)
 """As by default, but an attack that waits for a limit is over sooner."""
+
+PATIENT = ConsensusSettings(election_min_s=3.0, election_max_s=4.0, fallback_s=2.5)
+"""An attack may take all of a small machine for a moment. What it must not do is end a leadership by what it sends."""
 
 
 GHOST = "ghost"
@@ -55,7 +59,7 @@ async def start(folder: Path) -> list[RaftNode]:
     say(addresses={name: [address.host, address.port] for name, address in members.items()})
     nodes = []
     for name in NAMES:
-        settings = MemberSettings(folder=str(folder / f"{name}.log"), owner=Owner("c1", name))
+        settings = MemberSettings(folder=str(folder / f"{name}.log"), owner=Owner("c1", name), consensus=PATIENT)
         boot.found(settings, members)
         nodes.append(await open_node(settings, transports[name]))
     return nodes

@@ -78,6 +78,17 @@ class TlsGroup:
         await until(leading)
         return leading()[0]
 
+    async def remove(self, name: str) -> None:
+        """Have the leader remove a member, as soon as it may: it has to have heard from a majority lately."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    return await (await self.leader()).remove_member(name)
+                except SwarmctlError as error:
+                    if error.code not in {ErrorCode.RAFT_CHANGE_REFUSED, ErrorCode.RAFT_NOT_LEADER}:
+                        raise
+                    await asyncio.sleep(0.1)
+
     async def stop(self, name: str) -> None:
         self.runs[name].cancel()
         await asyncio.gather(self.runs[name], return_exceptions=True)
@@ -117,7 +128,7 @@ async def test_a_node_that_was_removed_while_it_was_off_learns_of_it_from_those_
     leader = await group.leader()
     gone = next(name for name in FOUNDERS if name != leader.name)
     await group.stop(gone)
-    await (await group.leader()).remove_member(gone)
+    await group.remove(gone)
     await group.bind(gone)
     await group.start(gone)
     await asyncio.wait({group.runs[gone]}, timeout=PATIENCE_S)

@@ -52,9 +52,8 @@ def virtual(given_nodes: list[dict[str, Any]]) -> VirtualSwarm:
     for number, one in enumerate(given_nodes):
         name = f"n{number}"
         swarm.add_node(name, zone=one["zone"])
-        record = swarm.node(name)
         resources = {"NanoCPUs": one["cpus"] * SECOND, "MemoryBytes": 8 * GIB}
-        record.description["Resources"] = resources
+        swarm.describe(name, Resources=resources)
         swarm.set_node(name, Availability=one["availability"])
     return swarm
 
