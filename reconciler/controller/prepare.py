@@ -37,8 +37,13 @@ def no_registry_auth(_image: str) -> str | None:
     return None
 
 
-async def prepare(request: PlanRequest, cluster: Cluster, registry_auth: RegistryAuth = no_registry_auth) -> Planned:
+async def prepare(
+    request: PlanRequest, cluster: Cluster, registry_auth: RegistryAuth = no_registry_auth, *, on_thread: bool = False
+) -> Planned:
     """Return the plan that brings `cluster` to what is asked for. Raises SwarmctlError when it can't be read.
+
+    `on_thread` plans beside the event loop, for who has others to answer meanwhile: a thousand services take a third
+    of a second.
 
     A registry that does not answer is no error: what it would have said goes into the plan as a warning.
     """
@@ -49,7 +54,8 @@ async def prepare(request: PlanRequest, cluster: Cluster, registry_auth: Registr
     images = request.images
     if images is None:
         images = await _resolved(cluster, images_to_resolve(desired, actual, resolve, stacks), registry_auth)
-    made = plan(desired, actual, PlanOptions(dict(images), request.baseline, stacks, resolve))
+    options = PlanOptions(dict(images), request.baseline, stacks, resolve)
+    made = await asyncio.to_thread(plan, desired, actual, options) if on_thread else plan(desired, actual, options)
     return Planned(made, actual, images)
 
 

@@ -30,7 +30,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
-from reconciler.model.progress import ApplyResult
+from reconciler.model.progress import ApplyResult, Assessment
 from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
@@ -118,10 +118,10 @@ class SourcePasses:
             actual = await cluster.observe()
             return Look(policies, None, actual)
         planned = await prepare(
-            PlanRequest(desired, self.around.apply.resolve), cluster, self.around.apply.registry_auth
+            PlanRequest(desired, self.around.apply.resolve), cluster, self.around.apply.registry_auth, on_thread=True
         )
         actual = planned.actual
-        assessments = tuple(assess(service, actual) for service in actual.services)
+        assessments = await asyncio.to_thread(_assessed, actual)
         return Look(policies, desired, actual, planned.plan, assessments)
 
     async def _carry_out(self, decision: Decision, look: Look, requests: Mapping[str, Request], pass_id: str) -> None:
@@ -221,6 +221,10 @@ class SourcePasses:
         elif _is_on_its_way(decision.state):
             moments.append(now + timedelta(seconds=PROGRESS_LOOK_S))
         return max((min(moments) - now).total_seconds(), 0.0)
+
+
+def _assessed(actual: ActualState) -> tuple[Assessment, ...]:
+    return tuple(assess(service, actual) for service in actual.services)
 
 
 def _is_on_its_way(state: LoopState) -> bool:

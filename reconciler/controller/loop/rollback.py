@@ -39,7 +39,7 @@ async def _rolled_back(following: Following, around: Around, request: Request) -
         desired = await following.at(request.commit)
         cluster = await around.link.cluster()
         asked = PlanRequest(desired, around.apply.resolve, frozenset({request.scope}))
-        planned = await prepare(asked, cluster, around.apply.registry_auth)
+        planned = await prepare(asked, cluster, around.apply.registry_auth, on_thread=True)
         pass_id = f"{around.epoch}-rollback"
         result = await apply(planned.plan, planned.actual, cluster, around.apply.options(), Told(pass_id))
     except SwarmctlError as error:

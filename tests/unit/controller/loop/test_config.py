@@ -32,7 +32,7 @@ def test_the_example_is_a_good_one_and_no_secret_is_shown():
     ("text", "told"),
     [
         ("  dataDir: /d\n  sources: [{name: a}]\n", "5:13 Source a has neither a url and a workTree."),
-        ("  dataDir: /d\n  sources: [{name: a, url: /u, interval: soon}]\n", "5:42 "soon" is no duration."),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, interval: soon}]\n", '5:42 "soon" is no duration.'),
         ("  dataDir: /d\n  sources: [{name: a, url: /u}, {name: a, url: /v}]\n", "There are two sources named a."),
         ("  dataDir: /d\n  sources: [{name: a, url: /u, ref: {branch: m, tag: t}}]\n", "More than one thing says"),
         ("  dataDir: /d\n  sources: [{name: a, url: /u}]\n  api: {listen: '0.0.0.0:1'}\n", "without TLS"),
