@@ -154,3 +154,14 @@ def test_whoever_leads_next_finishes_a_half_done_apply_and_nothing_is_written_tw
     assert group.previous_replicas() == [1] * STACKS
     assert len(group.writes(second)) <= sent + 1, "who was paused may end the one call that it was in"
     assert third != second
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_a_leader_whose_engine_is_gone_gives_way(group: Group, repository: Repository):
+    first = group.leader()
+    group.controllers[first].await_line("pass decided", outcome="idle")
+    group.proxies[first].cut.set()
+    group.controllers[first].await_line("gives way")
+    until(lambda: group.leader() != first, "another one leads")
+    repository.commit("deploy", **stacks(1))
+    until(lambda: len(group.replicas()) == STACKS, "it deploys")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, Meters, Store, Telling
 from reconciler.controller.loop.state_records import REQUESTS, Memory
 from reconciler.controller.loop.wakeups import Wakeups
+from reconciler.gitops.look import CLUSTER_FAILURES_MAX
 from reconciler.gitops.notices import leader_changed
 from reconciler.model.changes import Change, ChangeAction, TableKind
 from reconciler.model.errors import SwarmctlError
@@ -46,6 +47,7 @@ class Leader:
     telling: Telling | None = None
     wakeups: Mapping[str, Wakeups] = field(init=False)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+    _has_given_way: bool = False
     last_pass: datetime | None = None
     """When a pass of this controller last came to its end."""
 
@@ -60,6 +62,7 @@ class Leader:
 
     async def work(self, epoch: int) -> None:
         """Lead until cancelled. What fails is tried again; nothing but cancellation ends it."""
+        self._has_given_way = False
         self.meters.began_to_lead()
         log.info("leading", member=self.member, epoch=epoch)
         link = ClusterLink(self.connect, lambda: self.store.may_write(epoch))
@@ -93,6 +96,7 @@ class Leader:
             causes = await wakeups.next(wait_s)
             try:
                 wait_s = await passes.one(causes)
+                self._give_way(passes)
                 failures, self.last_pass = 0, self.clock.now()
             except SwarmctlError as error:
                 failures += 1
@@ -129,6 +133,22 @@ class Leader:
             async for batch in batches:
                 if any(_asks(change) for change in batch.changes):
                     self.wake("sync")
+
+    def _give_way(self, passes: SourcePasses) -> None:
+        """Let another controller lead when this one can't reach a cluster that was well: its engine may be down.
+
+        Once: whoever leads next while the cluster is away for all stays, since its people have been told already.
+        """
+        others = [one for one in self.store.members() if one.voter and one.id != self.member]
+        if passes.cluster_failures < CLUSTER_FAILURES_MAX or passes.began_away or not others or self._has_given_way:
+            return
+        self._has_given_way = True
+        log.warning("gives way", member=self.member, why="the cluster can't be reached from here")
+        self._apart(self._handed_over())
+
+    async def _handed_over(self) -> None:
+        with suppress(SwarmctlError):  # nobody else is near enough: it goes on here
+            await self.store.hand_over()
 
     def _apart(self, closing: Coroutine[None, None, None]) -> None:
         """Close a connection without waiting: an engine that hangs must not hold up the end of leading.

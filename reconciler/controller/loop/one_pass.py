@@ -35,6 +35,8 @@ from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
+CLUSTER_INCIDENT: Final = "cluster"
+"""The key of the incident that the cluster can't be read."""
 RESYNC_S: Final = 300.0
 """Seconds after which the cluster is looked at whatever has been heard of it: an event may be lost."""
 PROGRESS_LOOK_S: Final = 2.0
@@ -57,7 +59,10 @@ class SourcePasses:
     wakeups: Wakeups
     _looked: SourceStatus | None = None
     """What was found while an apply was under way: the next pass begins with it."""
-    _cluster_failures: int = 0
+    cluster_failures: int = 0
+    """Looks at the cluster that have failed in a row."""
+    began_away: bool = False
+    """The cluster could not be reached already when this controller began to lead."""
     _passes: int = 0
 
     async def one(self, causes: Sequence[str]) -> float:
@@ -70,6 +75,8 @@ class SourcePasses:
         self._passes += 1
         pass_id, started = f"{self.around.epoch}-{self._passes}", clock.monotonic_s()
         name = self.following.source.spec.name
+        if self._passes == 1:
+            self.began_away = CLUSTER_INCIDENT in memory.state(name).incidents
         await roll_back_asked(self.following, self.around)
         before = memory.state(name)
         requests = memory.requests(name)
@@ -102,15 +109,15 @@ class SourcePasses:
             cluster = await self.around.link.cluster()
             look = await self._read(cluster, policies, desired)
         except SwarmctlError as error:
-            self._cluster_failures += 1
+            self.cluster_failures += 1
             return Look(
                 policies,
                 desired,
                 cluster_problem=error.problems[0],
-                cluster_failures=self._cluster_failures,
+                cluster_failures=self.cluster_failures,
                 forced=forced,
             )
-        self._cluster_failures = 0
+        self.cluster_failures = 0
         return replace(look, forced=forced)
 
     async def _read(self, cluster: Cluster, policies: Policies, desired: DesiredState | None) -> Look:
@@ -216,7 +223,7 @@ class SourcePasses:
         if decision.wake_at is not None:
             moments.append(decision.wake_at)
         if look.cluster_problem is not None:
-            wait = min(CLUSTER_RETRY_S * 2 ** min(self._cluster_failures - 1, 10), RESYNC_S / 10)
+            wait = min(CLUSTER_RETRY_S * 2 ** min(self.cluster_failures - 1, 10), RESYNC_S / 10)
             moments.append(now + timedelta(seconds=wait))
         elif _is_on_its_way(decision.state):
             moments.append(now + timedelta(seconds=PROGRESS_LOOK_S))
