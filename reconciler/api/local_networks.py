@@ -74,8 +74,8 @@ class LocalNetworks:
         name, driver = spec.get("Name"), spec.get("Driver") or "bridge"
         if not isinstance(name, str) or not name.strip():
             raise Refused(400, "invalid network name: name is empty")
-        if name in PREDEFINED:
-            raise Refused(403, f"operation is not permitted on predefined {name} network ")
+        if name in PREDEFINED and name != "bridge":
+            raise Refused(403, f"operation is not permitted on predefined {name} network")
         if not isinstance(driver, str) or driver != "bridge":
             raise Refused(404, f'plugin "{driver}" not found')
         if any(one.name == name for one in present):

@@ -99,16 +99,13 @@ class Events:
 
     async def _copy(self, request: web.Request, response: web.StreamResponse, wish: _Wish) -> None:
         cluster = self.node.standing().cluster
-        remaining_s = None if wish.until is None else max(wish.until - time.time(), 0.0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(remaining_s):
-                if cluster is None:
-                    await response.prepare(request)
-                    await asyncio.Event().wait()  # a node without a swarm has nothing to tell
-                else:
-                    await _follow(cluster, request, response, wish)
-        if not response.prepared:
+        if cluster is None:
             await response.prepare(request)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wish.remaining_s()):
+                    await asyncio.Event().wait()  # a node without a swarm has nothing to tell
+        else:
+            await _follow(cluster, request, response, wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +115,10 @@ class _Wish:
     filters: Filters
     since: float | None
     until: float | None
+
+    def remaining_s(self) -> float | None:
+        """Return how many seconds there are until `until`; None when there is no end."""
+        return None if self.until is None else max(self.until - time.time(), 0.0)
 
     def takes(self, event: ClusterEvent) -> bool:
         if self.until is not None and event.at > self.until:
@@ -136,10 +137,11 @@ async def _follow(cluster: Cluster, request: web.Request, response: web.StreamRe
         await response.prepare(request)
         for event in past:
             await _tell(response, event, wish)
-        while True:
-            await _tell(response, await waiting, wish)
-            waiting = asyncio.ensure_future(anext(stream))
-    except StopAsyncIteration:
+        async with asyncio.timeout(wish.remaining_s()):
+            while True:
+                await _tell(response, await waiting, wish)
+                waiting = asyncio.ensure_future(anext(stream))
+    except (StopAsyncIteration, TimeoutError):
         return
     finally:
         waiting.cancel()
@@ -158,7 +160,7 @@ def _message(event: ClusterEvent) -> JsonObject:
     return {
         "Type": event.kind,
         "Action": event.action,
-        "Actor": {"ID": event.object_id, "Attributes": {"name": event.name}},
+        "Actor": {"ID": event.object_id, "Attributes": dict(event.attributes) or {"name": event.name}},
         "scope": "swarm",
         "time": int(event.at),
         "timeNano": int(event.at * 1_000_000_000),

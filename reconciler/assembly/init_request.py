@@ -152,10 +152,12 @@ def _availability(text: str) -> Availability:
 
 
 def _pools(request: JsonObject) -> tuple[str, ...]:
-    pools = request.get("DefaultAddrPool") or []
+    pools = request.get("DefaultAddrPool")
+    if pools is None:
+        return DEFAULT_ADDRESS_POOL
     if not isinstance(pools, list) or not all(isinstance(pool, str) for pool in pools):
         raise _refused("invalid JSON: DefaultAddrPool is no list of texts")
-    return tuple(pools) or DEFAULT_ADDRESS_POOL
+    return tuple(pools)  # an engine takes an empty list for none of its own, and shows null
 
 
 def _subnet_size(size: int) -> int:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from reconciler.manager.chronicle import Chronicle
 from reconciler.manager.hosting import Hosting
 from reconciler.manager.leading import Leader
 from reconciler.manager.ports import AgentFactory, Clock, IdSource, Ingress, Store
@@ -40,6 +41,7 @@ class EmbeddedSwarm:
         self.ids = parts.ids
         self.subscribers = Subscribers(lambda: self.tables.index)
         self._ended = False
+        self._chronicle = Chronicle()
         self._seen = store.tables.index
         self._leader = Leader(store, parts.clock, parts.ids)
         self._reports = Reports(store, parts.clock)
@@ -109,5 +111,6 @@ class EmbeddedSwarm:
         self._hosting.changed()
         at = self.clock.now().timestamp()
         for event in batch.events:
-            told = ClusterEvent(str(event.kind), event.action, event.object_id, event.name, at)
+            attributes = self._chronicle.attributes(event, self.tables)
+            told = ClusterEvent(str(event.kind), event.action, event.object_id, event.name, at, attributes)
             self.subscribers.publish(told, batch.index)

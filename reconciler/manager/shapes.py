@@ -51,7 +51,7 @@ def swarm_object(cluster: ClusterRecord) -> ObservedObject:
         **_head(cluster),
         "Spec": cluster.spec,
         "RootRotationInProgress": False,
-        "DefaultAddrPool": list(cluster.default_addr_pool),
+        "DefaultAddrPool": list(cluster.default_addr_pool) or None,
         "SubnetSize": cluster.subnet_size,
         "DataPathPort": cluster.data_path_port,
     }
@@ -113,12 +113,15 @@ def _update_status(update: UpdateStatus) -> JsonObject:
 
 
 def service_object(service: ServiceRecord) -> ObservedObject:
+    addresses: list[JsonObject] = [
+        {"NetworkID": network, "Addr": address} for network, address in service.virtual_ips
+    ] + [{"NetworkID": network} for network in _without_addresses(service)]
     # Nothing was given out for it: then swarmkit's allocator leaves the whole endpoint alone.
-    endpoint: JsonObject = {"Spec": service.endpoint_spec if service.ports or service.virtual_ips else {}}
+    endpoint: JsonObject = {"Spec": service.endpoint_spec if service.ports or addresses else {}}
     if service.ports:
         endpoint["Ports"] = list(service.ports)
-    if service.virtual_ips:
-        endpoint["VirtualIPs"] = [{"NetworkID": network, "Addr": address} for network, address in service.virtual_ips]
+    if addresses:
+        endpoint["VirtualIPs"] = addresses
     raw = {**_head(service), "Spec": service.spec, "Endpoint": endpoint}
     if service.previous_spec is not None:
         raw["PreviousSpec"] = service.previous_spec
@@ -129,6 +132,14 @@ def service_object(service: ServiceRecord) -> ObservedObject:
         if service.last_execution is not None:
             raw["JobStatus"]["LastExecution"] = timestamp(service.last_execution)
     return _observed(Kind.SERVICE, service.id, service.name, service.version, raw)
+
+
+def _without_addresses(service: ServiceRecord) -> list[str]:
+    """Return the networks, such as host, that a service in mode vip is on without an address."""
+    if service.endpoint_spec.get("Mode") != "vip":
+        return []
+    attached = [str(one.get("Target", "")) for one in service.task_spec.get("Networks") or ()]
+    return [network for network in attached if network not in dict(service.virtual_ips)]
 
 
 def observed_task(tables: Tables, task: TaskRecord) -> ObservedTask:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class ClusterEvent:
     """Something changed: `kind` is the Engine API's Type, `action` its Action (create, update, remove).
 
-    `at` is seconds since the epoch by the engine's clock.
+    `at` is seconds since the epoch by the engine's clock. `attributes` are what else the event tells, as (name, value).
     """
 
     kind: str
@@ -17,3 +17,4 @@ class ClusterEvent:
     object_id: str
     name: str
     at: float
+    attributes: tuple[tuple[str, str], ...] = ()

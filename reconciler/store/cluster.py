@@ -10,7 +10,6 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import (
-    DEFAULT_ADDRESS_POOL,
     INGRESS_NETWORK,
     PREDEFINED_LABEL,
     ClusterRecord,
@@ -58,7 +57,8 @@ def init(draft: Draft, command: InitCluster) -> Applied:
 
 
 def _checked_pools(command: InitCluster) -> tuple[str, ...]:
-    """Return the address pools; refuse what no subnet can be cut from, in the words of `docker swarm init`."""
+    """Return the address pools, none for the default. Refuse what no subnet can be cut from, in the words of
+    `docker swarm init`."""
     if not 0 < command.subnet_size <= SUBNET_SIZE_MAX:
         raise invalid(f"subnet size is out of range: {command.subnet_size}", rpc="")
     for text in command.default_addr_pool:
@@ -69,7 +69,7 @@ def _checked_pools(command: InitCluster) -> tuple[str, ...]:
         if pool.prefixlen > command.subnet_size:
             size = command.subnet_size
             raise invalid(f'invalid CIDR: "{text}". Subnet size is too small for pool: {size}', rpc="")
-    return command.default_addr_pool or DEFAULT_ADDRESS_POOL
+    return command.default_addr_pool
 
 
 def update(draft: Draft, command: UpdateCluster) -> Applied:

@@ -164,7 +164,7 @@ def _check_inside(subnet: _Subnet, pool: JsonObject) -> None:
 
 def _next_subnet(draft: Draft) -> ipaddress.IPv4Network:
     """Return the first block of the default address pools that overlaps with no network."""
-    pools = draft.cluster.default_addr_pool if draft.cluster else DEFAULT_ADDRESS_POOL
+    pools = (draft.cluster.default_addr_pool if draft.cluster else ()) or DEFAULT_ADDRESS_POOL
     size = draft.cluster.subnet_size if draft.cluster else DEFAULT_SUBNET_SIZE
     taken = sorted((int(one.network_address), int(one.broadcast_address)) for one in _taken(draft) if one.version == 4)
     for text in pools:

@@ -14,6 +14,8 @@ MODES = ("Replicated", "Global", "ReplicatedJob", "GlobalJob")
 MEMORY_BYTES_MIN = 4 * 1024 * 1024
 NANO_CPUS_MIN = 1_000_000
 DURATION_MIN_NS = 1_000_000
+FAILURE_ACTIONS = ("pause", "continue", "rollback")
+"""Of updates and of rollbacks: an engine takes all three for both, and a rollback that fails is paused."""
 MOUNT_TYPES = ("bind", "volume", "tmpfs", "npipe", "cluster")
 
 
@@ -128,8 +130,7 @@ def _check_policies(spec: JsonObject) -> None:
             raise invalid(f"TaskSpec: {word} cannot be negative")
     for key in ("UpdateConfig", "RollbackConfig"):
         config = spec.get(key) or {}
-        actions = ("pause", "continue", "rollback") if key == "UpdateConfig" else ("pause", "continue")
-        if config and config["FailureAction"] not in actions:
+        if config and config["FailureAction"] not in FAILURE_ACTIONS:
             raise invalid(f"unrecognized update failure action {config['FailureAction']}", rpc="")
         if config and config["Order"] not in ("stop-first", "start-first"):
             raise invalid(f"unrecognized update order {config['Order']}", rpc="")

@@ -11,6 +11,7 @@ import pytest
 from reconciler.adapters.docker import connect
 from reconciler.api import serve
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
+from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.objects import NodeRole
 from reconciler.settings import EndpointSettings
 from tests.contract.subject import Subject, Tokens
@@ -47,12 +48,14 @@ async def _embedded(folder: Path) -> AsyncIterator[Subject]:
 @asynccontextmanager
 async def _embedded_http(folder: Path) -> AsyncIterator[Subject]:
     """The same swarm as others see it: through the docker adapter, a socket and the API."""
-    async with _embedded(folder) as inner, serve(inner.cluster, f"unix://{folder}/api.sock") as server:
-        cluster = await connect(EndpointSettings(host=server.host))
-        try:
-            yield Subject("embedded-http", cluster, inner.tokens)
-        finally:
-            await cluster.close()
+    async with _embedded(folder) as inner:
+        assert isinstance(inner.cluster, EmbeddedCluster)
+        async with serve(inner.cluster, f"unix://{folder}/api.sock") as server:
+            cluster = await connect(EndpointSettings(host=server.host))
+            try:
+                yield Subject("embedded-http", cluster, inner.tokens)
+            finally:
+                await cluster.close()
 
 
 @asynccontextmanager

@@ -19,10 +19,14 @@ POLL_S = 0.25
 class Addressed(Protocol):
     """One machine: where its API is, and what it is called."""
 
-    number: int
-    host: str
-    address: str
-    hostname: str
+    @property
+    def number(self) -> int: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def hostname(self) -> str: ...
 
 
 class Machines(Protocol):

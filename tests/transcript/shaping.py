@@ -27,7 +27,7 @@ _TEXTS = (
     (re.compile(r"\b(?:[Ll]ess than a second|[Aa]bout an? \w+|\d+ (?:second|minute|hour)s?) ago"), "<AGO>"),
     (re.compile(r"\b[0-9a-z]{25}\b"), "<ID>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<ID>"),
-    (re.compile(r"^(?=[0-9a-z]*[0-9])[0-9a-z]{12}\b"), "<ID>"),
+    (re.compile(r"^(?:[0-9a-z]{12}$|(?=[0-9a-z]*[0-9])[0-9a-z]{12}\b)"), "<ID>"),
 )
 
 
@@ -64,15 +64,22 @@ def shaped(text: str) -> list[str]:
     lines = [line.rstrip() for line in text.splitlines() if not _PROGRESS.match(line.strip())]
     shaped_lines: list[str] = []
     starts: list[int] = []
+    versions, ids = -1, False
     for line in lines:
         if _HEADING.match(line):
             starts = [found.start() for found in re.finditer(r"(?:^|(?<=\s\s))[A-Z]", line)]
+            versions = line.find("ENGINE VERSION")
+            ids = re.match(r"(NETWORK )?ID\b", line) is not None
         one = _parsed(line)
         if isinstance(one, dict):
             shaped_lines.append(json.dumps(masked_json(one), sort_keys=True))
         elif starts:
             ends = [*starts[1:], None]
             cells = [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+            if ids:
+                cells[0] = re.sub(r"^[0-9a-z]{12,25}\b", "<ID>", cells[0])
+            if versions in starts and not _HEADING.match(line):
+                cells[starts.index(versions)] = "<VERSION>"
             shaped_lines.append(" | ".join(masked(_unstarred(cell)) for cell in cells).rstrip(" |"))
         else:
             shaped_lines.append(masked(line))

@@ -20,7 +20,9 @@ from msgspec.structs import replace
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.agent.machine import Instruction, ending, next_instruction
 from reconciler.api import serve_node
+from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
+from reconciler.manager.chronicle import Chronicle
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manager.subscribers import Subscribers
 from reconciler.model.commands import AddNode, Applied, Command, InitCluster, Outcome, ReportTask, SetNodeState
@@ -28,7 +30,15 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
-from reconciler.model.tables import JoinTokens, NodeState, Tables, TaskRecord
+from reconciler.model.tables import (
+    DEFAULT_ADDRESS_POOL,
+    DEFAULT_DATA_PATH_PORT,
+    DEFAULT_SUBNET_SIZE,
+    JoinTokens,
+    NodeState,
+    Tables,
+    TaskRecord,
+)
 from reconciler.model.tasks import TaskState
 from reconciler.model.transactions import Transaction
 from reconciler.orchestration.brain import Brain
@@ -59,6 +69,7 @@ class Swarm:
         self._state = State()
         self._brain = Brain(self._state.tables)
         self._sequence = 0
+        self._chronicle = Chronicle()
         self._changed = asyncio.Event()
         self._ends: dict[str, tuple[float, int]] = {}
         self.clock, self.ids = SystemClock(), RandomIds()
@@ -83,7 +94,9 @@ class Swarm:
         if isinstance(result.outcomes[0], Applied):
             self._changed.set()
         for event in result.events:
-            told = ClusterEvent(str(event.kind), event.action, event.object_id, event.name, command.at.timestamp())
+            attributes = self._chronicle.attributes(event, self.tables)
+            at = command.at.timestamp()
+            told = ClusterEvent(str(event.kind), event.action, event.object_id, event.name, at, attributes)
             self.subscribers.publish(told, self.tables.index)
         return result.outcomes[0]
 
@@ -207,9 +220,7 @@ class Machine:
         swarm = Swarm()
         ids = swarm.ids
         tokens = JoinTokens(ids.new_join_token(), ids.new_join_token())
-        pools = {"default_addr_pool": tuple(request["DefaultAddrPool"])} if request.get("DefaultAddrPool") else {}
-        sizes = {"subnet_size": request["SubnetSize"]} if request.get("SubnetSize") else {}
-        ports = {"data_path_port": request["DataPathPort"]} if request.get("DataPathPort") else {}
+        asked = request.get("DefaultAddrPool")
         swarm.must(
             InitCluster(
                 at=swarm.clock.now(),
@@ -217,9 +228,9 @@ class Machine:
                 spec=request.get("Spec") or {},
                 join_tokens=tokens,
                 network_ids=(ids.new_id(), ids.new_id(), ids.new_id()),
-                **pools,
-                **sizes,
-                **ports,
+                default_addr_pool=DEFAULT_ADDRESS_POOL if asked is None else tuple(asked),
+                subnet_size=request.get("SubnetSize") or DEFAULT_SUBNET_SIZE,
+                data_path_port=request.get("DataPathPort") or DEFAULT_DATA_PATH_PORT,
             )
         )
         self._enter(swarm, NodeRole.MANAGER, request)
@@ -227,7 +238,7 @@ class Machine:
         return self.node_id
 
     def _enter(self, swarm: Swarm, role: NodeRole, request: JsonObject) -> None:
-        spec = {"Role": str(role), "Availability": request.get("Availability") or "active", "Labels": {}}
+        spec: JsonObject = {"Role": str(role), "Availability": request.get("Availability") or "active", "Labels": {}}
         node_id = swarm.ids.new_id()
         told = self.description()
         swarm.must(AddNode(at=swarm.clock.now(), id=node_id, spec=spec, description=told, address=self.address))
@@ -258,7 +269,7 @@ class Machine:
         standing = self.standing()
         if standing.cluster is not None and not force:
             why = LEAVING + (LAST if len(standing.remote_managers) == 1 else ONLY_WAY)
-            raise SwarmctlError(ErrorCode.SWARM_UNAVAILABLE, "a manager", why=why)
+            raise Refused(503, why)
         swarm, node_id = self.swarm, self.node_id
         self.swarm, self.node_id = None, ""
         if len(standing.remote_managers) == 1 and standing.cluster is not None:
@@ -278,7 +289,8 @@ class World:
     """`machines` of the numbers 1 to 5."""
 
     def __init__(self, machines: int) -> None:
-        self.machines = [Machine(self, n, f"10.220.0.{n}", f"node{n}") for n in range(1, machines + 1)]
+        names = ("node1", "node2", "node3", "node4" if machines > 4 else "outsider", "node5")  # as in the lab
+        self.machines = [Machine(self, n, f"10.220.0.{n}", names[n - 1]) for n in range(1, machines + 1)]
         self._running: dict[int, asyncio.Task[None]] = {}
 
     def start(self, swarm: Swarm) -> None:
