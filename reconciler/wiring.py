@@ -229,6 +229,7 @@ class Wiring:
         from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
         from reconciler.assembly.daemon import DaemonSettings
         from reconciler.assembly.running import run_daemon
+        from reconciler.assembly.runtimes import RuntimeKind
 
         data_dir = options.data_dir or posixpath.join(self.settings.data_dir, "daemon")
         hosts = options.hosts or (self.embedded_host(data_dir),)
@@ -237,7 +238,8 @@ class Wiring:
             options.hostname or platform.node() or "localhost",
             hosts[0],
             search_path=self.settings.environment.get("PATH") or DEFAULT_SEARCH_PATH,
-            engine_host=options.docker_host,
+            runtime=RuntimeKind(options.runtime),
+            docker_host=options.docker_host,
         )
         await run_daemon(settings, hosts, options.log_level, ready)
 

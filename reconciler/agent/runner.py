@@ -122,7 +122,8 @@ class Agent:
             self._held.pop(task_id, None)
 
     async def _resume(self, held: _Held) -> None:
-        """Find out where a predecessor has left the task. One that was started is never started again."""
+        """Find out where a predecessor has left the task. One that has run is never started again; one that was
+        being started, and of which nothing is there, is."""
         try:
             started = await self._runtime.adopt(held.assignment)
         except SwarmctlError as error:
@@ -134,7 +135,7 @@ class Agent:
                 held.state, held.message = TaskState.RUNNING, _MESSAGES[TaskState.RUNNING]  # as is known already
             else:
                 await self._reach(held, TaskState.RUNNING)
-        elif held.assignment.state >= TaskState.STARTING:
+        elif held.assignment.state >= TaskState.RUNNING:
             held.state = held.assignment.state
             if held.desired >= TaskState.SHUTDOWN:
                 await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN])

@@ -25,13 +25,13 @@ from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.manager import (
     Manager,
     ManagerSettings,
-    description,
     failed,
     force_new_group,
     found_manager,
     open_manager,
 )
 from reconciler.assembly.node_state import NodeState
+from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster, PutRecord
 from reconciler.model.errors import SwarmctlError
@@ -66,15 +66,17 @@ class DaemonSettings:
     hostname: str
     endpoint: str
     search_path: str = DEFAULT_SEARCH_PATH
-    engine_host: str | None = None
-    """The Docker Engine that answers what is no swarm matter: unix:///PATH. None: there is none."""
+    runtime: RuntimeKind = RuntimeKind.PROCESS
+    docker_host: str | None = None
+    """The node's Docker Engine: unix:///PATH. None: the usual place, where the runtime asks for one."""
 
 
 class DaemonNode:
     """Implements api.ports.LocalNode. Made by `start_daemon`."""
 
-    def __init__(self, settings: DaemonSettings, folder: Path, lock: TextIO) -> None:
+    def __init__(self, settings: DaemonSettings, runtime: NodeRuntime, folder: Path, lock: TextIO) -> None:
         self._settings = settings
+        self._runtime = runtime
         self._folder = folder
         self._lock = lock
         self._ids = RandomIds()
@@ -99,12 +101,12 @@ class DaemonNode:
 
     def description(self) -> JsonObject:
         """Return what the node tells of itself."""
-        return description(self._settings.hostname)
+        return dict(self._runtime.description)
 
     @property
     def engine_host(self) -> str | None:
         """Where the node's own Docker Engine answers, None if it has none."""
-        return self._settings.engine_host
+        return self._runtime.engine_host
 
     async def init(self, request: JsonObject) -> str:
         """Begin a swarm, or go on alone with the one there is (ForceNewCluster); return this node's id."""
@@ -320,15 +322,19 @@ class DaemonNode:
 
     def _manager_settings(self, node: NodeState) -> ManagerSettings:
         owner = Owner(node.cluster_id, node.node_id)
-        return ManagerSettings(self._folder, owner, Address(node.address, node.port), self._settings.search_path)
+        address = Address(node.address, node.port)
+        engine_host = self._runtime.engine_host if self._runtime.runs_containers else None
+        return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host)
 
 
 async def start_daemon(settings: DaemonSettings) -> DaemonNode:
-    """Start a node in its folder; a swarm that it was in goes on. Raises embedded-already-running, embedded-failed."""
+    """Start a node in its folder; a swarm that it was in goes on. Raises embedded-already-running,
+    embedded-failed, engine-unreachable, bad-setting."""
     folder = absolute(settings.data_dir)
     lock = locked(folder)
-    node = DaemonNode(settings, folder, lock)
     try:
+        runtime = await choose(settings.runtime, settings.docker_host, settings.hostname)
+        node = DaemonNode(settings, runtime, folder, lock)
         await node.resume()
     except BaseException:
         with suppress(OSError):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.clock import RandomIds, SystemClock
+from reconciler.adapters.docker_runtime import DockerRuntime, NodeEngine
 from reconciler.adapters.ingress import TcpIngress
 from reconciler.adapters.lone_transport import LoneTransport
 from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
@@ -19,13 +17,13 @@ from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.agent.ports import TaskRuntime
 from reconciler.agent.runner import Agent
 from reconciler.assembly.folder import LOG_FOLDER, NODES_FOLDER
 from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.manager.ports import NodeAgent, ReportSink
 from reconciler.model.commands import Command, Rejected
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.json import JsonObject
 from reconciler.model.replication import Address
 
 STOP_WAIT_S = 5.0
@@ -36,13 +34,15 @@ STOP_WAIT_S = 5.0
 class ManagerSettings:
     """Where a manager keeps what it knows, who it is, and what its tasks find programs on (a PATH).
 
-    Neither name of `owner` is ever given twice.
+    Neither name of `owner` is ever given twice. `engine_host` is the Docker Engine that runs the tasks as containers,
+    None to run them as processes.
     """
 
     folder: Path
     owner: Owner
     address: Address
     search_path: str
+    engine_host: str | None = None
 
 
 class _Clock:
@@ -68,11 +68,17 @@ class Manager:
         self.clock = SystemClock()
         self.ids = RandomIds()
         self._ingress = TcpIngress()
+        self._engine = NodeEngine(settings.engine_host) if settings.engine_host else None
         nodes_folder = settings.folder / NODES_FOLDER
         parts = RuntimeParts(LoopbackAddresses(str(nodes_folder)), Escapees(), settings.search_path)
 
         def new_agent(node_id: str, report: ReportSink) -> NodeAgent:
-            return Agent(node_id, ProcessRuntime(nodes_folder / node_id, parts), self.clock, report)
+            runtime: TaskRuntime = (
+                DockerRuntime(node_id, self._engine)
+                if self._engine is not None
+                else ProcessRuntime(nodes_folder / node_id, parts)
+            )
+            return Agent(node_id, runtime, self.clock, report)
 
         self.swarm = EmbeddedSwarm(store, SwarmParts(self.clock, self.ids, self._ingress, new_agent))
         self._member = asyncio.get_running_loop().create_task(store.run(), name="member of the store")
@@ -107,6 +113,8 @@ class Manager:
         finally:
             self.swarm.close()
             errors.append(await _ended(self._member))
+            if self._engine is not None:
+                await self._engine.close()
         return next((error for error in errors if error is not None), None)
 
 
@@ -168,19 +176,3 @@ def failed(error: BaseException) -> SwarmctlError:
         why=f"{type(error).__name__}.",
         hint="This is a bug. Its log has the story.",
     )
-
-
-def description(hostname: str) -> JsonObject:
-    """Return what a node of this host says of itself."""
-    return {
-        "Hostname": hostname,
-        "Platform": {"Architecture": platform.machine(), "OS": platform.system().lower()},
-        "Resources": {"NanoCPUs": (os.cpu_count() or 1) * 1_000_000_000, "MemoryBytes": _memory_bytes()},
-        "Engine": {"EngineVersion": "swarmctl-embedded"},
-    }
-
-
-def _memory_bytes() -> int:
-    with suppress(ValueError, OSError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 0

@@ -11,7 +11,8 @@ from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.assembly.folder import absolute, clear, locked, refuse_daemons
-from reconciler.assembly.manager import Manager, ManagerSettings, description, failed, found_manager
+from reconciler.assembly.manager import Manager, ManagerSettings, failed, found_manager
+from reconciler.assembly.runtimes import host_description
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, InitCluster
 from reconciler.model.objects import NodeRole
@@ -105,6 +106,6 @@ def _first_commands(cluster_id: str, node_ids: tuple[str, ...]) -> list[Command]
         role = NodeRole.MANAGER if number == 1 else NodeRole.WORKER
         spec = {"Labels": {}, "Role": str(role), "Availability": str(Availability.ACTIVE)}
         commands.append(
-            AddNode(at=now, id=node_id, spec=spec, description=description(f"node{number}"), address=NODE_ADDRESS)
+            AddNode(at=now, id=node_id, spec=spec, description=host_description(f"node{number}"), address=NODE_ADDRESS)
         )
     return commands

@@ -54,13 +54,6 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
         What it knows is kept in its folder. Its tasks run on when it ends, and are taken over when it starts again.
         """
-        if runtime is Runtime.DOCKER:
-            raise SwarmctlError(
-                ErrorCode.BAD_SETTING,
-                "The docker runtime is not there yet.",
-                why="This version runs tasks as processes.",
-                hint="Choose --runtime process.",
-            )
         if hostname is not None and not _is_hostname(hostname):
             raise SwarmctlError(
                 ErrorCode.BAD_SETTING,
@@ -68,7 +61,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
                 why=f"It is not 1 to {HOSTNAME_LENGTH_MAX} letters, digits, dots and dashes.",
                 hint="Choose another one with --hostname.",
             )
-        wanted = DaemonOptions(data_dir, tuple(host or ()), docker_host, hostname, log_level.value)
+        wanted = DaemonOptions(data_dir, tuple(host or ()), runtime.value, docker_host, hostname, log_level.value)
         asyncio.run(outside.run_daemon(wanted, lambda hosts: _tell(terminal, hosts)))
 
 

@@ -60,6 +60,7 @@ class DaemonOptions:
 
     data_dir: str | None
     hosts: tuple[str, ...]
+    runtime: str
     docker_host: str | None
     hostname: str | None
     log_level: str

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from reconciler.model.assignments import Assignment, AssignmentSet, MountedFile, Route
+from reconciler.model.assignments import Assignment, AssignmentSet, AttachedNetwork, MountedFile, Route
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import ConfigRecord, SecretRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
@@ -57,7 +57,28 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         secrets=_files(container.get("Secrets") or (), "Secret", tables.secrets),
         configs=_files(container.get("Configs") or (), "Config", tables.configs),
         state=task.state,
+        networks=_networks(tables, task),
     )
+
+
+def _networks(tables: Tables, task: TaskRecord) -> tuple[AttachedNetwork, ...]:
+    found = []
+    for network_id, address in task.attachments:
+        network = tables.networks.get(network_id)
+        if network is None:
+            continue
+        found.append(
+            AttachedNetwork(
+                network_id,
+                network.name,
+                str(network.spec.get("Driver") or "overlay"),
+                network.subnets[0] if network.subnets else "",
+                address.partition("/")[0],
+                internal=bool(network.spec.get("Internal")),
+                ingress=bool(network.spec.get("Ingress")),
+            )
+        )
+    return tuple(found)
 
 
 def _files(
@@ -77,9 +98,15 @@ def _files(
                 mode=DEFAULT_FILE_MODE if mode is None else mode,
                 content=base64.b64decode(record.spec.get("Data") or ""),
                 templated=bool(record.spec.get("Templating")),
+                uid=_number(file.get("UID")),
+                gid=_number(file.get("GID")),
             )
         )
     return tuple(files)
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else 0
 
 
 def routes(tables: Tables) -> tuple[Route, ...]:

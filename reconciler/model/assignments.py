@@ -18,6 +18,21 @@ class MountedFile:
     mode: int
     content: bytes = field(repr=False)
     templated: bool = False
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedNetwork:
+    """A network of a task. `address` is the task's own there, without the subnet's bits; "" for none."""
+
+    id: str
+    name: str
+    driver: str
+    subnet: str
+    address: str
+    internal: bool = False
+    ingress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,7 @@ class Assignment:
     secrets: tuple[MountedFile, ...] = ()
     configs: tuple[MountedFile, ...] = ()
     state: TaskState = TaskState.ASSIGNED
+    networks: tuple[AttachedNetwork, ...] = ()
 
     @property
     def task_name(self) -> str:

@@ -36,7 +36,7 @@ class Daemon:
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None
-    arguments: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ("--runtime", "process")
     client: Any = field(default=None, repr=False)
 
     @property
@@ -47,9 +47,18 @@ class Daemon:
     def host(self) -> str:
         return f"unix://{self.folder}/d.sock"
 
-    def start(self, *more: str) -> Daemon:
+    def start(self) -> Daemon:
         """Start it, and return once it listens."""
-        words = ("daemon", "--data-dir", str(self.data_dir), "--host", self.host, "--hostname", "alpha", *more)
+        words = (
+            "daemon",
+            "--data-dir",
+            str(self.data_dir),
+            "--host",
+            self.host,
+            "--hostname",
+            "alpha",
+            *self.arguments,
+        )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "reconciler.main", *words], stdout=subprocess.PIPE, stderr=log
@@ -99,7 +108,13 @@ class Daemon:
             up = all(task["Status"]["State"] == "running" and task["DesiredState"] == "running" for task in tasks)
             return {task["Slot"]: task for task in tasks} if len(tasks) == count and same and up else None
 
-        found: dict[int, Any] = until(f"{count} tasks of {name} run", settled)
+        try:
+            found: dict[int, Any] = until(f"{count} tasks of {name} run", settled)
+        except AssertionError:
+            print(self.client.inspect_service(name))
+            for task in self.client.tasks({"service": name}):
+                print(task["Slot"], task["DesiredState"], task["Status"], task["Spec"]["ContainerSpec"].get("Env"))
+            raise
         return found
 
     def programs(self) -> dict[str, list[int]]:
@@ -120,9 +135,9 @@ class Daemon:
 
 
 @contextmanager
-def a_daemon(folder: Path) -> Iterator[Daemon]:
+def a_daemon(folder: Path, *arguments: str) -> Iterator[Daemon]:
     """Start a daemon; at the end it, and whatever of its tasks there is, is ended."""
-    made = Daemon(folder)
+    made = Daemon(folder, arguments=arguments or ("--runtime", "process"))
     try:
         yield made.start()
     finally:

@@ -1,0 +1,9 @@
+"""Runs tasks as containers of the node's own Docker Engine (or Podman's socket that speaks the same API).
+
+Overlay networks are bridge networks of that engine. Secrets and configs are copied into a container before its start.
+"""
+
+from reconciler.adapters.docker_runtime.engine import NodeEngine
+from reconciler.adapters.docker_runtime.runtime import DockerRuntime
+
+__all__ = ["DockerRuntime", "NodeEngine"]
