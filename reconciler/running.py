@@ -37,6 +37,7 @@ from reconciler.controller.loop.answers import Answers
 from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.membership import WantedMembers
 from reconciler.controller.loop.ports import Source, Teller, Telling
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
@@ -204,6 +205,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
             credentials.header_for if config.with_registry_auth else no_registry_auth,
         ),
         telling=_telling(config),
+        members=WantedMembers(config.group.members, config.group.removed) if config.group else WantedMembers(),
     )
     return leader, metrics
 

@@ -59,11 +59,12 @@ class FollowedSource:
 
 @dataclass(frozen=True, slots=True)
 class GroupConfig:
-    """The controllers that stand by for each other. `members` are the first ones, by name."""
+    """The controllers that stand by for each other. `members` are those that there should be, by name."""
 
     peers: str
     members: Mapping[str, Address]
     joins: bool = False
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +224,11 @@ class _Reader:
     def _group(self, given: JsonObject, at: KeyPath) -> GroupConfig:
         members = {name: self._address(text, (*at, "members", name)) for name, text in given["members"].items()}
         joins = bool(given.get("joins"))
-        if not joins and len(members) not in GROUP_SIZES:
-            self._bad((*at, "members"), f"There are {len(members)} controllers.", "Take 1, 3 or 5: a majority decides.")
-        return GroupConfig(given["peers"], members, joins)
+        removed = tuple(given.get("removed") or ())
+        staying = members.keys() - set(removed)
+        if len(staying) not in GROUP_SIZES:
+            self._bad((*at, "members"), f"There are {len(staying)} controllers.", "Take 1, 3 or 5: a majority decides.")
+        return GroupConfig(given["peers"], members, joins, removed)
 
     def _sinks(self, given: list[JsonObject], at: KeyPath) -> tuple[AlertSink, ...]:
         found = []

@@ -15,6 +15,7 @@ import structlog
 from reconciler.controller.loop.around import ApplySettings, Around
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.link import ClusterLink
+from reconciler.controller.loop.membership import WantedMembers, keep_members
 from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, Meters, Store, Telling
 from reconciler.controller.loop.state_records import REQUESTS, Memory
@@ -45,6 +46,7 @@ class Leader:
     meters: Meters
     apply: ApplySettings = field(default_factory=ApplySettings)
     telling: Telling | None = None
+    members: WantedMembers = field(default_factory=WantedMembers)
     wakeups: Mapping[str, Wakeups] = field(init=False)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
     _has_given_way: bool = False
@@ -74,6 +76,7 @@ class Leader:
                     wakeups = self.wakeups[one.source.spec.name]
                     leading.create_task(self._passes(SourcePasses(one, around, wakeups)))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
+                leading.create_task(keep_members(self.store, self.members))
                 leading.create_task(_again(self._requests, "requests"))
                 if self.telling is not None:
                     leading.create_task(self._tell(self.telling, epoch))

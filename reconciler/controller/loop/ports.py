@@ -11,7 +11,7 @@ from reconciler.controller.ports import Cluster
 from reconciler.gitops.outbox import Pending
 from reconciler.model.commands import Command, Outcome
 from reconciler.model.progress import ApplyResult
-from reconciler.model.replication import Batch, Member, Standing
+from reconciler.model.replication import Address, Batch, Member, Standing
 from reconciler.model.revision import Revision
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec
 from reconciler.model.tables import Tables
@@ -84,6 +84,14 @@ class Store(Protocol):
 
     def members(self) -> tuple[Member, ...]:
         """The members, by id."""
+        ...
+
+    async def add_member(self, member: str, address: Address) -> None:
+        """Let a new member in. Raises SwarmctlError: raft-not-leader, raft-change-refused."""
+        ...
+
+    async def remove_member(self, member: str) -> None:
+        """Take a member out, also a dead one."""
         ...
 
     async def hand_over(self, member: str | None = None) -> None:
