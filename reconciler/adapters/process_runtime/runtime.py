@@ -92,12 +92,14 @@ class ProcessRuntime:
         self._parts = parts
         self._tasks: dict[str, _Prepared] = {}
         self._left: dict[str, TaskProcess] = {}
+        self._begun: frozenset[str] = frozenset()
 
     async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
         """End and remove what a predecessor has left of other tasks, and note what it has started of `wanted`."""
         self._left = await asyncio.to_thread(self._take_stock, frozenset(wanted), frozenset(kept))
         for one in self._left.values():
             self._parts.addresses.hold(one.address)
+        self._begun = frozenset(await asyncio.to_thread(self._node.task_ids))
 
     def _take_stock(self, wanted: frozenset[str], kept: frozenset[str]) -> dict[str, TaskProcess]:
         ids = self._node.task_ids()
@@ -119,10 +121,12 @@ class ProcessRuntime:
         task_id = assignment.task_id
         left = self._left.pop(task_id, None)
         if left is None:
+            if task_id not in self._begun:
+                return None
             if self._node.exit_file(task_id).exists():
                 self._tasks[task_id] = self._ended(task_id)
                 return StartedProcess(0, "")
-            await asyncio.to_thread(remove_tree, self._node.task(task_id))
+            await asyncio.to_thread(self._remove, task_id)  # begun, and never started: it is made anew
             return None
         output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
         output.reopen_pipe()

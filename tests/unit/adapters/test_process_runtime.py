@@ -1,0 +1,78 @@
+"""What the process runtime makes of a folder that a predecessor has left in the middle of something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
+from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
+from reconciler.agent.ports import StopPolicy
+from reconciler.model.assignments import Assignment
+from reconciler.model.tasks import TaskState
+from tests.simulation.live import is_alive
+
+
+def a_runtime(folder: Path) -> ProcessRuntime:
+    return ProcessRuntime(folder, RuntimeParts(LoopbackAddresses(str(folder)), Escapees(), DEFAULT_SEARCH_PATH))
+
+
+def assignment(*command: str) -> Assignment:
+    spec = {"ContainerSpec": {"Image": "none:1", "Command": list(command)}}
+    return Assignment("t1", "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, spec)
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_a_task_that_was_begun_and_never_started_is_made_anew(tmp_path: Path) -> None:
+    task = assignment("sh", "-c", "exit 7")
+    first = a_runtime(tmp_path)
+    await first.recover([], [])
+    await first.prepare(task)
+    os.mkfifo(tmp_path / "processes" / "t1.pipe")  # killed between the pipe and the process
+    second = a_runtime(tmp_path)
+    await second.recover(["t1"], [])
+    assert await second.adopt(task) is None
+    await second.prepare(task)
+    await second.start(task)
+    assert await second.wait("t1") == 7
+    await second.forget("t1")
+    assert files(tmp_path) == []
+
+
+async def test_a_task_that_was_let_go_is_adopted_with_its_exit_code(tmp_path: Path) -> None:
+    task = assignment("sh", "-c", 'trap "exit 9" TERM; while :; do sleep 0.02; done')
+    first = a_runtime(tmp_path)
+    await first.recover([], [])
+    await first.prepare(task)
+    started = await first.start(task)
+    await first.let_go()
+    second = a_runtime(tmp_path)
+    await second.recover(["t1"], [])
+    assert await second.adopt(task) == started
+    await second.stop("t1", StopPolicy("SIGTERM", 10))
+    assert await second.wait("t1") == 9
+    third = a_runtime(tmp_path)  # its end was never told
+    await third.recover(["t1"], [])
+    assert await third.adopt(task) is not None
+    assert await third.wait("t1") == 9
+
+
+async def test_what_is_not_wanted_any_more_is_ended_and_its_output_kept_if_asked(tmp_path: Path) -> None:
+    task = assignment("sh", "-c", "echo hello; sleep 1000")
+    first = a_runtime(tmp_path)
+    await first.recover([], [])
+    await first.prepare(task)
+    started = await first.start(task)
+    while not await first.output("t1", 1):
+        pass
+    await first.let_go()
+    second = a_runtime(tmp_path)
+    await second.recover([], ["t1"])
+    assert not is_alive(started.pid)
+    assert await second.output("t1", 1) == ("hello",)
+    third = a_runtime(tmp_path)
+    await third.recover([], [])
+    assert await third.output("t1", 1) == ()
