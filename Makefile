@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills restarts parity chaos soak golden lock clean
+.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos soak golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more
 KILLS ?= 100
 kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace
 	@KILLS="$(KILLS)" SEED="$(SEED)" REQUIRE_ENGINES=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kills.py
+
+daemon-kills: $(VENV)/.dev ## Kill an embedded node's daemon at random moments (KILLS=100, SEED=N); fails on anything lost
+	@KILLS="$(KILLS)" SEED="$(SEED)" $(BIN)/python -m pytest -q -s --timeout 0 tests/e2e/test_daemon_kills.py
 
 RESTARTS ?= 12
 restarts: $(VENV)/.dev ## End managers in the midst of applies (RESTARTS=12 of one manager and of three each, SEED=N)
