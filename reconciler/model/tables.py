@@ -307,14 +307,16 @@ class TaskRecord(msgspec.Struct, frozen=True, gc=False):
         return self.status.state > TaskState.RUNNING
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValueRecord:
+class KeyValueRecord(msgspec.Struct, frozen=True, gc=False):
     """A record that the store keeps without reading it, such as the controller's history or a member's addresses."""
 
     namespace: str
     key: str
-    value: bytes = field(repr=False)
+    value: bytes
     version: int
+
+    def __repr__(self) -> str:
+        return f"KeyValueRecord({self.namespace!r}, {self.key!r}, version={self.version})"
 
     @property
     def id(self) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC
+from datetime import UTC, datetime
 from math import isfinite
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -196,12 +196,20 @@ def decode_command(name: str, encoded: Raw) -> Command:
 
 def _check_times(command: Command) -> None:
     """Refuse instants without UTC: Python would not compare them with others."""
-    times = [command.at]
+    kind = type(command)
+    if command.at.tzinfo is not UTC:
+        raise unreadable("a time is not in UTC")
+    if kind is commands.ReportTask or kind is commands.CreateTask:
+        _check_other_times(command)
+
+
+def _check_other_times(command: Command) -> None:
     if isinstance(command, commands.ReportTask):
-        times.append(command.status.timestamp)
-    elif isinstance(command, commands.CreateTask) and command.start_after is not None:
-        times.append(command.start_after)
-    if any(time.tzinfo is not UTC for time in times):
+        time: datetime | None = command.status.timestamp
+    else:
+        assert isinstance(command, commands.CreateTask)
+        time = command.start_after
+    if time is not None and time.tzinfo is not UTC:
         raise unreadable("a time is not in UTC")
 
 

@@ -108,9 +108,12 @@ class Draft:
         self.index = tables.index
         self.cluster = tables.cluster
         self.leadership = tables.leadership
-        self.pools = {}
 
     def __getattr__(self, name: str) -> Any:
+        """Lay out what is asked for the first time: most transactions need one table."""
+        if name == "pools":
+            self.pools = {}
+            return self.pools
         if name not in _KINDS:
             raise AttributeError(name)
         table: TableDraft[Any] = TableDraft(getattr(self._base, name))

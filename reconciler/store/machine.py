@@ -100,7 +100,7 @@ def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
     for expectation in row.expectations:
         if _version(draft, expectation) != expectation.version:
             return _rejected(out_of_sequence())
-    outcome: Outcome = Applied(draft.index, "")
+    outcome: Outcome | None = None
     events: tuple[ObjectChange, ...] = ()
     for position, (name, encoded) in enumerate(row.commands):
         try:
@@ -109,8 +109,9 @@ def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
             return _rejected(refusal, position)
         if isinstance(outcome, Rejected):
             return Rejected(outcome.code, outcome.message, position)
-        events += outcome.changes
-    return outcome if len(row.commands) == 1 else Applied(draft.index, "", events)
+        if outcome.changes:
+            events += outcome.changes
+    return outcome if outcome is not None and len(row.commands) == 1 else Applied(draft.index, "", events)
 
 
 def _version(draft: Draft, expectation: ExpectationRow) -> int:

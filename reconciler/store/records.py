@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from reconciler.model.commands import Applied, Claim, DeleteRecord, PutRecord
 from reconciler.model.tables import KeyValueRecord, Leadership
@@ -18,29 +19,34 @@ VALUE_BYTES_MAX = 1_024_000
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
-def _check_name(command: PutRecord | DeleteRecord) -> None:
-    """Refuse what would make `namespace/key` mean two records."""
-    if not _NAMESPACE.fullmatch(command.namespace):
+@lru_cache(maxsize=256)
+def _is_namespace(text: str) -> bool:
+    return _NAMESPACE.fullmatch(text) is not None
+
+
+def _id_of(command: PutRecord | DeleteRecord) -> str:
+    """Return the id of a record; refuse what would make `namespace/key` mean two of them."""
+    if not _is_namespace(command.namespace):
         raise invalid("namespace must be 1 to 63 characters of [a-z0-9.-]", rpc="")
     if not 0 < len(command.key) <= KEY_LENGTH_MAX:
         raise invalid(f"key must be 1 to {KEY_LENGTH_MAX} characters", rpc="")
+    return f"{command.namespace}/{command.key}"
 
 
 def put(draft: Draft, command: PutRecord) -> Applied:
-    _check_name(command)
+    record_id, index, records = _id_of(command), draft.index, draft.records
     if len(command.value) > VALUE_BYTES_MAX:
         raise invalid(f"value must be at most {VALUE_BYTES_MAX} bytes", rpc="")
-    record = KeyValueRecord(command.namespace, command.key, command.value, draft.index)
-    present = draft.records.get(record.id)
-    if command.version is not None and command.version != (present.version if present else 0):
-        raise out_of_sequence()
-    draft.records[record.id] = record
-    return Applied(draft.index, record.id)
+    if command.version is not None:
+        present = records.get(record_id)
+        if command.version != (present.version if present else 0):
+            raise out_of_sequence()
+    records[record_id] = KeyValueRecord(command.namespace, command.key, command.value, index)
+    return Applied(index, record_id)
 
 
 def delete(draft: Draft, command: DeleteRecord) -> Applied:
-    _check_name(command)
-    record_id = f"{command.namespace}/{command.key}"
+    record_id = _id_of(command)
     present = draft.records.get(record_id)
     if present is None:
         raise not_found("record", record_id)
