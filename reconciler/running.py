@@ -55,6 +55,8 @@ log = structlog.stdlib.get_logger(__name__)
 ALONE: Final = "controller"
 """What a controller is called that has no group."""
 ALONE_GROUP: Final = "alone"
+FOUNDED_MARK: Final = "log-was-made"
+"""An empty file beside a member's identity: this member has had a log."""
 SOCKET_NAME: Final = "controller.sock"
 ALONE_TIMES: Final = ConsensusSettings(election_min_s=0.1, election_max_s=0.2, heartbeat_s=0.03, fallback_s=0.08)
 """Nobody else could lead: there is nothing to wait for."""
@@ -146,11 +148,24 @@ async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str
             why=f"The folder {group.peers} is that of {identity.node}; the file names {', '.join(group.members)}.",
             hint="Name it under group.members, in the file of each controller, or set `joins: true`.",
         )
-    await asyncio.to_thread(_found, settings, dict(group.members), joins=group.joins)
+    await asyncio.to_thread(_found_once, settings, group)
     opened: list[RaftNode] = []
     transport = TlsTransport(identity, joining=lambda: not opened or not opened[0].members())
     opened.append(await open_node(settings, transport))
     return opened[0], identity.node
+
+
+def _found_once(settings: MemberSettings, group: GroupConfig) -> None:
+    """Make this member's log, unless it was made before.
+
+    A member that lost its log must not begin anew under its old name: it would vote again, and forget what it had
+    acknowledged. So the folder with its identity remembers that there was a log, and `open_node` refuses.
+    """
+    mark = Path(group.peers) / FOUNDED_MARK
+    if mark.exists() and not Path(settings.folder).exists():
+        return
+    _found(settings, dict(group.members), joins=group.joins)
+    mark.touch(mode=0o600)
 
 
 def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool) -> None:
