@@ -20,6 +20,8 @@ from reconciler.adapters.git.source import GitSource
 from reconciler.adapters.metrics import Metrics, Remembered
 from reconciler.adapters.notify.apprise_sink import AppriseSink, SinkSpec
 from reconciler.adapters.notify.notifier import Notifier
+from reconciler.adapters.notify.status_sink import StatusSink
+from reconciler.adapters.notify.status_teller import StatusTeller
 from reconciler.adapters.peers.identity import read_identity
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.alone import NoTransport
@@ -38,7 +40,7 @@ from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.membership import WantedMembers
-from reconciler.controller.loop.ports import Source, Teller, Telling
+from reconciler.controller.loop.ports import ForgeTeller, ForgeTelling, Source, Teller, Telling
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import no_registry_auth
@@ -46,6 +48,7 @@ from reconciler.controller_api.access import Access, Role, Token
 from reconciler.controller_api.server import ListenSettings, serve
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import CommitStatus
 from reconciler.model.replication import Address
 from reconciler.model.revision import Revision
 from reconciler.settings import Settings
@@ -220,6 +223,8 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
             credentials.header_for if config.with_registry_auth else no_registry_auth,
         ),
         telling=_telling(config),
+        forge_telling=_forge_telling(config),
+        cluster=config.name,
         members=WantedMembers(config.group.members, config.group.removed) if config.group else WantedMembers(),
     )
     return leader, metrics
@@ -231,6 +236,17 @@ def _source(followed: FollowedSource, data_dir: str, settings: Settings) -> Sour
     return FollowedRepository(
         GitSource.open(_below(data_dir, "sources"), followed.spec, settings.environment.get("PATH", ""))
     )
+
+
+def _forge_telling(config: ControllerConfig) -> ForgeTelling | None:
+    forges = {one.spec.name: StatusSink(one.forge) for one in config.sources if one.forge is not None}
+    if not forges:
+        return None
+
+    def telling(done: Callable[[str, CommitStatus], None]) -> AbstractAsyncContextManager[ForgeTeller]:
+        return StatusTeller(forges, done)
+
+    return telling
 
 
 def _telling(config: ControllerConfig) -> Telling | None:

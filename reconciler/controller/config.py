@@ -16,6 +16,7 @@ from reconciler.manifests.quantities import BadQuantity, period_ns
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.alerts import AlertKind
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.forges import ForgeAddress, ForgeName
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.replication import Address
@@ -55,6 +56,8 @@ class FollowedSource:
 
     spec: SourceSpec
     is_work_tree: bool = False
+    forge: ForgeAddress | None = None
+    """Where statuses of its commits are posted, None for nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,12 @@ class _Reader:
             interval_s=self._seconds(given, at, "interval", 60.0),
             depth=given.get("depth", HISTORY_DEPTH),
         )
-        return FollowedSource(spec, tree is not None)
+        forge = self._forge(given["commitStatus"], (*at, "commitStatus")) if given.get("commitStatus") else None
+        return FollowedSource(spec, tree is not None, forge)
+
+    def _forge(self, given: JsonObject, at: KeyPath) -> ForgeAddress:
+        token = self._secret(given, at, "tokenFile")
+        return ForgeAddress(ForgeName(given["forge"]), given["apiUrl"], given["repository"], token)
 
     def _reference(self, given: JsonObject, at: KeyPath) -> Reference:
         if len(given) > 1:

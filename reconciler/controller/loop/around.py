@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,6 +12,7 @@ from reconciler.controller.loop.link import ClusterLink
 from reconciler.controller.loop.ports import Clock, Meters
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
+from reconciler.gitops.state import LoopState
 from reconciler.model.images import ResolveMode
 from reconciler.model.progress import ActionStatus, Progress
 
@@ -44,6 +46,8 @@ class Around:
     meters: Meters
     epoch: int
     apply: ApplySettings = ApplySettings()
+    decided: Callable[[LoopState], None] = lambda _: None
+    """Told of the state of each decision: forges show it beside commits."""
 
 
 @dataclass(slots=True)

@@ -17,13 +17,16 @@ from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.link import ClusterLink
 from reconciler.controller.loop.membership import WantedMembers, keep_members
 from reconciler.controller.loop.one_pass import SourcePasses
-from reconciler.controller.loop.ports import Clock, Connect, Meters, Store, Telling
+from reconciler.controller.loop.ports import Clock, Connect, ForgeTeller, ForgeTelling, Meters, Store, Telling
 from reconciler.controller.loop.state_records import REQUESTS, Memory
 from reconciler.controller.loop.wakeups import Wakeups
+from reconciler.gitops.commit_status import statuses
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX
 from reconciler.gitops.notices import leader_changed
+from reconciler.gitops.state import LoopState
 from reconciler.model.changes import Change, ChangeAction, TableKind
 from reconciler.model.errors import SwarmctlError
+from reconciler.model.forges import CommitStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -46,9 +49,13 @@ class Leader:
     meters: Meters
     apply: ApplySettings = field(default_factory=ApplySettings)
     telling: Telling | None = None
+    forge_telling: ForgeTelling | None = None
+    cluster: str = ""
+    """What the cluster is called in statuses of commits."""
     members: WantedMembers = field(default_factory=WantedMembers)
     wakeups: Mapping[str, Wakeups] = field(init=False)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
+    _forge_teller: ForgeTeller | None = None
     _has_given_way: bool = False
     last_pass: datetime | None = None
     """When a pass of this controller last came to its end."""
@@ -70,7 +77,7 @@ class Leader:
         link = ClusterLink(self.connect, lambda: self.store.may_write(epoch))
         try:
             await self._begin(epoch)
-            around = Around(self.memory, link, self.clock, self.meters, epoch, self.apply)
+            around = Around(self.memory, link, self.clock, self.meters, epoch, self.apply, self._decided)
             async with asyncio.TaskGroup() as leading:
                 for one in self.followings:
                     wakeups = self.wakeups[one.source.spec.name]
@@ -78,6 +85,8 @@ class Leader:
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(keep_members(self.store, self.members))
                 leading.create_task(_again(self._requests, "requests"))
+                if self.forge_telling is not None:
+                    leading.create_task(self._tell_forges(self.forge_telling, epoch))
                 if self.telling is not None:
                     leading.create_task(self._tell(self.telling, epoch))
                 leading.create_task(_again(partial(self._cluster_events, link), "cluster events"))
@@ -127,6 +136,25 @@ class Leader:
                         log.warning("delivery not noted", sink=sink, code=error.code.value)
             finally:
                 self.memory.offer = lambda _: None
+
+    async def _tell_forges(self, telling: ForgeTelling, epoch: int) -> None:
+        """Post statuses of commits, and remember which were posted."""
+        done: asyncio.Queue[tuple[str, CommitStatus]] = asyncio.Queue()
+        async with telling(lambda source, status: done.put_nowait((source, status))) as teller:
+            self._forge_teller = teller
+            try:
+                while True:
+                    source, status = await done.get()
+                    with suppress(SwarmctlError):  # it is posted once more by the next leader, and says the same
+                        await self.memory.posted(source, status, epoch)
+            finally:
+                self._forge_teller = None
+
+    def _decided(self, state: LoopState) -> None:
+        if self._forge_teller is not None:
+            source = state.source.name
+            wanted = statuses(state, self.cluster or "swarm")
+            self._forge_teller.offer(source, wanted, self.memory.statuses_posted(source))
 
     async def _requests(self) -> None:
         """Wake passes when somebody, at whichever controller, has asked for something."""

@@ -96,6 +96,7 @@ class SourcePasses:
         applies = decision.plan is not None and bool(decision.plan.actions)
         done = {} if applies or look.plan is None else requests
         await memory.write(before, decision.state, self.around.epoch, alerts=decision.alerts, done=done)
+        self.around.decided(decision.state)
         if applies:
             await self._carry_out(decision, look, requests, pass_id)
             return 0.0

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Protocol
 
 from reconciler.controller.ports import Cluster
+from reconciler.gitops.commit_status import Posted
 from reconciler.gitops.outbox import Pending
 from reconciler.model.commands import Command, Outcome
+from reconciler.model.forges import CommitStatus
 from reconciler.model.progress import ApplyResult
 from reconciler.model.replication import Address, Batch, Member, Standing
 from reconciler.model.revision import Revision
@@ -109,6 +111,18 @@ class Teller(Protocol):
 
 Telling = Callable[[Callable[[str, str], None]], AbstractAsyncContextManager[Teller]]
 """Opens a Teller, which tells (alert id, sink name) once a sink has an alert or never will."""
+
+
+class ForgeTeller(Protocol):
+    """Posts statuses of commits. `offer` never waits and never raises; what was posted before is passed over."""
+
+    def offer(self, source: str, wanted: Sequence[CommitStatus], posted: Posted) -> None:
+        """Take what the commits of a source should say now."""
+        ...
+
+
+ForgeTelling = Callable[[Callable[[str, CommitStatus], None]], AbstractAsyncContextManager[ForgeTeller]]
+"""Opens a ForgeTeller, which tells (source, status) once a forge has a status or never will."""
 
 
 class Meters(Protocol):

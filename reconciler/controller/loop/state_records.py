@@ -17,7 +17,8 @@ import msgspec
 
 from reconciler.controller.loop.happened import happened, told
 from reconciler.controller.loop.ports import Store
-from reconciler.gitops import outbox, records
+from reconciler.gitops import commit_status, outbox, records
+from reconciler.gitops.commit_status import Posted
 from reconciler.gitops.outbox import Outbox, Routes
 from reconciler.gitops.overview import ControllerEvent, EventKind
 from reconciler.gitops.results import HistoryEntry
@@ -25,6 +26,7 @@ from reconciler.gitops.state import EVERYTHING, LoopState
 from reconciler.model.alerts import Alert
 from reconciler.model.commands import Command, DeleteRecord, PutRecord, Rejected
 from reconciler.model.errors import SwarmctlError
+from reconciler.model.forges import CommitStatus
 
 _T = TypeVar("_T")
 
@@ -91,6 +93,10 @@ class Memory:
     def outbox(self) -> Outbox:
         """Return the alerts on their way."""
         return outbox.from_records(self.store.tables.records_under(outbox.NAMESPACE))
+
+    def statuses_posted(self, source: str) -> Posted:
+        """Return what was posted last to the forge of a source."""
+        return commit_status.from_records(source, self.store.tables.records_under(commit_status.NAMESPACE))
 
     def history(self, source: str) -> tuple[HistoryEntry, ...]:
         """Return the applies of a source, oldest first."""
@@ -161,6 +167,12 @@ class Memory:
             commands = outbox.commands(box, outbox.delivered(box, alert_id, sink), self.now())
             if commands:
                 await self._propose(commands, epoch)
+
+    async def posted(self, source: str, status: CommitStatus, epoch: int) -> None:
+        """Remember that a forge has a commit's status."""
+        async with self._turn:
+            known = commit_status.with_posted(self.statuses_posted(source), status)
+            await self._propose([commit_status.command(known, self.now())], epoch)
 
     async def begin_to_lead(self, member: str, epoch: int, alerts: Sequence[Alert]) -> None:
         """Write down who leads, with what to tell of it; sinks that are set up no more are forgotten."""

@@ -24,7 +24,7 @@ from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
-from reconciler.controller.loop.ports import Telling
+from reconciler.controller.loop.ports import ForgeTelling, Telling
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
 from reconciler.manager.embedded_cluster import EmbeddedCluster
@@ -81,6 +81,7 @@ class Shell:
     repositories: dict[str, Repository]
     connect: Callable[[], Any] | None = None
     telling: Telling | None = None
+    forge_telling: ForgeTelling | None = None
     routes: dict[str, Any] = field(default_factory=dict)
     timeout_s: float = 0.5
     written: list[Kind] = field(default_factory=list)
@@ -136,6 +137,8 @@ class Shell:
             meters=metrics,
             apply=ApplySettings(timeout_s=self.timeout_s, resolve=ResolveMode.NEVER),
             telling=self.telling,
+            forge_telling=self.forge_telling,
+            cluster="prod",
         )
 
     def _source(self, name: str) -> FollowedRepository:

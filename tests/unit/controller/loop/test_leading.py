@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.notify.outlet import OutletLimits
+from reconciler.adapters.notify.status_teller import StatusTeller
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, Request, RequestKind
 from reconciler.gitops.results import HistoryEntry, suspended
@@ -141,6 +143,27 @@ async def test_alerts_that_one_leader_could_not_send_are_sent_by_the_next(shell)
         await until(lambda: sent, "it is sent")
         await until(lambda: not shell.memory.outbox().pending, "it is out of the outbox")
     assert sent == ["deployed"]
+
+
+async def test_a_forge_is_told_once_that_a_commit_is_what_the_cluster_is(shell, repository):
+    sent: list[tuple[str, str]] = []
+
+    class Forge:
+        async def send(self, status):
+            sent.append((status.commit, status.state.value))
+
+    shell.forge_telling = lambda done: StatusTeller({"infra": Forge()}, done, OutletLimits(gap_s=0.0))
+    commit = repository.git("rev-parse", "HEAD")
+    for _ in range(2):
+        async with shell.leading():
+            await until(
+                lambda: (commit, "success") in [(one.commit, one.state.value) for one in _posted(shell)], "posted"
+            )
+    assert sent.count((commit, "success")) == 1
+
+
+def _posted(shell: Shell):
+    return shell.memory.statuses_posted("infra").statuses
 
 
 async def test_history_keeps_the_newest_applies_only(shell):
