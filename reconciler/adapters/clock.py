@@ -13,7 +13,7 @@ _TOKEN_BYTES = 16
 _DIGEST_LENGTH = 50
 
 
-def _base36(number: int, length: int) -> str:
+def base36(number: int, length: int) -> str:
     """Return the lowest `length` digits of `number` in base 36, padded with zeros."""
     digits: list[str] = []
     for _ in range(length):
@@ -38,11 +38,14 @@ class RandomIds:
     """Ids as Swarm makes them: 17 random bytes, of which the low 25 base-36 digits are kept."""
 
     def new_id(self) -> str:
-        return _base36(int.from_bytes(secrets.token_bytes(_ID_BYTES)), ID_LENGTH)
+        return base36(int.from_bytes(secrets.token_bytes(_ID_BYTES)), ID_LENGTH)
 
     def new_join_token(self) -> str:
-        """Return a token of Swarm's form. There is no certificate authority yet whose digest it could carry:
+        """Return a token of Swarm's form, for a swarm without a certificate authority whose digest it could carry:
         that part is chance, too."""
-        digest = _base36(int.from_bytes(secrets.token_bytes(32)), _DIGEST_LENGTH)
-        secret = _base36(int.from_bytes(secrets.token_bytes(_TOKEN_BYTES)), ID_LENGTH)
-        return f"SWMTKN-1-{digest}-{secret}"
+        digest = base36(int.from_bytes(secrets.token_bytes(32)), _DIGEST_LENGTH)
+        return f"SWMTKN-1-{digest}-{self.new_secret()}"
+
+    def new_secret(self) -> str:
+        """Return the part of a join token that nobody may guess."""
+        return base36(int.from_bytes(secrets.token_bytes(_TOKEN_BYTES)), ID_LENGTH)

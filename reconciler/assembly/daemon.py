@@ -32,13 +32,13 @@ from reconciler.assembly.manager import (
 )
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
+from reconciler.assembly.trust import Trust, new_trust, rotated, rotation_asked, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster, PutRecord
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address
-from reconciler.model.tables import JoinTokens
 
 KEY_PREFIX = "SWMKEY-1-"
 KEY_BYTES = 32
@@ -87,6 +87,7 @@ class DaemonNode:
         self._manager: Manager | None = None
         self._cluster: EmbeddedCluster | None = None
         self._error = ""
+        self._tls_info: JsonObject = {}
         self._guard: asyncio.Task[None] | None = None
 
     # --- what the API asks
@@ -97,11 +98,12 @@ class DaemonNode:
         if node is None:
             return Standing(self._state, error=self._error)
         managers = {node.node_id: f"{node.address}:{node.port}"} if self._state is not LocalState.LOCKED else {}
-        return Standing(self._state, self._cluster, node.node_id, node.address, self._error, managers)
+        return Standing(self._state, self._cluster, node.node_id, node.address, self._error, managers, self._tls_info)
 
     def description(self) -> JsonObject:
         """Return what the node tells of itself."""
-        return dict(self._runtime.description)
+        trusted = {"TLSInfo": self._tls_info} if self._tls_info else {}
+        return {**self._runtime.description, **trusted}
 
     @property
     def engine_host(self) -> str | None:
@@ -129,7 +131,9 @@ class DaemonNode:
         await asyncio.to_thread(clear, self._folder)
         key = _new_key() if wanted.autolock else ""
         node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port, _digest(key))
-        manager = await found_manager(self._manager_settings(node), self._first_commands(node, wanted, key))
+        trust = await asyncio.to_thread(new_trust, self._clock.now())
+        self._tls_info = trust.tls_info()
+        manager = await found_manager(self._manager_settings(node), self._first_commands(node, wanted, trust, key))
         try:
             # From here on there is a swarm, also after a crash: whoever asked has not been answered yet.
             await asyncio.to_thread(node_state.save, self._folder, node)
@@ -139,7 +143,7 @@ class DaemonNode:
         self._go(node, manager)
         return node.node_id
 
-    def _first_commands(self, node: NodeState, wanted: InitRequest, key: str) -> list[Command]:
+    def _first_commands(self, node: NodeState, wanted: InitRequest, trust: Trust, key: str) -> list[Command]:
         now, ids = self._clock.now(), self._ids
         spec: JsonObject = {"Labels": {}, "Role": str(NodeRole.MANAGER), "Availability": str(wanted.availability)}
         cluster_spec = wanted.spec
@@ -150,13 +154,14 @@ class DaemonNode:
                 at=now,
                 id=node.cluster_id,
                 spec=cluster_spec,
-                join_tokens=JoinTokens(worker=ids.new_join_token(), manager=ids.new_join_token()),
+                join_tokens=trust.tokens(),
                 network_ids=(ids.new_id(), ids.new_id(), ids.new_id()),
                 default_addr_pool=wanted.pools,
                 subnet_size=wanted.subnet_size,
                 data_path_port=wanted.data_path_port,
             ),
             AddNode(at=now, id=node.node_id, spec=spec, description=self.description(), address=node.address),
+            trust.remembered(now),
         ]
         return [*commands, self._remember_key(key)] if key else commands
 
@@ -188,7 +193,7 @@ class DaemonNode:
             await asyncio.to_thread(node_state.forget, self._folder)
             await self._end(let_go=False)
             await asyncio.to_thread(clear, self._folder)
-            self._node, self._state, self._error = None, LocalState.INACTIVE, ""
+            self._node, self._state, self._error, self._tls_info = None, LocalState.INACTIVE, "", {}
 
     async def unlock(self, key: str) -> None:
         """Go on after a start that found the swarm locked."""
@@ -249,16 +254,7 @@ class DaemonNode:
         try:
             manager = await open_manager(self._manager_settings(node))
             try:
-                await manager.carry_out(
-                    (
-                        DescribeNode(
-                            at=self._clock.now(),
-                            id=node.node_id,
-                            description=self.description(),
-                            address=node.address,
-                        ),
-                    )
-                )
+                await self._describe(manager, node)
             except BaseException:
                 await manager.stop(let_go=True)
                 raise
@@ -266,6 +262,14 @@ class DaemonNode:
             self._fail(error)
             return
         self._go(node, manager)
+
+    async def _describe(self, manager: Manager, node: NodeState) -> None:
+        """Tell the swarm what this node is now; its name, its engine or the swarm's root may be another."""
+        await manager.store.read_barrier()
+        trust = stored(manager.store.tables)
+        self._tls_info = await asyncio.to_thread(trust.tls_info) if trust else {}
+        now, described = self._clock.now(), self.description()
+        await manager.carry_out((DescribeNode(at=now, id=node.node_id, description=described, address=node.address),))
 
     def _go(self, node: NodeState, manager: Manager) -> None:
         manager.serve()
@@ -275,7 +279,7 @@ class DaemonNode:
 
     async def _watch(self, manager: Manager) -> None:
         """Keep the lock in step with the swarm's settings; tell when the manager ends by an error."""
-        keeping = asyncio.ensure_future(self._keep_lock(manager))
+        keeping = asyncio.ensure_future(self._keep_settings(manager))
         try:
             await manager.wait_failed()
         except Exception as error:  # noqa: BLE001 - whatever it is, the daemon goes on and says so
@@ -285,18 +289,27 @@ class DaemonNode:
             keeping.cancel()
             await asyncio.wait({keeping})
 
-    async def _keep_lock(self, manager: Manager) -> None:
-        """Lock and unlock as soon as `docker swarm update --autolock` asks for it."""
+    async def _keep_settings(self, manager: Manager) -> None:
+        """Lock and unlock as soon as `docker swarm update --autolock` asks for it; renew the root for `swarm ca`."""
         while True:
             subscription = manager.swarm.subscribers.subscribe()
-            await self.unlock_key()
+            await self._follow_settings(manager)
             try:
                 async for event in subscription:
                     if event.kind == "swarm":
-                        await self.unlock_key()
+                        await self._follow_settings(manager)
             except SwarmctlError as error:  # too far behind: look again. The end of the swarm cancels this.
                 _log.debug("The lock is looked at anew: %s", error.problems[0].why)
             await asyncio.sleep(LOCK_RETRY_S)
+
+    async def _follow_settings(self, manager: Manager) -> None:
+        await self.unlock_key()
+        node, trust = self._node, stored(manager.store.tables)
+        asked = rotation_asked(manager.store.tables.cluster)
+        if node is not None and trust is not None and trust.rotation != asked:
+            _, commands = await asyncio.to_thread(rotated, self._clock.now(), asked)
+            await manager.carry_out(commands)
+            await self._describe(manager, node)
 
     def _fail(self, error: SwarmctlError) -> None:
         problem = error.problems[0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.clock import RandomIds, SystemClock
+from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.docker_runtime import DockerRuntime, NodeEngine
 from reconciler.adapters.ingress import TcpIngress
 from reconciler.adapters.lone_transport import LoneTransport
@@ -17,9 +17,11 @@ from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.swarm_ca import TrustedIds
 from reconciler.agent.ports import TaskRuntime
 from reconciler.agent.runner import Agent
 from reconciler.assembly.folder import LOG_FOLDER, NODES_FOLDER
+from reconciler.assembly.trust import stored
 from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.manager.ports import NodeAgent, ReportSink
 from reconciler.model.commands import Command, Rejected
@@ -66,7 +68,7 @@ class Manager:
         self.settings = settings
         self.store = store
         self.clock = SystemClock()
-        self.ids = RandomIds()
+        self.ids = TrustedIds(self._root_certificate)
         self._ingress = TcpIngress()
         self._engine = NodeEngine(settings.engine_host) if settings.engine_host else None
         nodes_folder = settings.folder / NODES_FOLDER
@@ -83,6 +85,10 @@ class Manager:
         self.swarm = EmbeddedSwarm(store, SwarmParts(self.clock, self.ids, self._ingress, new_agent))
         self._member = asyncio.get_running_loop().create_task(store.run(), name="member of the store")
         self._serving: asyncio.Task[None] | None = None
+
+    def _root_certificate(self) -> str:
+        trust = stored(self.store.tables)
+        return trust.root.certificate if trust else ""
 
     def serve(self) -> None:
         """Begin to lead, to run tasks and to serve published ports."""

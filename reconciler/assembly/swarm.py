@@ -13,11 +13,12 @@ from reconciler.adapters.raft.hard_state import Owner
 from reconciler.assembly.folder import absolute, clear, locked, refuse_daemons
 from reconciler.assembly.manager import Manager, ManagerSettings, failed, found_manager
 from reconciler.assembly.runtimes import host_description
+from reconciler.assembly.trust import new_trust
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, InitCluster
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address
-from reconciler.model.tables import Availability, JoinTokens
+from reconciler.model.tables import Availability
 
 NODE_ADDRESS = "127.0.0.1"
 SWARM_PORT = 2377
@@ -99,13 +100,15 @@ async def start_embedded_swarm(settings: EmbeddedSettings) -> EmbeddedSwarmHandl
 
 def _first_commands(cluster_id: str, node_ids: tuple[str, ...]) -> list[Command]:
     ids, now = RandomIds(), SystemClock().now()
-    tokens = JoinTokens(worker=ids.new_join_token(), manager=ids.new_join_token())
+    trust = new_trust(now)
     network_ids = (ids.new_id(), ids.new_id(), ids.new_id())
-    commands: list[Command] = [InitCluster(at=now, id=cluster_id, spec={}, join_tokens=tokens, network_ids=network_ids)]
+    commands: list[Command] = [
+        InitCluster(at=now, id=cluster_id, spec={}, join_tokens=trust.tokens(), network_ids=network_ids)
+    ]
     for number, node_id in enumerate(node_ids, start=1):
         role = NodeRole.MANAGER if number == 1 else NodeRole.WORKER
         spec = {"Labels": {}, "Role": str(role), "Availability": str(Availability.ACTIVE)}
         commands.append(
             AddNode(at=now, id=node_id, spec=spec, description=host_description(f"node{number}"), address=NODE_ADDRESS)
         )
-    return commands
+    return [*commands, trust.remembered(now)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import socket
@@ -159,6 +160,24 @@ def test_an_autolocked_manager_waits_for_its_key(daemon: Daemon) -> None:
     assert daemon.client.get_unlock_key()["UnlockKey"] == ""
     daemon.kill()
     assert state_of(daemon.start()) == "active"
+
+
+def test_the_root_certificate_is_shown_and_rotates_with_the_tokens(daemon: Daemon) -> None:
+    daemon.init()
+    first = daemon.client.inspect_swarm()
+    root = first["TLSInfo"]["TrustRoot"]
+    digest = first["JoinTokens"]["Worker"].split("-")[2]
+    assert int(digest, 36) == int.from_bytes(hashlib.sha256(root.encode()).digest())
+    assert daemon.client.nodes()[0]["Description"]["TLSInfo"] == first["TLSInfo"]
+    spec = {**first["Spec"], "CAConfig": {**first["Spec"]["CAConfig"], "ForceRotate": 1}}
+    daemon.client.update_swarm(first["Version"]["Index"], swarm_spec=spec)
+    until("there is another root", lambda: daemon.client.nodes()[0]["Description"]["TLSInfo"]["TrustRoot"] != root)
+    second = daemon.client.inspect_swarm()
+    assert second["TLSInfo"]["TrustRoot"] != root
+    assert second["JoinTokens"]["Worker"].split("-")[2] != digest
+    daemon.kill()
+    daemon.start()
+    assert daemon.client.inspect_swarm()["TLSInfo"] == second["TLSInfo"]
 
 
 def test_the_settings_of_init_are_the_swarms(daemon: Daemon) -> None:

@@ -1,0 +1,96 @@
+"""The root certificate of a swarm, as Docker makes it: CN swarm-ca, P-256, 20 years. (facts: swarmkit 6)"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reconciler.adapters.clock import RandomIds, base36
+from reconciler.model.json import JsonObject
+
+ROOT_NAME = "swarm-ca"
+ROOT_VALID = timedelta(days=20 * 365)
+BACKDATED = timedelta(hours=1)
+DIGEST_LENGTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Both as PEM text; the certificate ends with a newline, which counts for the digest in join tokens."""
+
+    certificate: str
+    key: str = field(repr=False)
+
+
+def make_root(now: datetime) -> Root:
+    """Return a new root. Takes tens of milliseconds the first time, for the import."""
+    from cryptography import x509  # noqa: PLC0415 -- a daemon needs it once in its swarm's life
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ROOT_NAME)])
+    usage = x509.KeyUsage(
+        key_cert_sign=True,
+        crl_sign=True,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(now + ROOT_VALID)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
+    return Root(certificate.public_bytes(pem).decode(), private.decode())
+
+
+def tls_info(certificate: str) -> JsonObject:
+    """Return a root certificate in the Engine API's shape: itself, its subject and its public key, both as DER."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
+    parsed = x509.load_pem_x509_certificate(certificate.encode())
+    public = parsed.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return {
+        "TrustRoot": certificate,
+        "CertIssuerSubject": base64.b64encode(parsed.subject.public_bytes()).decode(),
+        "CertIssuerPublicKey": base64.b64encode(public).decode(),
+    }
+
+
+class TrustedIds(RandomIds):
+    """Ids of a swarm with a root certificate, by whose digest a join token lets the one who joins know it."""
+
+    def __init__(self, certificate: Callable[[], str]) -> None:
+        """`certificate` returns the root that counts now, as PEM."""
+        self._certificate = certificate
+
+    def new_join_token(self) -> str:
+        """Return SWMTKN-1-DIGEST-SECRET."""
+        return join_token(self._certificate())
+
+
+def join_token(certificate: str) -> str:
+    """Return a new join token of a swarm with this root certificate."""
+    digest = int.from_bytes(hashlib.sha256(certificate.encode()).digest())
+    return f"SWMTKN-1-{base36(digest, DIGEST_LENGTH)}-{RandomIds().new_secret()}"
