@@ -32,6 +32,7 @@ class SchemaName(enum.StrEnum):
     CLUSTER = "cluster"
     STACK = "stack"
     PLAN = "plan"
+    CONTROLLER = "controller"
 
 
 def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:

@@ -21,6 +21,7 @@ STACK = """services:
   api:
     image: swarmctl-test:1
     command: ["sleep", "100000"]
+    stop_grace_period: 100ms
     networks: []
     deploy: {replicas: %d, endpoint_mode: dnsrr, update_config: {monitor: 100ms}}
 """

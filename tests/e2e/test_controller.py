@@ -16,6 +16,7 @@ WEB = """services:
   api:
     image: swarmctl-test:1
     command: ["sleep", "100000"]
+    stop_grace_period: 100ms
     deploy: {replicas: 2, endpoint_mode: dnsrr, update_config: {monitor: 100ms}}
 """
 
