@@ -14,6 +14,7 @@ from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.ports import LocalNode
 from reconciler.api.queries import body_of, filters_of
+from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
@@ -59,7 +60,7 @@ class Networks:
         return as_json(_shown(await self._found(request.match_info["id"], scope)))
 
     async def create(self, request: web.Request) -> web.Response:
-        spec = await body_of(request)
+        spec = await body_of(request, OBJECTS[Kind.NETWORK])
         driver = spec.get("Driver") or "bridge"
         is_swarm_wide = driver in SWARM_DRIVERS or spec.get("Scope") == "swarm" or spec.get("Ingress")
         if not is_swarm_wide:

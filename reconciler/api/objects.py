@@ -16,6 +16,7 @@ from reconciler.api.names import a_name
 from reconciler.api.node import swarm_of
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, version_of
+from reconciler.api.schemas import OBJECTS
 from reconciler.model.objects import Kind, ObservedObject
 
 Answer = TypeVar("Answer")
@@ -70,7 +71,7 @@ class Collection:
 
     async def create(self, request: web.Request) -> web.Response:
         cluster = swarm_of(self.node)
-        spec = await body_of(request)
+        spec = await body_of(request, OBJECTS[self.kind])
         if self.kind is Kind.SERVICE and not spec.get("Name"):
             spec["Name"] = a_name()
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
@@ -83,7 +84,7 @@ class Collection:
         auth_from = request.query.get("registryAuthFrom", "")
         if self.kind is Kind.SERVICE and auth_from not in REGISTRY_AUTH_FROM:
             raise Refused(400, f"invalid registryAuthFrom '{auth_from}'")
-        spec = await body_of(request)
+        spec = await body_of(request, OBJECTS[self.kind])
         found = await self._found(cluster, request)
         if self.kind is Kind.SERVICE and request.query.get("rollback", "none") not in ("", "none"):
             if request.query["rollback"] != "previous":

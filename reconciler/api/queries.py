@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from reconciler.api.decoding import Struct, decoded
 from reconciler.api.faults import Refused
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
@@ -22,8 +23,8 @@ REGISTRY_AUTH_HEADER = "X-Registry-Auth"
 Filters = Mapping[str, tuple[str, ...]]
 
 
-async def body_of(request: web.Request) -> JsonObject:
-    """Return the request's JSON object."""
+async def body_of(request: web.Request, shape: Struct) -> JsonObject:
+    """Return the request's JSON object, its fields of the types that `shape` gives them."""
     content = await request.read()
     try:
         body = json.loads(content)
@@ -33,7 +34,7 @@ async def body_of(request: web.Request) -> JsonObject:
         raise Refused(400, "invalid JSON: the body must be an object")
     if _depth(body) > NESTING_MAX:
         raise Refused(400, f"invalid JSON: nested deeper than {NESTING_MAX}")
-    return body
+    return decoded(body, shape)
 
 
 def _shape(error: Exception) -> str:

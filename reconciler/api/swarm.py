@@ -12,6 +12,7 @@ from reconciler.api.node import cluster_shown, swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.ports import LocalNode, LocalState
 from reconciler.api.queries import body_of, flag, version_of
+from reconciler.api.schemas import INIT, JOIN, SWARM_SPEC, UNLOCK
 from reconciler.model.objects import Kind, NodeRole
 
 ROTATIONS = {NodeRole.WORKER: "rotateWorkerToken", NodeRole.MANAGER: "rotateManagerToken"}
@@ -41,12 +42,12 @@ class Swarm:
         return as_json({**raw, "JoinTokens": {"Worker": tokens.worker, "Manager": tokens.manager}})
 
     async def init(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
+        body = await body_of(request, INIT)
         self._refuse_twice(force=bool(body.get("ForceNewCluster")))
         return as_json(await whole(self.node.init(body)))
 
     async def join(self, request: web.Request) -> web.Response:
-        body = await body_of(request)
+        body = await body_of(request, JOIN)
         self._refuse_twice()
         addresses = body.get("RemoteAddrs")
         if not isinstance(addresses, list) or not addresses:
@@ -70,7 +71,7 @@ class Swarm:
     async def update(self, request: web.Request) -> web.Response:
         cluster = swarm_of(self.node)
         version = version_of(request, Kind.SWARM)
-        spec = await body_of(request)
+        spec = await body_of(request, SWARM_SPEC)
         roles = [role for role, name in ROTATIONS.items() if flag(request, name)]
         swarm = await cluster.found(Kind.SWARM, "")
         if swarm.version != version:
@@ -81,7 +82,7 @@ class Swarm:
         return web.Response()
 
     async def unlock(self, request: web.Request) -> web.Response:
-        key = (await body_of(request)).get("UnlockKey", "")
+        key = (await body_of(request, UNLOCK)).get("UnlockKey", "")
         state = self.node.standing().state
         if state is LocalState.INACTIVE:
             raise Refused(503, faults.NOT_PART_OF_A_SWARM)
