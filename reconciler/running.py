@@ -20,6 +20,7 @@ from reconciler.adapters.git.source import GitSource
 from reconciler.adapters.metrics import Metrics, Remembered
 from reconciler.adapters.notify.apprise_sink import AppriseSink, SinkSpec
 from reconciler.adapters.notify.notifier import Notifier
+from reconciler.adapters.notify.outlet import OutletStatus
 from reconciler.adapters.notify.status_sink import StatusSink
 from reconciler.adapters.notify.status_teller import StatusTeller
 from reconciler.adapters.peers.identity import read_identity
@@ -40,7 +41,7 @@ from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.membership import WantedMembers
-from reconciler.controller.loop.ports import ForgeTeller, ForgeTelling, Source, Teller, Telling
+from reconciler.controller.loop.ports import ForgeTeller, Source, Teller
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import no_registry_auth
@@ -199,10 +200,23 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
     async def connect() -> Cluster:
         return await docker.connect(endpoint)
 
+    tellers = _Tellers(config)
+
     def remembered() -> Remembered:
         states = [memory.state(one.spec.name) for one in config.sources]
         epoch = node.standing.epoch
-        return Remembered(clock.now(), name, leading=node.may_write(epoch), epoch=epoch, states=states)
+        return Remembered(
+            clock.now(),
+            name,
+            leading=node.may_write(epoch),
+            epoch=epoch,
+            states=states,
+            queues={
+                "alerts": len(memory.outbox().pending),
+                "requests": sum(len(memory.requests(one.spec.name)) for one in config.sources),
+            },
+            sinks=tellers.statuses(),
+        )
 
     metrics = Metrics(remembered)
     leader = Leader(
@@ -222,8 +236,8 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
             credentials.header_for,
             credentials.header_for if config.with_registry_auth else no_registry_auth,
         ),
-        telling=_telling(config),
-        forge_telling=_forge_telling(config),
+        telling=tellers.telling if config.sinks else None,
+        forge_telling=tellers.forge_telling if tellers.forges else None,
         cluster=config.name,
         members=WantedMembers(config.group.members, config.group.removed) if config.group else WantedMembers(),
     )
@@ -238,23 +252,25 @@ def _source(followed: FollowedSource, data_dir: str, settings: Settings) -> Sour
     )
 
 
-def _forge_telling(config: ControllerConfig) -> ForgeTelling | None:
-    forges = {one.spec.name: StatusSink(one.forge) for one in config.sources if one.forge is not None}
-    if not forges:
-        return None
+class _Tellers:
+    """Whom to tell, and how they stand. Each leadership opens them anew."""
 
-    def telling(done: Callable[[str, CommitStatus], None]) -> AbstractAsyncContextManager[ForgeTeller]:
-        return StatusTeller(forges, done)
+    def __init__(self, config: ControllerConfig) -> None:
+        self._name = config.name or "swarm"
+        self._sinks = {one.name: AppriseSink(SinkSpec(one.name, one.url, one.kinds)) for one in config.sinks}
+        self.forges = {one.spec.name: StatusSink(one.forge) for one in config.sources if one.forge is not None}
+        self._open: dict[str, Notifier | StatusTeller] = {}
 
-    return telling
+    def telling(self, done: Callable[[str, str], None]) -> AbstractAsyncContextManager[Teller]:
+        """Open the chats."""
+        self._open["chats"] = made = Notifier(self._name, self._sinks, done)
+        return made
 
+    def forge_telling(self, done: Callable[[str, CommitStatus], None]) -> AbstractAsyncContextManager[ForgeTeller]:
+        """Open the forges."""
+        self._open["forges"] = made = StatusTeller(self.forges, done)
+        return made
 
-def _telling(config: ControllerConfig) -> Telling | None:
-    if not config.sinks:
-        return None
-    sinks = {one.name: AppriseSink(SinkSpec(one.name, one.url, one.kinds)) for one in config.sinks}
-
-    def telling(done: Callable[[str, str], None]) -> AbstractAsyncContextManager[Teller]:
-        return Notifier(config.name or "swarm", sinks, done)
-
-    return telling
+    def statuses(self) -> list[OutletStatus]:
+        """Return where each of them stands, as of this controller's last leadership."""
+        return [status for one in self._open.values() for status in one.statuses]

@@ -21,22 +21,26 @@ from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import prepare
 from reconciler.gitops.decide import decide
 from reconciler.gitops.look import Decision, Look
+from reconciler.gitops.notices import token_rotated
 from reconciler.gitops.pass_line import apply_line, outcome, pass_line
 from reconciler.gitops.results import HistoryEntry, after_apply
 from reconciler.gitops.state import LoopState
 from reconciler.model.actual import ActualState
+from reconciler.model.alerts import Alert
 from reconciler.model.conditions import ConditionType, Reason
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
-from reconciler.model.progress import ApplyResult, Assessment
+from reconciler.model.progress import ActionStatus, ApplyResult, Assessment
 from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
 
 CLUSTER_INCIDENT: Final = "cluster"
 """The key of the incident that the cluster can't be read."""
+ROTATED: Final = "JoinTokens."
+"""How the path of a change begins that makes a join token anew; the role follows."""
 RESYNC_S: Final = 300.0
 """Seconds after which the cluster is looked at whatever has been heard of it: an event may be lost."""
 PROGRESS_LOOK_S: Final = 2.0
@@ -149,8 +153,9 @@ class SourcePasses:
         self.around.meters.applied(result, seconds)
         log.info("apply ended", **apply_line(result, pass_id=pass_id, seconds=seconds))
         done = after_apply(decision, look, result, await self._after(cluster, result), clock.now())
+        alerts = (*done.alerts, *_rotated(result, clock.now()))
         await self.around.memory.write(
-            decision.state, done.state, self.around.epoch, alerts=done.alerts, entry=done.entry, done=requests
+            decision.state, done.state, self.around.epoch, alerts=alerts, entry=done.entry, done=requests
         )
 
     async def _unless_superseded(
@@ -229,6 +234,18 @@ class SourcePasses:
         elif _is_on_its_way(decision.state):
             moments.append(now + timedelta(seconds=PROGRESS_LOOK_S))
         return max((min(moments) - now).total_seconds(), 0.0)
+
+
+def _rotated(result: ApplyResult, now: datetime) -> tuple[Alert, ...]:
+    """Return an alert for each join token that the policy had made anew."""
+    changes = [
+        change.path.removeprefix(ROTATED)
+        for one in result.actions
+        if one.status is ActionStatus.DONE
+        for change in one.action.changes
+        if change.path.startswith(ROTATED)
+    ]
+    return tuple(token_rotated(role.lower(), "It was older than swarm.yaml allows.", now) for role in changes)
 
 
 def _assessed(actual: ActualState) -> tuple[Assessment, ...]:

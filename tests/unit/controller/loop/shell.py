@@ -96,6 +96,12 @@ class Shell:
     def state(self, source: str = "infra") -> Any:
         return self.memory.state(source)
 
+    async def scale(self, service: str, replicas: int) -> None:
+        """What somebody does behind Git's back."""
+        found = (await self.cluster.observe()).by_name(Kind.SERVICE)[service]
+        spec = {**found.spec, "Mode": {"Replicated": {"Replicas": replicas}}}
+        await self.cluster.update(Kind.SERVICE, found.id, found.version, spec)
+
     def has_passed_since(self, last: datetime | None) -> bool:
         return self.leader.last_pass != last
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from reconciler.adapters.notify.outlet import OutletLimits
 from reconciler.adapters.notify.status_teller import StatusTeller
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, Request, RequestKind
+from reconciler.gitops.overview import EventKind
 from reconciler.gitops.results import HistoryEntry, suspended
 from reconciler.gitops.state import Suspension
 from reconciler.model.alerts import AlertKind
@@ -164,6 +166,37 @@ async def test_a_forge_is_told_once_that_a_commit_is_what_the_cluster_is(shell, 
 
 def _posted(shell: Shell):
     return shell.memory.statuses_posted("infra").statuses
+
+
+async def test_a_drift_that_lasts_is_told_once_however_many_passes_look_at_it(shell, repository):
+    report = swarm("prod").replace("prune: true", "prune: true, drift: report")
+    repository.commit("report drift", swarm_DOT_yaml=report)
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        await shell.scale("web_api", 5)
+        await until(lambda: "service.web_api" in shell.state().drifts, "the drift is found")
+        passes: set[datetime | None] = set()
+        index = shell.node.tables.index
+        while len(passes) < 20:
+            shell.leader.wake("webhook")
+            await until(lambda: shell.leader.last_pass not in passes, "a pass")
+            passes.add(shell.leader.last_pass)
+        assert shell.node.tables.index == index
+        await shell.scale("web_api", 0)
+        await until(lambda: not shell.state().drifts, "it is over")
+        told = [one.message.partition(",")[0] for one in shell.memory.events() if one.kind is EventKind.DRIFT]
+        assert told == ["drift opened", "drift recovered"]
+
+
+async def test_a_join_token_that_is_too_old_is_made_anew_and_that_is_told(shell, repository):
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        before = dict((await shell.cluster.observe()).swarm.spec["Labels"])
+        rotates = swarm("prod").replace("spec: {", "spec: {joinTokens: {worker: {rotateEvery: 1s}}, ")
+        repository.commit("rotate", swarm_DOT_yaml=rotates)
+        told = await until(lambda: [one for one in shell.memory.events() if "token" in one.message], "it is told")
+        assert "worker" in told[0].message
+        assert (await shell.cluster.observe()).swarm.spec["Labels"] != before
 
 
 async def test_history_keeps_the_newest_applies_only(shell):
