@@ -107,18 +107,32 @@ def receive(
     if not any(check is None for check in checks):
         why = next((check for check in checks if check), f"No secret is set for {forge}.")
         return Refused(ErrorCode.WEBHOOK_REFUSED, 401, why), deliveries
-    # Of the body and not of the delivery's id: no forge signs that, so that a replay could bring a new one.
-    digest = hashlib.sha256(forge.encode() + b"\0" + request.body).hexdigest()
-    if deliveries.has(digest, now):
+    digest = _replayable(forge, request)
+    if digest is not None and deliveries.has(digest, now):
         return Refused(ErrorCode.WEBHOOK_REPLAYED, 409, "The same delivery came before."), deliveries
     try:
         push = read_push(forge.value, event_of(forge, request.headers), request.body)
     except Unreadable as error:
         return Refused(ErrorCode.WEBHOOK_UNREADABLE, 400, str(error)), deliveries
-    remembered = deliveries.with_one(digest, now)
+    remembered = deliveries.with_one(digest, now) if digest is not None else deliveries
     if push is None:
         return Passed(event_of(forge, request.headers)), remembered
     return replace(push, delivery=_delivery(request.headers)), remembered
+
+
+def _replayable(forge: Forge, request: WebhookRequest) -> str | None:
+    """Return what a delivery is known by, should it come again; None where that would tell nothing.
+
+    Of the body and not of the delivery's id, where no forge signs that, so that a replay could bring a new one. The
+    body of anybody else's may be the same each time: there the id is signed as well, and who has seen a token may send
+    whatever they like.
+    """
+    signed = forge.encode() + b"\0" + request.body
+    if forge is Forge.GENERIC:
+        if "webhook-signature" not in request.headers:
+            return None
+        signed += b"\0" + request.headers.get("webhook-id", "").encode("utf-8", "surrogateescape")
+    return hashlib.sha256(signed).hexdigest()
 
 
 def forge_of(headers: Mapping[str, str]) -> Forge:

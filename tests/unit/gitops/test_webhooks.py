@@ -128,6 +128,10 @@ def test_without_with_a_wrong_with_another_forges_and_with_a_replayed_signature_
         assert SECRET not in repr(answer)
     _, seen = ask(good, body)
     again, _ = ask(good | {"x-github-delivery": "another-id"}, body, seen, NOW + timedelta(hours=1))
+    if forge is Forge.GENERIC:
+        # Anybody's body may be the same each time, and who has seen the token may send whatever they like.
+        assert isinstance(again, Push)
+        return
     assert isinstance(again, Refused)
     assert (again.code, again.status) == (ErrorCode.WEBHOOK_REPLAYED, 409)
 
