@@ -14,6 +14,7 @@ from reconciler.api.local_networks import LocalNetworks
 from reconciler.api.logs import Logs
 from reconciler.api.networks import Networks
 from reconciler.api.objects import LISTED, Collection, Tasks
+from reconciler.api.passthrough import Engine
 from reconciler.api.ports import LocalNode
 from reconciler.api.queries import BODY_BYTES_MAX
 from reconciler.api.streams import Events, OpenStreams
@@ -43,11 +44,13 @@ def application(node: LocalNode, *, on_tcp: bool) -> web.Application:
     ]
     for kind in LISTED:
         routes += Collection(node, kind).routes()
-    routes += [*Networks(node, LocalNetworks()).routes(), *System(node).routes()]
+    engine = Engine(node)
+    routes += [*Networks(node, LocalNetworks(), engine).routes(), *System(node, engine).routes()]
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
         app.router.add_route(route.method, VERSIONED + route.path, route.handler)
     app.on_shutdown.append(streams.stop)
+    app.on_cleanup.append(engine.close)
     app.on_response_prepare.append(_name_ourselves)
     return app
 

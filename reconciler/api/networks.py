@@ -12,6 +12,7 @@ from reconciler.api.faults import Refused, as_json
 from reconciler.api.local_networks import LocalNetworks, check_subnets
 from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
+from reconciler.api.passthrough import Engine
 from reconciler.api.ports import LocalNode
 from reconciler.api.queries import body_of, filters_of
 from reconciler.api.schemas import OBJECTS
@@ -19,6 +20,8 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 
+STANDS_FOR = "com.docker.swarm.network.id"
+"""The label of an engine's network that a swarm's is made of on this node."""
 SWARM_DRIVERS = ("overlay",)
 IPV4_SINCE = "EnableIPv4"
 """A field of API 1.48, which is newer than ours."""
@@ -30,6 +33,7 @@ class Networks:
 
     node: LocalNode
     local: LocalNetworks
+    engine: Engine
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -44,7 +48,7 @@ class Networks:
 
     async def _all(self) -> Sequence[ObservedObject]:
         standing = self.node.standing()
-        own = self.local.listed(in_a_swarm=standing.state == "active")
+        own = await self._own(in_a_swarm=standing.state == "active")
         if standing.cluster is not None:
             return [*own, *await standing.cluster.listed(Kind.NETWORK)]
         return own
@@ -59,10 +63,12 @@ class Networks:
         scope = request.query.get("scope", "")
         return as_json(_shown(await self._found(request.match_info["id"], scope)))
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         spec = await body_of(request, OBJECTS[Kind.NETWORK])
         driver = spec.get("Driver") or "bridge"
         is_swarm_wide = driver in SWARM_DRIVERS or spec.get("Scope") == "swarm" or spec.get("Ingress")
+        if not is_swarm_wide and self.engine.is_there:
+            return await self.engine.forward(request, await request.read())
         if not is_swarm_wide:
             return as_json({"Id": self.local.create(spec, await self._all()), "Warning": ""}, status=201)
         standing = self.node.standing()
@@ -73,8 +79,10 @@ class Networks:
         created = await whole(cluster.create(Kind.NETWORK, spec))
         return as_json({"Id": created, "Warning": ""}, status=201)
 
-    async def remove(self, request: web.Request) -> web.Response:
+    async def remove(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request.match_info["id"], "")
+        if found.dig("Scope") == "local" and self.engine.is_there:
+            return await self.engine.forward(request)
         if found.dig("Scope") == "local":
             self.local.remove(found)
         else:
@@ -88,7 +96,7 @@ class Networks:
         gone: list[str] = []
         for found in selection.select(await self._all(), Kind.NETWORK, labels):
             if found.dig("Scope") == "local":
-                removed = self.local.prune(found)
+                removed = not self.engine.is_there and self.local.prune(found)
             else:
                 removed = not found.dig("Ingress") and await self._removed(found)
             if removed:
@@ -102,8 +110,19 @@ class Networks:
             return False  # it is in use
         return True
 
-    async def attach(self, _: web.Request) -> web.Response:
-        raise Refused(501, faults.NO_ENGINE)
+    async def attach(self, request: web.Request) -> web.StreamResponse:
+        return await self.engine.forward(request)
+
+    async def _own(self, *, in_a_swarm: bool) -> Sequence[ObservedObject]:
+        """Return the node's networks, without those that stand there for one of the swarm's."""
+        if not self.engine.is_there:
+            return self.local.listed(in_a_swarm=in_a_swarm)
+        listed = [one for one in await self.engine.objects("/networks") if one.get("Scope") == "local"]
+        return [
+            ObservedObject(Kind.NETWORK, one["Id"], one["Name"], 0, one, one)
+            for one in listed
+            if STANDS_FOR not in (one.get("Labels") or {})
+        ]
 
     async def _found(self, wanted: str, scope: str) -> ObservedObject:
         """Return the network that is meant: by id, by name, by a prefix of its id, local ones first."""

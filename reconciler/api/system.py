@@ -10,8 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from reconciler.api.faults import NO_ENGINE, Refused, as_json
+from reconciler.api.faults import Refused, as_json
 from reconciler.api.node import cluster_shown
+from reconciler.api.passthrough import Engine
 from reconciler.api.ports import LocalNode, LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
@@ -37,6 +38,7 @@ class System:
     """Handlers of what is no object."""
 
     node: LocalNode
+    engine: Engine
 
     def routes(self) -> list[web.RouteDef]:
         routes = [
@@ -48,8 +50,8 @@ class System:
         ]
         for word in ENGINE_ONLY:
             routes += [
-                web.route("*", f"/{word}", self.no_engine),
-                web.route("*", f"/{word}/{{rest:.*}}", self.no_engine),
+                web.route("*", f"/{word}", self.engine.forward),
+                web.route("*", f"/{word}/{{rest:.*}}", self.engine.forward),
             ]
         return routes
 
@@ -80,17 +82,21 @@ class System:
 
     async def info(self, _: web.Request) -> web.Response:
         standing = self.node.standing()
-        return as_json({**engine_info(self.node.description()), "Swarm": await swarm_info(standing)})
+        told = await self.engine.get("/info") if self.engine.is_there else None
+        own = told if isinstance(told, dict) else {}
+        hostname = self.node.description().get("Hostname", "")
+        return as_json(
+            {**engine_info(self.node.description()), **own, "Name": hostname, "Swarm": await swarm_info(standing)}
+        )
 
-    async def distribution(self, request: web.Request) -> web.Response:
-        """Know no image: the CLI then warns that it could not pin a digest, and goes on.
+    async def distribution(self, request: web.Request) -> web.StreamResponse:
+        """Know no image, where there is no engine to ask: the CLI then warns that it has no digest, and goes on.
 
         The status tells our own client that there is no registry to ask, rather than one that lacks the image.
         """
+        if self.engine.is_there:
+            return await self.engine.forward(request)
         raise Refused(501, f"no registry is asked for {request.match_info['image']}")
-
-    async def no_engine(self, _: web.Request) -> web.Response:
-        raise Refused(501, NO_ENGINE)
 
 
 def _ping_state(standing: Standing) -> str:

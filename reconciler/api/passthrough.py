@@ -1,0 +1,151 @@
+"""What is no swarm matter, handed to the node's own Docker Engine as it came, and its answers back.
+
+Bodies are streamed both ways. A connection that a request turns into something else (attach, exec) is joined to the
+engine's, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from reconciler.api.faults import NO_ENGINE, Refused
+from reconciler.api.ports import LocalNode
+from reconciler.model.json import JsonObject, JsonValue
+
+CONNECT_TIMEOUT_S = 10.0
+CHUNK_BYTES = 64 * 1024
+HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "te", "trailer"})
+"""Headers that concern one connection only."""
+
+VERSION_PREFIX = re.compile(r"^/v\d+\.\d+(?=/)")
+UNREACHABLE = "the Docker Engine of this node can't be reached"
+
+
+class Engine:
+    """The node's Docker Engine. Without one, whoever asks is Refused with 501."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self._node = node
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def is_there(self) -> bool:
+        return self._node.engine_host is not None
+
+    async def close(self, _: web.Application) -> None:
+        """Let go of the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _socket(self) -> str:
+        host = self._node.engine_host
+        if host is None:
+            raise Refused(501, NO_ENGINE)
+        return host.removeprefix("unix://")
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+            connector = aiohttp.UnixConnector(self._socket(), limit=0)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+        return self._session
+
+    async def get(self, path: str) -> JsonValue:
+        """Return what the engine answers to a look, None where it knows no such thing."""
+        self._socket()
+        try:
+            async with self._opened().get(f"http://engine{path}") as answer:
+                return await answer.json() if answer.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Refused(503, UNREACHABLE) from error
+
+    async def objects(self, path: str) -> list[JsonObject]:
+        """Return a list that the engine answers with."""
+        found = await self.get(path)
+        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+    async def forward(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+        """Answer as the engine does. Its own version of the API is spoken: ours may be newer.
+
+        `body` is the request's if it has been read already.
+        """
+        self._socket()
+        if "upgrade" in request.headers.get("Connection", "").lower():
+            return await self._join(request)
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_HEADERS}
+        response: web.StreamResponse | None = None
+        try:
+            async with self._opened().request(
+                request.method,
+                URL(f"http://engine{_target(request)}", encoded=True),
+                headers=headers,
+                data=body if body is not None else _chunks(request) if request.can_read_body else None,
+                allow_redirects=False,
+            ) as answer:
+                kept = {key: value for key, value in answer.headers.items() if key.lower() not in HOP_HEADERS}
+                response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=kept)
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+                return response
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            if response is None or not response.prepared:
+                raise Refused(503, UNREACHABLE) from error
+            raise ConnectionResetError("the engine broke off") from error
+
+    async def _join(self, request: web.Request) -> web.StreamResponse:
+        """Make one connection of the client's and the engine's, until either ends."""
+        body = await request.read()
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._socket())
+        except OSError as error:
+            raise Refused(503, UNREACHABLE) from error
+        lines = [f"{request.method} {_target(request)} HTTP/1.1", "Host: engine"]
+        lines += [f"{key}: {value}" for key, value in request.headers.items() if key.lower() != "host"]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        request.protocol.set_parser(_Pipe(writer))  # type: ignore[arg-type]  # it takes whatever can be fed
+        try:
+            while chunk := await reader.read(CHUNK_BYTES):
+                transport.write(chunk)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            transport.close()
+        return web.Response()
+
+
+class _Pipe:
+    """Stands where the server reads requests: what the client sends goes on to the engine."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def feed_data(self, data: bytes, *_: Any) -> tuple[bool, bytes]:
+        self._writer.write(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            self._writer.write_eof()
+
+
+def _target(request: web.Request) -> str:
+    return VERSION_PREFIX.sub("", request.raw_path)
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_chunked(CHUNK_BYTES):
+        yield chunk

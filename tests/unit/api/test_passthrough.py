@@ -1,0 +1,147 @@
+"""What is no swarm matter goes to the node's engine and back, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from reconciler.api import serve_node
+from reconciler.api.ports import LocalState, Standing
+from reconciler.model.json import JsonObject
+
+OWN = {"Name": "mine", "Id": "a" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}}
+OF_SWARM = {**OWN, "Name": "inner", "Id": "b" * 64, "Labels": {"com.docker.swarm.network.id": "x"}}
+
+
+@dataclass
+class NodeWithEngine:
+    """A node in no swarm."""
+
+    engine_host: str | None
+
+    def standing(self) -> Standing:
+        return Standing(LocalState.INACTIVE)
+
+    def description(self) -> JsonObject:
+        return {"Hostname": "n"}
+
+    async def init(self, request: JsonObject) -> str:
+        raise NotImplementedError
+
+    async def join(self, request: JsonObject) -> None:
+        raise NotImplementedError
+
+    async def leave(self, *, force: bool) -> None:
+        raise NotImplementedError
+
+    async def unlock(self, key: str) -> None:
+        raise NotImplementedError
+
+    async def unlock_key(self, *, rotate: bool = False) -> str:
+        raise NotImplementedError
+
+
+async def echo(request: web.Request) -> web.Response:
+    body = await request.read()
+    return web.json_response(
+        {"method": request.method, "path": request.raw_path, "body": body.decode()}, status=201, headers={"X-Own": "1"}
+    )
+
+
+async def joined(request: web.Request) -> web.StreamResponse:
+    """Answer as an engine does to an attach: switch, then say back in capitals whatever comes."""
+    transport = request.transport
+    assert transport is not None
+    transport.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+
+    ended = asyncio.Event()
+
+    class Shout:
+        def feed_data(self, data: bytes, *_: object) -> tuple[bool, bytes]:
+            transport.write(data.upper())
+            return False, b""
+
+        def feed_eof(self) -> None:
+            ended.set()
+            transport.close()
+
+    request.protocol.set_parser(Shout())  # type: ignore[arg-type]
+    await ended.wait()
+    return web.Response()
+
+
+async def networks(_: web.Request) -> web.Response:
+    return web.json_response([OWN, OF_SWARM])
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[str]:
+    """The path of a node's socket, whose engine is a small one of the test's."""
+    engine = web.Application()
+    engine.router.add_get("/networks", networks)
+    engine.router.add_post("/containers/x/attach", joined)
+    engine.router.add_route("*", "/{rest:.*}", echo)
+    runner = web.AppRunner(engine)
+    with tempfile.TemporaryDirectory(prefix="pt-") as folder:
+        await runner.setup()
+        await web.UnixSite(runner, f"{folder}/engine.sock").start()
+        node = NodeWithEngine(f"unix://{folder}/engine.sock")
+        async with serve_node(node, f"unix://{folder}/api.sock"):
+            yield str(Path(folder) / "api.sock")
+        await runner.cleanup()
+
+
+async def test_requests_and_answers_pass_whole(api: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(api)) as session:
+        body = b"x" * 300_000
+        async with session.post(URL("http://d/v1.47/containers/create?name=a%2Fb", encoded=True), data=body) as answer:
+            told = await answer.json()
+            assert (answer.status, answer.headers["X-Own"]) == (201, "1")
+        assert told == {"method": "POST", "path": "/containers/create?name=a%2Fb", "body": body.decode()}
+        async with session.get("http://d/distribution/some/image:1/json") as answer:
+            assert (await answer.json())["path"] == "/distribution/some/image:1/json"
+        async with session.get("http://d/nothing") as answer:
+            assert answer.status == 404
+
+
+async def test_networks_are_the_engines_but_for_what_stands_for_the_swarms(api: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(api)) as session:
+        async with session.get("http://d/networks") as answer:
+            assert [one["Name"] for one in await answer.json()] == ["mine"]
+        async with session.post("http://d/networks/create", json={"Name": "n"}) as answer:
+            assert (await answer.json())["path"] == "/networks/create"
+
+
+async def test_a_connection_that_is_taken_over_is_joined(api: str) -> None:
+    reader, writer = await asyncio.open_unix_connection(api)
+    writer.write(
+        b"POST /v1.47/containers/x/attach?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+    assert b" 101 " in await asyncio.wait_for(reader.readline(), 5)
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    for word in (b"hello", b"again"):
+        writer.write(word)
+        assert await asyncio.wait_for(reader.readexactly(5), 5) == word.upper()
+    writer.close()
+
+
+async def test_an_engine_that_is_gone_is_told() -> None:
+    with tempfile.TemporaryDirectory(prefix="pt-") as folder:
+        node = NodeWithEngine(f"unix://{folder}/nobody.sock")
+        async with serve_node(node, f"unix://{folder}/api.sock"):
+            connector = aiohttp.UnixConnector(f"{folder}/api.sock")
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.get("http://d/containers/json") as answer,
+            ):
+                assert answer.status == 503
+                assert "can't be reached" in (await answer.json())["message"]
