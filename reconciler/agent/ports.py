@@ -60,8 +60,16 @@ class TaskRuntime(Protocol):
         """Start a prepared task."""
         ...
 
+    async def become_fit(self, task_id: str) -> None:
+        """Wait until a started task is healthy; one without a healthcheck is at once. Raises SwarmctlError when it
+        turns out to be unhealthy. May never return for one that ends: `wait` tells."""
+        ...
+
     async def wait(self, task_id: str) -> int:
-        """Wait until a started task has ended with all that it started; return its exit code (128 + a signal)."""
+        """Wait until a started task has ended with all that it started; return its exit code (128 + a signal).
+
+        Raises SwarmctlError when it is unhealthy before that.
+        """
         ...
 
     async def stop(self, task_id: str, policy: StopPolicy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.agent.machine import (
     Instruction,
@@ -45,6 +46,7 @@ class _Held:
     pid: int | None = None
     address: str = ""
     forget: bool = False
+    started: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -130,11 +132,9 @@ class Agent:
             await self._fail(held, error.problems[0].what)
             return
         if started is not None:
-            held.pid, held.address = started.pid, started.address
-            if held.assignment.state is TaskState.RUNNING:
-                held.state, held.message = TaskState.RUNNING, _MESSAGES[TaskState.RUNNING]  # as is known already
-            else:
-                await self._reach(held, TaskState.RUNNING)
+            held.pid, held.address, held.started = started.pid, started.address, True
+            reached = TaskState.RUNNING if held.assignment.state is TaskState.RUNNING else TaskState.STARTING
+            held.state, held.message = reached, _MESSAGES[reached]  # as is known already
         elif held.assignment.state >= TaskState.RUNNING:
             held.state = held.assignment.state
             if held.desired >= TaskState.SHUTDOWN:
@@ -167,10 +167,7 @@ class Agent:
             await self._runtime.prepare(held.assignment)
             await self._reach(held, TaskState.READY)
         elif instruction is Instruction.START:
-            await self._reach(held, TaskState.STARTING)
-            started = await self._runtime.start(held.assignment)
-            held.pid, held.address = started.pid, started.address
-            await self._reach(held, TaskState.RUNNING)
+            await self._start(held)
         elif instruction is Instruction.AWAIT_EXIT:
             await self._await_exit(held)
         elif instruction is Instruction.STOP:
@@ -178,12 +175,31 @@ class Agent:
         else:
             await held.changed.wait()
 
-    async def _await_exit(self, held: _Held) -> None:
-        """Wait until the task ends by itself, or something else is desired."""
+    async def _start(self, held: _Held) -> None:
+        """Start a task, unless that was done, and wait until it is fit; it may end, or be ended, before."""
+        task_id = held.assignment.task_id
+        if not held.started:
+            await self._reach(held, TaskState.STARTING)
+            started = await self._runtime.start(held.assignment)
+            held.pid, held.address, held.started = started.pid, started.address, True
+        fit = asyncio.ensure_future(self._runtime.become_fit(task_id))
+        try:
+            await asyncio.wait((fit,), timeout=0)
+            if not fit.done():
+                await self._await_exit(held, fit)
+            if fit.done() and held.state is TaskState.STARTING:
+                fit.result()
+                await self._reach(held, TaskState.RUNNING)
+        finally:
+            fit.cancel()
+
+    async def _await_exit(self, held: _Held, *others: asyncio.Future[None]) -> None:
+        """Wait until the task ends by itself, or something else is desired, or one of `others` is done."""
         exited = asyncio.ensure_future(self._runtime.wait(held.assignment.task_id))
         changed = asyncio.ensure_future(held.changed.wait())
         try:
-            await asyncio.wait((exited, changed), return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [exited, changed, *others]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if exited.done():
                 result = ending(exited.result())
                 await self._end(held, result.state, result.message, result.err, exited.result())

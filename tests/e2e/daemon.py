@@ -38,6 +38,8 @@ class Daemon:
     process: subprocess.Popen[bytes] | None = None
     arguments: tuple[str, ...] = ("--runtime", "process")
     client: Any = field(default=None, repr=False)
+    engine: Any = field(default=None, repr=False)
+    """The engine that runs its tasks as containers; None where they are processes."""
 
     @property
     def data_dir(self) -> Path:
@@ -117,9 +119,13 @@ class Daemon:
             raise
         return found
 
-    def programs(self) -> dict[str, list[int]]:
-        """Return {task id: the processes that carry its folder}, the keepers left out."""
-        found: dict[str, list[int]] = {}
+    def programs(self) -> dict[str, list[Any]]:
+        """Return {task id: the processes that carry its folder}, the keepers left out; or its running containers."""
+        found: dict[str, list[Any]] = {}
+        if self.engine is not None:
+            for one in self.engine.containers(filters={"label": "com.docker.swarm.task.id"}):
+                found.setdefault(one["Labels"]["com.docker.swarm.task.id"], []).append(one["Id"])
+            return found
         for entry in os.listdir("/proc"):
             if not entry.isdigit():
                 continue
@@ -135,14 +141,20 @@ class Daemon:
 
 
 @contextmanager
-def a_daemon(folder: Path, *arguments: str) -> Iterator[Daemon]:
-    """Start a daemon; at the end it, and whatever of its tasks there is, is ended."""
-    made = Daemon(folder, arguments=arguments or ("--runtime", "process"))
+def a_daemon(folder: Path, engine: Any = None, host: str = "") -> Iterator[Daemon]:
+    """Start a daemon, with the `engine` that listens at `host` or with processes; at the end it, and whatever of its
+    tasks there is, is ended."""
+    made = Daemon(folder, engine=engine)
+    if engine is not None:
+        made.arguments = ("--runtime", "docker", "--docker-host", host)
     try:
         yield made.start()
     finally:
         if made.process is not None:
             made.kill()
-        for pids in made.programs().values():
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
+        for found in made.programs().values():
+            for one in found:
+                if made.engine is None:
+                    os.kill(one, signal.SIGKILL)
+                else:
+                    made.engine.remove_container(one, force=True)

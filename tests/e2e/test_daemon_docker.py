@@ -20,16 +20,16 @@ LABEL = "com.docker.swarm.node.id"
 @pytest.fixture
 def daemon(lab: Lab, tmp_path: Path) -> Iterator[Daemon]:
     lab.outsider.load_images()
-    with a_daemon(tmp_path, "--runtime", "docker", "--docker-host", lab.outsider.host) as started:
-        started.init()
-        yield started
-        if started.process is None:
-            started.start()
-        started.client.leave_swarm(force=True)
-        with lab.outsider.client() as engine:
+    with lab.outsider.client() as engine:
+        with a_daemon(tmp_path, engine, lab.outsider.host) as started:
+            started.init()
+            yield started
+            if started.process is None:
+                started.start()
+            started.client.leave_swarm(force=True)
             assert engine.containers(all=True, filters={"label": LABEL}) == []
-            for network in engine.networks(filters={"label": "com.docker.swarm.network.id"}):
-                engine.remove_network(network["Id"])
+        for network in engine.networks(filters={"label": "com.docker.swarm.network.id"}):
+            engine.remove_network(network["Id"])
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def containers(engine: Any, task: Any) -> list[Any]:
 def run(engine: Any, container_id: str, *words: str) -> str:
     """Return what a command prints in a container, as soon as it succeeds."""
 
-    def tried() -> str | None:
+    def tried() -> list[str]:
         made = engine.exec_create(container_id, list(words))
         printed = engine.exec_start(made["Id"]).decode()
-        return printed if engine.exec_inspect(made["Id"])["ExitCode"] == 0 else None
+        return [printed] if engine.exec_inspect(made["Id"])["ExitCode"] == 0 else []
 
-    found: str = until(f"{words} succeeds", tried)
-    return found
+    (printed,) = until(f"{words} succeeds", tried)
+    return str(printed)
 
 
 def test_containers_are_named_and_labelled_as_swarms_are_and_outlive_the_daemon(daemon: Daemon, engine: Any) -> None:
@@ -116,6 +116,30 @@ def test_files_limits_and_output(daemon: Daemon, engine: Any) -> None:
     (container,) = containers(engine, task)
     assert run(engine, container["Id"], "ls", "-ln", "/run/secrets/key").split()[:4] == ["-r--r-----", "1", "7", "8"]
     until("it has printed", lambda: b"".join(daemon.client.service_logs("web", stdout=True)) == b"hushopen\n")
+
+
+def test_a_task_with_a_healthcheck_runs_once_it_is_healthy_and_fails_when_it_is_not(
+    daemon: Daemon, engine: Any
+) -> None:
+    check = {"Test": ["CMD-SHELL", "ls /fit"], "Interval": 100_000_000, "Timeout": 5_000_000_000, "Retries": 2}
+    check["StartPeriod"] = 60_000_000_000
+    create(daemon, "web", "sleep", "1000", Healthcheck=check)
+
+    def started() -> Any:
+        return [
+            one
+            for task in daemon.client.tasks()
+            if task["Status"]["State"] == "starting"
+            for one in containers(engine, task)
+        ]
+
+    (container,) = until("its container has started", lambda: [one for one in started() if one["State"] == "running"])
+    run(engine, container["Id"], "sh", "-c", "echo > /fit")
+    (first,) = daemon.running("web", 1).values()
+    run(engine, container["Id"], "busybox", "rm", "/fit")
+    errors = until("it has failed", lambda: _errors(daemon))
+    assert errors[0] == "unhealthy container"
+    assert first["ID"] in [task["ID"] for task in daemon.client.tasks() if task["Status"]["State"] == "failed"]
 
 
 def test_what_the_engine_refuses_is_the_tasks_error(daemon: Daemon) -> None:

@@ -16,12 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import pytest
 import requests
 
 from tests.e2e.daemon import Daemon, a_daemon, until
+from tests.lab.engine import IMAGES
+from tests.lab.lab import Lab
 
 KILLS = int(os.environ.get("KILLS") or 4)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+CONTAINER_KILLS = int(os.environ.get("CONTAINER_KILLS") or 2)
 KILL_WITHIN_S = 0.25
 SERVICES = ("web", "api")
 REPLICAS_MAX = 5
@@ -39,7 +43,7 @@ class Expected:
 
 
 def spec_of(name: str, number: int, replicas: int) -> dict[str, Any]:
-    container = {"Image": "none:1", "Command": ["sleep", "1000"], "Env": [f"ROUND={number}"]}
+    container = {"Image": IMAGES[0], "Command": ["sleep", "1000"], "Env": [f"ROUND={number}"]}
     return {
         "name": name,
         "task_template": {
@@ -150,24 +154,35 @@ def settle(daemon: Daemon, expected: Expected, steady: dict[int, Any]) -> None:
 
 
 def test_a_daemon_that_is_killed_again_and_again(tmp_path: Path) -> None:
-    chance, expected = random.Random(SEED), Expected()
     with a_daemon(tmp_path) as daemon:
-        daemon.init()
-        template = spec_of("steady", 0, 2)
-        daemon.client.create_service(template.pop("task_template"), **template)
-        steady = daemon.running("steady", 2)
-        for number in range(1, KILLS + 1):
-            deployer = Deployer(daemon, expected, chance, number)
-            time.sleep(chance.uniform(0, KILL_WITHIN_S))
-            daemon.kill()
-            deployer.join()
-            daemon.start()
-            try:
-                settle(daemon, expected, steady)
-            except BaseException:
-                print(f"kill {number} of SEED={SEED}")
-                raise
-        daemon.client.leave_swarm(force=True)
-        assert daemon.programs() == {}
+        kill_again_and_again(daemon, KILLS)
+
+
+@pytest.mark.engine
+def test_a_daemon_of_containers_that_is_killed_again_and_again(lab: Lab, tmp_path: Path) -> None:
+    lab.outsider.load_images()
+    with lab.outsider.client() as engine, a_daemon(tmp_path, engine, lab.outsider.host) as daemon:
+        kill_again_and_again(daemon, CONTAINER_KILLS)
+
+
+def kill_again_and_again(daemon: Daemon, kills: int) -> None:
+    chance, expected = random.Random(SEED), Expected()
+    daemon.init()
+    template = spec_of("steady", 0, 2)
+    daemon.client.create_service(template.pop("task_template"), **template)
+    steady = daemon.running("steady", 2)
+    for number in range(1, kills + 1):
+        deployer = Deployer(daemon, expected, chance, number)
+        time.sleep(chance.uniform(0, KILL_WITHIN_S))
+        daemon.kill()
+        deployer.join()
+        daemon.start()
+        try:
+            settle(daemon, expected, steady)
+        except BaseException:
+            print(f"kill {number} of SEED={SEED}")
+            raise
+    daemon.client.leave_swarm(force=True)
+    assert daemon.programs() == {}
     assert expected.acknowledged
-    print(f"{KILLS} kills, {expected.acknowledged} acknowledged writes, SEED={SEED}")
+    print(f"{kills} kills, {expected.acknowledged} acknowledged writes, SEED={SEED}")

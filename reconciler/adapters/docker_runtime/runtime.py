@@ -170,18 +170,21 @@ class DockerRuntime:
         return True
 
     async def start(self, assignment: Assignment) -> StartedContainer:
-        """Start the container; one with a healthcheck counts as started when it is healthy."""
+        """Start the container."""
         container_id = self._containers[assignment.task_id]
         await self._engine.post("containers", container_id, "start")
+        return _started(await self._inspect(container_id) or {})
+
+    async def become_fit(self, task_id: str) -> None:
+        """Wait until the container is healthy, if it has a healthcheck."""
+        container_id = self._containers[task_id]
         while True:
-            seen = await self._inspect(container_id) or {}
-            health = dig(seen, "State", "Health", "Status")
-            if health != "starting" or not dig(seen, "State", "Running"):
-                break
+            health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
+            if health == "unhealthy":
+                raise _unhealthy()
+            if health != "starting":
+                return
             await asyncio.sleep(HEALTH_LOOK_S)
-        if health == "unhealthy":
-            raise _unhealthy()
-        return _started(seen)
 
     async def wait(self, task_id: str) -> int:
         """Return the exit code once the container has ended. Raises SwarmctlError when it is unhealthy meanwhile."""

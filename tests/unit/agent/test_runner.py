@@ -40,6 +40,8 @@ class ScriptedRuntime:
         self.errors: dict[str, Exception] = {}
         self.exits: dict[str, asyncio.Future[int]] = {}
         self.left: set[str] = set()
+        self.fit = asyncio.Event()
+        self.fit.set()
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -57,6 +59,11 @@ class ScriptedRuntime:
 
     async def let_go(self) -> None:
         self._called("let go")
+
+    async def become_fit(self, task_id: str) -> None:
+        await self.fit.wait()
+        if "become_fit" in self.errors:
+            raise self.errors["become_fit"]
 
     async def prepare(self, assignment: Assignment) -> None:
         self._called("prepare")
@@ -239,3 +246,67 @@ async def settle() -> Any:
     """Let every task that can run do so."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def test_a_task_that_is_not_fit_yet_is_starting(subject: Subject) -> None:
+    subject.runtime.fit.clear()
+    subject.desire(S.RUNNING)
+    await subject.until(S.STARTING)
+    subject.runtime.fit.set()
+    await subject.until(S.RUNNING)
+
+
+@pytest.mark.parametrize("end", ["exit", "unwanted", "unhealthy"])
+async def test_a_task_that_never_becomes_fit_can_end(subject: Subject, end: str) -> None:
+    subject.runtime.fit.clear()
+    subject.desire(S.RUNNING)
+    await subject.until(S.STARTING)
+    while "t1" not in subject.runtime.exits:  # noqa: ASYNC110 -- the runtime sends no events
+        await asyncio.sleep(0)
+    if end == "exit":
+        subject.runtime.exits["t1"].set_result(3)
+        assert (await subject.until(S.FAILED)).exit_code == 3
+    elif end == "unwanted":
+        subject.desire(S.SHUTDOWN)
+        assert (await subject.until(S.SHUTDOWN)).exit_code == 143
+    else:
+        subject.runtime.errors["become_fit"] = SwarmctlError(ErrorCode.EMBEDDED_FAILED, "unhealthy container")
+        subject.runtime.fit.set()
+        assert (await subject.until(S.FAILED)).err == "unhealthy container"
+        assert "abandon" in subject.runtime.calls
+    assert S.RUNNING not in subject.states
+
+
+@pytest.mark.parametrize(
+    ("known", "left", "desired", "told"),
+    [
+        (S.RUNNING, True, S.RUNNING, []),
+        (S.READY, True, S.RUNNING, [S.RUNNING]),
+        (S.RUNNING, False, S.RUNNING, [S.FAILED]),
+        (S.RUNNING, False, S.SHUTDOWN, [S.SHUTDOWN]),
+        (S.STARTING, False, S.RUNNING, LIFE),
+        (S.RUNNING, True, S.SHUTDOWN, [S.SHUTDOWN]),
+    ],
+)
+async def test_a_new_agent_goes_on_where_the_last_one_has_ended(
+    subject: Subject, known: S, left: bool, desired: S, told: list[S]
+) -> None:
+    subject.runtime.left = {"t1"} if left else set()
+    subject.assignment = replace(subject.assignment, state=known)
+    subject.desire(desired)
+    if told:
+        await subject.until(told[-1])
+    else:
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert subject.states == told
+    assert subject.runtime.recovered == [["t1"], []]
+
+
+async def test_an_agent_that_is_told_to_let_go_ends_nothing() -> None:
+    async with serving() as subject:
+        subject.desire(S.RUNNING)
+        await subject.until(S.RUNNING)
+        subject.agent.let_go()
+    assert subject.runtime.calls[-1] == "let go"
+    assert "close" not in subject.runtime.calls
