@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos soak golden lock clean
+.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos strikes soak golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FIL
 TRIALS ?= 10
 chaos: $(VENV)/.dev ## Break groups of replicated stores (TRIALS=10 of each fault, SEED=1, FAULT=part of its name, KIND=core)
 	@TRIALS="$(TRIALS)" SEED="$(or $(SEED),1)" FAULT="$(FAULT)" KIND="$(or $(KIND),core)" $(BIN)/python -m tests.chaos
+
+strikes: $(VENV)/.dev ## Strike leading controllers in mid-apply (STRIKES=50, PAUSES=20, SEED=1); fails on any double write
+	@KILLS="$(or $(STRIKES),50)" PAUSES="$(PAUSES)" SEED="$(or $(SEED),1)" $(BIN)/python -m tests.chaos.controllers
 
 SEEDS ?= 10000
 soak: $(VENV)/.dev ## Simulate the consensus core in virtual time (SEEDS=10000, FIRST_SEED=0)

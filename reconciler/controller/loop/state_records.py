@@ -25,7 +25,7 @@ from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import EVERYTHING, LoopState
 from reconciler.model.alerts import Alert
 from reconciler.model.commands import Command, DeleteRecord, PutRecord, Rejected
-from reconciler.model.errors import SwarmctlError
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import CommitStatus
 
 _T = TypeVar("_T")
@@ -35,6 +35,8 @@ EVENTS: Final = "events"
 REQUESTS: Final = "requests"
 CONTROLLER: Final = "controller"
 LEADER_KEY: Final = "leader"
+REQUESTS_MAX: Final = 100
+"""Requests that wait for one source."""
 HISTORY_MAX: Final = 200
 """Applies of one source that are remembered."""
 EVENTS_MAX: Final = 500
@@ -196,19 +198,28 @@ class Memory:
     ) -> None:
         """Leave requests for the leader, and change what is remembered of their sources, as one transaction.
 
-        `change` is for what is said by hand: suspensions. The leader is woken by the requests.
+        `change` is for what is said by hand: suspensions. The leader is woken by the requests. One look that waits
+        stands for all. Raises SwarmctlError: api-overloaded when too much waits, and as the store does.
         """
+        await self.store.read_barrier()  # a follower may be behind: what it does not know, it could not take back
         async with self._turn:
             now = self.now()
             commands: list[Command] = []
             for request in requests:
                 before = self.state(request.source)
-                commands += records.changes(before, change(before)).commands(now)
+                changed = records.changes(before, change(before)).commands(now)
+                commands += changed
+                waiting = self.requests(request.source)
+                if request.what is RequestKind.LOOK and not changed and _has_look(waiting):
+                    continue
+                if len(waiting) >= REQUESTS_MAX:
+                    raise _too_many(request.source)
                 key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
                 value = msgspec.json.encode(request)
                 commands.append(PutRecord(at=now, namespace=REQUESTS, key=key, value=value))
             commands += self._events([_asked(one) for one in requests if one.what is not RequestKind.LOOK], now)
-            await self._propose(commands, None)
+            if commands:
+                await self._propose(commands, None)
 
     # --- how ---
 
@@ -249,6 +260,19 @@ class Memory:
                 why=outcome.message,
                 hint="The controller that leads goes on; `swarmctl status` names it.",
             )
+
+
+def _has_look(waiting: Mapping[str, Request]) -> bool:
+    return any(one.what is RequestKind.LOOK for one in waiting.values())
+
+
+def _too_many(source: str) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.API_OVERLOADED,
+        f"{REQUESTS_MAX} requests wait already for source {source}.",
+        why="The controller that leads has not come to them: its cluster may be away.",
+        hint="See `swarmctl status`, and ask again.",
+    )
 
 
 def _asked(request: Request) -> ControllerEvent:

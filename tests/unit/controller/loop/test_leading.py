@@ -13,7 +13,7 @@ import pytest
 from reconciler.adapters.notify.outlet import OutletLimits
 from reconciler.adapters.notify.status_teller import StatusTeller
 from reconciler.controller.loop.fenced import FencedCluster
-from reconciler.controller.loop.state_records import HISTORY_MAX, Request, RequestKind
+from reconciler.controller.loop.state_records import HISTORY_MAX, REQUESTS_MAX, Request, RequestKind
 from reconciler.gitops.overview import EventKind
 from reconciler.gitops.results import HistoryEntry, suspended
 from reconciler.gitops.state import Suspension
@@ -197,6 +197,24 @@ async def test_a_join_token_that_is_too_old_is_made_anew_and_that_is_told(shell,
         told = await until(lambda: [one for one in shell.memory.events() if "token" in one.message], "it is told")
         assert "worker" in told[0].message
         assert (await shell.cluster.observe()).swarm.spec["Labels"] != before
+
+
+async def test_what_is_asked_for_while_nobody_can_do_it_is_bounded(shell):
+    async def connect() -> None:
+        raise SwarmctlError(ErrorCode.ENGINE_UNREACHABLE, "The engine does not answer.")
+
+    shell.connect = connect
+    async with shell.leading():
+        await until(lambda: shell.leader.last_pass, "a pass")
+        now = shell.leader.clock.now()
+        for _ in range(3):
+            await shell.memory.ask([Request("infra", "*", RequestKind.LOOK, "a forge", now)])
+        assert len(shell.memory.requests("infra")) == 1
+        many = [Request("infra", f"s{number}", RequestKind.SYNC, "", now) for number in range(REQUESTS_MAX - 1)]
+        await shell.memory.ask(many)
+        with pytest.raises(SwarmctlError) as refused:
+            await shell.memory.ask([Request("infra", "*", RequestKind.SYNC, "", now)])
+        assert refused.value.code is ErrorCode.API_OVERLOADED
 
 
 async def test_history_keeps_the_newest_applies_only(shell):
