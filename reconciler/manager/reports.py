@@ -15,14 +15,18 @@ from reconciler.model.tasks import TaskState
 RETRY_S = 0.1
 """Seconds until reports are proposed again that the store could not take."""
 
-_FINAL = frozenset({ErrorCode.RAFT_STOPPED, ErrorCode.RAFT_REMOVED})
+TEXT_LENGTH_MAX = 4096
+"""Characters of a message: an engine's error may quote anything."""
+
+_PASSING = frozenset({ErrorCode.RAFT_NO_LEADER, ErrorCode.RAFT_OUTCOME_UNKNOWN, ErrorCode.RAFT_OVERLOADED})
+"""Errors after which a report is proposed again: it has the same effect any number of times."""
 
 _log = logging.getLogger(__name__)
 
 
 def _storable(text: str) -> str:
     """Return `text` with "?" for what is no Unicode, as in the name of a file: a log holds nothing else."""
-    return text.encode("utf-8", "replace").decode()
+    return text[:TEXT_LENGTH_MAX].encode("utf-8", "replace").decode()
 
 
 class Reports:
@@ -49,7 +53,7 @@ class Reports:
             self._waiting[key] = report
 
     async def run(self) -> None:
-        """Propose what comes in until cancelled. Raises SwarmctlError when the store has ended."""
+        """Propose what comes in until cancelled. Raises SwarmctlError when the store can't go on."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -76,7 +80,7 @@ class Reports:
         try:
             await self._store.propose((command,))
         except SwarmctlError as error:
-            if error.code in _FINAL:
+            if error.code not in _PASSING:
                 raise
             _log.warning("A report of task %s is tried again: %s", report.task_id, error.problems[0].what)
             await asyncio.sleep(RETRY_S)
