@@ -190,7 +190,10 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
     endpoint = settings.endpoint
     if config.host or config.context:
         endpoint = replace(endpoint, host=config.host, context=config.context)
-    credentials = RegistryCredentials(endpoint.config_dir, lambda problem: log.warning(problem.what))
+    credentials = RegistryCredentials(
+        endpoint.config_dir,
+        lambda problem: log.warning("registry credentials", code=problem.code.value, what=problem.what),
+    )
     memory = Memory(node, clock.now, routes={one.name: one.kinds for one in config.sinks})
 
     def inputs(files: Revision) -> LoadInputs:
