@@ -2,8 +2,8 @@
 
 A task's image is not pulled and means nothing here: ContainerSpec.Command and Args are run with the programs that the
 host has. Each task has a folder, a process group and a loopback address of its own, and no other isolation. Of
-ContainerSpec are used: Command, Args, Env, Dir, Hostname, Secrets, Configs, StopSignal, StopGracePeriod. Everything
-else (User, Mounts, Healthcheck, capabilities, limits ...) has no effect.
+ContainerSpec are used: Command, Args, Env, Dir, Hostname, Secrets, Configs, StopSignal, StopGracePeriod, Healthcheck.
+Everything else (User, Mounts, capabilities, limits ...) has no effect.
 """
 
 from reconciler.adapters.process_runtime.addresses import LoopbackAddresses

@@ -26,6 +26,7 @@ from reconciler.adapters.process_runtime.folder import (
     secret_path,
     write_private,
 )
+from reconciler.adapters.process_runtime.health import Health, check_of
 from reconciler.adapters.process_runtime.leftovers import (
     Escapees,
     TaskProcess,
@@ -37,6 +38,7 @@ from reconciler.adapters.process_runtime.leftovers import (
 from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment, MountedFile
+from reconciler.model.tasks import TaskState
 
 CLOSE_GRACE_S = 1.0
 """For how long tasks may end in peace when the whole swarm stops."""
@@ -82,6 +84,9 @@ class _Prepared:
     workdir: Path = Path()
     child: Child | EndedChild | None = None
     ended: asyncio.Task[int] | None = None
+    health: Health | None = None
+    checking: asyncio.Task[None] | None = None
+    stopping: bool = False
 
 
 class ProcessRuntime:
@@ -134,6 +139,12 @@ class ProcessRuntime:
         adopted = _Prepared(folder, left.address, left.secrets, output)
         self._tasks[task_id] = adopted
         adopted.child = _watch(left, self._node.exit_file(task_id))
+        adopted.environment = environment(assignment, str(folder), left.address, self._parts.search_path)
+        adopted.workdir = _workdir(folder, assignment)
+        if assignment.state is TaskState.RUNNING:
+            self._check_health(assignment, adopted, fit=True)
+        else:
+            self._check_health(assignment, adopted)
         ending = self._see_to_the_end(task_id, adopted, adopted.child)
         adopted.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
         return StartedProcess(left.program_pid, left.address)
@@ -190,15 +201,31 @@ class ProcessRuntime:
             os.close(writing)
         keeper = record_of(prepared.child.keeper_pid)
         write_record(self._node.record(task_id), TaskProcess(keeper, pid, prepared.address, prepared.secrets))
+        self._check_health(assignment, prepared)
         ending = self._see_to_the_end(task_id, prepared, prepared.child)
         prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
         return StartedProcess(pid, prepared.address)
 
+    def _check_health(self, assignment: Assignment, prepared: _Prepared, *, fit: bool = False) -> None:
+        check = check_of(assignment)
+        if check is None:
+            return
+        prepared.health = Health(check, prepared.workdir, prepared.environment)
+        if fit:
+            prepared.health.fit.set()
+        checking = prepared.health.run()
+        prepared.checking = asyncio.get_running_loop().create_task(checking, name=f"health {assignment.task_id}")
+
     async def become_fit(self, task_id: str) -> None:
-        """Return at once: healthchecks have no effect here."""
+        """Wait until the task's healthcheck has succeeded, if it has one."""
+        health = self._tasks[task_id].health
+        if health is not None:
+            await health.become_fit()
 
     async def _see_to_the_end(self, task_id: str, prepared: _Prepared, child: Child | EndedChild) -> int:
         code = await child.exited
+        if prepared.checking is not None:
+            prepared.checking.cancel()
         await self._parts.escapees.end(str(prepared.folder))
         if not self._node.exit_file(task_id).exists():
             self._node.exit_file(task_id).write_text(f"{code}\n")  # before the record goes: one of both is there
@@ -218,16 +245,19 @@ class ProcessRuntime:
 
     async def wait(self, task_id: str) -> int:
         """Return the exit code once the task and all that it started have ended."""
-        ended = self._tasks[task_id].ended
-        if ended is None:
+        task = self._tasks[task_id]
+        if task.ended is None:
             raise cannot_run("the task was never started")
-        return await asyncio.shield(ended)
+        if task.health is not None and not task.ended.done() and not task.stopping:
+            return await task.health.outlive(task.ended)
+        return await asyncio.shield(task.ended)
 
     async def stop(self, task_id: str, policy: StopPolicy) -> None:
         """Send the stop signal to the process group, and SIGKILL after the grace period."""
         prepared = self._tasks.get(task_id)
         if prepared is None or prepared.child is None or prepared.ended is None or prepared.ended.done():
             return
+        prepared.stopping = True
         prepared.child.signal(_signal_number(policy.signal))
         await asyncio.wait((prepared.ended,), timeout=policy.grace_s)
         prepared.child.signal(signal.SIGKILL)
@@ -285,8 +315,9 @@ class ProcessRuntime:
                 continue
             if one.child is not None:
                 one.child.let_go()
-            if one.ended is not None:
-                one.ended.cancel()
+            for watching in (one.ended, one.checking):
+                if watching is not None:
+                    watching.cancel()
             one.output.let_go()
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.agent.ports import StopPolicy
 from reconciler.model.assignments import Assignment
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.tasks import TaskState
-from tests.simulation.live import is_alive
+from tests.simulation.live import is_alive, processes_of
 
 
 def a_runtime(folder: Path) -> ProcessRuntime:
     return ProcessRuntime(folder, RuntimeParts(LoopbackAddresses(str(folder)), Escapees(), DEFAULT_SEARCH_PATH))
 
 
-def assignment(*command: str) -> Assignment:
-    spec = {"ContainerSpec": {"Image": "none:1", "Command": list(command)}}
+def assignment(*command: str, **container: Any) -> Assignment:
+    spec = {"ContainerSpec": {"Image": "none:1", "Command": list(command), **container}}
     return Assignment("t1", "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, spec)
 
 
@@ -76,3 +81,49 @@ async def test_what_is_not_wanted_any_more_is_ended_and_its_output_kept_if_asked
     third = a_runtime(tmp_path)
     await third.recover([], [])
     assert await third.output("t1", 1) == ()
+
+
+CHECK = {"Test": ["CMD-SHELL", "[ -e fit ]"], "Interval": 20_000_000, "Timeout": 10_000_000_000, "Retries": 2}
+
+
+async def test_a_task_with_a_healthcheck_is_fit_when_it_succeeds_and_ends_when_it_fails_too_often(
+    tmp_path: Path,
+) -> None:
+    task = assignment("sh", "-c", "sleep 1000", Healthcheck=CHECK | {"StartPeriod": 60_000_000_000})
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    await runtime.prepare(task)
+    started = await runtime.start(task)
+    fit = asyncio.ensure_future(runtime.become_fit("t1"))
+    await asyncio.wait({fit}, timeout=0.1)
+    assert not fit.done()
+    (tmp_path / "tasks/t1/fit").touch()
+    await asyncio.wait_for(fit, 20)
+    (tmp_path / "tasks/t1/fit").unlink()
+    with pytest.raises(SwarmctlError, match="unhealthy container"):
+        await asyncio.wait_for(runtime.wait("t1"), 20)
+    await runtime.forget("t1")
+    assert not is_alive(started.pid)
+
+
+async def test_a_healthcheck_that_hangs_has_failed_and_leaves_no_process(tmp_path: Path) -> None:
+    check = {"Test": ["CMD", "sh", "-c", "sleep 1000 & wait"], "Interval": 1, "Timeout": 50_000_000, "Retries": 1}
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sh", "-c", "sleep 1000", Healthcheck=check)
+    await runtime.prepare(task)
+    await runtime.start(task)
+    with pytest.raises(SwarmctlError, match="unhealthy container"):
+        await asyncio.wait_for(runtime.become_fit("t1"), 20)
+    await runtime.forget("t1")
+    assert processes_of(tmp_path) == []
+
+
+async def test_a_task_that_ends_is_not_unhealthy(tmp_path: Path) -> None:
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sh", "-c", "exit 5", Healthcheck=CHECK)
+    await runtime.prepare(task)
+    await runtime.start(task)
+    assert await runtime.wait("t1") == 5
+    await runtime.forget("t1")
