@@ -136,7 +136,7 @@ def service_object(service: ServiceRecord) -> ObservedObject:
 
 def _without_addresses(service: ServiceRecord) -> list[str]:
     """Return the networks, such as host, that a service in mode vip is on without an address."""
-    if service.endpoint_spec.get("Mode") != "vip":
+    if service.endpoint_spec.get("Mode", "vip") != "vip":
         return []
     attached = [str(one.get("Target", "")) for one in service.task_spec.get("Networks") or ()]
     return [network for network in attached if network not in dict(service.virtual_ips)]

@@ -29,7 +29,8 @@ def is_dirty(tables: Tables, service: ServiceRecord, task: TaskRecord) -> bool:
 
 
 def _same_endpoint(one: JsonObject, other: JsonObject) -> bool:
-    return (one or {}) == (other or {})
+    """Compare; one that was not given means vip without ports."""
+    return {"Mode": "vip", **one} == {"Mode": "vip", **other}
 
 
 def _without_placement(spec: JsonObject) -> JsonObject:

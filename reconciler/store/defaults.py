@@ -50,7 +50,10 @@ def complete_service(spec: JsonObject) -> JsonObject:
     """Return a service's spec as a manager stores it; network targets are left as they are."""
     completed = {**spec, "Labels": spec.get("Labels") or {}, "Mode": _mode(spec.get("Mode") or {})}
     completed["TaskTemplate"] = _task_template(spec.get("TaskTemplate") or {})
-    completed["EndpointSpec"] = _endpoint(spec.get("EndpointSpec") or {})
+    # One that is not given stays away, and means vip; one that is empty is completed. (seen on an engine)
+    completed.pop("EndpointSpec", None)
+    if isinstance(spec.get("EndpointSpec"), dict):
+        completed["EndpointSpec"] = _endpoint(spec["EndpointSpec"])
     for key in ("UpdateConfig", "RollbackConfig"):
         if isinstance(spec.get(key), dict):
             completed[key] = _filled(spec[key], {"FailureAction": "pause", "Order": "stop-first"})

@@ -23,7 +23,7 @@ def allot_ports(
     """
     others = {key: service for service in draft.services.values() if service.id != service_id for key in _held(service)}
     allotted: list[JsonObject] = []
-    for port in spec["EndpointSpec"].get("Ports") or ():
+    for port in (spec.get("EndpointSpec") or {}).get("Ports") or ():
         published = port.get("PublishedPort") or 0
         if published:
             _check_free(others, port, published)

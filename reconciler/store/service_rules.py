@@ -142,7 +142,7 @@ def _check_policies(spec: JsonObject) -> None:
 
 
 def _check_endpoint(spec: JsonObject) -> None:
-    endpoint = spec["EndpointSpec"]
+    endpoint = spec.get("EndpointSpec") or {"Mode": "vip"}
     if endpoint["Mode"] not in ("vip", "dnsrr"):
         raise invalid(f'invalid resolution mode: "{endpoint["Mode"]}"', rpc="")
     ports = endpoint.get("Ports") or ()

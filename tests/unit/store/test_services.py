@@ -59,7 +59,6 @@ def test_a_bare_service_gets_the_defaults_of_a_manager_and_no_others(store: Stor
             "ForceUpdate": 0,
         },
         "Mode": {"Replicated": {"Replicas": 1}},
-        "EndpointSpec": {"Mode": "vip"},
     }
 
 
