@@ -48,6 +48,7 @@ class System:
             web.get("/info", self.info),
             web.get("/distribution/{image:.+}/json", self.distribution),
         ]
+        routes += [web.get("/volumes/{name}", self.volume), web.delete("/volumes/{name}", self.volume)]
         for word in ENGINE_ONLY:
             routes += [
                 web.route("*", f"/{word}", self.engine.forward),
@@ -97,6 +98,12 @@ class System:
         if self.engine.is_there:
             return await self.engine.forward(request)
         raise Refused(501, f"no registry is asked for {request.match_info['image']}")
+
+    async def volume(self, request: web.Request) -> web.StreamResponse:
+        """Know no volume where there is no engine: then none of that name is in the way of anything."""
+        if self.engine.is_there:
+            return await self.engine.forward(request)
+        raise Refused(404, f"get {request.match_info['name']}: no such volume")
 
 
 def _ping_state(standing: Standing) -> str:
