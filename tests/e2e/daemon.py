@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,12 @@ class Daemon:
         """Return {task id: the processes that carry its folder}, the keepers left out; or its running containers."""
         found: dict[str, list[Any]] = {}
         if self.engine is not None:
+            # The list is a little behind. The newest come first: an older one that runs when it is looked at after
+            # them runs beside them.
             for one in self.engine.containers(filters={"label": "com.docker.swarm.task.id"}):
-                found.setdefault(one["Labels"]["com.docker.swarm.task.id"], []).append(one["Id"])
+                with suppress(docker.errors.NotFound):
+                    if self.engine.inspect_container(one["Id"])["State"]["Running"]:
+                        found.setdefault(one["Labels"]["com.docker.swarm.task.id"], []).append(one["Id"])
             return found
         for entry in os.listdir("/proc"):
             if not entry.isdigit():

@@ -125,7 +125,7 @@ def check_slots(daemon: Daemon) -> None:
     says = Counter(_slot(task) for task in tasks.values() if task["Status"]["State"] == "running")
     runs = Counter(_slot(tasks[task_id]) for task_id in programs if task_id in tasks)
     for slot, count in (*says.items(), *runs.items()):
-        assert count == 1, f"{count} tasks run in slot {slot}"
+        assert count == 1, f"{count} tasks run in slot {slot}: {says}, {runs}, {programs}, {list(tasks.values())}"
 
 
 def _slot(task: Any) -> tuple[str, int]:

@@ -235,10 +235,11 @@ class DockerRuntime:
             await self._end_of(container_id)
 
     async def abandon(self, task_id: str) -> None:
-        """Kill what runs of the task; its output stays with its container."""
+        """Kill what runs of the task, and wait until it has ended; its output stays with its container."""
         container_id = self._containers.get(task_id)
         if container_id is not None:
             await self._quietly("POST", "containers", container_id, "kill")
+            await self._end_of(container_id)
 
     async def forget(self, task_id: str) -> None:
         """Remove the container with its anonymous volumes."""
