@@ -54,21 +54,20 @@ class Group:
         """The writes to services that a controller has sent."""
         return [str(call) for call in list(self.proxies[name].calls) if is_write(call)]
 
-    def leader(self) -> str:
-        """Who of those that run led last; the highest epoch counts."""
-        return str(until(self.leader_but, "somebody leads"))
+    def epochs(self) -> dict[str, int]:
+        """In which epoch each controller led last, 0 for never; also of those that have died."""
+        begun = {name: self.controllers[name].lines("leading") for name in NAMES}
+        return {name: lines[-1]["epoch"] if lines else 0 for name, lines in begun.items()}
 
-    def leader_but(self, other: str = "") -> str:
-        """The same, with epochs of `other` counted until it is known who came after it; "" for nobody."""
+    def leader(self, after: int = 0) -> str:
+        """Who began to lead last, once that was in an epoch later than `after`."""
 
-        def last(name: str) -> int:
-            process = self.controllers[name].process
-            alive = process is not None and process.poll() is None
-            begun = self.controllers[name].lines("leading") if alive else []
-            return begun[-1]["epoch"] if begun else 0
+        def newest() -> str:
+            epochs = self.epochs()
+            name = max(NAMES, key=epochs.__getitem__)
+            return name if epochs[name] > after else ""
 
-        newest = max(NAMES, key=last)
-        return newest if last(newest) and newest != other else ""
+        return str(until(newest, "somebody leads"))
 
     def replicas(self) -> list[int]:
         found = self.backend.engine.services()
