@@ -51,6 +51,7 @@ def main() -> int:
 def _strike(group: Group, repository: Repository, number: int, strike: signal.Signals, chance: random.Random) -> float:
     """Strike the leader in an apply, hold what came of it against the ledger, and return the seconds of take-over."""
     wanted, before = (number + 1) % 2, number % 2
+    _restart_ended(group)
     leader = group.leader()
     sent = {name: len(group.writes(name)) for name in NAMES}
     repository.commit(f"strike {number}", **stacks(wanted))
@@ -75,6 +76,16 @@ def _strike(group: Group, repository: Repository, number: int, strike: signal.Si
     sys.stdout.write(f"{number + 1:3} {strike.name:7} {leader}: {writes} writes, taken over after {seconds:.2f} s\n")
     sys.stdout.flush()
     return seconds
+
+
+def _restart_ended(group: Group) -> None:
+    """Do what systemd does: a member that can't go on ends by itself, and begins again from its folder. It is told."""
+    for name, controller in group.controllers.items():
+        if controller.process is not None and (code := controller.process.poll()) is not None:
+            lines = (controller.folder / "log").read_text().splitlines()
+            why = next((line for line in reversed(lines) if line.startswith("Error:")), "")
+            sys.stdout.write(f"    {name} had ended by itself with {code}: {why}\n")
+            controller.start()
 
 
 def _tell(times: list[float]) -> None:
