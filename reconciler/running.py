@@ -132,6 +132,15 @@ def _below(data_dir: str, name: str) -> str:
     return str(Path(data_dir).absolute() / name)
 
 
+def member_settings(config: ControllerConfig) -> MemberSettings:
+    """Whose store a controller has, and where. Raises SwarmctlError (peers-...)."""
+    folder = _below(config.data_dir, "store")
+    if config.group is None:
+        return MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
+    identity = read_identity(config.group.peers, datetime.now(UTC))
+    return MemberSettings(folder, Owner(identity.cluster, identity.node), address=identity.listen)
+
+
 async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
     """Open this controller's member of the replicated store; at its first start, make its log."""
     folder = _below(config.data_dir, "store")

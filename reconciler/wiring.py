@@ -215,6 +215,32 @@ class Wiring:
 
         await run_controller(config_of(config_path), self.settings)
 
+    def force_new_group(self, config_path: str) -> None:
+        """Make the member of a controller that does not run the only one of its group."""
+        from reconciler.adapters.raft import boot
+        from reconciler.running import config_of, member_settings
+
+        boot.force_new_group(member_settings(config_of(config_path)))
+
+    def verify_backup(self, path: str) -> int:
+        """Return the index that a whole backup stands for."""
+        from reconciler.adapters.raft.snapshot_file import verify
+
+        try:
+            return verify(path).index
+        except OSError as error:
+            raise _unreadable_backup(path, error) from error
+
+    def restore_store(self, config_path: str, path: str) -> int:
+        """Make the store of a controller anew, from a backup; return the index that it stands for."""
+        from reconciler.adapters.raft import boot
+        from reconciler.running import config_of, member_settings
+
+        try:
+            return boot.restore(member_settings(config_of(config_path)), path).index
+        except OSError as error:
+            raise _unreadable_backup(path, error) from error
+
     def controller(self, address: str | None) -> AbstractAsyncContextManager[ControllerApi]:
         """Return a running controller's API."""
         from reconciler.adapters.controller_client import ControllerClient
@@ -269,3 +295,9 @@ async def _connected(endpoint: EndpointSettings, greeting: Greeting | None) -> A
         yield ConnectedSwarm(cluster, credentials.header_for, warnings)
     finally:
         await cluster.close()
+
+
+def _unreadable_backup(path: str, error: OSError) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.BAD_SETTING, f"The backup {path} can't be read.", why=f"{error.strerror}.", hint="Name another file."
+    )

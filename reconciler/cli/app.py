@@ -29,6 +29,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "daemon": ("daemon",),
     "peers": ("peers",),
     "run": ("run",),
+    "store": ("store",),
     "remote": ("history", "events", "trace", "sync", "suspend", "resume", "rollback"),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""

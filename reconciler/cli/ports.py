@@ -202,6 +202,18 @@ class Outside(Protocol):
         """Run a controller, as the file says, until the process is told to end."""
         ...
 
+    def force_new_group(self, config_path: str) -> None:
+        """Make the member of a controller that does not run the only one of its group."""
+        ...
+
+    def verify_backup(self, path: str) -> int:
+        """Return the index that a whole backup stands for."""
+        ...
+
+    def restore_store(self, config_path: str, path: str) -> int:
+        """Make the store of a controller anew, from a backup; return the index that it stands for."""
+        ...
+
     def controller(self, address: str | None) -> AbstractAsyncContextManager[ControllerApi]:
         """Return a running controller's API, for an `async with`. None: the one that the settings name."""
         ...

@@ -1,0 +1,44 @@
+"""store: what is done to the replicated store of a controller that does not run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.ports import Outside
+from reconciler.cli.terminal import Terminal
+
+ConfigOption = Annotated[str, typer.Option("--config", "-c", help="The controller's file.", metavar="FILE")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+DEFAULT_CONFIG = "/etc/swarmctl/controller.yaml"
+
+
+def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
+    """Add the commands to `app`."""
+    group = typer.Typer(help="The replicated store of a controller that does not run.", no_args_is_help=True)
+    app.add_typer(group, name="store")
+
+    @group.command(name="force-new-group")
+    def force_new_group(config: ConfigOption = DEFAULT_CONFIG, yes: YesOption = False) -> None:
+        """Let one survivor go on alone, with all that it has. Only when the others are gone for good."""
+        if not yes:
+            terminal.note("The other controllers must never start again with what they have; their names are used up.")
+            typer.confirm("Go on alone?", abort=True)
+        outside.force_new_group(config)
+        terminal.say("This controller is the only member now. Start it; new ones join under new names.", "green")
+
+    @group.command()
+    def verify(
+        file: Annotated[str, typer.Argument(help="A backup, or a snapshot in a controller's folder.", metavar="FILE")],
+    ) -> None:
+        """Check that a backup is whole, by its checksums."""
+        terminal.say(f"{file} is whole: the state as of index {outside.verify_backup(file)}.", "green")
+
+    @group.command()
+    def restore(
+        file: Annotated[str, typer.Argument(help="The backup.", metavar="FILE")], config: ConfigOption = DEFAULT_CONFIG
+    ) -> None:
+        """Make the empty store of this controller a group of one, with the state of a backup."""
+        index = outside.restore_store(config, file)
+        terminal.say(f"The store has the state as of index {index}. Start this controller; others join it.", "green")
