@@ -6,6 +6,7 @@ import base64
 import http.server
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -180,7 +181,7 @@ def git_daemon(root: Path) -> Iterator[str]:
         wait_for_port(port)
         yield f"git://127.0.0.1:{port}"
     finally:
-        daemon.kill()
+        os.killpg(daemon.pid, signal.SIGKILL)  # `git` only starts git-daemon, and is no more than its parent
         daemon.wait()
 
 
