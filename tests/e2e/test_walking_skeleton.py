@@ -193,7 +193,7 @@ def test_an_older_revision_is_read_without_touching_the_work_tree(backend: Backe
 
 def test_a_service_that_cannot_start_ends_the_apply_with_its_reason(backend: Backend, repository: Repository):
     repository.commit({"stacks/web.yaml": WEB.replace("replicas: 2", "placement: {constraints: [node.labels.x == y]}")})
-    ended = backend.swarmctl("apply", "--yes", "--timeout", "3")
+    ended = backend.swarmctl("apply", "--yes", "--timeout", "15")
     assert ended.code == 7
     assert "[unschedulable]" in ended.err
     assert "no suitable node (scheduling constraints not satisfied on 3 nodes)" in ended.err
