@@ -23,7 +23,7 @@ from reconciler.adapters.notify.notifier import Notifier
 from reconciler.adapters.notify.outlet import OutletStatus
 from reconciler.adapters.notify.status_sink import StatusSink
 from reconciler.adapters.notify.status_teller import StatusTeller
-from reconciler.adapters.peers.identity import read_identity
+from reconciler.adapters.peers.identity import Identity, read_identity
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.alone import NoTransport
 from reconciler.adapters.raft.hard_state import Owner
@@ -61,6 +61,7 @@ ALONE: Final = "controller"
 ALONE_GROUP: Final = "alone"
 FOUNDED_MARK: Final = "log-was-made"
 """An empty file beside a member's identity: this member has had a log."""
+STORE_FOLDER: Final = "store"
 SOCKET_NAME: Final = "controller.sock"
 ALONE_TIMES: Final = ConsensusSettings(election_min_s=0.1, election_max_s=0.2, heartbeat_s=0.03, fallback_s=0.08)
 """Nobody else could lead: there is nothing to wait for."""
@@ -134,26 +135,28 @@ def _below(data_dir: str, name: str) -> str:
 
 def member_settings(config: ControllerConfig) -> MemberSettings:
     """Whose store a controller has, and where. Raises SwarmctlError (peers-...)."""
-    folder = _below(config.data_dir, "store")
+    folder = _below(config.data_dir, STORE_FOLDER)
     if config.group is None:
         return MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
-    identity = read_identity(config.group.peers, datetime.now(UTC))
+    return _in_group(read_identity(config.group.peers, datetime.now(UTC)), folder)
+
+
+def _in_group(identity: Identity, folder: str) -> MemberSettings:
     return MemberSettings(folder, Owner(identity.cluster, identity.node), address=identity.listen)
 
 
 async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
     """Open this controller's member of the replicated store; at its first start, make its log."""
-    folder = _below(config.data_dir, "store")
-    if config.group is None:
-        settings = MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
-        await asyncio.to_thread(_found, settings, {ALONE: Address("", 0)}, joins=False)
-        return await open_node(settings, NoTransport()), ALONE
-    return await _open_in_group(config.group, folder)
+    if config.group is not None:
+        return await _open_in_group(config.group, _below(config.data_dir, STORE_FOLDER))
+    settings = member_settings(config)
+    await asyncio.to_thread(_found, settings, {ALONE: Address("", 0)}, joins=False)
+    return await open_node(settings, NoTransport()), ALONE
 
 
 async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str]:
     identity = read_identity(group.peers, datetime.now(UTC))
-    settings = MemberSettings(folder, Owner(identity.cluster, identity.node), address=identity.listen)
+    settings = _in_group(identity, folder)
     if identity.node not in group.members and not group.joins:
         raise SwarmctlError(
             ErrorCode.BAD_SETTING,
