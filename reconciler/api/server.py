@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import logging
-import os
 import socket
-import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,16 +14,13 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from reconciler import unix_socket
 from reconciler.api.application import application
 from reconciler.api.node import node_of
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
-SOCKET_MODE = 0o600
-BACKLOG = 128
-PROBE_TIMEOUT_S = 2.0
 STOP_WAIT_S = 2.0
-UNIX_PATH_BYTES_MAX = 107
 LINE_BYTES_MAX = 64 * 1024
 """Of the request's line and of one header: filters may name many ids, and a registry's login is one header."""
 
@@ -71,7 +65,7 @@ async def serve_node(node: LocalNode, host: str) -> AsyncIterator[Server]:
         )
         try:
             await runner.setup()
-            await web.SockSite(runner, listening, backlog=BACKLOG).start()
+            await web.SockSite(runner, listening, backlog=unix_socket.BACKLOG).start()
             yield Server(reached)
         finally:
             await runner.cleanup()
@@ -79,10 +73,18 @@ async def serve_node(node: LocalNode, host: str) -> AsyncIterator[Server]:
 
 @contextlib.contextmanager
 def _listen_on_unix(path: Path) -> Iterator[tuple[socket.socket, str]]:
-    if not path.is_absolute() or len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-        raise _bad_host(f"unix://{path}", f"A socket's path is absolute and at most {UNIX_PATH_BYTES_MAX} bytes long.")
+    if not unix_socket.fits(path):
+        longest = unix_socket.UNIX_PATH_BYTES_MAX
+        raise _bad_host(f"unix://{path}", f"A socket's path is absolute and at most {longest} bytes long.")
     try:
-        listening = _bound(path)
+        listening = unix_socket.listen(path)
+    except unix_socket.SocketTaken as error:
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_ALREADY_RUNNING,
+            f"Something listens on {path} already.",
+            why="An embedded swarm, or another daemon, serves this socket.",
+            hint="Use it, stop it first, or choose another path.",
+        ) from error
     except OSError as error:
         raise SwarmctlError(
             ErrorCode.EMBEDDED_FAILED,
@@ -90,60 +92,8 @@ def _listen_on_unix(path: Path) -> Iterator[tuple[socket.socket, str]]:
             why=f"{error.strerror}.",
             hint="Choose a folder that this user may write to.",
         ) from error
-    ours = path.lstat()
-    try:
+    with unix_socket.held(listening, path):
         yield listening, f"unix://{path}"
-    finally:
-        listening.close()
-        with contextlib.suppress(FileNotFoundError):
-            now = path.lstat()
-            if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
-                path.unlink()
-
-
-def _bound(path: Path) -> socket.socket:
-    """Return a listening socket at `path`. Its folder is locked meanwhile, so that of two starters one wins."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        _clear(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listening.bind(str(path))
-            # Before listen(): until then nobody can connect, whatever the umask made of the mode.
-            path.chmod(SOCKET_MODE)
-            listening.listen(BACKLOG)
-        except OSError:
-            listening.close()
-            raise
-        return listening
-    finally:
-        os.close(folder)
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on; refuse anything else that is there."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise FileExistsError(0, "something that is no socket is there already")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_TIMEOUT_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except TimeoutError:
-            pass  # somebody listens, though too busy to answer
-    raise SwarmctlError(
-        ErrorCode.EMBEDDED_ALREADY_RUNNING,
-        f"Something listens on {path} already.",
-        why="An embedded swarm, or another daemon, serves this socket.",
-        hint="Use it, stop it first, or choose another path.",
-    )
 
 
 @contextlib.contextmanager
@@ -154,7 +104,7 @@ def _listen_on_tcp(host: str) -> Iterator[tuple[socket.socket, str]]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((address, port))
-            listening.listen(BACKLOG)
+            listening.listen(unix_socket.BACKLOG)
         except OSError as error:
             raise SwarmctlError(
                 ErrorCode.EMBEDDED_ALREADY_RUNNING,

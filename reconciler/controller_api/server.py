@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 import socket
 import ssl
-import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
+from reconciler import unix_socket
 from reconciler.controller_api.access import Access
 from reconciler.controller_api.application import application
 from reconciler.controller_api.bodies import BODY_S
@@ -25,12 +23,8 @@ from reconciler.controller_api.door import HEADERS_S, Door
 from reconciler.controller_api.ports import Controller
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
-SOCKET_MODE: Final = 0o600
-BACKLOG: Final = 128
 HANDSHAKE_S: Final = 5.0
 STOP_S: Final = 2.0
-UNIX_PATH_BYTES_MAX: Final = 107
-PROBE_S: Final = 2.0
 
 # What is no HTTP is answered with 400 and is the caller's affair; aiohttp would log a traceback of each.
 _malformed = logging.getLogger(f"{__name__}.malformed")
@@ -78,7 +72,7 @@ async def serve(controller: Controller, access: Access, settings: ListenSettings
         await runner.setup()
         handshake_s = HANDSHAKE_S if context is not None else None
         server = await asyncio.get_running_loop().create_server(
-            door, sock=listening, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=handshake_s
+            door, sock=listening, ssl=context, backlog=unix_socket.BACKLOG, ssl_handshake_timeout=handshake_s
         )
         watching = asyncio.create_task(door.watch(), name="api door")
         try:
@@ -128,61 +122,16 @@ def _tcp(settings: ListenSettings) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _unix(path: Path) -> Iterator[socket.socket]:
-    if not path.is_absolute() or len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-        raise _bad(f"A socket's path is absolute and at most {UNIX_PATH_BYTES_MAX} bytes long.")
+    if not unix_socket.fits(path):
+        raise _bad(f"A socket's path is absolute and at most {unix_socket.UNIX_PATH_BYTES_MAX} bytes long.")
     try:
-        listening = _bound(path)
+        listening = unix_socket.listen(path)
+    except unix_socket.SocketTaken as error:
+        raise _failed(str(path), "another controller, or another program, listens there already") from error
     except OSError as error:
         raise _failed(str(path), error.strerror or str(error)) from error
-    ours = path.lstat()
-    try:
+    with unix_socket.held(listening, path):
         yield listening
-    finally:
-        listening.close()
-        with contextlib.suppress(FileNotFoundError):
-            now = path.lstat()
-            if (now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino):
-                path.unlink()
-
-
-def _bound(path: Path) -> socket.socket:
-    """Return a bound socket at `path`. Its folder is locked meanwhile, so that of two starters one wins."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        _clear(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listening.bind(str(path))
-            # Before listen(): until then nobody can connect, whatever the umask made of the mode.
-            path.chmod(SOCKET_MODE)
-            listening.listen(BACKLOG)
-        except OSError:
-            listening.close()
-            raise
-        return listening
-    finally:
-        os.close(folder)
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on; refuse anything else that is there."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(0, "something that is no socket is there already")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PROBE_S)
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except TimeoutError:
-            pass  # somebody listens, though too busy to answer
-    raise OSError(0, "another controller, or another program, listens there already")
 
 
 def _bad(why: str) -> SwarmctlError:
