@@ -62,16 +62,30 @@ class MemberChanges:
     async def _remove(self, member: NodeId) -> None:
         what = f"{member} can't be removed"
         async with self._lock:
-            status = self._node.status()
-            if member not in status.members:
+            if member not in self._node.status().members:
                 raise answers.change_refused(what, "There is no such member.")
-            _check_majority_after(what, status, member, self._node.election_max_s)
+            await self._wait_for_majority_after(what, member)
             await self._write(what, addresses.removal_command(member, datetime.now(UTC)))
             await self._change(what, MemberChange(MemberVerb.REMOVE, member), lambda members: member not in members)
         try:
             await self._node.propose([addresses.forgetting_command(member, datetime.now(UTC))])
         except SwarmctlError as error:
             log.info("The address of %s, which was removed, stays recorded: %s", member, error)
+
+    async def _wait_for_majority_after(self, what: str, member: NodeId) -> None:
+        """Refuse a removal after which those that answer would be no majority: nothing could be committed any more.
+
+        Who leads since a moment ago has not heard from everyone yet: the silent have one election timeout to answer.
+        """
+        node = self._node
+        due_s = node.now_s() + node.election_max_s
+        while silent := _missed_after(node.status(), member, node.election_max_s):
+            if node.now_s() >= due_s:
+                raise answers.change_refused(
+                    what, f"Without it there is no majority: {', '.join(silent)} does not answer."
+                )
+            await asyncio.sleep(POLL_S)
+            self._check_leads()
 
     async def _leave(self) -> None:
         node = self._node
@@ -244,10 +258,11 @@ def _why_not_to(target: NodeId, status: Status) -> Reason | None:
     return None if peer.caught_up else Reason.NOT_CAUGHT_UP
 
 
-def _check_majority_after(what: str, status: Status, member: NodeId, silent_s: float) -> None:
-    """Refuse a removal after which those that answer would be no majority: nothing could be committed any more."""
+def _missed_after(status: Status, member: NodeId, silent_s: float) -> list[NodeId]:
+    """Who does not answer, if without `member` those that do are no majority of the voters."""
+    if member not in status.members.voters:
+        return []
     voters: list[PeerStatus] = [peer for peer in status.peers if peer.voter and peer.node != member]
-    answering = 1 + sum(peer.silent_s <= silent_s for peer in voters)
-    if member in status.members.voters and answering <= (len(voters) + 1) // 2:
-        silent = ", ".join(peer.node for peer in voters if peer.silent_s > silent_s)
-        raise answers.change_refused(what, f"Without it there is no majority: {silent} does not answer.")
+    silent = [peer.node for peer in voters if peer.silent_s > silent_s]
+    answering = 1 + len(voters) - len(silent)
+    return silent if answering <= (len(voters) + 1) // 2 else []

@@ -48,11 +48,14 @@ async def test_a_task_that_was_begun_and_never_started_is_made_anew(tmp_path: Pa
 
 
 async def test_a_task_that_was_let_go_is_adopted_with_its_exit_code(tmp_path: Path) -> None:
-    task = assignment("sh", "-c", 'trap "exit 9" TERM; while :; do sleep 0.02; done')
+    listening = tmp_path / "listening"
+    task = assignment("sh", "-c", f'trap "exit 9" TERM; : >{listening}; while :; do sleep 0.02; done')
     first = a_runtime(tmp_path)
     await first.recover([], [])
     await first.prepare(task)
     started = await first.start(task)
+    while not listening.exists():  # before that, a signal ends it as it ends anything
+        await asyncio.sleep(0.01)
     await first.let_go()
     second = a_runtime(tmp_path)
     await second.recover(["t1"], [])
