@@ -31,6 +31,12 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+async def until_there(path: Path) -> None:
+    async with asyncio.timeout(60):
+        while not path.exists():  # noqa: ASYNC110 – another process makes it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_task_that_was_begun_and_never_started_is_made_anew(tmp_path: Path) -> None:
     task = assignment("sh", "-c", "exit 7")
     first = a_runtime(tmp_path)
@@ -54,8 +60,7 @@ async def test_a_task_that_was_let_go_is_adopted_with_its_exit_code(tmp_path: Pa
     await first.recover([], [])
     await first.prepare(task)
     started = await first.start(task)
-    while not listening.exists():  # before that, a signal ends it as it ends anything
-        await asyncio.sleep(0.01)
+    await until_there(listening)  # before that, a signal ends it as it ends anything
     await first.let_go()
     second = a_runtime(tmp_path)
     await second.recover(["t1"], [])
