@@ -33,7 +33,7 @@ def files(folder: Path) -> list[Path]:
 
 async def until_there(path: Path) -> None:
     async with asyncio.timeout(60):
-        while not path.exists():  # noqa: ASYNC110 – another process makes it
+        while not os.path.exists(path):  # noqa: ASYNC110, ASYNC240 - another process makes it
             await asyncio.sleep(0.01)
 
 
