@@ -51,7 +51,8 @@ parity: $(VENV)/.dev ## Compare with what real Docker did (CORPUS=DIR, CASES=FIL
 
 TRIALS ?= 10
 chaos: $(VENV)/.dev ## Break groups of replicated stores (TRIALS=10 of each fault, SEED=1, FAULT=part of its name, KIND=core)
-	@TRIALS="$(TRIALS)" SEED="$(or $(SEED),1)" FAULT="$(FAULT)" KIND="$(or $(KIND),core)" $(BIN)/python -m tests.chaos
+	@TRIALS="$(TRIALS)" SEED="$(or $(SEED),1)" FAULT="$(FAULT)" KIND="$(or $(KIND),core)" WRITERS="$(or $(WRITERS),8)" \
+		STEADY="$(or $(STEADY),0)" $(BIN)/python -m tests.chaos
 
 strikes: $(VENV)/.dev ## Strike leading controllers in mid-apply (STRIKES=50, PAUSES=20, SEED=1); fails on any double write
 	@KILLS="$(or $(STRIKES),50)" PAUSES="$(PAUSES)" SEED="$(or $(SEED),1)" $(BIN)/python -m tests.chaos.controllers

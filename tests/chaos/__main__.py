@@ -1,6 +1,7 @@
 """`make chaos`: every fault, again and again, on groups of three processes; a table of what was tried and kept.
 
-TRIALS=50 of each random fault, SEED=1 the first seed, FAULT=text only those whose name has it, KIND=core|pysyncobj.
+TRIALS=50 of each random fault, SEED=1 the first seed, FAULT=text only those whose name has it, KIND=core|pysyncobj;
+WRITERS=8 in each member, STEADY=0 more seconds of load after each fault.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from tests.benchmarks.table import in_columns
 from tests.chaos.group.faults import ANYWHERE, CRASH_POINTS, NEED_IMAGES, NEED_WIRES, Fault
 from tests.chaos.group.images import why_no_images
-from tests.chaos.group.trial import trial, why_no_wires
+from tests.chaos.group.trial import Load, trial, why_no_wires
 
 FAULTS_PER_TRIAL = 4
 POINTS_PER_TRIAL = 6
@@ -25,6 +26,8 @@ TRIALS = int(os.environ.get("TRIALS", "10"))
 SEED = int(os.environ.get("SEED", "1"))
 ONLY = os.environ.get("FAULT", "")
 KIND = os.environ.get("KIND", "core")
+WRITERS = int(os.environ.get("WRITERS", "8"))
+STEADY_S = float(os.environ.get("STEADY", "0"))
 HEAD = ["fault", "trials", "faults", "acknowledged", "operations", "lost", "phantom", "other"]
 
 
@@ -53,7 +56,10 @@ async def run_trials(row: Row, plans: Sequence[Sequence[Fault]], *, wires: bool,
         with tempfile.TemporaryDirectory(prefix="chaos-") as place:
             began = time.monotonic()
             try:
-                verdict = await trial(Path(place) / "group", plan, SEED + number, kind=KIND, wires=wires, images=images)
+                load = Load(WRITERS, STEADY_S)
+                verdict = await trial(
+                    Path(place) / "group", plan, SEED + number, kind=KIND, wires=wires, images=images, load=load
+                )
             except (AssertionError, TimeoutError) as error:
                 row.complaints.append(f"did not end: {error!r}")
                 say(f"{row.name}: seed {SEED + number}: {error!r}")

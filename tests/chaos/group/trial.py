@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,17 @@ NAMES = ("a", "b", "c")
 WARM_UP_S = 0.5
 SMALL_SNAPSHOTS = {"limits": {"snapshot_bytes": 1_000_000, "kept_bytes": 200_000}}
 """So that every trial takes many snapshots, and members that were away need one."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """`writers` in each member, and `steady_s` seconds more of them after each fault."""
+
+    writers: int = 8
+    steady_s: float = 0.0
+
+
+GENTLE = Load()
 
 
 def why_no_wires() -> str | None:
@@ -39,7 +51,7 @@ async def trial(
     wires: bool = False,
     images: bool = False,
     settings: Mapping[str, Any] = SMALL_SNAPSHOTS,
-    writers: int = 8,
+    load: Load = GENTLE,
 ) -> Verdict:
     """Run the faults one after the other, a moment apart, and hold what is left against what was acknowledged."""
     folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet
@@ -50,14 +62,14 @@ async def trial(
         places = {name: disks.at(name) for name in NAMES} if disks else None
         group = Group.of(folder, NAMES, kind, settings, hosts, places)
         stack.push_async_callback(group.close)
-        scene = Scene(group, Random(seed), network, disks, writers)
+        scene = Scene(group, Random(seed), network, disks, load.writers)
         await group.start()
         await group.leader()
-        group.load(writers, scene.value_bytes)
+        group.load(load.writers, scene.value_bytes)
         await asyncio.sleep(WARM_UP_S)
         for fault in faults:
             await fault(scene)
-            await scene.wait(0.2, 1.5)
+            await scene.wait(0.2 + load.steady_s, 1.5 + load.steady_s)
         await group.quiet()
         return await group.verdict()
     raise AssertionError("the stack swallows nothing")
