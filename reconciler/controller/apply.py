@@ -14,7 +14,7 @@ from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.controller.record import Books, names_to_record, record, topology_to_record
-from reconciler.controller.run import Run, left_as_it_is, starts_tasks
+from reconciler.controller.run import INTERRUPT_GRACE_S, Run, left_as_it_is, starts_tasks
 from reconciler.controller.transactions import left_open, outlived, to_hold_back, to_open
 from reconciler.controller.undo import failure_of, ids_of, undo
 from reconciler.controller.write import Writer
@@ -50,6 +50,8 @@ class ApplyOptions:
     """Seconds for which each wait for convergence may last: one for each wave of dependencies, and the last."""
     registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
     """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
+    interrupt_grace_s: float = INTERRUPT_GRACE_S
+    """Seconds for which an interrupted apply lets the writes under way end. 0 for who must act no more at once."""
 
 
 async def apply(
@@ -91,7 +93,14 @@ class _Apply:
 
     def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
         writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
-        return Run(actions, writer, self.waiting, parallel=self.options.parallel, wait=self.options.wait)
+        return Run(
+            actions,
+            writer,
+            self.waiting,
+            parallel=self.options.parallel,
+            wait=self.options.wait,
+            interrupt_grace_s=self.options.interrupt_grace_s,
+        )
 
     async def result(self) -> ApplyResult:
         """Do everything, and return how it ended."""

@@ -34,9 +34,17 @@ class Run:
     """Some actions under way. `written` are the ids of those that were carried out, whatever became of the tasks."""
 
     def __init__(
-        self, actions: tuple[Action, ...], writer: Writer, waiting: Waiting, *, parallel: int, wait: bool
+        self,
+        actions: tuple[Action, ...],
+        writer: Writer,
+        waiting: Waiting,
+        *,
+        parallel: int,
+        wait: bool,
+        interrupt_grace_s: float = INTERRUPT_GRACE_S,
     ) -> None:
         self.actions, self.writer, self.waiting, self.wait = actions, writer, waiting, wait
+        self._interrupt_grace_s = interrupt_grace_s
         self.written: set[str] = set()
         self.sent_as: dict[str, Action] = {}
         """{action's id: what is sent in its place}, where a write of ours has moved what the plan was made against."""
@@ -86,7 +94,7 @@ class Run:
         try:
             return await asyncio.shield(write)
         except asyncio.CancelledError:
-            done, _ = await asyncio.wait([write], timeout=INTERRUPT_GRACE_S)
+            done, _ = await asyncio.wait([write], timeout=self._interrupt_grace_s)
             if done:
                 problem = write.result()
                 self._end(action, ActionStatus.FAILED if problem else ActionStatus.DONE, problem)

@@ -32,8 +32,12 @@ class ApplySettings:
     """What nodes pull with."""
 
     def options(self) -> ApplyOptions:
-        """Return them as `apply` takes them."""
-        return ApplyOptions(self.parallel, True, self.timeout_s, self.nodes_auth)
+        """Return them as `apply` takes them.
+
+        Who leads no more stops at once. A write under way can't be taken back, so there is nothing to wait for: a
+        controller that waited would end by itself as one that goes on although it leads no more.
+        """
+        return ApplyOptions(self.parallel, True, self.timeout_s, self.nodes_auth, interrupt_grace_s=0.0)
 
 
 @dataclass(frozen=True, slots=True)
