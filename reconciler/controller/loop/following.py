@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Final
 
 from reconciler.controller.loop.ports import Clock, Meters, Source
 from reconciler.gitops.sources import load_fault, next_look, next_status
@@ -24,6 +25,10 @@ Inputs = Callable[[Revision], LoadInputs]
 """What turning files into a DesiredState needs besides."""
 
 
+STATES_KEPT: Final = 2
+"""States of a source that stay loaded: of what is in force, and of what a look has just found."""
+
+
 @dataclass(slots=True)
 class Following:
     """One source, and what it asks for as far as this process has read it. `look_at` is when to look next."""
@@ -34,8 +39,8 @@ class Following:
     meters: Meters
     look_at: datetime | None = None
     _compiled: Compilation | None = None
-    _identity: str = ""
-    """What `_compiled` was made of."""
+    _states: dict[str, DesiredState] = field(default_factory=dict)
+    """{identity: what it asks for}, the latest last; `_compiled` is that of the last."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _refused: tuple[str, SourceFault] | None = None
     """What could not be loaded, and why: it is not loaded again as long as it is the same."""
@@ -45,12 +50,17 @@ class Following:
         return self.look_at is None or now >= self.look_at
 
     async def look(self, status: SourceStatus, *, accept_rewrite: bool) -> SourceStatus:
-        """Return where the source stands after one look. Whatever fails, what was in force stays so."""
+        """Return where the source stands after one look. Whatever fails, what was in force stays so.
+
+        What is in force is loaded before the remote is asked, where this process has not yet: another controller may
+        have brought it into force, or this one has just started, and drift from it must not wait for a remote.
+        """
         started = self.clock.monotonic_s()
-        async with self._turn:
-            found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
-            if isinstance(found, SourceRevision):
-                found = await self._loaded(found)
+        if status.in_force is not None:
+            await self._loaded(status.in_force)
+        found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
+        if isinstance(found, SourceRevision):
+            found = await self._loaded(found)
         outcome = found.code.value if isinstance(found, SourceFault) else "same" if found == status.in_force else "new"
         self.meters.fetched(self.source.spec.name, outcome, self.clock.monotonic_s() - started)
         now = self.clock.now()
@@ -58,15 +68,15 @@ class Following:
         self.look_at = next_look(after, self.source.spec, now)
         return after
 
-    async def desired(self, status: SourceStatus) -> DesiredState | None:
-        """Return what the revision in force asks for; None before there is one, or while it can't be read here."""
-        in_force = status.in_force
-        if in_force is None:
-            return None
-        # Another controller may have brought it into force, or this one has just started.
-        async with self._turn:
-            found = await self._loaded(in_force)
-        return None if isinstance(found, SourceFault) or self._compiled is None else self._compiled.state
+    def desired(self, status: SourceStatus) -> DesiredState | None:
+        """Return what the revision in force asks for; None before there is one, or while no look has loaded it here."""
+        return self._states.get(status.in_force.identity) if status.in_force is not None else None
+
+    async def desired_here(self, status: SourceStatus) -> DesiredState | None:
+        """Return the same, loaded now if need be: for a controller that does not lead, and looks at nothing."""
+        if status.in_force is not None:
+            await self._loaded(status.in_force)
+        return self.desired(status)
 
     async def at(self, commit: str) -> DesiredState:
         """Return what an earlier commit asked for. Raises SwarmctlError when it can't be read, or never was right."""
@@ -80,24 +90,26 @@ class Following:
 
     async def _loaded(self, revision: SourceRevision) -> SourceRevision | SourceFault:
         """Return `revision` once it is loaded, or why it can't be."""
-        if self._compiled is not None and self._identity == revision.identity:
+        if revision.identity in self._states:
             return revision
         if self._refused is not None and self._refused[0] == revision.identity:
             return replace(self._refused[1], commit=revision.commit)
-        try:
-            files = await self.source.files(revision)
-        except SwarmctlError as error:
-            return replace(load_fault(error, revision.commit), passing=True)
-        try:
-            # On a thread: a thousand services take seconds, and the group must hear from us meanwhile.
-            compiled = await asyncio.to_thread(load_again, files, self.inputs(files), self._compiled)
-        except SwarmctlError as error:
-            fault = load_fault(error, revision.commit)
-            if any(problem.code in _UNREADABLE for problem in error.problems):
-                return replace(fault, passing=True)
-            self._refused = (revision.identity, fault)
-            return fault
-        finally:
-            self.source.done_with(files)
-        self._compiled, self._identity = compiled, revision.identity
+        async with self._turn:
+            try:
+                files = await self.source.files(revision)
+            except SwarmctlError as error:
+                return replace(load_fault(error, revision.commit), passing=True)
+            try:
+                # On a thread: a thousand services take seconds, and the group must hear from us meanwhile.
+                compiled = await asyncio.to_thread(load_again, files, self.inputs(files), self._compiled)
+            except SwarmctlError as error:
+                fault = load_fault(error, revision.commit)
+                if any(problem.code in _UNREADABLE for problem in error.problems):
+                    return replace(fault, passing=True)
+                self._refused = (revision.identity, fault)
+                return fault
+            finally:
+                self.source.done_with(files)
+        kept = list(self._states.items())[-(STATES_KEPT - 1) :]
+        self._compiled, self._states = compiled, {**dict(kept), revision.identity: compiled.state}
         return revision

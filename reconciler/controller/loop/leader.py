@@ -15,6 +15,7 @@ import structlog
 from reconciler.controller.loop.around import ApplySettings, Around
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.link import ClusterLink
+from reconciler.controller.loop.looking import Looking
 from reconciler.controller.loop.membership import WantedMembers, keep_members
 from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, ForgeTeller, ForgeTelling, Meters, Store, Telling
@@ -81,7 +82,9 @@ class Leader:
             async with asyncio.TaskGroup() as leading:
                 for one in self.followings:
                     wakeups = self.wakeups[one.source.spec.name]
-                    leading.create_task(self._passes(SourcePasses(one, around, wakeups)))
+                    looking = Looking(one, wakeups)
+                    leading.create_task(looking.run())
+                    leading.create_task(self._passes(SourcePasses(one, around, wakeups, looking)))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(keep_members(self.store, self.members))
                 leading.create_task(_again(self._requests, "requests"))

@@ -14,9 +14,10 @@ from reconciler.controller.apply import apply
 from reconciler.controller.assess import assess
 from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
+from reconciler.controller.loop.looking import Looking
 from reconciler.controller.loop.rollback import roll_back_asked
 from reconciler.controller.loop.state_records import Request, RequestKind
-from reconciler.controller.loop.wakeups import Wakeups
+from reconciler.controller.loop.wakeups import FETCHED, Wakeups
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import prepare
 from reconciler.gitops.decide import decide
@@ -61,8 +62,9 @@ class SourcePasses:
     following: Following
     around: Around
     wakeups: Wakeups
+    looking: Looking
     _looked: SourceStatus | None = None
-    """What was found while an apply was under way: the next pass begins with it."""
+    """What was found and is not written down yet: the next pass begins with it, should this one fail."""
     cluster_failures: int = 0
     """Looks at the cluster that have failed in a row."""
     began_away: bool = False
@@ -85,12 +87,7 @@ class SourcePasses:
         before = memory.state(name)
         requests = memory.requests(name)
         forced = frozenset(one.scope for one in requests.values() if one.what is RequestKind.SYNC)
-        source, looked = before.source, self._looked
-        self._looked = None
-        if looked is not None:
-            source = looked
-        elif LOOK_CAUSES & set(causes) or self.following.is_due(clock.now()):
-            source = await self.following.look(source, accept_rewrite="*" in forced)
+        source = await self._source(before.source, causes, accept_rewrite="*" in forced)
         state = replace(before, source=source)
         look = await self._look(state, forced)
         decision = decide(look, state, clock.now())
@@ -98,17 +95,27 @@ class SourcePasses:
         self.around.meters.passed(outcome(decision), seconds)
         log.info("pass decided", **pass_line(decision, cause=",".join(causes), pass_id=pass_id, seconds=seconds))
         applies = decision.plan is not None and bool(decision.plan.actions)
-        done = {} if applies or look.plan is None else requests
+        # Who asks for a sync means what Git has now, also where its remote takes its time to say so.
+        done = {} if applies or look.plan is None or self.looking.is_under_way else requests
         await memory.write(before, decision.state, self.around.epoch, alerts=decision.alerts, done=done)
+        self._looked = None
         self.around.decided(decision.state)
         if applies:
             await self._carry_out(decision, look, requests, pass_id)
             return 0.0
         return self._wait_s(decision, look, clock.now())
 
+    async def _source(self, known: SourceStatus, causes: Sequence[str], *, accept_rewrite: bool) -> SourceStatus:
+        """Return where the source stands, as of now or of the last look that ended: no pass waits long for a remote."""
+        known = self._looked or known
+        if LOOK_CAUSES & set(causes) or self.looking.is_due(self.around.clock.now()):
+            self.looking.ask(known, accept_rewrite=accept_rewrite)
+        self._looked = await self.looking.found() or self._looked
+        return self._looked or known
+
     async def _look(self, state: LoopState, forced: frozenset[str]) -> Look:
         """Return what is known now, of the revision in force and of the cluster."""
-        desired = await self.following.desired(state.source)
+        desired = self.following.desired(state.source)
         policies = desired.policies if desired is not None else Policies()
         try:
             cluster = await self.around.link.cluster()
@@ -183,15 +190,13 @@ class SourcePasses:
         kept: set[str] = set()
         try:
             while True:
-                due_at, now = self.following.look_at, self.around.clock.now()
+                due_at, now = self.looking.next_at, self.around.clock.now()
                 causes = await self.wakeups.next((due_at - now).total_seconds() if due_at else RESYNC_S)
-                kept.update(causes)
-                if not (LOOK_CAUSES & set(causes) or self.following.is_due(self.around.clock.now())):
-                    continue
-                found = await self.following.look(source, accept_rewrite=False)
+                # A further look for these would find no more. A sync may ask for more than a look.
+                kept.update(set(causes) - {"webhook", "files", FETCHED})
+                found = await self._source(source, causes, accept_rewrite=False)
                 known = source.in_force.identity if source.in_force else ""
                 if found.in_force is not None and found.in_force.identity != known:
-                    self._looked = found
                     return
         finally:
             for cause in kept:
@@ -224,8 +229,8 @@ class SourcePasses:
 
     def _wait_s(self, decision: Decision, look: Look, now: datetime) -> float:
         moments = [now + timedelta(seconds=RESYNC_S)]
-        if self.following.look_at is not None:
-            moments.append(self.following.look_at)
+        if self.looking.next_at is not None:
+            moments.append(self.looking.next_at)
         if decision.wake_at is not None:
             moments.append(decision.wake_at)
         if look.cluster_problem is not None:

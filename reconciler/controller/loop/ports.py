@@ -23,7 +23,10 @@ Connect = Callable[[], Awaitable[Cluster]]
 
 
 class Source(Protocol):
-    """Something that is followed: a Git repository, or a work tree of this machine. Calls come one after another."""
+    """Something that is followed: a Git repository, or a work tree of this machine.
+
+    Looks come one after another, and so do calls of `files`; these must not wait for a look that hangs.
+    """
 
     @property
     def spec(self) -> SourceSpec:

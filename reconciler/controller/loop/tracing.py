@@ -41,7 +41,7 @@ async def _asked_for(found: Trace, leader: Leader) -> Trace:
     for following in leader.followings:
         name = following.source.spec.name
         state = leader.memory.state(name)
-        desired = await following.desired(state.source)
+        desired = await following.desired_here(state.source)
         objects = desired.objects if desired is not None else ()
         wanted = next((one for one in objects if (one.kind, one.name) == (Kind.SERVICE, found.service)), None)
         if wanted is None:

@@ -7,7 +7,9 @@ from typing import Final
 
 SETTLE_S: Final = 0.2
 """Seconds in which further cluster events join the first: an update of a service sends several."""
-AT_ONCE: Final = frozenset({"webhook", "sync", "files", "start"})
+FETCHED: Final = "fetched"
+"""The cause of a pass whose look at the source has ended, after earlier passes had gone on without it."""
+AT_ONCE: Final = frozenset({"webhook", "sync", "files", "start", FETCHED})
 """Causes that wait for no others: somebody looks at a clock."""
 
 
