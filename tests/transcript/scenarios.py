@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"
 GOLDEN = HERE / "golden"
 UNTIL_POLLS = 120
-_STEP = re.compile(r"(\d)([$?-]) (.*)")
+_STEP = re.compile(r"(\d)([$?!-]) (.*)")
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,16 @@ async def play(name: str, machines: Machines, folder: Path) -> list[Printed]:
     printed: list[Printed] = []
     for step in steps(name):
         if step.sign == "?":
-            await _until(player, machines, step)
+            await until(player, machines, step)
             continue
         status, out, err = await player.run(machines, step.machine, step.command)
         if step.sign == "$":
-            printed.append(Printed(step.command, status, _lines(out), _lines(err)))
+            printed.append(Printed(step.command, status, lines(out), lines(err)))
     return printed
 
 
-async def _until(player: Player, machines: Machines, step: Step) -> None:
+async def until(player: Player, machines: Machines, step: Step) -> None:
+    """Run a step until it prints what it shall."""
     out = ""
     for _ in range(UNTIL_POLLS):
         _, out, err = await player.run(machines, step.machine, step.command)
@@ -96,7 +97,8 @@ async def _until(player: Player, machines: Machines, step: Step) -> None:
     raise AssertionError(f"{step.command} never printed {step.until!r}, but {out!r} {err!r}")
 
 
-def _lines(text: str) -> tuple[str, ...]:
+def lines(text: str) -> tuple[str, ...]:
+    """Return output in comparable form."""
     return tuple(re.sub(r"\s+", " ", line.strip()) for line in shaped(text))
 
 
@@ -107,9 +109,10 @@ def golden(name: str) -> list[Printed]:
 
 
 def write_golden(name: str, printed: Sequence[Printed]) -> None:
-    GOLDEN.mkdir(exist_ok=True)
+    path = GOLDEN / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     shown = [{"command": one.command, "status": one.status, "out": one.out, "err": one.err} for one in printed]
-    (GOLDEN / f"{name}.json").write_text(json.dumps(shown, indent=1) + "\n")
+    path.write_text(json.dumps(shown, indent=1) + "\n")
 
 
 @cache
