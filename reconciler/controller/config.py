@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from reconciler.gitops.webhooks import Forge, Receiver
 from reconciler.manifests.document import Document, further_document, read_document
 from reconciler.manifests.problems import KeyPath, ProblemList, shown
-from reconciler.manifests.quantities import BadQuantity, period_ns
+from reconciler.manifests.quantities import BadQuantity, period_ns, size_bytes
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.alerts import AlertKind
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
@@ -28,6 +28,7 @@ from reconciler.model.sources import (
     Rewrites,
     SignaturePolicy,
     Signed,
+    SourceLimits,
     SourceSpec,
 )
 
@@ -198,9 +199,18 @@ class _Reader:
             rewrites=Rewrites(given.get("rewrites", "follow")),
             interval_s=self._seconds(given, at, "interval", 60.0),
             depth=given.get("depth", HISTORY_DEPTH),
+            limits=self._limits(given.get("limits") or {}, (*at, "limits")),
         )
         forge = self._forge(given["commitStatus"], (*at, "commitStatus")) if given.get("commitStatus") else None
         return FollowedSource(spec, tree is not None, forge)
+
+    def _limits(self, given: JsonObject, at: KeyPath) -> SourceLimits:
+        usual = SourceLimits()
+        return SourceLimits(
+            fetch_s=self._seconds(given, at, "time", usual.fetch_s),
+            pack_bytes=self._bytes(given, at, "size", usual.pack_bytes),
+            files=given.get("files", usual.files),
+        )
 
     def _forge(self, given: JsonObject, at: KeyPath) -> ForgeAddress:
         token = self._secret(given, at, "tokenFile")
@@ -297,6 +307,18 @@ class _Reader:
             self._bad((*at, key), f"{shown(text)} is no duration.", "Write one such as 30s, 5m or 1h30m.")
             return default
         return seconds
+
+    def _bytes(self, given: JsonObject, at: KeyPath, key: str, default: int) -> int:
+        if key not in given:
+            return default
+        try:
+            found = size_bytes(given[key])
+        except BadQuantity:
+            found = 0
+        if found <= 0:
+            self._bad((*at, key), f"{shown(given[key])} is no size.", "Write one such as 64MiB or 1GiB.")
+            return default
+        return found
 
     def _secret(self, given: JsonObject, at: KeyPath, key: str) -> str:
         """Return the text of the file that `key` names, "" where it names none."""

@@ -26,6 +26,8 @@ from reconciler.model.sources import SourceFault, SourceSpec
 
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for another process that uses the clone: git commands of a killed controller end by themselves."""
+ASK_S: Final = 30.0
+"""Seconds for the question what a remote has: one that hangs mostly does so here, and an answer is short."""
 LOCAL_S: Final = 60.0
 """Seconds for a command that reads or writes our clone only."""
 KEPT_MAX: Final = 20
@@ -72,6 +74,11 @@ class Mirror:
     def repository(self) -> Path:
         """The bare repository itself."""
         return self.folder / "repository.git"
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether somebody of this process has it for themselves, or waits for that."""
+        return self._turn.locked()
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -213,6 +220,10 @@ class Mirror:
         """Return whether `older` is `newer` or among what is here of its history."""
         return (await self._local("merge-base", "--is-ancestor", older, newer)).ok
 
+    async def is_kept(self, object_id: str) -> bool:
+        """Return whether a commit is one of those that stay here. Needs no lock."""
+        return (await self._local("rev-parse", "--verify", "--quiet", f"{_KEPT}{object_id}")).ok
+
     async def keep(self, object_id: str, others: Collection[str]) -> None:
         """See to it that a commit stays here, and `others`; of further ones the latest KEPT_MAX do."""
         await self._local("update-ref", f"{_KEPT}{object_id}", object_id)
@@ -229,7 +240,7 @@ class Mirror:
         return await self.git.run(self.repository, *words, wait_s=LOCAL_S)
 
     async def _remote(self, *words: str) -> Ended:
-        wait_s = self.spec.limits.fetch_s
+        wait_s = min(ASK_S, self.spec.limits.fetch_s)
         ended = await self.git.run(None, *words, wait_s=wait_s, talks=True)
         if not ended.ok:
             raise remote_fault(ended, self.address.shown, wait_s)

@@ -77,8 +77,11 @@ class GitSource:
         """See to it that a commit can be read here; return why it can't, or None.
 
         For what is in force when another controller takes over with a clone of its own, and for rolling back. It was
-        verified when it came into force, and is not once more.
+        verified when it came into force, and is not once more. One that is here is not waited for, should a look be
+        under way: its remote may hang.
         """
+        if self.mirror.is_in_use and not self._damaged and await self._is_kept(commit):
+            return None
         wanted = Chosen(commit, commit, commit)
         try:
             async with self.mirror.locked():
@@ -93,6 +96,12 @@ class GitSource:
         except Faulted as faulted:
             return faulted.fault
         return None
+
+    async def _is_kept(self, commit: str) -> bool:
+        try:
+            return await self.mirror.is_kept(commit) and await self.mirror.has(commit)
+        except OSError:
+            return False
 
     async def _look(self, in_force: SourceRevision | None) -> SourceRevision:
         if self._damaged:

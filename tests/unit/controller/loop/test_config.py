@@ -9,7 +9,7 @@ import pytest
 from reconciler.adapters.schema_files import controller_schema
 from reconciler.controller.config import ControllerConfig, read_config
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.sources import ReferenceKind
+from reconciler.model.sources import ReferenceKind, SourceLimits
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "controller"
 HEAD = "apiVersion: swarmctl/v1\nkind: Controller\nspec:\n"
@@ -33,6 +33,8 @@ def test_the_example_is_a_good_one_and_no_secret_is_shown():
     [
         ("  dataDir: /d\n  sources: [{name: a}]\n", "5:13 Source a has neither a url and a workTree."),
         ("  dataDir: /d\n  sources: [{name: a, url: /u, interval: soon}]\n", '5:42 "soon" is no duration.'),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, limits: {size: big}}]\n", '"big" is no size.'),
+        ("  dataDir: /d\n  sources: [{name: a, url: /u, limits: {time: 0s}}]\n", '"0s" is no duration.'),
         ("  dataDir: /d\n  sources: [{name: a, url: /u}, {name: a, url: /v}]\n", "There are two sources named a."),
         ("  dataDir: /d\n  sources: [{name: a, url: /u, ref: {branch: m, tag: t}}]\n", "More than one thing says"),
         ("  dataDir: /d\n  sources: [{name: a, url: /u}]\n  api: {listen: '0.0.0.0:1'}\n", "without TLS"),
@@ -48,6 +50,11 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str):
         read(HEAD + text)
     problems = [f"{one.place.line}:{one.place.column} {one.what}" for one in refused.value.problems if one.place]
     assert any(told in one for one in problems), problems
+
+
+def test_what_a_source_may_cost():
+    limited = read(f"{HEAD}  dataDir: /d\n  sources: [{{name: a, url: /u, limits: {{time: 5m, size: 1GiB}}}}]\n")
+    assert limited.sources[0].spec.limits == SourceLimits(fetch_s=300.0, pack_bytes=2**30)
 
 
 def test_a_secret_file_that_can_not_be_read_is_told_where_it_is_named():
