@@ -9,7 +9,7 @@ from reconciler.model.tasks import TaskState
 from reconciler.orchestration.replicated import fillers
 from reconciler.orchestration.restart import restart_ended, start_waiting
 from reconciler.orchestration.rollout import begins_update, roll
-from reconciler.orchestration.turn import Replacement, SlotKey, Turn, final_state, in_order, is_usable
+from reconciler.orchestration.turn import Replacement, SlotKey, Turn, final_state, in_order, is_usable, leaving_slots
 
 
 def is_eligible(service: ServiceRecord, node: NodeRecord) -> bool:
@@ -33,19 +33,23 @@ def by_node(tasks: list[TaskRecord]) -> dict[SlotKey, list[TaskRecord]]:
 
 def reconcile_global(turn: Turn, service: ServiceRecord) -> None:
     """Give each eligible node its task and end the others. A paused node is left as it is."""
-    if not restart_nodes(turn, service, by_node(turn.tasks_of(service.id))):
+    if not restart_nodes(turn, service, turn.tasks_of(service.id)):
         fill(turn, service)
 
 
-def restart_nodes(turn: Turn, service: ServiceRecord, grouped: dict[SlotKey, list[TaskRecord]]) -> bool:
-    """End the tasks on nodes that shall have none, let replacements run and replace what has ended, on these nodes;
-    return whether anything was replaced."""
+def restart_nodes(turn: Turn, service: ServiceRecord, all_tasks: list[TaskRecord]) -> bool:
+    """End the tasks on nodes that shall have none, let waiting ones run and replace what has ended; return whether
+    anything was replaced.
+
+    `all_tasks` are all of the service on some nodes, oldest first.
+    """
+    leaving = leaving_slots(turn, service, all_tasks)
     here: dict[SlotKey, list[TaskRecord]] = {}
-    for node_id, tasks in grouped.items():
+    for node_id, tasks in by_node(all_tasks).items():
         node = turn.tables.nodes.get(str(node_id))
         if node is not None and is_eligible(service, node):
             here[node_id] = tasks
-            start_waiting(turn, service, tasks)
+            start_waiting(turn, service, tasks, leaving)
         else:
             for task in tasks:
                 turn.desire(task, TaskState.SHUTDOWN)
@@ -63,7 +67,8 @@ def is_filled(turn: Turn, service: ServiceRecord, node_id: str, tasks: list[Task
 
 def fill(turn: Turn, service: ServiceRecord) -> None:
     """Add a task where there is none, and roll."""
-    grouped = by_node(turn.tasks_of(service.id))
+    tasks = turn.tasks_of(service.id)
+    grouped, leaving = by_node(tasks), leaving_slots(turn, service, tasks)
     occupied: dict[SlotKey, list[TaskRecord]] = {}
     for node in eligible_nodes(turn.tables, service).values():
         if node.availability is not Availability.ACTIVE:
@@ -72,5 +77,6 @@ def fill(turn: Turn, service: ServiceRecord) -> None:
         if filling:
             occupied[node.id] = filling
         elif node.state is NodeState.READY:
-            turn.create(service, Replacement(slot=0, node_id=node.id, desired_state=final_state(service)))
+            desired = TaskState.READY if node.id in leaving else final_state(service)
+            turn.create(service, Replacement(slot=0, node_id=node.id, desired_state=desired))
     roll(turn, service, occupied)

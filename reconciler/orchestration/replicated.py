@@ -8,7 +8,7 @@ from reconciler.model.tables import ServiceRecord, TaskRecord, UpdateState
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.restart import may_restart, restart_ended, start_waiting
 from reconciler.orchestration.rollout import begins_update, roll
-from reconciler.orchestration.turn import Replacement, SlotKey, Turn, in_order
+from reconciler.orchestration.turn import Replacement, SlotKey, Turn, in_order, leaving_slots
 
 
 def replicas_of(service: ServiceRecord) -> int:
@@ -18,14 +18,19 @@ def replicas_of(service: ServiceRecord) -> int:
 
 def reconcile_replicated(turn: Turn, service: ServiceRecord) -> None:
     """Restart, then scale, then roll: each only when there was nothing to do for the one before."""
-    if not restart_slots(turn, service, by_slot(turn.tasks_of(service.id))):
+    if not restart_slots(turn, service, turn.tasks_of(service.id)):
         scale(turn, service)
 
 
-def restart_slots(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]]) -> bool:
-    """Let replacements run and replace what has ended, in these slots; return whether anything was replaced."""
-    for tasks in slots.values():
-        start_waiting(turn, service, tasks)
+def restart_slots(turn: Turn, service: ServiceRecord, tasks: list[TaskRecord]) -> bool:
+    """Let waiting tasks run and replace what has ended; return whether anything was replaced.
+
+    `tasks` are all of some slots, oldest first.
+    """
+    slots = by_slot(tasks)
+    leaving = leaving_slots(turn, service, tasks)
+    for in_slot in slots.values():
+        start_waiting(turn, service, in_slot, leaving)
     return restart_ended(turn, service, slots)
 
 
@@ -47,8 +52,10 @@ def scale(turn: Turn, service: ServiceRecord) -> None:
     roll(turn, service, occupied)
     free = (number for number in count(1) if number not in occupied)
     added = [next(free) for _ in range(wanted - len(occupied))]
+    leaving = leaving_slots(turn, service, turn.tasks_of(service.id)) if added else ()
     for number in added:
-        turn.create(service, Replacement(slot=number, node_id="", desired_state=TaskState.RUNNING))
+        desired = TaskState.READY if number in leaving else TaskState.RUNNING
+        turn.create(service, Replacement(slot=number, node_id="", desired_state=desired))
     for slot, dead in slots.items():
         if slot not in occupied and slot not in added:
             _vacate(turn, dead)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
-from reconciler.orchestration.turn import OLD_TASK_WAIT, Replacement, Turn, final_state, in_order
+from reconciler.orchestration.turn import OLD_TASK_WAIT, Replacement, SlotKey, Turn, final_state, in_order, slot_key
 
 DEFAULT_DELAY_NS = 5_000_000_000
 """swarmkit's default restart delay; it also stands in for a policy that names no delay."""
@@ -121,14 +122,18 @@ def _replace(turn: Turn, service: ServiceRecord, task: TaskRecord, slot_tasks: l
     )
 
 
-def start_waiting(turn: Turn, service: ServiceRecord, tasks: list[TaskRecord]) -> None:
-    """Let replacements run whose delay is over and whose predecessor has ended (or is waited for long enough)."""
+def start_waiting(
+    turn: Turn, service: ServiceRecord, tasks: list[TaskRecord], leaving: Collection[SlotKey] = ()
+) -> None:
+    """Let tasks run whose delay is over, and whose predecessors have ended (or are waited for long enough): the one
+    that each replaces, and all in its slot if that is one of `leaving`."""
     for task in tasks:
         if task.desired_state is not TaskState.READY or task.has_ended:
             continue
         if task.start_after and not turn.is_due(task.start_after):
             continue
         old = turn.tables.tasks.get(task.replaces)
-        if not turn.has_stopped(old) and not turn.is_due(task.created_at + OLD_TASK_WAIT):
+        waits = slot_key(service, task) in leaving or not turn.has_stopped(old)
+        if waits and not turn.is_due(task.created_at + OLD_TASK_WAIT):
             continue
         turn.desire(task, final_state(service))

@@ -64,11 +64,11 @@ class SlotBook:
             turn.wake_at = None
             tasks = self.tasks_in(service.id, slot)
             if service.is_global:
-                replaced = restart_nodes(turn, service, by_node(tasks)) or replaced
+                replaced = restart_nodes(turn, service, tasks) or replaced
                 settled = settled and is_filled(turn, service, str(slot), by_node(tasks).get(slot, []))
             else:
                 slots = by_slot(tasks)
-                replaced = restart_slots(turn, service, slots) or replaced
+                replaced = restart_slots(turn, service, tasks) or replaced
                 # A slot that was given up was counted as such when that was decided.
                 settled = settled and (slot not in slots or is_settled(turn, service, slots[slot]))
             self.wake(service.id, slot, turn.wake_at)

@@ -187,6 +187,15 @@ class Turn:
         return node is None or node.state is NodeState.DOWN
 
 
+def leaving_slots(turn: Turn, service: ServiceRecord, tasks: Iterable[TaskRecord]) -> set[SlotKey]:
+    """Return the slots in which something may run still that shall end.
+
+    What shall end is not always what a replacement replaces: a task that never started may have come between both, and
+    a slot that was given up may be taken again.
+    """
+    return {slot_key(service, task) for task in tasks if not task.is_live and not turn.has_stopped(task)}
+
+
 def final_state(service: ServiceRecord) -> TaskState:
     """Return the desired state of a task that is to run: complete for a job's, else running."""
     return TaskState.COMPLETE if service.is_job else TaskState.RUNNING
