@@ -53,8 +53,8 @@ def _run(words: Sequence[str]) -> int:
     application = app.build(Wiring(chosen), terminal, words)
     signal.signal(signal.SIGINT, _interrupt_handler)
     code = app.run(application, terminal, words)
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        _end_now(code)
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) or words[:1] == ["run"]:
+        _end_now(code)  # a controller that has ended is begun again only when its process is gone
     return code
 
 

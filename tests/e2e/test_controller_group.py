@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Backend
-from tests.e2e.controller_group import NAMES, STACKS, SWARM, Group, a_group, stacks
+from tests.e2e.controller_group import NAMES, STACKS, SWARM, Group, a_group, is_write, stacks
 from tests.e2e.controllers import Controller, ended, until
 from tests.lab.git_servers import Repository, free_port
 
@@ -62,6 +63,30 @@ def test_whoever_leads_next_finishes_a_half_done_apply_and_nothing_is_written_tw
     assert group.previous_replicas() == [1] * STACKS
     assert len(group.writes(second)) <= sent + 1, "who was paused may end the one call that it was in"
     assert third != second
+
+
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_a_leader_whose_write_hangs_gives_way_at_once_and_stays(group: Group, repository: Repository):
+    first = group.leader()
+    group.controllers[first].await_line("pass decided", outcome="idle")
+    goes_on = threading.Event()
+    group.proxies[first].reset(lambda _, call: is_write(call) and not goes_on.wait() or None)
+    try:
+        repository.commit("deploy", **stacks(1))
+        until(lambda: group.writes(first), "a write hangs")
+        epoch = group.epochs()[first]
+        group.controllers[first].signal(signal.SIGSTOP)
+        second = group.leader(after=epoch)
+        group.controllers[first].signal(signal.SIGCONT)
+        group.controllers[first].await_line("leading ended")
+        assert not group.controllers[first].lines("controller ends"), "it must stay, for the group needs a majority"
+        assert len(group.writes(first)) == 1
+        until(lambda: len(group.replicas()) == STACKS, "the next leader does it")
+        group.controllers[second].await_line("pass decided", outcome="idle", stalled=0)
+        assert group.controllers[first].stop() == 0, "nor does its end wait for what hangs"
+    finally:
+        goes_on.set()
+    assert group.previous_replicas() == [None] * STACKS
 
 
 @pytest.mark.parametrize("backend", ["embedded"], indirect=True)
