@@ -25,7 +25,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
         sources.add_row(
             one["name"],
             commit,
-            revision.get("reference", ""),
+            f"{revision.get('reference', '')}{' (rewritten)' if revision.get('rewritten') else ''}",
             revision.get("subject", ""),
             Text(_fault(fault), style="red"),
         )
@@ -48,7 +48,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
 
 
 def _fault(fault: JsonObject) -> str:
-    return f"{fault['code']}: {fault['what']}" if fault else ""
+    return f"{fault['code']}: {fault['what']} {fault['why']}".strip() if fault else ""
 
 
 def _standing(scope: JsonObject) -> tuple[str, str, str]:

@@ -87,7 +87,7 @@ class SourcePasses:
         before = memory.state(name)
         requests = memory.requests(name)
         forced = frozenset(one.scope for one in requests.values() if one.what is RequestKind.SYNC)
-        source = await self._source(before.source, causes, accept_rewrite="*" in forced)
+        source = await self._source(before.source, causes, accept_rewrite=bool(forced))
         state = replace(before, source=source)
         look = await self._look(state, forced)
         decision = decide(look, state, clock.now())
