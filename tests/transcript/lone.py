@@ -35,7 +35,7 @@ OURS_WAIT_S = 20.0
 class OurDaemon(Engine):
     """`swarmctl daemon` in the place of dockerd. Its tasks are processes."""
 
-    def _command(self, settings: Path) -> Sequence[str]:  # noqa: ARG002
+    def _command(self, settings: Path) -> Sequence[str]:
         words = (
             sys.executable,
             *("-m", "reconciler.main", "daemon"),

@@ -89,14 +89,14 @@ def check_index(state: State, meta: SnapshotMeta) -> None:
         )
 
 
-def found(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
+def found(settings: MemberSettings, members: Mapping[NodeId, Address], disk: Disk | None = None) -> None:
     """Make the log of one of the first members of a new group, with the same `members` on each of them.
 
     Interrupted, or met by a full disk, it may be called again. Raises SwarmctlError: raft-folder-used, and as
     `open_member`.
     """
     hard_state, first = bootstrap(tuple(members))
-    with _new_log(settings, hard_state.term) as durable:
+    with _new_log(settings, hard_state.term, disk) as durable:
         commands = tuple(addresses.address_command(node, members[node], _LONG_AGO) for node in sorted(members))
         durable.save_hard_state(hard_state)
         durable.append((first, _written(2, 1, 1, commands)))
@@ -122,7 +122,7 @@ def is_half_made(folder: str) -> bool:
     return begun and not done
 
 
-def force_new_group(settings: MemberSettings) -> None:
+def force_new_group(settings: MemberSettings, disk: Disk | None = None) -> None:
     """Let one survivor go on alone, with all that it has. Only when the others are gone for good.
 
     What they have committed and this one never got is lost, and none of them may ever start again; their ids are used
@@ -131,7 +131,7 @@ def force_new_group(settings: MemberSettings) -> None:
     node = settings.owner.node
     if addresses.is_marked_removed(settings.folder):
         raise answers.removed(node)
-    with DurableLog(settings.folder, settings.owner, create=False) as durable:
+    with DurableLog(settings.folder, settings.owner, create=False, disk=disk) as durable:
         hard_state, snapshot, entries = durable.load()
         last = entries[-1].index if entries else snapshot.index if snapshot else 0
         if last == 0:
@@ -162,12 +162,12 @@ def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
     return meta
 
 
-def _new_log(settings: MemberSettings, term: int = 0) -> DurableLog:
+def _new_log(settings: MemberSettings, term: int = 0, disk: Disk | None = None) -> DurableLog:
     """Open a folder that is new, or in which nothing but a term up to `term` was put before the making of it ended.
 
     Whoever has no entry and gave no vote has promised nothing to anybody.
     """
-    durable = DurableLog(settings.folder, settings.owner, create=True)
+    durable = DurableLog(settings.folder, settings.owner, create=True, disk=disk)
     try:
         hard_state, snapshot, entries = durable.load()
         if snapshot or entries or hard_state.voted_for or hard_state.term > term:

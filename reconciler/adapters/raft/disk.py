@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
+from reconciler.adapters.raft.sealing import Seal
+
 
 class DurabilityUnknown(Exception):
     """A sync of what may already count failed. What is on the disk is unknown until it is read again.
@@ -16,6 +18,9 @@ class DurabilityUnknown(Exception):
 
 class Disk:
     """Files by path or open descriptor. Raises OSError as the system does; nothing is retried or cached here."""
+
+    seal: Seal | None = None
+    """With what the content of journals and snapshots is sealed before it comes here; None: it is not."""
 
     def lock(self, path: str) -> int:
         """Hold `path` for this process alone until the descriptor is closed. Raises BlockingIOError: another has it."""

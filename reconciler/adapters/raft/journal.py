@@ -20,16 +20,18 @@ from reconciler.adapters.raft.records import (
     END_BYTES,
     HEADER_BYTES,
     KIND_RESET,
+    KIND_SEALED,
     RECORD_BYTES,
     Contents,
     Record,
     SegmentHeader,
     encode_end,
-    encode_group,
+    encode_records,
     encode_reset,
     group_bytes,
     read_segment,
 )
+from reconciler.adapters.raft.sealing import place
 from reconciler.consensus.values import Entry, EntryKind
 
 SEGMENT_BYTES = 16 << 20
@@ -101,12 +103,12 @@ class Journal:
 
     def needs_segment(self, entries: Sequence[Entry]) -> bool:
         """Whether the newest segment has no room for a write of these."""
-        return not self._segments or self._offset + group_bytes(entries) > self._segments[-1].header.size
+        return not self._segments or self._offset + self._group_bytes(entries) > self._segments[-1].header.size
 
     def add_segment(self, entries: Sequence[Entry] = ()) -> None:
         """Begin a new segment that has room for these. Raises OSError (nothing changed) or DurabilityUnknown."""
         self._clean()
-        size = max(self._segment_bytes, HEADER_BYTES + group_bytes(entries))
+        size = max(self._segment_bytes, HEADER_BYTES + self._group_bytes(entries))
         outline = self.outline
         header = SegmentHeader(
             self.sequence + 1, size, outline.last, max(outline.last_term, 0), os.urandom(8), self._owner
@@ -124,7 +126,8 @@ class Journal:
         The caller has checked that they follow the log or take the place of its end. An OSError means that none is in
         the log, and it may be called again; DurabilityUnknown that some or all may be after a crash.
         """
-        self._write(encode_group(self._segments[-1].header, self._offset, entries))
+        header = self._segments[-1].header
+        self._write(encode_records(header, self._offset, [self._sealed(header, entry) for entry in entries]))
         first = entries[0].index
         for segment in self._segments:
             segment.top = min(segment.top, first - 1)
@@ -160,6 +163,29 @@ class Journal:
             self._disk.close(self._descriptor)
             self._descriptor = -1
 
+    def _group_bytes(self, entries: Sequence[Entry]) -> int:
+        return group_bytes(entries) + (self._disk.seal.overhead * len(entries) if self._disk.seal else 0)
+
+    def _sealed(self, header: SegmentHeader, entry: Entry) -> Record:
+        """Return an entry as it is written."""
+        if self._disk.seal is None:
+            return entry.index, entry.term, entry.kind, entry.data
+        where = place(entry.index, entry.term, entry.kind)
+        sealed = self._disk.seal.close(entry.data, header.salt, where)
+        return entry.index, entry.term, entry.kind | KIND_SEALED, sealed
+
+    def _opened(self, path: str, header: SegmentHeader, record: Record) -> Record:
+        """Return a record as it was before it was sealed. Raises raft-log-foreign without the key."""
+        index, term, kind, data = record
+        if kind >= KIND_RESET or not kind & KIND_SEALED:
+            return record
+        kind &= ~KIND_SEALED
+        seal = self._disk.seal
+        opened = seal.open(data, header.salt, place(index, term, kind)) if seal else None
+        if opened is None:
+            raise refusals.foreign(self._folder, f"Entry {index} in {path} is sealed with a key that was not given.")
+        return index, term, kind, opened
+
     def _read_header(self, path: str, content: bytes) -> SegmentHeader:
         header = SegmentHeader.decode(content)
         if header is None:
@@ -189,7 +215,8 @@ class Journal:
     def _replay(self, path: str, records: list[Record], entries: list[Entry]) -> None:
         """Carry out a segment's records on `entries`, which are those behind the outline's base."""
         outline, kinds, segment = self.outline, _KINDS, self._segments[-1]
-        for index, term, kind, data in records:
+        for record in records:
+            index, term, kind, data = self._opened(path, segment.header, record)
             if kind == KIND_RESET:
                 entries.clear()
                 self._reset(index, term)

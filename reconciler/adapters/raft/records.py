@@ -42,6 +42,8 @@ _ZEROS = bytes(SECTOR_BYTES)
 KIND_RESET = 254
 """A record without data: the log starts anew behind its index and term, because a snapshot replaced it."""
 KIND_END = 255
+KIND_SEALED = 64
+"""Added to the kind of an entry whose data is sealed."""
 
 
 class SegmentHeader(msgspec.Struct, frozen=True):
@@ -109,9 +111,9 @@ def group_bytes(entries: Sequence[Entry]) -> int:
     return sum([len(entry.data) for entry in entries]) + RECORD_BYTES * len(entries) + END_BYTES
 
 
-def encode_group(header: SegmentHeader, offset: int, entries: Sequence[Entry]) -> bytes:
-    """The bytes of a group of entries that will be written at `offset`. `entries` is not empty."""
-    return _finish(header, offset, [(entry.index, entry.term, entry.kind, entry.data) for entry in entries])
+def encode_records(header: SegmentHeader, offset: int, records: Sequence[Record]) -> bytes:
+    """The bytes of a group of records that will be written at `offset`. `records` is not empty."""
+    return _finish(header, offset, records)
 
 
 def encode_reset(header: SegmentHeader, offset: int, index: int, term: int) -> bytes:

@@ -2,7 +2,8 @@
 
 A head (magic, length, CRC32, msgpack), blocks (length, CRC32, data), and a trailer: a block of length 0, the count of
 blocks and bytes, and the SHA-256 of all before it. All blocks but the last have the same length, so that any place of
-the data can be found. Memory is one block, whatever the file claims.
+the data can be found. Memory is one block, whatever the file claims. With a seal, each block's data is sealed, and so
+longer by the seal's overhead; lengths and checksums in the file are then those of what is sealed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import msgspec
 from reconciler.adapters.raft import refusals
 from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.files import create_anew, discard, put_in_place
+from reconciler.adapters.raft.sealing import SALT_BYTES, place
 from reconciler.consensus.values import SnapshotMeta
 
 BLOCK_BYTES = 256 << 10
 """Data in each block but the last. Large enough that checksums and calls cost little, small enough for one message."""
 _MAGIC = b"SWRAFTS1"
 _FORMAT = 1
+_FORMAT_SEALED = 2
 _HEAD_BYTES_MAX = 1 << 20
 _BLOCK = struct.Struct("<II")  # length, crc of length and data
 _COUNTS = struct.Struct("<QQ")  # blocks, bytes of data
@@ -37,6 +40,8 @@ class Head(msgspec.Struct, frozen=True):
     format: int
     cluster: str
     meta: SnapshotMeta
+    salt: bytes = b""
+    """Of what is sealed; empty in format 1, which is not."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Head)
@@ -58,7 +63,9 @@ class SnapshotWriter:
         self._waiting = bytearray()
         self._open = True
         self._descriptor = create_anew(disk, temporary, 0)
-        head = msgspec.msgpack.encode(Head(_FORMAT, cluster, meta))
+        self._seal = disk.seal
+        self._salt = os.urandom(SALT_BYTES) if self._seal else b""
+        head = msgspec.msgpack.encode(Head(_FORMAT_SEALED if self._seal else _FORMAT, cluster, meta, self._salt))
         self._put(_MAGIC + _BLOCK.pack(len(head), zlib.crc32(head)) + head)
 
     def write(self, chunk: bytes) -> None:
@@ -101,7 +108,10 @@ class SnapshotWriter:
         discard(self._disk, self._temporary)
 
     def _put_block(self, data: bytes) -> None:
-        self._put(_BLOCK.pack(len(data), _block_checksum(data)) + data)
+        meta, stored = self.meta, data
+        if self._seal is not None:
+            stored = self._seal.close(data, self._salt, place(meta.index, meta.term, self._blocks))
+        self._put(_BLOCK.pack(len(stored), _block_checksum(stored)) + stored)
         self._blocks += 1
         self._bytes += len(data)
 
@@ -147,8 +157,12 @@ class SnapshotReader:
         self.meta = head.meta
         self.cluster = head.cluster
         self._first = self._offset
+        self._salt = head.salt
+        self._seal = disk.seal if head.salt else None
+        self._overhead = self._seal.overhead if self._seal else 0
+        around = _BLOCK.size + self._overhead
         blocks = self.size - self._first - _TRAILER_BYTES
-        self.data_bytes = blocks - _BLOCK.size * -(-blocks // (_BLOCK.size + BLOCK_BYTES))
+        self.data_bytes = blocks - around * -(-blocks // (around + BLOCK_BYTES))
         """Bytes of data, as its length has it."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -158,10 +172,10 @@ class SnapshotReader:
                 if length == 0:
                     self._check_trailer(checksum)
                     return
-                data = self._take(min(length, BLOCK_BYTES))
-                self._check_block(data, length, checksum, self._bytes)
+                stored = self._take(min(length, BLOCK_BYTES + self._overhead))
+                data = self._checked(stored, length, checksum, self._bytes)
                 self._blocks += 1
-                self._bytes += length
+                self._bytes += len(data)
                 yield data
         finally:
             self.close()
@@ -171,13 +185,13 @@ class SnapshotReader:
         end = min(offset + length, self.data_bytes)
         parts = []
         for start in range(offset - offset % BLOCK_BYTES, end, BLOCK_BYTES):
-            at = self._first + start // BLOCK_BYTES * (_BLOCK.size + BLOCK_BYTES)
-            block = self._disk.read(self._descriptor, _BLOCK.size + min(BLOCK_BYTES, self.data_bytes - start), at)
-            if len(block) <= _BLOCK.size:
+            around = _BLOCK.size + self._overhead
+            at = self._first + start // BLOCK_BYTES * (around + BLOCK_BYTES)
+            block = self._disk.read(self._descriptor, around + min(BLOCK_BYTES, self.data_bytes - start), at)
+            if len(block) <= around:
                 raise self._damaged("It ends too early.")
-            data = block[_BLOCK.size :]
             claimed, checksum = _BLOCK.unpack_from(block)
-            self._check_block(data, claimed, checksum, start)
+            data = self._checked(block[_BLOCK.size :], claimed, checksum, start)
             parts.append(data[max(offset - start, 0) : end - start])
         return b"".join(parts)
 
@@ -199,14 +213,26 @@ class SnapshotReader:
             head = _DECODER.decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise self._damaged(f"Its head can't be decoded: {error}.") from error
-        if head.format != _FORMAT:
+        if head.format == _FORMAT_SEALED and self._disk.seal is None:
+            raise refusals.foreign(
+                os.path.dirname(self._path), f"{self._path} is sealed with a key that was not given."
+            )
+        if head.format not in (_FORMAT, _FORMAT_SEALED):
             raise self._damaged(f"It was written in format {head.format}; this version reads {_FORMAT}.")
         return head
 
-    def _check_block(self, data: bytes, length: int, checksum: int, start: int) -> None:
-        """Raise unless this is the block that holds the data from `start` on."""
-        if length != min(BLOCK_BYTES, self.data_bytes - start) or _block_checksum(data) != checksum:
+    def _checked(self, stored: bytes, length: int, checksum: int, start: int) -> bytes:
+        """Return a block's data; raise unless this is the block that holds the data from `start` on."""
+        expected = min(BLOCK_BYTES, self.data_bytes - start) + self._overhead
+        if length != expected or _block_checksum(stored) != checksum:
             raise self._damaged(f"The block with byte {start} of its data does not match its checksum.")
+        if self._seal is None:
+            return stored
+        where = place(self.meta.index, self.meta.term, start // BLOCK_BYTES)
+        data = self._seal.open(stored, self._salt, where)
+        if data is None:
+            raise refusals.foreign(os.path.dirname(self._path), f"{self._path} is sealed with another key.")
+        return data
 
     def _check_trailer(self, checksum: int) -> None:
         counts = self._take(_COUNTS.size)
@@ -252,6 +278,7 @@ def copy(reader: SnapshotReader, target: str, disk: Disk | None = None) -> Snaps
     """Write what is read to a file, verified meanwhile, and synced under its name for good when this returns.
 
     Raises raft-snapshot-corrupt, OSError, DurabilityUnknown; `target` is then as it was. Only a file is replaced.
+    The file is sealed only if `disk` has a seal: a backup can be used wherever it is brought.
     """
     disk = disk or Disk()
     target = os.path.abspath(target)
