@@ -76,7 +76,7 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
         controller: ControllerOption = None,
     ) -> None:
         """Look at Git now, and bring stacks to what it asks for: windows, back-off and earlier failures don't hold."""
-        _wish(outside, controller, "/v1/sync", {"stacks": list(stacks or [])})
+        wish(outside, controller, "/v1/sync", {"stacks": list(stacks or [])})
         terminal.note("The controller has it; `swarmctl events` shows what comes of it.", "green")
 
     @app.command()
@@ -90,13 +90,13 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
     ) -> None:
         """Write nothing of a stack until it is resumed, or until its time is over."""
         until = (outside.now() + _lasting(for_)).isoformat() if for_ else None
-        _wish(outside, controller, "/v1/suspend", {"stack": stack, "reason": reason, "until": until})
+        wish(outside, controller, "/v1/suspend", {"stack": stack, "reason": reason, "until": until})
         terminal.note(f"Suspended: {stack}. `swarmctl resume '{stack}'` ends it.", "green")
 
     @app.command()
     def resume(stack: StackArgument, controller: ControllerOption = None) -> None:
         """End a suspension."""
-        _wish(outside, controller, "/v1/resume", {"stack": stack})
+        wish(outside, controller, "/v1/resume", {"stack": stack})
         terminal.note(f"Resumed: {stack}.", "green")
 
     @app.command()
@@ -106,7 +106,7 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
         controller: ControllerOption = None,
     ) -> None:
         """Put a stack back to what an earlier commit asked for, and suspend it: Git goes on asking for another."""
-        answer = _wish(outside, controller, "/v1/rollback", {"stack": stack, "commit": to})
+        answer = wish(outside, controller, "/v1/rollback", {"stack": stack, "commit": to})
         terminal.note(f"{stack} goes back to {str(answer.get('commit'))[:12]}, and is suspended.", "green")
         terminal.note(f"Revert the commit in Git, and then: swarmctl resume {stack}")
 
@@ -131,7 +131,9 @@ def ask(outside: Outside, controller: str | None, path: str, query: Mapping[str,
     return asyncio.run(asked())
 
 
-def _wish(outside: Outside, controller: str | None, path: str, body: JsonObject) -> JsonObject:
+def wish(outside: Outside, controller: str | None, path: str, body: JsonObject) -> JsonObject:
+    """Ask a controller for something; return what it says. Raises SwarmctlError."""
+
     async def asked() -> JsonObject:
         async with outside.controller(controller) as client:
             return await client.post(path, body)

@@ -82,6 +82,12 @@ def history(terminal: Terminal, found: JsonObject) -> None:
         stacks = " ".join(scope or NOBODY for scope in one["scopes"])
         table.add_row(one["at"], one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"])
     terminal.out.print(table)
+    if found["tickets"]:
+        given = _table("JOIN COMMAND GIVEN AT", "ROLE", "FOR", "TO")
+        for one in found["tickets"]:
+            given.add_row(one["at"], one["role"], one["hostname"], one["by"])
+        terminal.say()
+        terminal.out.print(given)
 
 
 def events(terminal: Terminal, found: JsonObject) -> None:

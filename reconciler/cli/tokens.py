@@ -1,4 +1,4 @@
-"""token rotate: a new join token for those who are to join, at once."""
+"""token issue, token rotate: letting machines in, and nobody else any more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ import typer
 from reconciler.cli import options
 from reconciler.cli.options import BackendOption, ContextOption, HostOption
 from reconciler.cli.ports import Outside
+from reconciler.cli.remote import ControllerOption, wish
 from reconciler.cli.terminal import Terminal
 from reconciler.model.objects import NodeRole
 from reconciler.settings import EndpointSettings
 
 RoleOption = Annotated[NodeRole, typer.Option("--role", help="Whose token: that of new workers, or of new managers.")]
+ForOption = Annotated[
+    str, typer.Option("--for", help="What the machine is called that is to join.", metavar="HOSTNAME")
+]
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", help="A file for the command, which this user only may read, instead of standard output."),
+]
 
 
 def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
@@ -27,13 +35,33 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         """Join tokens, which let engines into the swarm."""
 
     @token.command()
+    def issue(role: RoleOption, for_: ForOption, to: ToOption = None, controller: ControllerOption = None) -> None:
+        """Ask a running controller for the command that lets a machine in. Who got it, and for which, is kept."""
+        found = wish(outside, controller, "/v1/tokens/issue", {"role": role.value, "hostname": for_})
+        command = f"{found['command']}\n"
+        if to is None:
+            terminal.write(command)
+        else:
+            outside.write_text(to, command)
+            terminal.note(f"{to} has the command for {for_}. Remove it once the machine has joined.", "green")
+        terminal.note(f"It lets in any machine until `swarmctl token rotate --role {role.value}`.")
+
+    @token.command()
     def rotate(
         role: RoleOption,
         host: HostOption = None,
         context: ContextOption = None,
         backend: BackendOption = None,
+        controller: ControllerOption = None,
     ) -> None:
-        """Make a join token invalid and a new one valid. Nodes that are in the swarm stay. Prints no token."""
+        """Make a join token invalid and a new one valid. Nodes that are in the swarm stay. Prints no token.
+
+        With --controller, or SWARMCTL_CONTROLLER and nothing else: a running controller does it, and tells of it.
+        """
+        if controller or (outside.settings.controller.is_named and not (host or context or backend)):
+            wish(outside, controller, "/v1/tokens/rotate", {"role": role.value})
+            terminal.note("The controller has it; `swarmctl events` shows what comes of it.", "green")
+            return
         endpoint = options.endpoint(outside, host, context, backend)
         asyncio.run(_rotate(outside, endpoint, role))
         terminal.say(f"The join token of {role.value}s is a new one; the old one lets nobody in any more.", "green")

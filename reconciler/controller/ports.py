@@ -10,6 +10,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.tickets import JoinTicket
 
 
 class Cluster(Protocol):
@@ -66,7 +67,14 @@ class Cluster(Protocol):
         ...
 
     async def rotate_join_token(self, role: NodeRole) -> None:
-        """Make the join token of one role invalid and a new one valid. Tokens are never returned here."""
+        """Make the join token of one role invalid and a new one valid. Returns neither."""
+        ...
+
+    async def join_ticket(self, role: NodeRole) -> JoinTicket:
+        """Return the join token of one role, and the managers to join at. Nothing else shows a token.
+
+        swarm-unavailable where no manager tells its address.
+        """
         ...
 
     def events(self) -> AsyncIterator[ClusterEvent]:

@@ -15,6 +15,7 @@ from reconciler.controller_api.access import Access, Caller, Role
 from reconciler.controller_api.bodies import BODY_S
 from reconciler.controller_api.faults import Refused
 from reconciler.controller_api.handlers import CALLER, Handlers
+from reconciler.controller_api.peer import user_of
 from reconciler.controller_api.ports import Controller
 from reconciler.controller_api.routes import ROUTES, Need
 from reconciler.gitops.webhooks import BODY_BYTES_MAX
@@ -97,6 +98,8 @@ class _Guard:
             raise Refused(401, ErrorCode.API_REFUSED, "The token is missing or wrong.", hint, close=True)
         if caller.role < (Role.WRITE if need is Need.WRITE else Role.READ):
             raise Refused(403, ErrorCode.API_REFUSED, "This token may read, and no more.")
+        if self.access.local and (user := user_of(request.get_extra_info("socket"))):
+            return Caller(f"{user} (local)", caller.role)
         return caller
 
     def _log_once(self, request: web.Request, refused: Refused) -> None:

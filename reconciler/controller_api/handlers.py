@@ -8,7 +8,7 @@ from reconciler.controller_api import bodies, openapi, views
 from reconciler.controller_api.access import Caller
 from reconciler.controller_api.faults import Refused, invalid
 from reconciler.controller_api.ports import Controller
-from reconciler.controller_api.routes import ResumeBody, RollbackBody, SuspendBody, SyncBody
+from reconciler.controller_api.routes import IssueBody, ResumeBody, RollbackBody, RotateBody, SuspendBody, SyncBody
 from reconciler.gitops.state import EVERYTHING, Suspension
 from reconciler.gitops.webhooks import BODY_BYTES_MAX, Passed, WebhookRequest
 from reconciler.gitops.webhooks import Refused as WebhookRefused
@@ -49,8 +49,10 @@ class Handlers:
 
     async def history(self, request: web.Request) -> web.Response:
         """List applies."""
-        found = await self._controller.history(bodies.name_of(request, "stack"), bodies.limit_of(request))
-        return web.json_response(views.history(found))
+        stack, limit = bodies.name_of(request, "stack"), bodies.limit_of(request)
+        found = await self._controller.history(stack, limit)
+        tickets = await self._controller.tickets(limit) if stack is None else ()
+        return web.json_response(views.history(found, tickets))
 
     async def events(self, request: web.Request) -> web.Response:
         """List what happened."""
@@ -90,6 +92,18 @@ class Handlers:
         form = await bodies.read_form(request, RollbackBody, self._body_s)
         commit = await self._controller.rollback(form.stack, form.commit, request[CALLER].name)
         return web.json_response({"accepted": True, "commit": commit}, status=202)
+
+    async def issue(self, request: web.Request) -> web.Response:
+        """Give out a join command."""
+        form = await bodies.read_form(request, IssueBody, self._body_s)
+        found = await self._controller.issue_ticket(form.role, form.hostname, request[CALLER].name)
+        return web.json_response(views.ticket(found, form.hostname))
+
+    async def rotate(self, request: web.Request) -> web.Response:
+        """Take the wish for a new join token."""
+        form = await bodies.read_form(request, RotateBody, self._body_s)
+        await self._controller.rotate_token(form.role, request[CALLER].name)
+        return _accepted()
 
     async def webhook(self, request: web.Request) -> web.Response:
         """Take a webhook. Why it is refused stands in our log; the sender learns no more than the status says."""

@@ -10,6 +10,8 @@ from reconciler.gitops.overview import ControllerEvent, Health, Overview, Trace
 from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import Suspension
 from reconciler.gitops.webhooks import Answer, WebhookRequest
+from reconciler.model.objects import NodeRole
+from reconciler.model.tickets import JoinTicket, TicketIssue
 
 
 class Controller(Protocol):
@@ -56,6 +58,18 @@ class Controller(Protocol):
 
         Returns the commit. Git goes on asking for another one, so it stays suspended until somebody resumes it.
         """
+        ...
+
+    async def tickets(self, limit: int) -> Sequence[TicketIssue]:
+        """Return who was given join commands, newest first."""
+        ...
+
+    async def issue_ticket(self, role: NodeRole, hostname: str, by: str) -> JoinTicket:
+        """Return what a machine joins with, once it is written down who gets it."""
+        ...
+
+    async def rotate_token(self, role: NodeRole, by: str) -> None:
+        """Have the leader make the join token of a role anew. Does not wait for that."""
         ...
 
     async def webhook(self, request: WebhookRequest) -> Answer:

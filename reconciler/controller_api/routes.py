@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from reconciler.model.objects import NodeRole
+
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
 NAME_CHARS_MAX: Final = 255
@@ -16,6 +18,7 @@ REASON_CHARS_MAX: Final = 500
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 _Reason = Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)]
+_Hostname = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$(?!\n)")]
 
 
 class SyncBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +45,20 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     """Which stack to put back, and to which commit; "" is the last good one."""
 
     stack: _Name
-    commit: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{7,64})?$")] = ""
+    commit: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{7,64})?$(?!\n)")] = ""
+
+
+class IssueBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which join command to give out, and for which machine: that is written down."""
+
+    role: NodeRole
+    hostname: _Hostname
+
+
+class RotateBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Whose join token to make anew."""
+
+    role: NodeRole
 
 
 class Need(enum.StrEnum):
@@ -92,7 +108,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", "/metrics", "metrics", Need.METRICS, "Metrics for Prometheus."),
     Route("GET", "/openapi.json", "openapi", Need.OPEN, "This document."),
     Route("GET", "/v1/status", "status", Need.READ, "Where everything stands.", "Status"),
-    Route("GET", "/v1/history", "history", Need.READ, "Applies, newest first.", "History", query=(_STACK, _LIMIT)),
+    Route(
+        "GET",
+        "/v1/history",
+        "history",
+        Need.READ,
+        "Applies, and join commands that were given out, newest first.",
+        "History",
+        query=(_STACK, _LIMIT),
+    ),
     Route("GET", "/v1/events", "events", Need.READ, "What happened.", "Events", query=(_STACK, _AFTER, _LIMIT)),
     Route(
         "GET",
@@ -117,6 +141,25 @@ ROUTES: Final[tuple[Route, ...]] = (
         "RolledBack",
         202,
         body=RollbackBody,
+    ),
+    Route(
+        "POST",
+        "/v1/tokens/issue",
+        "issue",
+        Need.WRITE,
+        "The command that lets a machine in; who gets it is written down.",
+        "Ticket",
+        body=IssueBody,
+    ),
+    Route(
+        "POST",
+        "/v1/tokens/rotate",
+        "rotate",
+        Need.WRITE,
+        "Make the join token of a role anew.",
+        "Accepted",
+        202,
+        body=RotateBody,
     ),
     Route("POST", "/v1/webhook", "webhook", Need.SIGNED, "A forge's or anybody's webhook.", "Accepted", 202),
 )

@@ -25,6 +25,7 @@ def _maybe(one: JsonObject) -> JsonObject:
     return {"oneOf": [one, {"type": "null"}]}
 
 
+_ROLE: Final[JsonObject] = {"enum": ["worker", "manager"]}
 _DIFFERENCE: Final = _object(path=_TEXT, applied=_TEXT, found=_TEXT)
 _CONDITION: Final = _object(type=_TEXT, status=_YES, reason=_TEXT, message=_TEXT, since=_TIME)
 _SUSPENSION: Final = _object(since=_TIME, until=_MAYBE_TIME, by=_TEXT, reason=_TEXT)
@@ -81,7 +82,8 @@ SCHEMAS: Final[dict[str, JsonObject]] = {
                 actions=_NUMBER,
                 failed={"type": "object", "additionalProperties": _TEXT},
             )
-        )
+        ),
+        tickets=_list(_object(at=_TIME, role=_ROLE, hostname=_TEXT, by=_TEXT)),
     ),
     "Events": _object(
         events=_list(
@@ -105,6 +107,7 @@ SCHEMAS: Final[dict[str, JsonObject]] = {
         applied_at=_MAYBE_TIME,
         drifted=_YES,
     ),
+    "Ticket": _object(role=_ROLE, hostname=_TEXT, command=_TEXT, addresses=_list(_TEXT)),
     "Accepted": _object(accepted=_YES),
     "RolledBack": _object(accepted=_YES, commit=_TEXT),
 }

@@ -13,6 +13,7 @@ from reconciler.gitops.overview import ControllerEvent, Health, Overview, Trace
 from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import CLUSTER, EVERYTHING, LoopState, ScopeState, Suspension
 from reconciler.model.json import JsonObject
+from reconciler.model.tickets import JoinTicket, TicketIssue
 
 
 def health(ok: bool, found: Health) -> JsonObject:
@@ -126,9 +127,20 @@ def _incidents(state: LoopState) -> list[JsonObject]:
     ]
 
 
-def history(found: Sequence[HistoryEntry]) -> JsonObject:
-    """Return applies in their order."""
-    return {"applies": [_plain(one) | {"scopes": list(one.scopes), "failed": dict(one.failed)} for one in found]}
+def history(found: Sequence[HistoryEntry], tickets: Sequence[TicketIssue]) -> JsonObject:
+    """Return applies and given join commands in their order."""
+    applies = [_plain(one) | {"scopes": list(one.scopes), "failed": dict(one.failed)} for one in found]
+    return {"applies": applies, "tickets": [_plain(one) for one in tickets]}
+
+
+def ticket(found: JoinTicket, hostname: str) -> JsonObject:
+    """Return what lets a machine in. This is the only answer that has a join token in it."""
+    return {
+        "role": found.role.value,
+        "hostname": hostname,
+        "command": found.command,
+        "addresses": list(found.addresses),
+    }
 
 
 def events(found: Sequence[ControllerEvent]) -> JsonObject:

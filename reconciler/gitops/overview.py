@@ -52,6 +52,8 @@ class EventKind(enum.StrEnum):
     INCIDENT = "incident"
     REQUEST = "request"
     LEADER = "leader"
+    TOKEN = "token"
+    """A join token was given out, or made anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
 from reconciler.model.tasks import ObservedTask
+from reconciler.model.tickets import JoinTicket
 
 Found = TypeVar("Found")
 
@@ -209,6 +210,21 @@ class EmbeddedCluster:
         """Make the join token of one role invalid and a new one valid."""
         command = commands.RotateJoinToken(at=self._now(), role=role, token=self._swarm.ids.new_join_token())
         await self._propose(command, f"The join token of role {role} can't be rotated.")
+
+    async def join_ticket(self, role: NodeRole) -> JoinTicket:
+        """Return the join token of one role, and where managers listen, the leader first."""
+        tokens = self.join_tokens
+        managers = [node for node in self._swarm.tables.nodes.values() if node.role is NodeRole.MANAGER]
+        managers.sort(key=lambda node: not node.is_leader)
+        if not managers:
+            raise SwarmctlError(
+                ErrorCode.SWARM_UNAVAILABLE,
+                "No manager of the swarm tells its address.",
+                why="There is nothing to join at.",
+                hint="Try again once the swarm has a leader.",
+            )
+        token = tokens.worker if role is NodeRole.WORKER else tokens.manager
+        return JoinTicket(role, token, tuple(f"{node.address}:{shapes.MANAGER_PORT}" for node in managers))
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Return the changes from this call on."""

@@ -12,9 +12,12 @@ from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import LoopState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Forge, Receiver, WebhookRequest, receive
 from reconciler.model.errors import SwarmctlError
+from reconciler.model.objects import NodeRole
+from reconciler.model.tickets import JoinTicket, TicketIssue
 from tests.unit.gitops.story import START
 
 WEBHOOK_SECRET = "webhook-secret-7f3a"
+JOIN_TOKEN = "SWMTKN-1-5c1e-9f2a"
 
 
 @dataclass
@@ -71,6 +74,16 @@ class FakeController:
     async def rollback(self, scope: str, commit: str, by: str) -> str:
         await self._ask(("rollback", scope, commit, by))
         return commit or "d" * 40
+
+    async def tickets(self, limit: int) -> Sequence[TicketIssue]:
+        return [TicketIssue(START, NodeRole.WORKER, "node4", "ada")][:limit]
+
+    async def issue_ticket(self, role: NodeRole, hostname: str, by: str) -> JoinTicket:
+        await self._ask(("issue", role, hostname, by))
+        return JoinTicket(role, JOIN_TOKEN, ("10.0.0.1:2377", "10.0.0.2:2377"))
+
+    async def rotate_token(self, role: NodeRole, by: str) -> None:
+        await self._ask(("rotate", role, by))
 
     async def webhook(self, request: WebhookRequest) -> Answer:
         await self._ask("webhook")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from reconciler.adapters.docker import images
+from reconciler.adapters.docker import images, tickets
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.greeting import Greeting
 from reconciler.adapters.docker.judged import Judged
@@ -20,6 +20,7 @@ from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tasks import ObservedTask
+from reconciler.model.tickets import JoinTicket
 from reconciler.settings import EndpointSettings
 
 PREDEFINED_NETWORKS = ("host", "bridge")
@@ -202,6 +203,10 @@ class DockerCluster:
         flag = "rotateWorkerToken" if role is NodeRole.WORKER else "rotateManagerToken"
         query = {"version": str(swarm["Version"]["Index"]), flag: "true"}
         await self._engine.post("swarm", "update", body=swarm["Spec"], query=query)
+
+    async def join_ticket(self, role: NodeRole) -> JoinTicket:
+        swarm, nodes = await asyncio.gather(self._engine.get("swarm"), self._engine.get("nodes"))
+        return tickets.ticket(role, str(dig(swarm, "JoinTokens", role.capitalize()) or ""), _listed(nodes))
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         stream = EventStream(self._engine)

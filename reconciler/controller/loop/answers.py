@@ -19,6 +19,8 @@ from reconciler.gitops.results import HistoryEntry, resumed, suspended
 from reconciler.gitops.state import EVERYTHING, LoopState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Passed, Receiver, Refused, WebhookRequest, forge_of, receive
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.objects import NodeRole
+from reconciler.model.tickets import JoinTicket, TicketIssue
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -53,6 +55,7 @@ class Answers:
     clock_now: Callable[[], datetime] = field(kw_only=True)
     _deliveries: Deliveries = field(default_factory=Deliveries)
     _tracing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by what opens a connection of its own to the cluster: one at a time."""
 
     # --- reading ---
 
@@ -103,6 +106,10 @@ class Answers:
         async with self._tracing:
             return await trace_of(name, self.leader)
 
+    async def tickets(self, limit: int) -> Sequence[TicketIssue]:
+        """Return who was given join commands, newest first."""
+        return self.leader.memory.tickets()[::-1][:limit]
+
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return (text, content type) for Prometheus."""
         return self.counters.exposition(accept)
@@ -147,6 +154,22 @@ class Answers:
         request = Request(source, scope, RequestKind.ROLLBACK, by, now, found)
         await self.leader.memory.ask([request], lambda state: suspended(state, held))
         return found
+
+    async def issue_ticket(self, role: NodeRole, hostname: str, by: str) -> JoinTicket:
+        """Return what a machine joins with, once it is written down who gets it."""
+        async with self._tracing:
+            cluster = await self.leader.connect()
+            try:
+                ticket = await cluster.join_ticket(role)
+            finally:
+                await cluster.close()
+        await self.leader.memory.note_ticket(TicketIssue(self.now(), role, hostname, by))
+        return ticket
+
+    async def rotate_token(self, role: NodeRole, by: str) -> None:
+        """Have the leader make the join token of a role anew."""
+        first = next(iter(self.leader.wakeups))
+        await self.leader.memory.ask([Request(first, role.value, RequestKind.ROTATE, by, self.now())])
 
     def _sources_of(self, scope: str) -> list[str]:
         """Return the sources that a scope belongs to. Raises object-not-found."""

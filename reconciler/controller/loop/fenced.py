@@ -11,6 +11,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.tickets import JoinTicket
 
 
 class FencedCluster:
@@ -75,6 +76,10 @@ class FencedCluster:
         """Make a new join token, while leading."""
         self._check(f"The rotation of the {role.value} join token")
         await self._cluster.rotate_join_token(role)
+
+    async def join_ticket(self, role: NodeRole) -> JoinTicket:
+        """Return the join token of one role, and where to join."""
+        return await self._cluster.join_ticket(role)
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield changes from now on."""

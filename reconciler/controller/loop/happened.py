@@ -15,6 +15,7 @@ from reconciler.model.conditions import Condition, ConditionType
 _KINDS: Final = {
     AlertKind.DRIFT: EventKind.DRIFT,
     AlertKind.LEADER: EventKind.LEADER,
+    AlertKind.TOKEN: EventKind.TOKEN,
     AlertKind.DEPLOYED: EventKind.APPLY,
 }
 

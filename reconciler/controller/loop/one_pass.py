@@ -16,6 +16,7 @@ from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.looking import Looking
 from reconciler.controller.loop.rollback import roll_back_asked
+from reconciler.controller.loop.rotations import rotate_asked
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.loop.wakeups import FETCHED, Wakeups
 from reconciler.controller.ports import Cluster
@@ -83,6 +84,7 @@ class SourcePasses:
         name = self.following.source.spec.name
         if self._passes == 1:
             self.began_away = CLUSTER_INCIDENT in memory.state(name).incidents
+        await rotate_asked(self.following, self.around)
         await roll_back_asked(self.following, self.around)
         before = memory.state(name)
         requests = memory.requests(name)

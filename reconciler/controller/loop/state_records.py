@@ -27,6 +27,7 @@ from reconciler.model.alerts import Alert
 from reconciler.model.commands import Command, DeleteRecord, PutRecord, Rejected
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import CommitStatus
+from reconciler.model.tickets import TicketIssue
 
 _T = TypeVar("_T")
 
@@ -34,6 +35,7 @@ HISTORY: Final = "history"
 EVENTS: Final = "events"
 REQUESTS: Final = "requests"
 CONTROLLER: Final = "controller"
+TICKETS: Final = "tickets"
 LEADER_KEY: Final = "leader"
 REQUESTS_MAX: Final = 100
 """Requests that wait for one source."""
@@ -41,6 +43,8 @@ HISTORY_MAX: Final = 200
 """Applies of one source that are remembered."""
 EVENTS_MAX: Final = 500
 """Events that are remembered, of all sources."""
+TICKETS_MAX: Final = 500
+"""Join commands of which it is remembered who got them."""
 
 
 class RequestKind(enum.StrEnum):
@@ -50,11 +54,16 @@ class RequestKind(enum.StrEnum):
     """Look at the source: a webhook came to another controller, or something was changed by hand."""
     SYNC = "sync"
     ROLLBACK = "rollback"
+    ROTATE = "rotate"
+    """Make the join token of a role anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks the leader for something. `scope` is "*" for all; `by` is who asked, `commit` for a rollback."""
+    """Somebody asks the leader for something. `by` is who asked, `commit` for a rollback.
+
+    `scope` is "*" for all, and the role for the rotation of a join token.
+    """
 
     source: str
     scope: str
@@ -112,6 +121,10 @@ class Memory:
         """Return {key: what was asked for a source}, oldest first."""
         return self._decoded(REQUESTS, _prefix(source), Request)
 
+    def tickets(self) -> tuple[TicketIssue, ...]:
+        """Return who was given join commands, oldest first."""
+        return tuple(self._decoded(TICKETS, "", TicketIssue).values())
+
     def last_leader(self) -> Leader | None:
         """Return who led last, as far as it was written down."""
         return self._decoded(CONTROLLER, LEADER_KEY, Leader).get(LEADER_KEY)
@@ -161,6 +174,13 @@ class Memory:
         if alerts:
             self.offer(queued)
         return True
+
+    async def given_up(self, key: str, event: ControllerEvent, epoch: int) -> None:
+        """Forget a request that can't be carried out, and note why."""
+        async with self._turn:
+            now = self.now()
+            forgotten = DeleteRecord(at=now, namespace=REQUESTS, key=key)
+            await self._propose([forgotten, *self._events([event], now)], epoch)
 
     async def delivered(self, alert_id: str, sink: str, epoch: int) -> None:
         """Take an alert out of the outbox for a sink that has it."""
@@ -217,26 +237,54 @@ class Memory:
                 key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
                 value = msgspec.json.encode(request)
                 commands.append(PutRecord(at=now, namespace=REQUESTS, key=key, value=value))
-            commands += self._events([_asked(one) for one in requests if one.what is not RequestKind.LOOK], now)
+            asked = [_asked(one) for one in requests if one.what is not RequestKind.LOOK]
+            commands += self._events(asked, now, beside=True)
             if commands:
                 await self._propose(commands, None)
 
+    async def note_ticket(self, issue: TicketIssue) -> None:
+        """Write down who gets a join command, before it is given. Raises SwarmctlError as the store does."""
+        await self.store.read_barrier()
+        async with self._turn:
+            keys = [record.key for record in self.store.tables.records_under(TICKETS)]
+            key = f"{issue.at.isoformat()}/{issue.hostname}"[: records.KEY_CHARS_MAX]
+            who, role = issue.by or "Somebody", issue.role.value
+            message = f"{who} was given the join command of a {role} for {issue.hostname}."
+            event = ControllerEvent(0, issue.at, EventKind.TOKEN, message, scope=f"node/{issue.hostname}", by=issue.by)
+            surplus = keys[: max(len(keys) + 1 - TICKETS_MAX, 0)]
+            commands: list[Command] = [
+                PutRecord(at=issue.at, namespace=TICKETS, key=key, value=msgspec.json.encode(issue)),
+                *(DeleteRecord(at=issue.at, namespace=TICKETS, key=one) for one in surplus),
+                *self._events([event], issue.at, beside=True),
+            ]
+            await self._propose(commands, None)
+
     # --- how ---
 
-    def _events(self, events: Sequence[ControllerEvent], now: datetime) -> list[Command]:
-        return self._appended(EVENTS, "", events, EVENTS_MAX, now)
+    def _events(self, events: Sequence[ControllerEvent], now: datetime, *, beside: bool = False) -> list[Command]:
+        """Return commands that add events. `beside`: the leader may add others of the same numbers just now."""
+        made = self._appended(EVENTS, "", events, EVENTS_MAX, now)
+        if not beside:
+            return made
+        return [
+            replace(one, key=f"{one.key}/{hashlib.sha256(one.value).hexdigest()[:12]}")
+            if isinstance(one, PutRecord)
+            else one
+            for one in made
+        ]
 
     def _appended(
         self, namespace: str, prefix: str, values: Sequence[HistoryEntry | ControllerEvent], most: int, now: datetime
     ) -> list[Command]:
         """Return commands that add values at the end of a list, and take as many away at its beginning as are too many.
 
-        Keys are numbers, counted on from the newest: clocks of two leaders may differ.
+        Keys begin with numbers, counted on from the newest: clocks of two leaders may differ.
         """
         if not values:
             return []
+        values = values[-most:]
         keys = [record.key for record in self.store.tables.records_under(namespace, prefix)]
-        first = int(keys[-1].removeprefix(prefix)) + 1 if keys else 1
+        first = int(keys[-1].removeprefix(prefix).partition("/")[0]) + 1 if keys else 1
         commands: list[Command] = [
             PutRecord(
                 at=now,
@@ -276,6 +324,9 @@ def _too_many(source: str) -> SwarmctlError:
 
 
 def _asked(request: Request) -> ControllerEvent:
+    if request.what is RequestKind.ROTATE:
+        message = f"{request.by or 'Somebody'} asks for a new {request.scope} join token."
+        return ControllerEvent(0, request.at, EventKind.REQUEST, message, by=request.by)
     about = "everything" if request.scope == EVERYTHING else request.scope
     to = f" to {request.commit[:12]}" if request.commit else ""
     message = f"{request.by or 'Somebody'} asks for a {request.what.value} of {about}{to}."

@@ -18,7 +18,7 @@ from reconciler.controller_api.routes import LIMIT_MAX, ROUTES
 from reconciler.gitops.overview import Health
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from tests.fakes.controller import WEBHOOK_SECRET, FakeController
+from tests.fakes.controller import JOIN_TOKEN, WEBHOOK_SECRET, FakeController
 from tests.unit.controller_api.conftest import Answer, Api
 from tests.unit.gitops.story import START
 
@@ -29,6 +29,8 @@ ASKED: dict[str, dict[str, Any]] = {
     "resume": {"json": {"stack": "web"}},
     "rollback": {"json": {"stack": "web", "commit": "c" * 40}},
     "trace": {"params": {"name": "t1"}},
+    "issue": {"json": {"role": "worker", "hostname": "node4"}},
+    "rotate": {"json": {"role": "manager"}},
 }
 
 
@@ -98,6 +100,9 @@ async def test_what_is_asked_for_reaches_the_controller_with_who_asked(remote: A
     await remote.ask("POST", "/v1/resume", json={"stack": "*"})
     answer = await remote.ask("POST", "/v1/rollback", json={"stack": "web"})
     assert answer.json == {"accepted": True, "commit": "d" * 40}
+    answer = await remote.ask("POST", "/v1/tokens/issue", json={"role": "manager", "hostname": "node4"})
+    assert answer.json["command"] == f"docker swarm join --token {JOIN_TOKEN} 10.0.0.1:2377"
+    await remote.ask("POST", "/v1/tokens/rotate", json={"role": "worker"})
     ends = datetime(2027, 1, 1, 10, tzinfo=UTC)
     assert remote.controller.asked == [
         ("sync", frozenset({"web", "db"}), "ada"),
@@ -105,6 +110,8 @@ async def test_what_is_asked_for_reaches_the_controller_with_who_asked(remote: A
         Suspension("*", START, "ada", "audit", ends),
         ("resume", "*", "ada"),
         ("rollback", "web", "", "ada"),
+        ("issue", "manager", "node4", "ada"),
+        ("rotate", "worker", "ada"),
     ]
 
 
@@ -132,6 +139,11 @@ async def test_lists_are_bounded_and_narrowed(local: Api) -> None:
         ("/v1/suspend", {"json": {"stack": "web", "until": "2020-01-01T00:00:00Z"}}, 400),
         ("/v1/suspend", {"json": {"stack": "web", "reason": "x" * 501}}, 400),
         ("/v1/rollback", {"json": {"stack": "web", "commit": "--upload-pack=x"}}, 400),
+        ("/v1/tokens/issue", {"json": {"role": "worker"}}, 400),
+        ("/v1/tokens/issue", {"json": {"role": "king", "hostname": "node4"}}, 400),
+        ("/v1/tokens/issue", {"json": {"role": "worker", "hostname": "node4\n"}}, 400),
+        ("/v1/tokens/issue", {"json": {"role": "worker", "hostname": "$(reboot)"}}, 400),
+        ("/v1/tokens/rotate", {"json": {}}, 400),
     ],
 )
 async def test_a_body_that_makes_no_sense_is_refused_and_asks_for_nothing(local: Api, path, sent, status) -> None:
