@@ -70,7 +70,7 @@ def test_a_leader_whose_write_hangs_gives_way_at_once_and_stays(group: Group, re
     first = group.leader()
     group.controllers[first].await_line("pass decided", outcome="idle")
     goes_on = threading.Event()
-    group.proxies[first].reset(lambda _, call: is_write(call) and not goes_on.wait() or None)
+    group.proxies[first].reset(lambda _, call: (is_write(call) and not goes_on.wait()) or None)
     try:
         repository.commit("deploy", **stacks(1))
         until(lambda: group.writes(first), "a write hangs")
