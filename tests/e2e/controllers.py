@@ -39,6 +39,8 @@ class Controller:
     spec: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    inside: int | None = None
+    """A process whose network it is to share."""
 
     @property
     def socket(self) -> Path:
@@ -54,14 +56,27 @@ class Controller:
             connection.request("POST", "/v1/webhook", json.dumps(body), headers)
             return connection.getresponse().status
 
+    def get(self, path: str) -> dict[str, Any]:
+        """What its API answers."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(30)
+        connection.sock.connect(str(self.socket))
+        with closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
+            return dict(json.load(answer))
+
     def start(self) -> Controller:
         self.folder.mkdir(parents=True, exist_ok=True)
         spec = {"dataDir": str(self.folder / "data"), **self.spec}
         file = self.folder / "controller.yaml"
         file.write_text(yaml.safe_dump({"apiVersion": "swarmctl/v1", "kind": "Controller", "spec": spec}))
         with (self.folder / "log").open("ab") as log:
+            enter = ["nsenter", f"--net=/proc/{self.inside}/ns/net"] if self.inside else []
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "reconciler.main", "run", "--config", str(file)],
+                [*enter, sys.executable, "-m", "reconciler.main", "run", "--config", str(file)],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

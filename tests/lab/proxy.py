@@ -50,7 +50,7 @@ Choice = Callable[[int, Call], Fault | None]
 
 @dataclass
 class Proxy:
-    """Listens on `socket_path` while open. `calls` is what came by, broken or not.
+    """Listens on `socket_path` while open. `calls` is what came by, broken or not; `done` what the engine did of it.
 
     While `cut` is set, every connection is dropped before it reaches the engine.
     """
@@ -58,6 +58,8 @@ class Proxy:
     engine_socket: Path
     socket_path: Path
     calls: list[Call] = field(default_factory=list)
+    done: list[Call] = field(default_factory=list)
+    """Writes that the engine has answered with success, whether or not the answer reached anybody."""
     cut: threading.Event = field(default_factory=threading.Event)
     _choice: Choice = field(default=lambda _number, _call: None)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,14 +99,14 @@ class Proxy:
     def reset(self, choice: Choice = lambda _number, _call: None) -> None:
         """Forget the calls, and break those that `choice` says from now on."""
         with self._lock:
-            self.calls, self._choice = [], choice
+            self.calls, self.done, self._choice = [], [], choice
 
     def serve(self, client: socket.socket) -> None:
         """Pass one request on and its answer back, or break it."""
         request = _read_message(client)
         if not request:
             return
-        fault = self._noted(request)
+        call, fault = self._noted(request)
         if self.cut.is_set() or fault is Fault.DROPPED_BEFORE:
             return
         if fault in (Fault.ERROR_500, Fault.ERROR_503):
@@ -115,10 +117,12 @@ class Proxy:
             engine.connect(str(self.engine_socket))
             engine.sendall(_asking_to_close(request))
             answer = b"".join(iter(lambda: engine.recv(READ_BYTES), b""))
+        if call.is_write and answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
+            self.done.append(call)
         if fault is not Fault.DROPPED_AFTER:
             client.sendall(answer)
 
-    def _noted(self, request: bytes) -> Fault | None:
+    def _noted(self, request: bytes) -> tuple[Call, Fault | None]:
         method, target, _ = request.split(b"\r\n", 1)[0].decode().split(" ", 2)
         path = target.partition("?")[0]
         if path.startswith("/v1."):
@@ -126,7 +130,7 @@ class Proxy:
         with self._lock:
             call = Call(method, path)
             self.calls.append(call)
-            return self._choice(len(self.calls) - 1, call)
+            return call, self._choice(len(self.calls) - 1, call)
 
 
 def _error(fault: Fault) -> bytes:
