@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,15 +64,19 @@ class Followed:
         usual = {"name": self.name, "url": str(self.repository.bare), "interval": RARELY}
         if "workTree" in self.settings:
             del usual["url"]
-        if "semver" not in str(self.settings.get("ref")):
+        else:
             usual["ref"] = {"branch": "main"}
         return {**usual, **self.settings}
 
     def commit(self, mark: str, **files: str | bytes | None) -> str:
         """Ask for a service with this mark."""
+        return self.repository.commit(mark, **{**self.files(mark), **files})
+
+    def files(self, mark: str, folder: str = "") -> dict[str, str | bytes | None]:
+        """What asks for it, below a folder, by names as `Repository.commit` takes them."""
         swarm, stack = SWARM.format(name=self.name), STACK.format(mark=mark)
-        named = {f"stacks__{self.name}_DOT_yaml": stack, "swarm_DOT_yaml": swarm}
-        return self.repository.commit(mark, **{**named, **files})
+        top = folder.replace("/", "__")
+        return {f"{top}stacks__{self.name}_DOT_yaml": stack, f"{top}swarm_DOT_yaml": swarm}
 
     def wake(self) -> None:
         """Tell the controller, as a forge does."""
@@ -93,19 +97,25 @@ class Followed:
         return found[0]["Spec"]["Labels"]["mark"] if found else ""
 
     def await_mark(self, mark: str) -> None:
-        until(lambda: self.mark() == mark, f"{self.name} has {mark}, says {self.fault()}")
+        self._until(lambda: self.mark() == mark, f"has {mark}")
 
     def await_fault(self, code: str, kept: str) -> dict[str, Any]:
         """Wait until the source has a fault, and see that the last good revision stayed in force."""
-        found: dict[str, Any] = until(
-            lambda: (fault := self.fault()).get("code") == code and fault, f"{self.name} is {code}: {self.status()}"
-        )
+        found: dict[str, Any] = self._until(lambda: (fault := self.fault()).get("code") == code and fault, f"is {code}")
         assert self.mark() == kept
         return found
 
     def await_recovery(self, mark: str) -> None:
         self.await_mark(mark)
-        until(lambda: not self.fault(), f"{self.name} is well: {self.status()}")
+        self._until(lambda: not self.fault(), "is well")
+
+    def _until(self, condition: Callable[[], Any], what: str) -> Any:
+        try:
+            return until(condition, f"{self.name} {what}")
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}; has {self.mark()}, says {self.status()}; {self.controller.log_end()}"
+            ) from error
 
     def meddle(self) -> None:
         """Change the service behind Git's back."""

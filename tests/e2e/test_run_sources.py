@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ import pytest
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
 from tests.e2e.followed import STACK, Followed, ask, controller_of, door_before
-from tests.lab.git_servers import http_server, run
+from tests.lab.git_servers import http_server, run, ssh_server, sshd_path
 
 pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 SOON = {"interval": "500ms"}
+TOKEN = "hunter2-of-the-git-server"
 
 
 @pytest.fixture
@@ -113,3 +112,118 @@ def test_each_fault_of_a_repository_leaves_the_last_good_revision_in_force(
     # A fault is logged by the passes that saw it, and is one incident.
     events = [line for line in controller.lines() if line["event"] == "pass failed"]
     assert events == []
+
+
+def test_a_remote_that_hangs_holds_up_nothing_but_what_is_new_in_it(
+    backend: Backend, controller: Controller, tmp_path: Path
+):
+    with http_server(tmp_path / "served") as server, door_before(int(server.url.rpartition(":")[2])) as door:
+
+        def make(name: str, limit: str, interval: str) -> Followed:
+            url = f"http://127.0.0.1:{door.port}/{name}.git"
+            settings = {"url": url, "limits": {"time": limit}, "interval": interval}
+            return Followed.make(tmp_path, name, controller, backend, **settings)
+
+        hung, brief = make("hung", "60s", "10m"), make("brief", "5s", "1s")
+        steady = Followed.make(tmp_path, "steady", controller, backend)
+        first = hung.repository.git("rev-parse", "HEAD")
+        with running(controller, hung, brief, steady):
+            hung.commit("2")
+            hung.wake()
+            hung.await_mark("2")
+            door.is_open.clear()
+            for one in (hung, brief, steady):
+                one.commit("3")
+            # Drift, and what people ask for, wait for no answer of the remote's.
+            hung.wake()
+            hung.meddle()
+            hung.await_mark("2")
+            assert hung.fault() == {}, "the look is under way all the time"
+            # One is given up, and says so; others go on.
+            for one in (brief, steady):
+                one.wake()
+            steady.await_mark("3")
+            brief.await_fault("source-timed-out", kept="1")
+            ask(controller, "/v1/rollback", {"stack": "hung", "commit": first})
+            hung.await_mark("1")
+            ask(controller, "/v1/resume", {"stack": "hung"})
+            hung.await_mark("2")
+            ask(controller, "/v1/sync", {"stacks": ["hung"]})
+            # Nor does a process that has just begun.
+            controller.kill()
+            hung.meddle()
+            controller.start()
+            hung.await_mark("2")
+            door.is_open.set()
+            door.slam()
+            for one in (hung, brief):
+                one.wake()
+                one.await_recovery("3")
+
+
+def test_whatever_names_a_commit_is_followed_and_nothing_else_makes_anything_happen(
+    backend: Backend, controller: Controller, tmp_path: Path
+):
+    def make(name: str, **settings: Any) -> Followed:
+        return Followed.make(tmp_path, name, controller, backend, **settings)
+
+    (tmp_path / "token").write_text(TOKEN)
+    with ExitStack() as servers:
+        server = servers.enter_context(http_server(tmp_path / "served", token=TOKEN))
+        fixed = make("fixed")
+        fixed.settings["ref"] = {"commit": fixed.repository.git("rev-parse", "HEAD")}
+        tagged = make("tagged", ref={"tag": "stable"})
+        ranged = make("ranged", ref={"semver": ">=1.2 <2"})
+        for one, tag in ((tagged, "stable"), (ranged, "v1.2.0")):
+            one.repository.git("tag", tag)
+            one.repository.push("--tags")
+        below = make("below", path="prod")
+        below.commit("0", **below.files("1", "prod/"))
+        token = {"tokenFile": str(tmp_path / "token")}
+        private = make("private", url=f"{server.url}/private.git", access=token)
+        over_ssh = make("over-ssh")
+        if sshd_path() is not None:  # else it is one more of a local path
+            ssh = servers.enter_context(ssh_server(tmp_path / "ssh"))
+            key = {"sshKeyFile": str(ssh.key), "knownHostsFile": str(ssh.known_hosts)}
+            over_ssh.settings |= {"url": f"{ssh.url}{over_ssh.repository.bare}", "access": key}
+        shallow = make("shallow")
+        shallow.commit("1")
+        copy = tmp_path / "shallow-copy.git"
+        run(tmp_path, "clone", "-q", "--bare", "--depth=1", f"file://{shallow.repository.bare}", str(copy))
+        shallow.settings["url"] = str(copy)
+        tree = make("tree", workTree=str(tmp_path / "tree-work"))
+        followed = (fixed, tagged, ranged, below, private, over_ssh, shallow, tree)
+        with running(controller, *followed):
+            shown = tree.status()["revision"]
+            assert (shown["commit"], shown["reference"]) == ("", "work tree")
+
+            # A tag that moves, a version that is added, a file that is saved.
+            for one in (fixed, tagged, ranged, private, over_ssh):
+                one.commit("2")
+            tagged.repository.git("tag", "-f", "stable")
+            ranged.repository.git("tag", "v1.10.0")
+            ranged.repository.git("tag", "v2.0.0")
+            for one in (tagged, ranged):
+                one.repository.push("--tags")
+            run(copy, "fetch", "-q", "--depth=1", str(shallow.repository.work), f"{shallow.commit('2')}")
+            run(copy, "update-ref", "refs/heads/main", shallow.repository.git("rev-parse", "HEAD"))
+            (tree.repository.work / "stacks" / "tree.yaml").write_text(STACK.format(mark="2"))
+            untouched = everything(tree.repository.work)
+            for one in (fixed, tagged, ranged, private, over_ssh, shallow):
+                one.wake()
+            for one in (tagged, ranged, private, over_ssh, shallow, tree):
+                one.await_recovery("2")
+            assert ranged.status()["revision"]["reference"] == "refs/tags/v1.10.0"
+            assert fixed.mark() == "1"
+
+            # A commit that changes nothing below the path, nor what manifests use, is known and is written nowhere.
+            versions = backend.versions()
+            elsewhere = below.commit("3", README="x")
+            below.wake()
+            until(lambda: below.status()["revision"]["commit"] == elsewhere, "the commit is known")
+            assert backend.versions() == versions
+            below.commit("3", **below.files("4", "prod/"))
+            below.wake()
+            below.await_recovery("4")
+            assert everything(tree.repository.work) == untouched
+            assert TOKEN not in (controller.folder / "log").read_text()

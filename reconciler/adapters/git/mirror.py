@@ -75,11 +75,6 @@ class Mirror:
         """The bare repository itself."""
         return self.folder / "repository.git"
 
-    @property
-    def is_in_use(self) -> bool:
-        """Whether somebody of this process has it for themselves, or waits for that."""
-        return self._turn.locked()
-
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
         """Have the clone for ourselves. Commands inherit the lock, so that it outlives a killed controller with them.

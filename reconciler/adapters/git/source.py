@@ -77,10 +77,10 @@ class GitSource:
         """See to it that a commit can be read here; return why it can't, or None.
 
         For what is in force when another controller takes over with a clone of its own, and for rolling back. It was
-        verified when it came into force, and is not once more. One that is here is not waited for, should a look be
-        under way: its remote may hang.
+        verified when it came into force, and is not once more. One that is here needs no lock, which a look at a
+        remote that hangs may hold, or what is left of a killed controller's.
         """
-        if self.mirror.is_in_use and not self._damaged and await self._is_kept(commit):
+        if not self._damaged and await self._is_kept(commit):
             return None
         wanted = Chosen(commit, commit, commit)
         try:
