@@ -1,98 +1,176 @@
 """Strikes the leading controller at random moments, again and again: `python -m tests.chaos.controllers`.
 
-KILLS=50 and PAUSES=20 say how often, SEED which moments. Each strike falls into an apply of six updates. It fails when
-a service was written twice or not at all, when the old leader writes after its pause, or when nothing converges.
+KILLS, PAUSES, CUTS and ALL say how often: kill -9, SIGSTOP, partitions (also one way), kill -9 of all three at once.
+SEED says which moments, CLUSTER=engines|embedded what the controllers write to, WEBHOOKS=20 how many commits are timed
+first. Each strike falls into an apply of six updates. It fails when a service was written twice or not at all, when
+nothing converges, or when the history, a suspension or a drift is lost.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import signal
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import docker
-
-from tests.e2e.conftest import Backend
-from tests.e2e.controller_group import NAMES, STACKS, SWARM, WRITE_S, Group, a_group, stacks
+from tests.chaos.controllers_audit import DRIFTING, HELD, Outcome, Standing, audit, is_converged, stand, table
+from tests.chaos.controllers_clusters import a_cluster
+from tests.chaos.controllers_strikes import CUTS, KILL, KILL_ALL, PAUSE, Strike
+from tests.chaos.group.wires import Wires
+from tests.e2e.controller_group import NAMES, SETTLED_S, STACK, STACKS, WRITE_S, Group, a_group, stacks
 from tests.e2e.controllers import until
-from tests.e2e.program import Program
 from tests.lab.git_servers import Repository
+from tests.lab.meddling import put_service
+
+SWARM = """apiVersion: swarmctl/v1
+kind: Cluster
+metadata: {name: prod}
+spec: {policy: {prune: true, objects: [{match: service.drifting_api, drift: report}]}}
+"""
+SECRET = "a-secret-of-the-webhook"
+INTERVAL = "1s"
 
 
 def main() -> int:
-    kills, pauses = int(os.environ.get("KILLS") or 50), int(os.environ.get("PAUSES") or 20)
-    chance = random.Random(int(os.environ.get("SEED") or 1))
-    strikes = [signal.SIGKILL] * kills + [signal.SIGSTOP] * pauses
+    chance = random.Random(_number("SEED", 1))
+    strikes = [KILL] * _number("KILLS", 50) + [PAUSE] * _number("PAUSES", 8) + [KILL_ALL] * _number("ALL", 5)
+    strikes += [CUTS[number % len(CUTS)] for number in range(_number("CUTS", 12))]
     chance.shuffle(strikes)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        swarmctl = Program(folder, {"SWARMCTL_DATA_DIR": str(folder / "swarm")})
-        host = swarmctl.ok("up", "--nodes", "3").split("DOCKER_HOST=")[1].split()[0]
-        swarmctl.environment["DOCKER_HOST"] = host
-        repository = Repository.make(folder)
-        repository.commit("first", swarm_DOT_yaml=SWARM, **stacks(0))
-        engine = docker.APIClient(base_url=host, version="auto", timeout=60)
-        try:
-            with a_group(Backend("embedded", host, engine, swarmctl), repository, folder) as group:
-                until(lambda: group.replicas() == [0] * STACKS, "the first commit")
-                times = [_strike(group, repository, number, strike, chance) for number, strike in enumerate(strikes)]
-        finally:
-            engine.close()
-            swarmctl.ok("down")
-    _tell(times)
-    return 0
+    with tempfile.TemporaryDirectory(prefix="strikes-") as name:
+        complaints = _struck(Path(name), strikes, chance)
+    return 1 if complaints else 0
 
 
-def _strike(group: Group, repository: Repository, number: int, strike: signal.Signals, chance: random.Random) -> float:
-    """Strike the leader in an apply, hold what came of it against the ledger, and return the seconds of take-over."""
+def _struck(folder: Path, strikes: Sequence[Strike], chance: random.Random) -> int:
+    """Do the strikes one after the other, print what came of them, and return how many complaints there are."""
+    (folder / "secret").write_text(SECRET)
+    more = {"webhooks": [{"forge": "generic", "secretFile": str(folder / "secret")}]}
+    kind = os.environ.get("CLUSTER") or "embedded"
+    repository = Repository.make(folder)
+    repository.commit("first", swarm_DOT_yaml=SWARM, **stacks(0), **_standing(0))
+    outcomes: list[Outcome] = []
+    with (
+        a_cluster(kind, folder) as cluster,
+        Wires(folder, NAMES) as wires,
+        a_group(
+            cluster.backend,
+            repository,
+            folder,
+            sockets=cluster.sockets,
+            wires=wires,
+            interval=INTERVAL,
+            more=more,
+        ) as group,
+    ):
+        standing = _prepared(group, repository)
+        _time_commits(group, repository, _number("WEBHOOKS", 0))
+        repository.commit("back to none", **stacks(0))
+        until(lambda: group.replicas() == [0] * STACKS, "it is as before", SETTLED_S)
+        for number, strike in enumerate(strikes):
+            outcomes.append(_strike(group, repository, number, strike, standing, chance))
+            _say(f"{number + 1:3} {outcomes[-1].line()}")
+        for line in group.began_again:
+            _say(line)
+    if outcomes:
+        _say(f"\n{kind}, {len(group.began_again)} controllers ended by themselves\n{table(outcomes)}")
+    return sum(len(one.complaints) for one in outcomes) + len(group.began_again)
+
+
+def _standing(replicas: int) -> dict[str, str]:
+    """The stack that is suspended, and the one that drifts."""
+    return {f"stacks__{HELD}_DOT_yaml": STACK % replicas, f"stacks__{DRIFTING}_DOT_yaml": STACK % 0}
+
+
+def _prepared(group: Group, repository: Repository) -> Standing:
+    """Suspend a stack, commit to it, and let another drift."""
+    leader = group.settled_leader()
+    api = f"unix://{group.controllers[leader].socket}"
+    group.backend.swarmctl.ok("suspend", HELD, "--reason", "it must survive", "--controller", api)
+    repository.commit("is held", **_standing(1))
+    client = group.backend.engine
+    spec = client.inspect_service(f"{DRIFTING}_api")["Spec"]
+    put_service(client, f"{DRIFTING}_api", {**spec, "Labels": {**spec["Labels"], "by": "hand"}})
+    return stand(group, leader)
+
+
+def _time_commits(group: Group, repository: Repository, count: int) -> None:
+    """Commit, send a webhook to one controller after the other, and time until the cluster has converged."""
+    times = []
+    for number in range(count):
+        wanted = (number + 1) % 2
+        leader = group.settled_leader()
+        told = group.controllers[NAMES[number % len(NAMES)]]
+        commit = repository.commit(f"timed {number}", stacks__s0_DOT_yaml=STACK % wanted)
+        began = time.monotonic()
+        assert told.webhook({"source": "infra"}, SECRET) == 202
+        until(lambda at=commit, name=leader: is_converged(group, name, at), "it converges", SETTLED_S)
+        times.append(time.monotonic() - began)
+    if times:
+        slow = max(times)
+        _say(f"{count} commits with a webhook, to converged: median {statistics.median(times):.2f} s, max {slow:.2f} s")
+
+
+def _strike(
+    group: Group, repository: Repository, number: int, strike: Strike, standing: Standing, chance: random.Random
+) -> Outcome:
+    """Strike the leader in an apply, and hold what came of it against what the engines did."""
     wanted, before = (number + 1) % 2, number % 2
-    _restart_ended(group)
-    leader = group.leader()
+    leader = group.settled_leader()
+    for proxy in group.proxies.values():
+        proxy.done.clear()
     sent = {name: len(group.writes(name)) for name in NAMES}
-    repository.commit(f"strike {number}", **stacks(wanted))
-    until(lambda: len(group.writes(leader)) > sent[leader], "the apply has begun")
+    commit = repository.commit(f"strike {number}", **stacks(wanted))
+    assert group.controllers[leader].webhook({"source": "infra"}, SECRET) == 202
+    until(lambda: any(len(group.writes(name)) > sent[name] for name in NAMES), "the apply has begun", SETTLED_S)
     time.sleep(chance.uniform(0, STACKS * WRITE_S))
-    epoch, ends = group.epochs()[leader], len(group.controllers[leader].lines("leading ended"))
+    leader = group.leader()  # on a slow machine another may lead by now
+    epoch, outcome = group.epochs()[leader], Outcome(strike.name, leader, group.done().total())
     at = time.time()
-    group.controllers[leader].signal(strike)
-    successor = group.leader(after=epoch)
-    until(lambda: group.replicas() == [wanted] * STACKS, "it converges under another")
-    taken = datetime.fromisoformat(group.controllers[successor].lines("leading")[-1]["timestamp"])
-    if strike is signal.SIGKILL:
-        group.controllers[leader].kill()
-        group.controllers[leader].start()
-    else:
-        group.controllers[leader].signal(signal.SIGCONT)
-        group.controllers[leader].await_line("leading ended", count=ends + 1)
-    assert group.previous_replicas() == [before] * STACKS, "a service was written twice"
-    writes = sum(len(group.writes(name)) - sent[name] for name in NAMES)
-    assert STACKS <= writes <= STACKS + 1, f"{writes} writes of {STACKS}"
-    seconds = taken.timestamp() - at
-    sys.stdout.write(f"{number + 1:3} {strike.name:7} {leader}: {writes} writes, taken over after {seconds:.2f} s\n")
+    strike.begin(group, leader)
+    outcome.seconds = _first_leading(group, epoch) - at
+    outcome.converged = _converges(group, commit, epoch, outcome)
+    strike.end(group, leader)
+    outcome.done = group.done()
+    outcome.sent = sum(len(group.writes(name)) - sent[name] for name in NAMES)
+    audit(group, outcome, group.settled_leader(commit, after=epoch), commit, before, standing)
+    return outcome
+
+
+def _first_leading(group: Group, epoch: int) -> float:
+    """When somebody began to lead after an epoch, in seconds since 1970."""
+
+    def moments() -> list[float]:
+        group.start_ended()
+        lines = [line for one in group.controllers.values() for line in one.lines("leading") if line["epoch"] > epoch]
+        return [datetime.fromisoformat(line["timestamp"]).timestamp() for line in lines]
+
+    return float(min(until(moments, "somebody leads", SETTLED_S)))
+
+
+def _converges(group: Group, commit: str, epoch: int, outcome: Outcome) -> bool:
+    def has() -> bool:
+        group.start_ended()
+        return is_converged(group, group.leader(epoch), commit)
+
+    try:
+        return bool(until(has, "it converges under another", SETTLED_S))
+    except AssertionError as error:
+        outcome.complaints.append(f"not converged: {error}")
+        return False
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name) or default)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-    return seconds
-
-
-def _restart_ended(group: Group) -> None:
-    """Do what systemd does: a member that can't go on ends by itself, and begins again from its folder. It is told."""
-    for name, controller in group.controllers.items():
-        if controller.process is not None and (code := controller.process.poll()) is not None:
-            lines = (controller.folder / "log").read_text().splitlines()
-            why = next((line for line in reversed(lines) if line.startswith("Error:")), "")
-            sys.stdout.write(f"    {name} had ended by itself with {code}: {why}\n")
-            controller.start()
-
-
-def _tell(times: list[float]) -> None:
-    ordered = sorted(times)
-    at = {share: ordered[min(int(len(ordered) * share / 100), len(ordered) - 1)] for share in (50, 95, 100)}
-    words = ", ".join(f"p{share} {seconds:.2f} s" for share, seconds in at.items())
-    sys.stdout.write(f"{len(times)} strikes, no double write, always converged. Take-over: {words}\n")
 
 
 if __name__ == "__main__":

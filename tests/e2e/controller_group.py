@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.group.wires import Wires
 from tests.e2e.controllers import Controller, ended, until
 from tests.lab.git_servers import Repository, free_port
 from tests.lab.proxy import Call, Fault, Proxy
@@ -25,6 +28,13 @@ STACK = """services:
     networks: []
     deploy: {replicas: %d, endpoint_mode: dnsrr, update_config: {monitor: 100ms}}
 """
+SERVICES = tuple(f"s{number}_api" for number in range(STACKS))
+IN_WIRES_PORT = 7946
+SETTLED_S = 180.0
+"""However slow the machine is: its elections end in time, or something else is wrong."""
+
+Choice = Callable[[str, Call], Fault | None]
+"""What befalls a call of a controller."""
 
 
 def stacks(replicas: int) -> dict[str, str]:
@@ -49,10 +59,17 @@ class Group:
     backend: Any
     controllers: dict[str, Controller] = field(default_factory=dict)
     proxies: dict[str, Proxy] = field(default_factory=dict)
+    wires: Wires | None = None
+    began_again: list[str] = field(default_factory=list)
+    """Controllers that had ended by themselves, and why."""
 
     def writes(self, name: str) -> list[str]:
         """The writes to services that a controller has sent."""
         return [str(call) for call in list(self.proxies[name].calls) if is_write(call)]
+
+    def done(self) -> Counter[str]:
+        """{write to a service: how often an engine has done it}, by whomever it was sent."""
+        return Counter(str(call) for proxy in self.proxies.values() for call in list(proxy.done) if is_write(call))
 
     def epochs(self) -> dict[str, int]:
         """In which epoch each controller led last, 0 for never; also of those that have died."""
@@ -67,41 +84,70 @@ class Group:
             name = max(NAMES, key=epochs.__getitem__)
             return name if epochs[name] > after else ""
 
-        return str(until(newest, "somebody leads"))
+        return str(until(newest, "somebody leads", SETTLED_S))
+
+    def settled_leader(self, commit: str = "", after: int = 0) -> str:
+        """Who leads, once a pass of its newest epoch had nothing to do; for `commit`, where one is given."""
+
+        def settled() -> str:
+            name = self.leader(after)
+            epoch = self.epochs()[name]
+            idle = [one for one in self.controllers[name].passes() if one["pass_id"].startswith(f"{epoch}-")][-1:]
+            return name if idle and idle[0]["outcome"] == "idle" and idle[0]["revision"].startswith(commit) else ""
+
+        return str(until(settled, "a leader that has nothing to do", SETTLED_S))
+
+    def start_ended(self) -> None:
+        """Do what systemd does: who can't go on ends by itself, and is begun again from its folder. It is noted."""
+        for name, controller in self.controllers.items():
+            if controller.process is not None and (code := controller.process.poll()) not in (None, -9):
+                lines = (controller.folder / "log").read_text().splitlines()
+                why = next((line for line in reversed(lines) if line.startswith("Error:")), "")
+                self.began_again.append(f"{name} ended by itself with {code}: {why}")
+                controller.start()
 
     def replicas(self) -> list[int]:
         found = self.backend.engine.services()
-        return sorted(one["Spec"]["Mode"]["Replicated"]["Replicas"] for one in found)
+        return sorted(one["Spec"]["Mode"]["Replicated"]["Replicas"] for one in found if one["Spec"]["Name"] in SERVICES)
 
     def previous_replicas(self) -> list[int | None]:
         """What each service was before its last update; None where it never had one: a second write would show."""
-        found = [one.get("PreviousSpec") for one in self.backend.engine.services()]
+        found = [one.get("PreviousSpec") for one in self.backend.engine.services() if one["Spec"]["Name"] in SERVICES]
         return [one["Mode"]["Replicated"]["Replicas"] if one else None for one in found]
+
+    def choose(self, choice: Choice) -> None:
+        """Break calls, of all controllers, from now on."""
+        for name, proxy in self.proxies.items():
+            proxy.reset(partial(_chosen, choice, name))
+
+
+def _chosen(choice: Choice, name: str, _: int, call: Call) -> Fault | None:
+    return choice(name, call)
 
 
 @contextmanager
-def a_group(backend: Any, repository: Repository, tmp_path: Path) -> Iterator[Group]:
-    """Three controllers that have begun to follow an empty cluster."""
-    ports = {name: free_port() for name in NAMES}
-    members = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
-    ask = backend.swarmctl.ok
-    ask("peers", "init", "--name", "c1", "--listen", members["c1"], "--dir", str(tmp_path / "peers-c1"))
-    for name in NAMES[1:]:
-        ask(
-            "peers",
-            "add",
-            name,
-            members[name],
-            "--out",
-            str(tmp_path / f"peers-{name}"),
-            "--dir",
-            str(tmp_path / "peers-c1"),
-        )
-    source = {"name": "infra", "url": str(repository.bare), "ref": {"branch": "main"}, "interval": "500ms"}
-    made = Group(backend)
+def a_group(
+    backend: Any,
+    repository: Repository,
+    tmp_path: Path,
+    *,
+    sockets: Mapping[str, str] | None = None,
+    wires: Wires | None = None,
+    interval: str = "500ms",
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Group]:
+    """Three controllers that have begun to follow an empty cluster.
+
+    `sockets` are those of the engines that they talk to, where not all talk to the backend's. With `wires` each is in
+    a network of its own. `more` goes into their files.
+    """
+    members = _addresses(wires)
+    _make_identities(backend, members, tmp_path)
+    source = {"name": "infra", "url": str(repository.bare), "ref": {"branch": "main"}, "interval": interval}
+    made = Group(backend, wires=wires)
     with ExitStack() as proxies:
         for name in NAMES:
-            socket = Path(backend.host.removeprefix("unix://"))
+            socket = Path((sockets or {}).get(name, backend.host.removeprefix("unix://")))
             made.proxies[name] = proxies.enter_context(Proxy(socket, tmp_path / f"{name}.sock"))
             made.proxies[name].reset(slow_writes)
             spec = {
@@ -109,9 +155,23 @@ def a_group(backend: Any, repository: Repository, tmp_path: Path) -> Iterator[Gr
                 "sources": [source],
                 "group": {"peers": str(tmp_path / f"peers-{name}"), "members": members},
                 "apply": {"parallel": 1, "resolveImages": "never"},
+                **(more or {}),
             }
-            made.controllers[name] = Controller(tmp_path / name, spec)
+            made.controllers[name] = Controller(tmp_path / name, spec, inside=wires.hosts[name][1] if wires else None)
         with ended(*made.controllers.values()):
             for controller in made.controllers.values():
                 controller.start()
             yield made
+
+
+def _addresses(wires: Wires | None) -> dict[str, str]:
+    if wires is not None:
+        return {name: f"{wires.hosts[name][0]}:{IN_WIRES_PORT}" for name in NAMES}
+    return {name: f"127.0.0.1:{free_port()}" for name in NAMES}
+
+
+def _make_identities(backend: Any, members: Mapping[str, str], tmp_path: Path) -> None:
+    ask, keeper = backend.swarmctl.ok, str(tmp_path / "peers-c1")
+    ask("peers", "init", "--name", "c1", "--listen", members["c1"], "--dir", keeper)
+    for name in NAMES[1:]:
+        ask("peers", "add", name, members[name], "--out", str(tmp_path / f"peers-{name}"), "--dir", keeper)

@@ -1,4 +1,4 @@
-"""Three controllers on one swarm: the leader is killed, or paused, in the middle of an apply."""
+"""Three controllers on one swarm: the leader is killed, paused, or cut off, in the middle of an apply."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.group.trial import why_no_wires
+from tests.chaos.group.wires import Wires
 from tests.e2e.conftest import Backend
-from tests.e2e.controller_group import NAMES, STACKS, SWARM, Group, a_group, is_write, stacks
+from tests.e2e.controller_group import NAMES, STACKS, SWARM, Group, a_group, is_write, slow_writes, stacks
 from tests.e2e.controllers import Controller, ended, until
 from tests.lab.git_servers import Repository, free_port
+from tests.lab.proxy import Call, Fault
+
+embedded = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 
 
 @pytest.fixture
@@ -32,23 +37,18 @@ def group(backend: Backend, repository: Repository, tmp_path: Path) -> Iterator[
 def test_whoever_leads_next_finishes_a_half_done_apply_and_nothing_is_written_twice(
     group: Group, repository: Repository
 ):
-    first = group.leader()
-    group.controllers[first].await_line("pass decided", outcome="idle")
-
-    repository.commit("deploy", **stacks(1))
+    first = group.settled_leader()
+    commit = repository.commit("deploy", **stacks(1))
     until(lambda: len(group.writes(first)) >= 2, "the apply is under way")
     epoch = group.epochs()[first]
     group.controllers[first].kill()
     half = len(group.replicas())
     until(lambda: len(group.replicas()) == STACKS, "the next leader finishes it")
-    second = group.leader(after=epoch)
-    assert second != first
+    assert group.leader(after=epoch) != first
     assert half < STACKS, "the kill came too late to tell anything"
-    group.controllers[second].await_line("pass decided", outcome="idle", stalled=0)
+    second = group.settled_leader(commit)
     assert group.previous_replicas() == [None] * STACKS
-    created = [one for name in NAMES for one in group.writes(name)]
-    assert set(created) == {"POST /services/create"}
-    assert len(created) <= STACKS + 1, "one create may have been on its way when its sender died"
+    assert group.done() == {"POST /services/create": STACKS}
 
     group.controllers[first].start()
     repository.commit("scale", **stacks(2))
@@ -65,31 +65,71 @@ def test_whoever_leads_next_finishes_a_half_done_apply_and_nothing_is_written_tw
     assert third != second
 
 
-@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+@embedded
 def test_a_leader_whose_write_hangs_gives_way_at_once_and_stays(group: Group, repository: Repository):
-    first = group.leader()
-    group.controllers[first].await_line("pass decided", outcome="idle")
+    group.settled_leader()
+    hangs_at: list[str] = []
     goes_on = threading.Event()
-    group.proxies[first].reset(lambda _, call: (is_write(call) and not goes_on.wait()) or None)
+
+    def one_hangs(name: str, call: Call) -> Fault | None:
+        if is_write(call) and not hangs_at:
+            hangs_at.append(name)
+            goes_on.wait()
+        return None
+
+    group.choose(one_hangs)
     try:
-        repository.commit("deploy", **stacks(1))
-        until(lambda: group.writes(first), "a write hangs")
-        epoch = group.epochs()[first]
-        group.controllers[first].signal(signal.SIGSTOP)
-        second = group.leader(after=epoch)
-        group.controllers[first].signal(signal.SIGCONT)
-        group.controllers[first].await_line("leading ended")
-        assert not group.controllers[first].lines("controller ends"), "it must stay, for the group needs a majority"
-        assert len(group.writes(first)) == 1
-        until(lambda: len(group.replicas()) == STACKS, "the next leader does it")
-        group.controllers[second].await_line("pass decided", outcome="idle", stalled=0)
-        assert group.controllers[first].stop() == 0, "nor does its end wait for what hangs"
+        commit = repository.commit("deploy", **stacks(1))
+        until(lambda: hangs_at, "a write hangs")
+        first = group.controllers[hangs_at[0]]
+        count, epoch = len(first.lines("leading ended")), group.epochs()[hangs_at[0]]
+        first.signal(signal.SIGSTOP)
+        group.leader(after=epoch)
+        first.signal(signal.SIGCONT)
+        first.await_line("leading ended", count=count + 1)
+        assert not first.lines("controller ends"), "it must stay: the group needs a majority"
+        group.settled_leader(commit)
+        assert len(group.writes(hangs_at[0])) == 1
+        assert first.stop() == 0, "nor does its end wait for what hangs"
     finally:
         goes_on.set()
+    assert len(group.replicas()) == STACKS
     assert group.previous_replicas() == [None] * STACKS
 
 
-@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+@embedded
+@pytest.mark.skipif(why_no_wires() is not None, reason=str(why_no_wires()))
+def test_a_leader_that_is_cut_off_writes_nothing_more_and_what_was_known_survives_the_death_of_all(
+    backend: Backend, repository: Repository, tmp_path: Path
+):
+    with Wires(tmp_path, NAMES) as wires, a_group(backend, repository, tmp_path, wires=wires) as group:
+        for proxy in group.proxies.values():
+            proxy.reset(slow_writes)
+        first = group.settled_leader()
+        commit = repository.commit("deploy", **stacks(1))
+        until(lambda: len(group.writes(first)) >= 2, "the apply is under way")
+        count, epoch = len(group.controllers[first].lines("leading ended")), group.epochs()[first]
+        wires.isolate(first)
+        assert group.leader(after=epoch) != first
+        group.controllers[first].await_line("leading ended", count=count + 1)
+        second = group.settled_leader(commit)
+        assert second != first
+        assert group.done() == {"POST /services/create": STACKS}
+        wires.heal()
+        known = [one["commit"] for one in group.controllers[second].get("/v1/history")["applies"]]
+        assert commit in known
+
+        epoch = group.epochs()[second]
+        for controller in group.controllers.values():
+            controller.kill()
+        for controller in group.controllers.values():
+            controller.start()
+        again = group.controllers[group.settled_leader(commit, after=epoch)]
+        assert [one["commit"] for one in again.get("/v1/history")["applies"]] == known
+        assert group.done() == {"POST /services/create": STACKS}
+
+
+@embedded
 def test_a_new_controller_takes_the_place_of_a_dead_one(group: Group, tmp_path: Path):
     lost = group.leader()
     group.controllers[lost].kill()
@@ -115,10 +155,9 @@ def test_a_new_controller_takes_the_place_of_a_dead_one(group: Group, tmp_path: 
         until(lambda: names() == sorted({*NAMES, "c4"} - {lost}), "the group has changed")
 
 
-@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+@embedded
 def test_a_leader_whose_engine_is_gone_gives_way(group: Group, repository: Repository):
-    first = group.leader()
-    group.controllers[first].await_line("pass decided", outcome="idle")
+    first = group.settled_leader()
     epoch = group.epochs()[first]
     group.proxies[first].cut.set()
     group.controllers[first].await_line("gives way")
