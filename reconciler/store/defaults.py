@@ -89,10 +89,20 @@ def _task_template(template: JsonObject) -> JsonObject:
         "ContainerSpec": {**container, "Isolation": known},
         "Runtime": template.get("Runtime") or "container",
     }
+    if container.get("Mounts"):
+        completed["ContainerSpec"]["Mounts"] = [_mount(mount) for mount in container["Mounts"]]
     completed.setdefault("ForceUpdate", 0)
     if isinstance(template.get("RestartPolicy"), dict):
         completed["RestartPolicy"] = _filled(template["RestartPolicy"], {"Condition": "any", "MaxAttempts": 0})
     return completed
+
+
+def _mount(mount: JsonObject) -> JsonObject:
+    """Return a mount with the propagation that an engine shows where there are options at all."""
+    if not isinstance(mount.get("BindOptions"), dict):
+        return mount
+    options = _filled(mount["BindOptions"], {"Propagation": "rprivate"})
+    return {**mount, "BindOptions": {**options, "Propagation": str(options["Propagation"]).lower()}}
 
 
 def _endpoint(endpoint: JsonObject) -> JsonObject:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from reconciler.model.constraints import parse_constraint
 from reconciler.model.errors import ErrorCode
+from reconciler.model.go_templates import BadGoTemplate, check_template
 from reconciler.model.json import JsonObject, dig
 from reconciler.store.names import NAME_LENGTH_MAX, is_dns_name, is_image_reference
 from reconciler.store.refusal import Refusal, invalid
@@ -16,6 +18,7 @@ NANO_CPUS_MIN = 1_000_000
 DURATION_MIN_NS = 1_000_000
 FAILURE_ACTIONS = ("pause", "continue", "rollback")
 """Of updates and of rollbacks: an engine takes all three for both, and a rollback that fails is paused."""
+PROPAGATIONS = ("", "private", "rprivate", "shared", "rshared", "slave", "rslave")
 MOUNT_TYPES = ("bind", "volume", "tmpfs", "npipe", "cluster")
 
 
@@ -69,17 +72,43 @@ def _check_container(spec: JsonObject) -> None:
     if not is_image_reference(str(image)):
         raise invalid(f'ContainerSpec: "{image}" is not a valid repository/tag')
     _check_health(container.get("Healthcheck") or {})
+    _check_mounts(container.get("Mounts") or ())
+    _check_templates(container)
+    for kind in ("Secret", "Config"):
+        _check_targets(kind.lower(), container.get(f"{kind}s") or (), f"{kind}Name")
+
+
+def _check_mounts(mounts: Iterable[JsonObject]) -> None:
     targets: dict[str, bool] = {}
-    for mount in container.get("Mounts") or ():
+    for mount in mounts:
         kind = str(mount.get("Type") or "")
         if kind and kind.lower() not in MOUNT_TYPES:
             raise invalid(f'invalid MountType: "{kind}"', rpc="")
+        propagation = str(dig(mount, "BindOptions", "Propagation") or "")
+        if propagation.lower() not in PROPAGATIONS:
+            raise invalid(f'invalid MountPropagation: "{propagation}"', rpc="")
         target = str(mount.get("Target", ""))
         if target in targets:
             raise invalid(f"ContainerSpec: duplicate mount point: {target}")
         targets[target] = True
-    for kind in ("Secret", "Config"):
-        _check_targets(kind.lower(), container.get(f"{kind}s") or (), f"{kind}Name")
+
+
+def _check_templates(container: JsonObject) -> None:
+    """Refuse the templates that cannot be expanded, in the order in which a manager tries to."""
+    for mount in container.get("Mounts") or ():
+        for key in ("Source", "Target"):
+            text = str(mount.get(key) or "")
+            _check_template(text, f'expanding mounts failed: expanding mount {key.lower()} "{text}": ')
+    for variable in container.get("Env") or ():
+        _check_template(str(variable).partition("=")[2], f'expanding env failed: expanding env "{variable}": ')
+    _check_template(str(container.get("Hostname") or ""), "expanding hostname failed: ")
+
+
+def _check_template(text: str, beginning: str) -> None:
+    try:
+        check_template(text)
+    except BadGoTemplate as error:
+        raise invalid(beginning + error.go) from None
 
 
 def _check_health(check: JsonObject) -> None:
@@ -134,11 +163,12 @@ def _check_policies(spec: JsonObject) -> None:
             raise invalid(f"unrecognized update failure action {config['FailureAction']}", rpc="")
         if config and config["Order"] not in ("stop-first", "start-first"):
             raise invalid(f"unrecognized update order {config['Order']}", rpc="")
-        for field in ("Delay", "Monitor"):
-            if (config.get(field) or 0) < 0:
-                raise invalid(f"TaskSpec: update-{field.lower()} cannot be negative")
-        if not 0 <= (config.get("MaxFailureRatio") or 0) <= 1:
-            raise invalid("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
+    config = spec.get("UpdateConfig") or {}  # an engine looks at the numbers of this one only
+    for field in ("Delay", "Monitor"):
+        if (config.get(field) or 0) < 0:
+            raise invalid(f"TaskSpec: update-{field.lower()} cannot be negative")
+    if not 0 <= (config.get("MaxFailureRatio") or 0) <= 1:
+        raise invalid("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
 
 
 def _check_endpoint(spec: JsonObject) -> None:

@@ -1,7 +1,9 @@
 """Our own scenarios: their steps, what a real engine printed, and where we differ for a reason.
 
 A line of a scenario is a machine's number, a sign and a command: `1$ command` is compared, `1- command` only run, and
-`1? command => text` is run until it prints that text.
+`1? command => text` is run until it prints that text; `1= command` prints JSON, which is compared an object a
+line, and where the same command comes again, only what has changed since.
+A scenario whose file ends in .sweep is generated from tables: see `sweeps`.
 """
 
 from __future__ import annotations
@@ -13,18 +15,23 @@ import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import ndiff, unified_diff
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.transcript.player import POLL_S, Machines, Player
-from tests.transcript.shaping import shaped
+from tests.transcript.shaping import masked_json, shaped
+from tests.transcript.sweeps import expanded
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"
 GOLDEN = HERE / "golden"
 UNTIL_POLLS = 120
-_STEP = re.compile(r"(\d)([$?!-]) (.*)")
+_STEP = re.compile(r"(\d)([$?!=-]) (.*)")
+COMPARED = "$="
+TOLD = 60
+"""Lines of a surprise that are shown."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +53,22 @@ class Printed:
     out: tuple[str, ...]
     err: tuple[str, ...]
 
-    def told(self) -> str:
-        lines = [f"exit {self.status}", *(f"  {line}" for line in self.out), *(f"! {line}" for line in self.err)]
-        return "\n".join(lines)
-
 
 def names() -> list[str]:
-    return sorted(path.stem for path in SCENARIOS.glob("*.txt"))
+    return sorted(path.stem for suffix in ("txt", "sweep") for path in SCENARIOS.glob(f"*.{suffix}") if _is_ours(path))
+
+
+def _is_ours(path: Path) -> bool:
+    return not path.stem.startswith("swept")  # those are files that steps name
 
 
 @cache
 def steps(name: str) -> tuple[Step, ...]:
     """Return the steps of one scenario."""
     found: list[Step] = []
-    for line in (SCENARIOS / f"{name}.txt").read_text().splitlines():
+    swept = SCENARIOS / f"{name}.sweep"
+    plain = SCENARIOS / f"{name}.txt"
+    for line in expanded(swept.read_text()) if swept.exists() else plain.read_text().splitlines():
         if not line or line.startswith("#"):
             continue
         parsed = _STEP.fullmatch(line)
@@ -76,13 +85,16 @@ async def play(name: str, machines: Machines, folder: Path) -> list[Printed]:
     await asyncio.to_thread(shutil.copytree, SCENARIOS, files, dirs_exist_ok=True)
     player = Player(folder, files)
     printed: list[Printed] = []
+    before: dict[str, str] = {}
     for step in steps(name):
         if step.sign == "?":
             await until(player, machines, step)
             continue
         status, out, err = await player.run(machines, step.machine, step.command)
-        if step.sign == "$":
-            printed.append(Printed(step.command, status, lines(out), lines(err)))
+        if step.sign in COMPARED:
+            shown = _objects(before.get(step.command), out) if step.sign == "=" else lines(out)
+            before[step.command] = out
+            printed.append(Printed(step.command, status, shown, lines(err)))
     return printed
 
 
@@ -100,6 +112,18 @@ async def until(player: Player, machines: Machines, step: Step) -> None:
 def lines(text: str) -> tuple[str, ...]:
     """Return output in comparable form."""
     return tuple(re.sub(r"\s+", " ", line.strip()) for line in shaped(text))
+
+
+def _objects(before: str | None, text: str) -> tuple[str, ...]:
+    """Return the JSON objects of a list, one a line; or how they differ from what was printed before, line by line."""
+    if before is not None:
+        changes = unified_diff(shaped(before), shaped(text), n=0, lineterm="")
+        return tuple(line for line in changes if not line.startswith(("---", "+++", "@@")))
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return lines(text)
+    return tuple(json.dumps(masked_json(one), sort_keys=True) for one in found)
 
 
 def golden(name: str) -> list[Printed]:
@@ -131,8 +155,23 @@ def surprises(name: str, engine: Sequence[Printed], ours: Sequence[Printed]) -> 
             if reason is not None:
                 found.append(f"{name}: {own.command}\nis listed as a difference, and is none")
         elif reason is None:
-            found.append(f"{name}: {own.command}\nengine: {theirs.told()}\nours: {own.told()}")
+            found.append(f"{name}: {own.command}\n{_held_against(theirs, own)}")
     return found
+
+
+def _held_against(theirs: Printed, own: Printed) -> str:
+    """Tell what only the engine printed (-) and what only ours did (+)."""
+    pair = [_pretty(one).splitlines() for one in (theirs, own)]
+    told = [line for line in ndiff(*pair) if not line.startswith((" ", "?"))]
+    return "\n".join([*told[:TOLD], f"... and {len(told) - TOLD} more lines"] if len(told) > TOLD else told)
+
+
+def _pretty(printed: Printed) -> str:
+    """Return what was printed with a line for each key of its JSON."""
+    lines = [f"exit {printed.status}"]
+    for sign, line in [*(("", line) for line in printed.out), *(("! ", line) for line in printed.err)]:
+        lines += [sign + one for one in shaped(line)] if line.startswith("{") else [sign + line]
+    return "\n".join(lines)
 
 
 def _same(theirs: Printed, ours: Printed) -> bool:

@@ -51,7 +51,7 @@ async def test_the_cli_prints_what_it_prints_with_an_engine(name: str, short_fol
 def test_every_scenario_has_its_golden_output() -> None:
     counted = 0
     for name in scenarios.names():
-        compared = [step.command for step in scenarios.steps(name) if step.sign == "$"]
+        compared = [step.command for step in scenarios.steps(name) if step.sign in scenarios.COMPARED]
         assert compared == [printed.command for printed in scenarios.golden(name)]
         counted += len(compared)
     assert counted >= 150

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from reconciler.manifests.compose.layers import Places
-from reconciler.manifests.compose.templates import BadGoTemplate, check_template
 from reconciler.manifests.compose.written import EnvironmentFiles
 from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
@@ -17,6 +16,7 @@ from reconciler.manifests.quantities import BadQuantity
 from reconciler.manifests.value_hints import example_hint
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.go_templates import BadGoTemplate, check_template
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.revision import Revision
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.manifests.compose.templates import BadGoTemplate, check_template
 from reconciler.model.errors import ErrorCode
+from reconciler.model.go_templates import BadGoTemplate, check_template
 from tests.unit.manifests.builders import container, service_problem
 
 
