@@ -36,7 +36,7 @@ class SnapshotPiece(msgspec.Struct, frozen=True):
     """`data` to write at `offset` of the snapshot that is being received; at offset 0 a new one starts.
 
     With `last` it is complete: publish it, load it into the state machine, then call `core.snapshot_installed(meta)`,
-    or `core.snapshot_refused()` when it can't be used.
+    or `core.snapshot_refused(now_s, wait_s)` when it can't be used.
     """
 
     meta: SnapshotMeta

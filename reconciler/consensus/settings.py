@@ -51,6 +51,10 @@ class ConsensusSettings(msgspec.Struct, frozen=True):
     snapshot_chunk_bytes: int = 256 * 1024
     """Bytes of one piece of a snapshot."""
 
+    snapshot_wait_s: float = 10.0
+    """Seconds at most until a member that can't use a snapshot is sent its first piece again. It may have been started
+    anew meanwhile, with more space or in a newer version; else it refuses that piece, and the rest stays here."""
+
     catch_up_entries: int = 256
     """A learner this close to the end of the leader's log may become a voter."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.consensus.outputs import SnapshotPiece, SnapshotRead
-from reconciler.consensus.peers import Flow, Leading, Peer
+from reconciler.consensus.peers import NEVER_S, Flow, Leading, Peer
 from reconciler.consensus.state import Staging, State
 from reconciler.consensus.values import AppendReply, NodeId, SnapshotChunk, SnapshotMeta, SnapshotReply
 
@@ -45,7 +45,10 @@ def on_reply(state: State, leading: Leading, node: NodeId, reply: SnapshotReply)
     peer = leading.peers[node]
     if peer.flow is not Flow.SNAPSHOT or peer.snapshot is None or peer.snapshot.index != reply.index:
         return
-    if reply.next_offset != peer.offset:
+    if reply.wait_s > 0:
+        peer.offset = 0
+        peer.chunk_due_s = state.now_s + min(reply.wait_s, state.settings.snapshot_wait_s)
+    elif reply.next_offset != peer.offset:
         peer.offset = reply.next_offset
         _want(state, node, peer)
 
@@ -60,6 +63,9 @@ def on_chunk(state: State, sender: NodeId, chunk: SnapshotChunk) -> None:
         known = min(meta.index, state.persisted)
         state.send(sender, AppendReply(state.term, chunk.round, accepted=True, index=known))
         return
+    if state.now_s < state.refused_until_s:
+        _say_refused(state, sender, chunk.round, meta)
+        return
     staging = state.staging
     if staging is None or (staging.sender, staging.meta, staging.total) != (sender, meta, chunk.total):
         staging = state.staging = Staging(sender, meta, chunk.total)
@@ -73,9 +79,24 @@ def on_chunk(state: State, sender: NodeId, chunk: SnapshotChunk) -> None:
     state.send(sender, SnapshotReply(state.term, chunk.round, meta.index, staging.received))
 
 
+def refused(state: State, wait_s: float) -> None:
+    """The snapshot on its way can't be used. Without a pause the leader would send it again and again, whole."""
+    meta = state.installing or (state.staging.meta if state.staging else None)
+    state.installing = state.staging = None
+    state.refused_until_s = state.now_s + wait_s
+    if meta is not None and state.leader and state.leader != state.node_id:
+        _say_refused(state, state.leader, 0, meta)
+
+
+def _say_refused(state: State, to: NodeId, round_number: int, meta: SnapshotMeta) -> None:
+    wait_s = state.refused_until_s - state.now_s
+    state.send(to, SnapshotReply(state.term, round_number, meta.index, 0, wait_s))
+
+
 def installed(state: State, meta: SnapshotMeta) -> None:
     """The snapshot is on disk and in the state machine; the log before it is gone."""
     state.installing = state.staging = None
+    state.refused_until_s = NEVER_S
     state.log.reset(meta)
     state.snapshot = meta
     state.commit = max(state.commit, meta.index)

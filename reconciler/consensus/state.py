@@ -44,8 +44,9 @@ class State:
     __slots__ = (
         "after", "at_once", "campaign_s", "chunks_wanted", "commit", "election_due_s", "flights", "forwarded",
         "forwarded_number", "handed", "hard_given", "hard_saved", "heard_s", "installing", "leader", "leading", "log",
-        "new_readers", "node_id", "now_s", "persisted", "pieces", "random", "read_at", "reads_done", "role",
-        "role_told", "settings", "snapshot", "staging", "term", "ungiven", "voted_for", "votes",
+        "new_readers", "node_id", "now_s", "persisted", "pieces", "random", "read_at", "reads_done",
+        "refused_until_s", "role", "role_told", "settings", "snapshot", "staging", "term", "ungiven", "voted_for",
+        "votes",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class State:
         # snapshots on their way
         self.staging: Staging | None = None
         self.installing: SnapshotMeta | None = None
+        self.refused_until_s = NEVER_S  # the last one could not be used: none is taken before then
         self.pieces: list[SnapshotPiece] = []
         self.chunks_wanted: list[SnapshotRead] = []
         # readers: not yet asked for, asked for at the leader, and waiting until `handed` reaches their index

@@ -131,13 +131,15 @@ class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=5):
 class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
     """The receiver has the first `next_offset` bytes of the snapshot at `index`.
 
-    Once it is in use, AppendReply says so.
+    Once it is in use, AppendReply says so. `wait_s` above 0: it can't use what it got, and wants nothing more for so
+    many seconds.
     """
 
     term: int
     round: int
     index: int
     next_offset: int
+    wait_s: float = 0.0
 
 
 class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

@@ -136,6 +136,7 @@ class ErrorCode(enum.StrEnum):
     RAFT_LOG_LOCKED = "raft-log-locked"
     RAFT_LOG_MISSING = "raft-log-missing"
     RAFT_SNAPSHOT_CORRUPT = "raft-snapshot-corrupt"
+    RAFT_TOO_NEW = "raft-too-new"
     RAFT_DISK_FULL = "raft-disk-full"
     RAFT_DISK_FAILED = "raft-disk-failed"
     # what managers agree on
@@ -145,6 +146,7 @@ class ErrorCode(enum.StrEnum):
     RAFT_OVERLOADED = "raft-overloaded"
     RAFT_NOT_LEADER = "raft-not-leader"
     RAFT_CHANGE_REFUSED = "raft-change-refused"
+    RAFT_SNAPSHOT_REFUSED = "raft-snapshot-refused"
     RAFT_WATCH_BEHIND = "raft-watch-behind"
     RAFT_REMOVED = "raft-removed"
     RAFT_STOPPED = "raft-stopped"

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.consensus.outputs import Role
 from reconciler.consensus.values import Entry, EntryKind
+from tests.simulation_raft.forwarding import is_forwarded
+from tests.simulation_raft.violation import Violation
 
 if TYPE_CHECKING:
     from tests.simulation_raft.node import SimulatedNode
-
-
-class Violation(AssertionError):
-    """A promise of Raft's, or of ours, was broken."""
 
 
 class Invariants:
@@ -27,6 +25,9 @@ class Invariants:
         self.places: dict[bytes, int] = {}  # where each command was committed
         self.void: set[bytes] = set()  # commands that were reported as sure to have no effect
         self.acknowledged: dict[bytes, int] = {}
+        self.effects: dict[str, int] = {}  # where each forwarded write took effect
+        self.outcomes: dict[str, int] = {}  # where their callers were told that it did
+        self.without_effect: set[str] = set()  # forwarded writes that were reported as sure to have none
 
     def leader(self, node: SimulatedNode, others: list[SimulatedNode]) -> None:
         """Election safety, leader completeness, and: nobody else still acts as a leader."""
@@ -62,7 +63,7 @@ class Invariants:
             return
         self.committed[entry.index] = entry
         self.newest, self.newest_term = entry.index, node.core._state.term
-        if entry.kind is EntryKind.NORMAL:
+        if entry.kind is EntryKind.NORMAL and not is_forwarded(entry):
             if entry.data in self.void:
                 raise Violation(f"phantom: {entry.data!r} was reported to have failed for sure")
             if self.places.setdefault(entry.data, entry.index) != entry.index:
@@ -78,6 +79,13 @@ class Invariants:
         if data in self.places:
             raise Violation(f"phantom: {data!r} is committed and was reported to have failed for sure")
         self.void.add(data)
+
+    def took_effect(self, value: str, index: int) -> None:
+        """A forwarded write took effect, on some node: once only, however often it was sent."""
+        if self.effects.setdefault(value, index) != index:
+            raise Violation(f"twice: {value!r} took effect at {self.effects[value]} and at {index}")
+        if value in self.without_effect:
+            raise Violation(f"phantom: {value!r} was reported to have failed for sure")
 
     def stepped(self, node: SimulatedNode, nodes: dict[str, SimulatedNode]) -> None:
         """Commit index and term only grow while a node runs; nothing is applied beyond the commit or our disk.

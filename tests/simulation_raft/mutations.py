@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.adapters.raft.proposals import Proposals
 from reconciler.consensus import election, following, membership, reads, replication, snapshots
 from reconciler.consensus.core import Core
 from reconciler.consensus.log import Log, size_of
 from reconciler.consensus.outputs import Envelope
 from reconciler.consensus.state import State
 from reconciler.consensus.values import Append, AppendReply, EntryKind, HardState, ReadReply, VoteReply
+from reconciler.store.sessions import Sessions
 from tests.unit.consensus import test_safety
 
 Patch = pytest.MonkeyPatch
@@ -226,6 +228,48 @@ def restarted_voters_forget_whom_they_heard(patch: Patch) -> None:
 
     patch.setattr(Core, "__init__", init)
 
+
+def places_outlive_their_leader(patch: Patch) -> None:
+    """What was put where another leader's entry came out is taken for applied."""
+    original = Proposals.resolve
+
+    def on_leader(self: Proposals, leader: str, term: int) -> None:
+        self._leader = (leader, term) if leader else self._leader
+
+    def resolve(self: Proposals, index: int, term: int, outcomes: Any) -> None:
+        for place in self._places.get(index, ()):
+            place.term = term
+        original(self, index, term, outcomes)
+
+    patch.setattr(Proposals, "on_leader", on_leader)
+    patch.setattr(Proposals, "resolve", resolve)
+
+
+def repetitions_take_effect_again(patch: Patch) -> None:
+    patch.setattr(Sessions, "recall", lambda self, client, sequence, index: None)
+
+
+def lost_forwards_count_as_never_sent(patch: Patch) -> None:
+    """No answer is taken for a refusal, so a caller is told that its write has no effect, and it may have one."""
+    original = Proposals.sweep
+
+    def sweep(self: Proposals, now_s: float, no_leader: Any) -> None:
+        for due_s, proposals in self._forwards.values():
+            for proposal in proposals if now_s >= due_s else ():
+                proposal.sent -= 1
+        original(self, now_s, no_leader)
+
+    patch.setattr(Proposals, "sweep", sweep)
+
+
+FOUND_BY_FORWARDING: dict[Callable[[Patch], None], int] = {
+    places_outlive_their_leader: 100,
+    repetitions_take_effect_again: 0,
+    lost_forwards_count_as_never_sent: 0,
+}
+"""Bugs between callers and the core that random faults bring to light, and the seed to begin with: less than a hundred
+before the first that does.
+"""
 
 FOUND_BY_CHANCE: tuple[Callable[[Patch], None], ...] = (
     candidate_counts_its_unsaved_vote,

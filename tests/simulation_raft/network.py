@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from reconciler.adapters.raft.frames import decode_frame, encode_frame
 from reconciler.consensus.outputs import Envelope
-from reconciler.consensus.values import decode_message, encode_message
 
 if TYPE_CHECKING:
     from tests.simulation_raft.node import SimulatedNode
@@ -39,7 +39,7 @@ class Network:
                 continue
             message = envelope.message
             if random() < CODEC_SHARE:
-                message = decode_message(encode_message(message))
+                message = decode_frame(encode_frame(message))  # type: ignore[assignment]
             copies = 1
             if self.loss and random() < self.loss:
                 continue

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from reconciler.consensus.core import Core
-from reconciler.consensus.outputs import Envelope, Ready, Role, SnapshotPiece
+from reconciler.consensus.outputs import Envelope, Ready, Role, SnapshotPiece, SnapshotRead
 from reconciler.consensus.values import Entry, EntryKind
 from tests.simulation_raft.disk import FakeDisk
+from tests.simulation_raft.forwarding import Desk, is_forwarded
 
 if TYPE_CHECKING:
     from tests.simulation_raft.clients import Call
@@ -45,9 +46,10 @@ class SimulatedNode:
         self.commit_seen = self.term_seen = 0
         self.applied = 0
         self.registers: dict[str, str] = {}
+        self.desk = Desk(self) if world.forwarding else None
         if self.disk.snapshot is not None:
             self.applied = self.disk.snapshot[0].index
-            self.registers = msgspec.msgpack.decode(self.disk.snapshot[1])
+            self._load(self.disk.snapshot[1])
         self.unsynced: deque[tuple[int, tuple[Envelope, ...], bool]] = deque()
         self.syncing = 0
         self.staged = bytearray()
@@ -78,7 +80,8 @@ class SimulatedNode:
         if self.paused:
             self.backlog.append(lambda: self.deliver(sender, message))
         elif self.up:
-            self.core.receive(sender, message, self.world.now)  # type: ignore[arg-type]
+            if self.desk is None or not self.desk.receive(sender, message):
+                self.core.receive(sender, message, self.world.now)  # type: ignore[arg-type]
             self.pump()
 
     def on_timer(self, life: int) -> None:
@@ -105,8 +108,10 @@ class SimulatedNode:
     def pump(self) -> None:
         """Do what the core says until it says nothing, then see to the disk and the timer."""
         world = self.world
-        while (ready := self.core.ready()) is not None:
+        while (ready := self._next()) is not None:
             self._do(ready)
+        if self.desk is not None:
+            self.desk.settle()
         world.invariants.stepped(self, world.nodes)
         self._sync()
         due = self.core.next_due_s
@@ -114,8 +119,31 @@ class SimulatedNode:
             self.timer_at = due
             world.at(max(due, world.now), self.on_timer, self.life)
 
+    def _next(self) -> Ready | None:
+        if self.desk is not None:
+            self.desk.feed()
+        return self.core.ready()
+
+    def value_of(self, key: str) -> object:
+        """What a register holds here."""
+        return self.registers.get(key) if self.desk is None else self.desk.value_of(key) or self.registers.get(key)
+
+    def all_values(self) -> object:
+        """All registers, to compare."""
+        return self.registers, self.desk.all_values() if self.desk is not None else ()
+
+    def _dump(self) -> bytes:
+        return msgspec.msgpack.encode((self.registers, self.desk.dump() if self.desk is not None else b""))
+
+    def _load(self, data: bytes) -> None:
+        self.registers, store = msgspec.msgpack.decode(data)
+        if self.desk is not None:
+            self.desk.load(store)
+
     def _do(self, ready: Ready) -> None:
         world = self.world
+        if ready.role is not None and self.desk is not None:
+            self.desk.role_changed(ready.role)
         if ready.role is not None and ready.role.role is Role.LEADER:
             world.invariants.leader(self, world.all_nodes)
             world.elections += 1
@@ -133,14 +161,18 @@ class SimulatedNode:
         for piece in ready.pieces:
             self._take(piece)
         for wanted in ready.chunks_wanted:
-            if self.disk.snapshot is None or self.disk.snapshot[0] != wanted.meta:
-                self.core.snapshot_gone(wanted.peer)
-                continue
-            data = self.disk.snapshot[1]
-            part = data[wanted.offset : wanted.offset + wanted.bytes_max]
-            self.core.send_chunk(wanted, part, len(data), world.now)
+            self._read(wanted)
         for done in ready.reads:
-            world.clients.read_done(self, self.reading.pop(done.token), done.index)
+            call = self.reading.pop(done.token)
+            call.owner.read_done(self, call, done.index)
+
+    def _read(self, wanted: SnapshotRead) -> None:
+        if self.disk.snapshot is None or self.disk.snapshot[0] != wanted.meta:
+            self.core.snapshot_gone(wanted.peer)
+            return
+        data = self.disk.snapshot[1]
+        part = data[wanted.offset : wanted.offset + wanted.bytes_max]
+        self.core.send_chunk(wanted, part, len(data), self.world.now)
 
     def _sync(self) -> None:
         while self.unsynced and not self.syncing and not self.unsynced[0][2]:
@@ -155,15 +187,17 @@ class SimulatedNode:
         assert entry.index == self.applied + 1, "applied in order"
         world.invariants.applied(self, entry)
         self.applied = entry.index
-        if entry.kind is EntryKind.NORMAL:
+        if entry.kind is EntryKind.NORMAL and not is_forwarded(entry):
             key, value = msgspec.msgpack.decode(entry.data)
             self.registers[key] = value
+        if self.desk is not None:
+            self.desk.apply(entry)
         waiting = self.waiting.pop(entry.index, None)
         if waiting is not None:
             world.clients.write_done(waiting[1], entry.index, same=waiting[0] == entry.term)
         if entry.index % world.compact_entries == 0:
             meta = self.core.snapshot_meta(entry.index)
-            self.disk.publish(meta, msgspec.msgpack.encode(self.registers))
+            self.disk.publish(meta, self._dump())
             self.disk.compact(entry.index - world.keep_entries)
             self.core.compact(meta, entry.index - world.keep_entries)
 
@@ -187,6 +221,11 @@ class SimulatedNode:
             self.world.at(self.world.now + 0.001, self._install, self.life, piece, data)
             return
         world = self.world
+        if world.faults.active and world.chance.random() < world.refuse_share:
+            world.refused += 1
+            self.core.snapshot_refused(world.now, world.chance.choice((0.02, 0.2, 1.0)))
+            self.pump()
+            return
         world.installs += 1
         world.invariants.installed(piece.meta.index, piece.meta.term)
         self.disk.publish(piece.meta, data)
@@ -194,7 +233,9 @@ class SimulatedNode:
             world.faults.crash(self)  # between the snapshot and the journal
             return
         self.disk.reconcile()
-        self.registers = msgspec.msgpack.decode(data)
+        self._load(data)
         self.applied = piece.meta.index
         self.core.snapshot_installed(piece.meta, world.now)
+        if self.desk is not None:
+            self.desk.installed()
         self.pump()

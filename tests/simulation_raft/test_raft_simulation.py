@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.model.errors import SwarmctlError
 from tests.simulation_raft.linearizability import NEVER, Operation, is_linearizable
-from tests.simulation_raft.mutations import FOUND_BY_CHANCE, FOUND_BY_STORY
+from tests.simulation_raft.mutations import FOUND_BY_CHANCE, FOUND_BY_FORWARDING, FOUND_BY_STORY
 from tests.simulation_raft.world import World
 
 SEEDS = int(os.environ.get("SEEDS", "1000"))
@@ -24,7 +24,7 @@ MUTANT_SEEDS = 400
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_nothing_acknowledged_is_lost_whatever_fails(share: int) -> None:
-    elections = acknowledged = reads = 0
+    elections = acknowledged = reads = forwarded = refused = 0
     for seed in range(FIRST_SEED + share, FIRST_SEED + SEEDS, SHARES):
         world = World(seed)
         try:
@@ -35,11 +35,16 @@ def test_nothing_acknowledged_is_lost_whatever_fails(share: int) -> None:
             ) from error
         elections += world.elections
         acknowledged += world.clients.acknowledged
-        reads += world.clients.reads
+        reads += world.clients.reads + world.forwarders.reads
+        forwarded += world.forwarders.acknowledged
+        refused += world.refused
     if SEEDS >= 100:  # the stories are not empty
         assert elections > SEEDS / SHARES
         assert acknowledged > 5 * SEEDS / SHARES
         assert reads > 3 * SEEDS / SHARES
+        assert forwarded > 2 * SEEDS / SHARES
+    if SEEDS >= 1000:
+        assert refused > 0
 
 
 def test_one_seed_is_one_story() -> None:
@@ -59,6 +64,20 @@ def test_random_faults_find_a_deliberate_bug(
     for seed in range(MUTANT_SEEDS):
         try:
             World(seed).run()
+        except (SwarmctlError, AssertionError):
+            return
+    pytest.fail(f"{mutation.__name__} was not found in {MUTANT_SEEDS} seeds")
+
+
+@pytest.mark.parametrize("mutation", FOUND_BY_FORWARDING)
+def test_random_faults_find_a_deliberate_bug_of_forwarding(
+    mutation: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation(monkeypatch)
+    first = FOUND_BY_FORWARDING[mutation]
+    for seed in range(first, first + MUTANT_SEEDS):
+        try:
+            World(seed, forwarding=True).run()
         except (SwarmctlError, AssertionError):
             return
     pytest.fail(f"{mutation.__name__} was not found in {MUTANT_SEEDS} seeds")

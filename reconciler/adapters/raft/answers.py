@@ -91,6 +91,17 @@ def work_stuck(node: NodeId, limit_s: float) -> SwarmctlError:
     )
 
 
+def snapshot_refused(error: SwarmctlError) -> SwarmctlError:
+    """`error` says why a leader's snapshot can't be used."""
+    cause = error.problems[0]
+    return SwarmctlError(
+        ErrorCode.RAFT_SNAPSHOT_REFUSED,
+        "This member can't use the snapshot that the leader sends, and falls behind.",
+        why=f"{cause.what} {cause.why}".strip() + f" ({error.code.value})",
+        hint=cause.hint,
+    )
+
+
 def folder_used(folder: str) -> SwarmctlError:
     return SwarmctlError(
         ErrorCode.RAFT_FOLDER_USED,

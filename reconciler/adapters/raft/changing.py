@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from reconciler.adapters.raft import addresses, answers
-from reconciler.consensus.outputs import MemberChange, MemberVerb, PeerStatus, Reason, Refused, Role, Status
+from reconciler.consensus.outputs import MemberChange, MemberVerb, PeerStatus, Proposed, Reason, Refused, Role, Status
 from reconciler.consensus.values import Membership, NodeId
-from reconciler.model.commands import Command, Rejected
+from reconciler.model.commands import Command, Outcome, Rejected
 from reconciler.model.errors import SwarmctlError
-from reconciler.model.replication import Address
-
-if TYPE_CHECKING:
-    from reconciler.adapters.raft.engine import Engine
+from reconciler.model.replication import Address, Standing
+from reconciler.model.tables import Tables
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +24,71 @@ POLL_S = 0.02
 _PASSING = {Reason.TOO_EARLY, Reason.CHANGE_PENDING, Reason.OVERLOADED, Reason.TRANSFERRING}
 
 
+class ChangingCore(Protocol):
+    """A consensus core, as far as changes of members need it."""
+
+    def change_members(self, change: MemberChange, now_s: float, /) -> Proposed | Refused: ...
+
+    def transfer(self, node: NodeId, now_s: float, /) -> Refused | None: ...
+
+
+class ChangingMember(Protocol):
+    """A member of either implementation, as far as changes of members need it."""
+
+    @property
+    def name(self) -> NodeId: ...
+
+    @property
+    def core(self) -> ChangingCore: ...
+
+    @property
+    def tables(self) -> Tables: ...
+
+    @property
+    def standing(self) -> Standing: ...
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that a caller waits."""
+        ...
+
+    @property
+    def election_max_s(self) -> float:
+        """Seconds after which whoever says nothing counts as silent."""
+        ...
+
+    def status(self) -> Status: ...
+
+    def now_s(self) -> float: ...
+
+    def wake(self) -> None:
+        """Let what the core has to say go out."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None: ...
+
+    async def propose(self, commands: Sequence[Command]) -> Outcome: ...
+
+    async def pause_leading(self) -> None:
+        """Let the leader's work end, while this node still leads."""
+        ...
+
+    def resume_leading(self) -> None:
+        """Let it begin again, unless this node leads no more."""
+        ...
+
+    def send_leave(self, leader: NodeId) -> None: ...
+
+    def address_to_record(self) -> Address | None:
+        """Where this member is, if that is not what is recorded."""
+        ...
+
+
 class MemberChanges:
     """What a member does about the group itself."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._node = engine
+    def __init__(self, member: ChangingMember) -> None:
+        self._node = member
         self._lock = asyncio.Lock()
         self._handing = asyncio.Lock()
         self._is_promoting = False

@@ -74,7 +74,7 @@ class Engine:
         self._changes = Changes(limits.watch_entries, limits.watch_changes, self._state.index)
         self._leadership = Leadership(name, limits.work_end_s, self._fail)
         growth = Growth(limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
-        self._snapshots = Snapshotter(self, self._worker, growth, opened.disk[1], limits.snapshot_retry_s)
+        self._snapshots = Snapshotter(self, self._worker, growth, opened.disk[1], limits)
         book = {**opened.book, **addresses.recorded(self._state.tables)}
         self._roster = Roster(name, book, limits.leaver_s, self._follow)
         self._role = _NOBODY

@@ -16,6 +16,7 @@ from reconciler.consensus.values import HardState, NodeId
 FILE_NAME = "hard-state"
 _MAGIC = b"SWRAFTH1"
 _FORMAT = 1
+"""Of the whole folder: this file is read first, so a change of the journal's format raises it too."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -40,7 +41,14 @@ class Stored(msgspec.Struct, frozen=True):
     """The newest journal segment that was made, counted from 1; 0 while a new folder is being set up."""
 
 
+class Format(msgspec.Struct, frozen=True):
+    """What every such file has, whatever a newer version puts beside it."""
+
+    format: int
+
+
 _DECODER = msgspec.msgpack.Decoder(Stored)
+_FORMAT_DECODER = msgspec.msgpack.Decoder(Format)
 
 
 class HardStateFile:
@@ -55,12 +63,8 @@ class HardStateFile:
         self.segments = 0
 
     def load(self) -> None:
-        """Read `state` and `segments`. Raises raft-log-corrupt, raft-log-foreign, FileNotFoundError."""
+        """Read `state` and `segments`. Raises raft-log-corrupt, -foreign, raft-too-new; FileNotFoundError."""
         stored = self._decode(read_file(self._disk, self._path))
-        if stored.format != _FORMAT:
-            raise refusals.foreign(
-                self._folder, f"It was written in format {stored.format}; this version reads {_FORMAT}."
-            )
         if stored.owner != self._owner:
             theirs, ours = stored.owner, self._owner
             raise refusals.foreign(
@@ -80,6 +84,11 @@ class HardStateFile:
         if magic != _MAGIC or zlib.crc32(body).to_bytes(4, "little") != checksum:
             raise refusals.corrupt(f"{self._path} is damaged.", "It does not match its checksum.")
         try:
+            number = _FORMAT_DECODER.decode(body).format
+            if number > _FORMAT:
+                raise refusals.too_new(self._path)
+            if number != _FORMAT:
+                raise refusals.corrupt(f"{self._path} is damaged.", f"There is no format {number}.")
             return _DECODER.decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise refusals.corrupt(f"{self._path} is damaged.", f"It can't be decoded: {error}.") from error

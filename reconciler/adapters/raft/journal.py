@@ -188,6 +188,8 @@ class Journal:
 
     def _read_header(self, path: str, content: bytes) -> SegmentHeader:
         header = SegmentHeader.decode(content)
+        if header is None and SegmentHeader.is_of_another_format(content):
+            raise refusals.too_new(path)
         if header is None:
             raise refusals.corrupt(f"{path} is damaged.", "Its head does not match its checksum.")
         if header.owner != self._owner:

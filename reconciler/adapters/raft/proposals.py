@@ -12,11 +12,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.frames import Forward, NotTaken, Placed
 from reconciler.adapters.raft.settings import Limits
-from reconciler.consensus.core import Core
 from reconciler.consensus.outputs import Proposed, Refused
 from reconciler.consensus.values import NodeId
 from reconciler.model.commands import Command, Outcome
@@ -29,6 +29,14 @@ TRANSACTION_OVERHEAD_BYTES = 5
 """What an entry adds to each transaction: the length in front of a binary."""
 ENTRY_OVERHEAD_BYTES = 16
 """What an entry adds to all of them."""
+
+
+class ProposingCore(Protocol):
+    """A consensus core, as far as proposals need it."""
+
+    def propose(self, datas: Sequence[bytes], now_s: float, /) -> Proposed | Refused:
+        """Put entries into the log, all or none."""
+        ...
 
 
 class Proposal:
@@ -82,14 +90,22 @@ class Proposals:
     """All that is under way here. Belongs to the event loop."""
 
     def __init__(
-        self, client: str, limits: Limits, entry_bytes_max: int, send: Callable[[NodeId, Placed | NotTaken], bool]
+        self,
+        client: str,
+        limits: Limits,
+        entry_bytes_max: int,
+        send: Callable[[NodeId, Placed | NotTaken], bool],
+        new_future: Callable[[], asyncio.Future[Outcome]] | None = None,
     ) -> None:
-        """`client` is different in each life of each member. `send` answers other members' forwards."""
+        """`client` is different in each life of each member. `send` answers other members' forwards.
+
+        `new_future` makes what callers wait for; None: of the loop that runs.
+        """
         self._client = client
         self._limits = limits
         self._transaction_bytes_max = entry_bytes_max - TRANSACTION_OVERHEAD_BYTES - ENTRY_OVERHEAD_BYTES
         self._send = send
-        self._loop = asyncio.get_running_loop()
+        self._new_future = new_future or asyncio.get_running_loop().create_future
         self._sequence = 0
         self._open: deque[Proposal] = deque()  # in order of their sequence; those at the front are not done
         self._waiting: deque[Proposal] = deque()
@@ -119,7 +135,7 @@ class Proposals:
         if len(data) > self._transaction_bytes_max:
             raise answers.too_large(len(data), self._transaction_bytes_max)
         self._sequence = sequence
-        proposal = Proposal(self._loop.create_future(), data, sequence, due_s)
+        proposal = Proposal(self._new_future(), data, sequence, due_s)
         self._open.append(proposal)
         self._waiting.append(proposal)
         self._waiting_bytes += len(data)
@@ -127,7 +143,7 @@ class Proposals:
 
     # --- leading ---
 
-    def propose(self, core: Core, now_s: float) -> None:
+    def propose(self, core: ProposingCore, now_s: float) -> None:
         """Put what waits into the log, as entries of a good size."""
         while (self._waiting or self._guests) and len(self._places) < self._limits.entries_under_way:
             batch = self._take()

@@ -72,6 +72,19 @@ class SegmentHeader(msgspec.Struct, frozen=True):
             return None
         return cls(*fields)
 
+    @staticmethod
+    def is_of_another_format(content: bytes) -> bool:
+        """Whether what `decode` does not know is the header of a newer version: its magic has another number.
+
+        With a checksum that fits as ours does, the number itself is damaged.
+        """
+        magic, checksum = content[:8], int.from_bytes(content[8:12], "little")
+        return (
+            magic[:-1] == MAGIC[:-1]
+            and MAGIC[-1:] < magic[-1:] <= b"9"
+            and checksum != zlib.crc32(content[12:HEADER_BYTES])
+        )
+
     @property
     def marker(self) -> int:
         """What each record starts with; none of its bytes is zero."""

@@ -28,6 +28,17 @@ def snapshot_corrupt(path: str, why: str) -> SwarmctlError:
     )
 
 
+def too_new(path: str) -> SwarmctlError:
+    """A newer version wrote the file. It is as good as ever, for that version."""
+    return SwarmctlError(
+        ErrorCode.RAFT_TOO_NEW,
+        f"{path} was made by a newer version of swarmctl.",
+        why="This version does not know its format. It has changed nothing.",
+        hint="Install the version that wrote it, or a newer one. `swarmctl store backup` asks a running controller of "
+        "that version for a copy.",
+    )
+
+
 def foreign(folder: str, why: str) -> SwarmctlError:
     """The folder is another node's, or another cluster's."""
     return SwarmctlError(

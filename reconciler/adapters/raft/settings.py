@@ -77,6 +77,12 @@ class Limits:
     snapshot_retry_s: float = 30.0
     """Seconds until a snapshot that failed for lack of space is tried again."""
 
+    snapshot_again_s: float = 10.0
+    """Seconds until a leader's snapshot that can't be used is asked for again; twice as many after each failure."""
+
+    snapshot_again_max_s: float = 600.0
+    """Seconds at most between two such attempts, each of which carries the whole snapshot."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:

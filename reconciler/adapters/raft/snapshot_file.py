@@ -28,6 +28,7 @@ BLOCK_BYTES = 256 << 10
 _MAGIC = b"SWRAFTS1"
 _FORMAT = 1
 _FORMAT_SEALED = 2
+_FORMAT_NEWEST = _FORMAT_SEALED
 _HEAD_BYTES_MAX = 1 << 20
 _BLOCK = struct.Struct("<II")  # length, crc of length and data
 _COUNTS = struct.Struct("<QQ")  # blocks, bytes of data
@@ -44,7 +45,14 @@ class Head(msgspec.Struct, frozen=True):
     """Of what is sealed; empty in format 1, which is not."""
 
 
+class Format(msgspec.Struct, frozen=True):
+    """What every head has, whatever a newer version puts beside it."""
+
+    format: int
+
+
 _DECODER = msgspec.msgpack.Decoder(Head)
+_FORMAT_DECODER = msgspec.msgpack.Decoder(Format)
 
 
 class SnapshotWriter:
@@ -210,6 +218,8 @@ class SnapshotReader:
         if zlib.crc32(body) != checksum:
             raise self._damaged("Its head does not match its checksum.")
         try:
+            if _FORMAT_DECODER.decode(body).format > _FORMAT_NEWEST:
+                raise refusals.too_new(self._path)
             head = _DECODER.decode(body)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise self._damaged(f"Its head can't be decoded: {error}.") from error
@@ -218,7 +228,7 @@ class SnapshotReader:
                 os.path.dirname(self._path), f"{self._path} is sealed with a key that was not given."
             )
         if head.format not in (_FORMAT, _FORMAT_SEALED):
-            raise self._damaged(f"It was written in format {head.format}; this version reads {_FORMAT}.")
+            raise self._damaged(f"There is no format {head.format}.")
         return head
 
     def _checked(self, stored: bytes, length: int, checksum: int, start: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from reconciler.adapters.raft import snapshot_file
 from reconciler.adapters.raft.disk_worker import DiskWorker
 from reconciler.adapters.raft.log import DurableLog
+from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
 from reconciler.adapters.raft.settings import Limits
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
 from reconciler.consensus.core import Core
@@ -208,12 +209,13 @@ class Snapshotter:
     """All that a member does about snapshots, beside its log. Its methods belong to the event loop."""
 
     def __init__(
-        self, host: Host, worker: DiskWorker, growth: Growth, newest: SnapshotMeta | None, retry_s: float
+        self, host: Host, worker: DiskWorker, growth: Growth, newest: SnapshotMeta | None, limits: Limits
     ) -> None:
         self._host, self._worker, self.growth = host, worker, growth
         self._incoming, self._outgoing = Incoming(), Outgoing()
         self._lock = asyncio.Lock()
-        self._retry_s = retry_s
+        self._refused = RefusedSnapshots(limits)
+        self._retry_s = limits.snapshot_retry_s
         self._after_s = 0.0
         self._index = newest.index if newest else 0
 
@@ -276,10 +278,12 @@ class Snapshotter:
         except SwarmctlError as error:
             if error.code is ErrorCode.RAFT_DISK_FAILED:
                 raise
-            log.error("A snapshot from the leader can't be used: %s %s", error, error.problems[0].why)
-            self._host.core.snapshot_refused()
+            now_s = self._host.now_s()
+            self._host.core.snapshot_refused(now_s, self._refused.add(error, now_s))
+            self._host.wake()
             return
         if state is not None:
+            self._refused.taken()
             self._index = piece.meta.index
             self.growth.restart(piece.offset + len(piece.data))
             self._host.install(state, piece.meta)

@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.boot import Opened, open_member
@@ -36,10 +36,6 @@ from reconciler.model.tables import Tables
 from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.machine import State, apply, pass_over
-
-if TYPE_CHECKING:
-    from reconciler.adapters.raft.engine import Engine
-    from reconciler.consensus.core import Core as OurCore
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +82,7 @@ class PySyncObjStore:
         growth = Growth(settings.limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
         self._snapshots = Snapshots(self, self._core, growth, settings, transport.send)
         self._roster = Roster(settings, self._core, transport, opened.book, self._send_shared)
-        self._member_changes = MemberChanges(cast("Engine", self))  # it needs what is alike in both
+        self._member_changes = MemberChanges(self)
 
     # --- life
 
@@ -152,7 +148,7 @@ class PySyncObjStore:
         self._roster.follow(self._state.tables)
         if core.leads:
             before = self._journal.last[1]
-            self._proposals.propose(cast("OurCore", core), now_s)  # it needs `propose` only, which is alike
+            self._proposals.propose(core, now_s)
             if self._journal.last[1] > before:
                 self._wake.set()
         elif core.leader:

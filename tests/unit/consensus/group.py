@@ -54,6 +54,7 @@ class Group:
         self.sent: list[tuple[str, str, Message]] = []
         self.lose: list[type] = []
         self.snapshots: dict[str, SnapshotMeta] = {}
+        self.refusing: dict[str, float] = {}  # who can't use snapshots, and for how many seconds it wants none
         self._queue: list[tuple[str, str, Message]] = []
         self._installing: dict[str, SnapshotMeta] = {}
         self.cores: dict[str, Core] = {}
@@ -67,6 +68,13 @@ class Group:
     def join(self, name: str) -> None:
         settings = ConsensusSettings(**self.settings)
         self._start(name, Core(name, settings, (HardState(), None, []), now_s=self.now, jitter_seed=ord(name[0])))
+
+    def restart(self, name: str) -> None:
+        """Start a node again that has nothing but its first entry and the newest term on its disk."""
+        status = self.cores[name].status(self.now)
+        _, first = bootstrap(tuple(self.cores))
+        disk = (HardState(status.term, status.voted_for), None, [first])
+        self.cores[name] = Core(name, ConsensusSettings(**self.settings), disk, now_s=self.now, jitter_seed=7)
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / STEP_S)):
@@ -99,7 +107,9 @@ class Group:
         self.reads.extend((name, done.token, done.index) for done in ready.reads)
         for piece in ready.pieces:
             assert SNAPSHOT[piece.offset : piece.offset + len(piece.data)] == piece.data
-            if piece.last:
+            if piece.last and name in self.refusing:
+                core.snapshot_refused(self.now, self.refusing[name])
+            elif piece.last:
                 core.snapshot_installed(piece.meta, self.now)
                 self.snapshots[name] = piece.meta
         for wanted in ready.chunks_wanted:

@@ -126,7 +126,7 @@ def test_a_snapshot_that_is_old_when_it_has_arrived_is_followed_by_the_newer_one
     assert group.datas(away) == [b"z"]
 
 
-def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
+def test_a_snapshot_that_can_not_be_used_is_sent_again_after_a_while() -> None:
     group, leader, away, last = a_group_with_one_far_behind()
     core = group.cores[away]
     meta = SnapshotMeta(last, 2, Membership(("a", "b", "c")))
@@ -134,10 +134,46 @@ def test_a_snapshot_that_can_not_be_used_is_sent_again() -> None:
     core.receive(leader, SnapshotChunk(term, 0, meta, 1, 0, b"x"), group.now)
     (piece,) = [piece for ready in drain(core, group.now) for piece in ready.pieces]
     assert piece.last
-    core.snapshot_refused()
+    core.snapshot_refused(group.now, 3.0)
     group.lose = []
-    group.run(2)
+    group.sent.clear()
+    group.run(2.9)
+    assert away not in group.snapshots
+    offsets = [message.offset for _, to, message in group.sent if to == away and isinstance(message, SnapshotChunk)]
+    assert set(offsets) <= {0}, "the rest is not sent before it is wanted"
+    group.run(1)
     assert group.snapshots[away].index == last
+
+
+def test_a_snapshot_that_is_refused_again_and_again_costs_a_piece_now_and_then() -> None:
+    group = Group("a", "b", "c", snapshot_chunk_bytes=30)
+    leader = group.elect()
+    away = group.followers()[0]
+    group.cut = {away}
+    last = group.write(*[b"x"] * 20).last_index
+    group.cores[leader].compact(group.cores[leader].snapshot_meta(last), last)
+    group.refusing[away] = 3600.0
+    group.sent.clear()
+    group.cut = set()
+    group.run(60)
+    offsets = [message.offset for _, to, message in group.sent if to == away and isinstance(message, SnapshotChunk)]
+    assert offsets[:4] == [0, 30, 60, 90], "once it is sent whole"
+    assert set(offsets[4:]) == {0}
+    assert len(offsets[4:]) <= 60 / ConsensusSettings().snapshot_wait_s
+    assert group.leaders() == [leader], "and who refuses it holds no election"
+
+
+def test_who_refused_a_snapshot_and_starts_anew_takes_it_soon() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    group.lose = []
+    group.refusing[away] = 3600.0
+    group.run(2)
+    assert away not in group.snapshots
+    del group.refusing[away]
+    group.restart(away)
+    group.run(ConsensusSettings().snapshot_wait_s + 1)
+    assert group.snapshots[away].index == last
+    assert group.leaders() == [leader]
 
 
 def test_an_answer_from_before_a_restart_answers_no_reader_of_now() -> None:

@@ -56,7 +56,7 @@ class Bench:
         return [self.proposals.add([put("x")], None, (), due_s) for _ in range(number)]
 
     def propose(self) -> None:
-        self.proposals.propose(self.log, 0.0)  # type: ignore[arg-type]
+        self.proposals.propose(self.log, 0.0)
 
     def forward(self, now_s: float = 0.0) -> None:
         self.proposals.forward("leader", self._forward, now_s)
