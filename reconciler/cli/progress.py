@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
-from rich.live import Live
-from rich.text import Text
-
-from reconciler.cli.progress_table import Screen, table
 from reconciler.cli.terminal import Terminal
 from reconciler.model.plan import ActionType, Plan
 from reconciler.model.progress import (
@@ -21,6 +17,10 @@ from reconciler.model.progress import (
     ServicesProgress,
     Verdict,
 )
+
+if TYPE_CHECKING:  # imported where there is a terminal: a pipe need not wait for it
+    from rich.live import Live
+    from rich.text import Text
 
 DOING = {
     ActionType.CREATE: "creating",
@@ -50,7 +50,9 @@ class ProgressDisplay:
         self._services: dict[str, Assessment] = {}
         self._waited_s = 0.0
         self._live: Live | None = None
-        if terminal.err.is_terminal:
+        if terminal.is_live:
+            from rich.live import Live
+
             self._live = Live(
                 console=terminal.err, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._draw
             )
@@ -77,6 +79,8 @@ class ProgressDisplay:
 
     def _action(self, step: ActionProgress) -> None:
         name = step.action.id
+        if step.status is ActionStatus.WAITING:
+            return
         if step.status is ActionStatus.RUNNING:
             self._underway[name] = step
             if not self._live:
@@ -109,7 +113,11 @@ class ProgressDisplay:
         ending = "Tasks were still on their way." if done == len(plan.actions) else "The next apply does the rest."
         return f"Interrupted: {', '.join(parts)}. {ending}"
 
-    def _draw(self) -> RenderableType:
+    def _draw(self) -> Text:
+        from rich.text import Text
+
+        from reconciler.cli.progress_table import Screen, table
+
         console = self._terminal.err
         plain = not console.encoding.lower().startswith("utf")
         actions = [f"{name}: {DOING[step.action.type]}..." for name, step in self._underway.items()]

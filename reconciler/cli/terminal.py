@@ -7,13 +7,13 @@ import re
 import sys
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.json import JsonValue
 from reconciler.model.progress import Verdict
 
-if TYPE_CHECKING:  # Rich is imported when something is to be printed: by then a command has made its first call
+if TYPE_CHECKING:  # Rich is imported for a terminal and for tables only: a pipe need not wait for it
     from rich.console import Console
     from rich.text import Text
 
@@ -71,35 +71,50 @@ class Terminal:
     @property
     def width(self) -> int | None:
         """Columns of the terminal that standard output is; None when it is a file or a pipe."""
-        return self.out.width if self.out.file.isatty() else None
+        return self.out.width if sys.stdout.isatty() else None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether standard error is a terminal, on which what is said can be drawn anew."""
+        return not self._is_plain(sys.stderr) and self.err.is_terminal
 
     @property
     def interactive(self) -> bool:
         """Whether a person can be asked: standard input and error are both terminals."""
-        return sys.stdin is not None and sys.stdin.isatty() and self.err.is_terminal
+        return sys.stdin is not None and sys.stdin.isatty() and self.is_live
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print one line of what was asked for."""
-        self.out.print(_text(text, style))
+        if self._is_plain(sys.stdout):
+            _write_line(sys.stdout, text)
+        else:
+            self.out.print(_text(text, style))
 
     def note(self, text: str, style: str | None = None) -> None:
         """Print one line about what is going on."""
-        self.err.print(_text(text, style))
+        if self._is_plain(sys.stderr):
+            _write_line(sys.stderr, text)
+        else:
+            self.err.print(_text(text, style))
+
+    def _is_plain(self, stream: TextIO) -> bool:
+        """Whether nothing that is printed there can have a colour: a file or a pipe, and none is forced on it."""
+        return not self._color and not stream.isatty()
 
     def json(self, value: JsonValue) -> None:
         """Print a value as indented JSON, never coloured: it is for programs."""
         text = json.dumps(value, indent=2, ensure_ascii=False)
-        if text != _encodable(text, self.out.encoding):
+        if text != _encodable(text, sys.stdout.encoding):
             text = json.dumps(value, indent=2)
-        self.out.file.write(text + "\n")
+        sys.stdout.write(text + "\n")
 
     def write(self, text: str) -> None:
         """Print a text as it is, uncoloured; characters that the output's encoding lacks are written as escapes."""
-        self.out.file.write(_encodable(text, self.out.encoding))
+        sys.stdout.write(_encodable(text, sys.stdout.encoding))
 
     def plan(self, text: str) -> None:
         """Print a plan's text, its lines in the colours of their symbols."""
-        if not self.out.is_terminal:
+        if self._is_plain(sys.stdout) or not self.out.is_terminal:
             self.write(text)  # Rich would make spaces of a config's tabs
             return
         for line in text.splitlines():
@@ -109,23 +124,35 @@ class Terminal:
         """Print errors and warnings, each with its place, reason and hint."""
         for problem in problems:
             warning = problem.severity is Severity.WARNING
-            title = _text("Warning: " if warning else "Error: ", "bold yellow" if warning else "bold red")
-            title.append(problem.what, style="bold")
-            title.append(f" [{problem.code.value}]", style="dim")
-            self.err.print(title)
+            title = ("Warning: ", "bold yellow") if warning else ("Error: ", "bold red")
+            self._parts(title, (problem.what, "bold"), (f" [{problem.code.value}]", "dim"))
             if problem.place is not None:
                 path = f" ({problem.place.key_path})" if problem.place.key_path else ""
-                self.err.print(_text(f"  at:   {problem.place}{path}"))
+                self.note(f"  at:   {problem.place}{path}")
             if problem.why:
-                self.err.print(_text(f"  why:  {problem.why}"))
+                self.note(f"  why:  {problem.why}")
             if problem.hint:
-                self.err.print(_text(f"  hint: {problem.hint}"))
+                self.note(f"  hint: {problem.hint}")
+
+    def _parts(self, *parts: tuple[str, str]) -> None:
+        """Print one line of which each part has a style of its own, about what is going on."""
+        if self._is_plain(sys.stderr):
+            self.note("".join(text for text, _ in parts))
+            return
+        from rich.text import Text
+
+        self.err.print(Text.assemble(*parts))
 
 
 def _text(text: str, style: str | None = None) -> Text:
     from rich.text import Text
 
     return Text(text, style=style or "")
+
+
+def _write_line(stream: TextIO, text: str) -> None:
+    stream.write(_encodable(text, stream.encoding) + "\n")
+    stream.flush()
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import sys
@@ -19,12 +20,11 @@ RED, GREEN = "\x1b[31m", "\x1b[32m"
 
 
 def printed(text: str, *, color: bool) -> str:
-    """What a terminal with or without colour gets."""
-    stream = io.StringIO()
-    terminal = Terminal(color=color)
-    terminal.out.file = stream
-    terminal.plan(text)
-    return stream.getvalue()
+    """What a pipe gets, with colour forced on it or without."""
+    raw = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(raw, "utf-8", newline="\n", write_through=True)):
+        Terminal(color=color).plan(text)
+    return raw.getvalue().decode()
 
 
 @settings(deadline=None, max_examples=40)
