@@ -22,9 +22,9 @@ RED, GREEN = "\x1b[31m", "\x1b[32m"
 def printed(text: str, *, color: bool) -> str:
     """What a pipe gets, with colour forced on it or without."""
     raw = io.BytesIO()
-    with contextlib.redirect_stdout(io.TextIOWrapper(raw, "utf-8", newline="\n", write_through=True)):
+    with io.TextIOWrapper(raw, "utf-8", newline="\n", write_through=True) as pipe, contextlib.redirect_stdout(pipe):
         Terminal(color=color).plan(text)
-    return raw.getvalue().decode()
+        return raw.getvalue().decode()
 
 
 @settings(deadline=None, max_examples=40)
