@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import Cluster, LocalNode, LocalState, Standing
@@ -73,10 +75,15 @@ class FixedNode:
     async def unlock(self, key: str) -> None:  # noqa: ARG002
         raise Refused(409, faults.NOT_LOCKED)
 
-    async def unlock_key(self, *, rotate: bool = False) -> str:
-        if rotate:
-            raise Refused(501, "this embedded swarm has no unlock key")
+    async def unlock_key(self) -> str:
         return ""
+
+    async def update_swarm(
+        self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False
+    ) -> None:
+        if rotate_unlock_key:
+            raise Refused(501, "this embedded swarm has no unlock key")
+        await swarm_of(self).update(Kind.SWARM, "", version, spec, rotate=rotate)
 
 
 async def node_of(cluster: Cluster) -> FixedNode:

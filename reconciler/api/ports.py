@@ -138,6 +138,12 @@ class LocalNode(Protocol):
         """Unlock a manager that was started locked."""
         ...
 
-    async def unlock_key(self, *, rotate: bool = False) -> str:
-        """Return the key that unlocks the managers, "" while they lock nothing. `rotate` makes another one first."""
+    async def unlock_key(self) -> str:
+        """Return the key that unlocks the managers, "" while they lock nothing."""
+        ...
+
+    async def update_swarm(
+        self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False
+    ) -> None:
+        """Put settings in the place of those of `version`, and make tokens and unlock key anew, all at once."""
         ...

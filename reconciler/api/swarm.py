@@ -15,6 +15,8 @@ from reconciler.api.queries import body_of, flag, version_of
 from reconciler.api.schemas import INIT, JOIN, SWARM_SPEC, UNLOCK
 from reconciler.model.objects import Kind, NodeRole
 
+TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 ROTATIONS = {NodeRole.WORKER: "rotateWorkerToken", NodeRole.MANAGER: "rotateManagerToken"}
 
 
@@ -56,10 +58,7 @@ class Swarm:
         return web.Response()
 
     def _refuse_twice(self, *, force: bool = False) -> None:
-        state = self.node.standing().state
-        if state is LocalState.LOCKED:
-            raise Refused(503, faults.LOCKED)
-        if state is not LocalState.INACTIVE and not force:
+        if self.node.standing().state is not LocalState.INACTIVE and not force:
             raise Refused(503, faults.ALREADY_IN_A_SWARM)
 
     async def leave(self, request: web.Request) -> web.Response:
@@ -69,16 +68,12 @@ class Swarm:
         return web.Response()
 
     async def update(self, request: web.Request) -> web.Response:
-        cluster = swarm_of(self.node)
+        swarm_of(self.node)
         version = version_of(request, Kind.SWARM)
         spec = await body_of(request, SWARM_SPEC)
-        roles = [role for role, name in ROTATIONS.items() if flag(request, name)]
-        swarm = await cluster.found(Kind.SWARM, "")
-        if swarm.version != version:
-            raise Refused(500, faults.STALE)
-        await whole(cluster.update(Kind.SWARM, swarm.id, version, spec, rotate=roles))
-        if flag(request, "rotateManagerUnlockKey"):
-            await whole(self.node.unlock_key(rotate=True))
+        roles = [role for role, name in ROTATIONS.items() if _is_true(request, name)]
+        new_key = _is_true(request, "rotateManagerUnlockKey")
+        await whole(self.node.update_swarm(version, spec, rotate=roles, rotate_unlock_key=new_key))
         return web.Response()
 
     async def unlock(self, request: web.Request) -> web.Response:
@@ -96,3 +91,11 @@ class Swarm:
     async def unlock_key(self, _: web.Request) -> web.Response:
         swarm_of(self.node)
         return as_json({"UnlockKey": await self.node.unlock_key()})
+
+
+def _is_true(request: web.Request, name: str) -> bool:
+    """Return a parameter that an engine reads more strictly than others, as Go's strconv.ParseBool does."""
+    text = request.query.get(name, "")
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    raise Refused(400, f"invalid value for {name}: {text}")

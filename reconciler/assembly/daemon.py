@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import logging
-import secrets
+import random
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,37 +14,37 @@ from typing import TextIO
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.sealing import new_unlock_key, unlock_key_of
 from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
-from reconciler.assembly import init_request, node_state
+from reconciler.assembly import init_request, node_keys, node_state
 from reconciler.assembly.folder import absolute, clear, locked
 from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.manager import (
     Manager,
     ManagerSettings,
+    end_containers,
     failed,
     force_new_group,
     found_manager,
     open_manager,
 )
+from reconciler.assembly.node_certificate import Certified, Chance, keep_certified
+from reconciler.assembly.node_keys import NodeKeys, SealedKeys
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
-from reconciler.assembly.trust import Trust, new_trust, rotated, rotation_asked, stored
+from reconciler.assembly.settings_change import SettingsChange, commands_for, remembered_key, unlock_key
+from reconciler.assembly.trust import Trust, certificates_valid, first_trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
-from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster, PutRecord
+from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster
 from reconciler.model.errors import SwarmctlError
-from reconciler.model.json import JsonObject, dig
+from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address
 
-KEY_PREFIX = "SWMKEY-1-"
-KEY_BYTES = 32
-SECRETS_NAMESPACE = "swarm"
-UNLOCK_KEY = "unlock-key"
-
-LOCK_RETRY_S = 0.1
-"""Seconds until the swarm's settings are looked at again after their changes were not told."""
+RENEWAL_LOOK_S = 60.0
+"""Seconds between looks at whether the node's certificate is to be renewed; the shortest lives an hour."""
 
 LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
 LAST = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message. "
@@ -88,6 +86,9 @@ class DaemonNode:
         self._cluster: EmbeddedCluster | None = None
         self._error = ""
         self._tls_info: JsonObject = {}
+        self._keys: NodeKeys | None = None
+        self._sealed: SealedKeys | None = None
+        self._renewal_part = random.random()  # noqa: S311 -- only spreads the load
         self._guard: asyncio.Task[None] | None = None
 
     # --- what the API asks
@@ -97,7 +98,9 @@ class DaemonNode:
         node = self._node
         if node is None:
             return Standing(self._state, error=self._error)
-        managers = {node.node_id: f"{node.address}:{node.port}"} if self._state is not LocalState.LOCKED else {}
+        if self._state is LocalState.LOCKED:
+            return Standing(self._state, address=node.address, error=faults.LOCKED)
+        managers = {node.node_id: f"{node.address}:{node.port}"}
         return Standing(self._state, self._cluster, node.node_id, node.address, self._error, managers, self._tls_info)
 
     def description(self) -> JsonObject:
@@ -115,6 +118,8 @@ class DaemonNode:
         wanted = init_request.parse(request)
         async with self._changing:
             if wanted.force_new_cluster and self._node is not None:
+                if self._state is LocalState.LOCKED:
+                    raise Refused(503, faults.NOT_A_MANAGER)
                 return await self._force_new_cluster(self._node, wanted)
             if self._state is not LocalState.INACTIVE:
                 raise Refused(503, faults.ALREADY_IN_A_SWARM)
@@ -129,16 +134,19 @@ class DaemonNode:
 
     async def _begin(self, wanted: InitRequest) -> str:
         await asyncio.to_thread(clear, self._folder)
-        key = _new_key() if wanted.autolock else ""
-        node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port, _digest(key))
-        trust = await asyncio.to_thread(new_trust, self._clock.now())
+        key = new_unlock_key() if wanted.autolock else ""
+        node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port)
+        trust = await asyncio.to_thread(first_trust, wanted.asked, self._clock.now())
         self._tls_info = trust.tls_info()
+        self._keys = await asyncio.to_thread(self._first_keys, node, key)
         manager = await found_manager(self._manager_settings(node), self._first_commands(node, wanted, trust, key))
         try:
             # From here on there is a swarm, also after a crash: whoever asked has not been answered yet.
             await asyncio.to_thread(node_state.save, self._folder, node)
+            await self._certify(manager, node)
         except BaseException:
             await manager.stop(let_go=False)
+            await asyncio.to_thread(node_state.forget, self._folder)
             raise
         self._go(node, manager)
         return node.node_id
@@ -146,14 +154,11 @@ class DaemonNode:
     def _first_commands(self, node: NodeState, wanted: InitRequest, trust: Trust, key: str) -> list[Command]:
         now, ids = self._clock.now(), self._ids
         spec: JsonObject = {"Labels": {}, "Role": str(NodeRole.MANAGER), "Availability": str(wanted.availability)}
-        cluster_spec = wanted.spec
-        if wanted.autolock:
-            cluster_spec = {**cluster_spec, "EncryptionConfig": {"AutoLockManagers": True}}
         commands: list[Command] = [
             InitCluster(
                 at=now,
                 id=node.cluster_id,
-                spec=cluster_spec,
+                spec=wanted.spec,
                 join_tokens=trust.tokens(),
                 network_ids=(ids.new_id(), ids.new_id(), ids.new_id()),
                 default_addr_pool=wanted.pools,
@@ -163,10 +168,7 @@ class DaemonNode:
             AddNode(at=now, id=node.node_id, spec=spec, description=self.description(), address=node.address),
             trust.remembered(now),
         ]
-        return [*commands, self._remember_key(key)] if key else commands
-
-    def _remember_key(self, key: str) -> Command:
-        return PutRecord(at=self._clock.now(), namespace=SECRETS_NAMESPACE, key=UNLOCK_KEY, value=key.encode())
+        return [*commands, remembered_key(key, now)] if key else commands
 
     async def _force_new_cluster(self, node: NodeState, wanted: InitRequest) -> str:
         await self._end(let_go=True)
@@ -191,48 +193,46 @@ class DaemonNode:
                 raise Refused(503, LOCKED_LEAVE if self._state is LocalState.LOCKED else LEAVING + LAST)
             # From here on there is no swarm, also after a crash.
             await asyncio.to_thread(node_state.forget, self._folder)
+            if self._manager is None and self._node is not None:
+                await end_containers(self._manager_settings(self._node))
             await self._end(let_go=False)
             await asyncio.to_thread(clear, self._folder)
             self._node, self._state, self._error, self._tls_info = None, LocalState.INACTIVE, "", {}
+            self._keys = self._sealed = None
 
     async def unlock(self, key: str) -> None:
         """Go on after a start that found the swarm locked."""
         async with self._changing:
             node = self._node
-            if node is None or self._state is not LocalState.LOCKED:
+            if node is None or self._sealed is None:
                 raise Refused(409, faults.NOT_LOCKED)
-            if not _is_key(key):
+            unlock_key = unlock_key_of(key)
+            if unlock_key is None:
                 raise Refused(400, "invalid key string")
-            if not hmac.compare_digest(_digest(key), node.lock):
+            self._keys = self._sealed.open(node, unlock_key)
+            if self._keys is None:
                 raise Refused(401, "swarm could not be unlocked: invalid key provided")
+            self._sealed = None
             await self._go_on(node)
 
-    async def unlock_key(self, *, rotate: bool = False) -> str:
-        """Return the key that unlocks this manager, "" while it locks nothing. `rotate` makes another one first."""
+    async def update_swarm(
+        self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False
+    ) -> None:
+        """Change the swarm's settings, and with them its root, its join tokens and its key."""
+        change = SettingsChange(version, spec, rotate, rotate_unlock_key)
         async with self._changing:
-            if self._manager is None or self._node is None:
+            manager = self._manager
+            if manager is None or self._node is None:
                 raise Refused(503, faults.NOT_IN_A_SWARM)
-            wants = self._autolocks()
-            key = await self._stored_key()
-            if wants and (rotate or not key):
-                key = _new_key()
-                await self._manager.carry_out((self._remember_key(key),))
-            await self._remember_lock(_digest(key) if wants else "")
-            return key if wants else ""
+            commands = await asyncio.to_thread(commands_for, manager.store.tables, change, self._clock.now())
+            await manager.carry_out(commands)
+            await self._keep_in_step(manager, self._node)
 
-    def _autolocks(self) -> bool:
-        cluster = self._manager.store.tables.cluster if self._manager else None
-        return cluster is not None and bool(dig(cluster.spec, "EncryptionConfig", "AutoLockManagers"))
-
-    async def _stored_key(self) -> str:
-        tables = self._manager.store.tables if self._manager else None
-        record = tables.records.get(f"{SECRETS_NAMESPACE}/{UNLOCK_KEY}") if tables else None
-        return record.value.decode() if record else ""
-
-    async def _remember_lock(self, digest: str) -> None:
-        if self._node is not None and self._node.lock != digest:
-            self._node = replace(self._node, lock=digest)
-            await asyncio.to_thread(node_state.save, self._folder, self._node)
+    async def unlock_key(self) -> str:
+        """Return the key that unlocks this manager, "" while it does not lock."""
+        if self._manager is None:
+            raise Refused(503, faults.NOT_IN_A_SWARM)
+        return unlock_key(self._manager.store.tables)
 
     # --- the life of the daemon
 
@@ -243,10 +243,18 @@ class DaemonNode:
             await asyncio.to_thread(clear, self._folder)
             return
         self._node = node
-        if node.lock:
-            self._state = LocalState.LOCKED
+        kept = await asyncio.to_thread(node_keys.load, self._folder)
+        if isinstance(kept, SealedKeys):
+            self._sealed, self._state = kept, LocalState.LOCKED
             return
+        self._keys = kept or await asyncio.to_thread(self._first_keys, node, "")
         await self._go_on(node)
+
+    def _first_keys(self, node: NodeState, key: str) -> NodeKeys:
+        """Make the node's keys, sealed with the operator's, before anything is written that they seal."""
+        keys = node_keys.new_keys()
+        node_keys.save(self._folder, node, keys, unlock_key_of(key))
+        return keys
 
     async def _go_on(self, node: NodeState) -> None:
         """Start the manager of the swarm that is on disk; what keeps it from that is told in the node's standing."""
@@ -254,7 +262,8 @@ class DaemonNode:
         try:
             manager = await open_manager(self._manager_settings(node))
             try:
-                await self._describe(manager, node)
+                await manager.store.read_barrier()
+                await self._keep_in_step(manager, node)
             except BaseException:
                 await manager.stop(let_go=True)
                 raise
@@ -263,53 +272,56 @@ class DaemonNode:
             return
         self._go(node, manager)
 
-    async def _describe(self, manager: Manager, node: NodeState) -> None:
-        """Tell the swarm what this node is now; its name, its engine or the swarm's root may be another."""
-        await manager.store.read_barrier()
-        trust = stored(manager.store.tables)
-        self._tls_info = await asyncio.to_thread(trust.tls_info) if trust else {}
+    async def _keep_in_step(self, manager: Manager, node: NodeState) -> None:
+        """Bring what is in the folder, and what the swarm knows of this node, in step with the swarm's settings."""
+        await asyncio.to_thread(self._keep_locked, unlock_key(manager.store.tables), node)
+        await self._certify(manager, node)
         now, described = self._clock.now(), self.description()
         await manager.carry_out((DescribeNode(at=now, id=node.node_id, description=described, address=node.address),))
+
+    def _keep_locked(self, key: str, node: NodeState) -> None:
+        assert self._keys is not None, "a manager runs with keys"
+        with_key = unlock_key_of(key)
+        if not node_keys.is_locked_with(self._folder, node, with_key):
+            node_keys.save(self._folder, node, self._keys, with_key)
+
+    async def _certify(self, manager: Manager, node: NodeState) -> Certified | None:
+        """Have a certificate of the swarm's root that is valid for a while; return it, None in a swarm without one."""
+        tables, keys = manager.store.tables, self._keys
+        trust, valid = stored(tables), certificates_valid(tables.cluster)
+        if trust is None or keys is None:
+            return None
+        chance = Chance(self._clock.now(), self._renewal_part)
+        certified = await asyncio.to_thread(keep_certified, self._folder, node, keys, trust, valid, chance)
+        self._tls_info = await asyncio.to_thread(trust.tls_info)
+        return certified
 
     def _go(self, node: NodeState, manager: Manager) -> None:
         manager.serve()
         self._node, self._manager, self._state = node, manager, LocalState.ACTIVE
         self._cluster = EmbeddedCluster(manager.swarm, self._settings.endpoint)
-        self._guard = asyncio.get_running_loop().create_task(self._watch(manager), name="guard of the manager")
+        self._guard = asyncio.get_running_loop().create_task(self._watch(manager, node), name="guard of the manager")
 
-    async def _watch(self, manager: Manager) -> None:
-        """Keep the lock in step with the swarm's settings; tell when the manager ends by an error."""
-        keeping = asyncio.ensure_future(self._keep_settings(manager))
+    async def _watch(self, manager: Manager, node: NodeState) -> None:
+        """Renew the node's certificate in time; tell when the manager ends by an error."""
+        renewing = asyncio.ensure_future(self._renew(manager, node))
         try:
             await manager.wait_failed()
         except Exception as error:  # noqa: BLE001 - whatever it is, the daemon goes on and says so
             self._cluster = None
             self._fail(failed(error))
         finally:
-            keeping.cancel()
-            await asyncio.wait({keeping})
+            renewing.cancel()
+            await asyncio.wait({renewing})
 
-    async def _keep_settings(self, manager: Manager) -> None:
-        """Lock and unlock as soon as `docker swarm update --autolock` asks for it; renew the root for `swarm ca`."""
+    async def _renew(self, manager: Manager, node: NodeState) -> None:
+        """Look at the certificate now and then: the wall's clock may be put forward."""
         while True:
-            subscription = manager.swarm.subscribers.subscribe()
-            await self._follow_settings(manager)
             try:
-                async for event in subscription:
-                    if event.kind == "swarm":
-                        await self._follow_settings(manager)
-            except SwarmctlError as error:  # too far behind: look again. The end of the swarm cancels this.
-                _log.debug("The lock is looked at anew: %s", error.problems[0].why)
-            await asyncio.sleep(LOCK_RETRY_S)
-
-    async def _follow_settings(self, manager: Manager) -> None:
-        await self.unlock_key()
-        node, trust = self._node, stored(manager.store.tables)
-        asked = rotation_asked(manager.store.tables.cluster)
-        if node is not None and trust is not None and trust.rotation != asked:
-            _, commands = await asyncio.to_thread(rotated, self._clock.now(), asked)
-            await manager.carry_out(commands)
-            await self._describe(manager, node)
+                await self._certify(manager, node)
+            except OSError as error:  # it is valid for a while still
+                _log.warning("The node's certificate can't be renewed: %s.", error.strerror)
+            await asyncio.sleep(RENEWAL_LOOK_S)
 
     def _fail(self, error: SwarmctlError) -> None:
         problem = error.problems[0]
@@ -337,7 +349,8 @@ class DaemonNode:
         owner = Owner(node.cluster_id, node.node_id)
         address = Address(node.address, node.port)
         engine_host = self._runtime.engine_host if self._runtime.runs_containers else None
-        return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host)
+        data_key = self._keys.data if self._keys else None
+        return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host, data_key)
 
 
 async def start_daemon(settings: DaemonSettings) -> DaemonNode:
@@ -354,20 +367,3 @@ async def start_daemon(settings: DaemonSettings) -> DaemonNode:
             lock.close()
         raise
     return node
-
-
-def _new_key() -> str:
-    """Return a key of Swarm's form."""
-    return KEY_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode().rstrip("=")
-
-
-def _is_key(text: str) -> bool:
-    try:
-        return text.startswith(KEY_PREFIX) and len(base64.b64decode(text[len(KEY_PREFIX) :] + "=", validate=True)) == 32
-    except ValueError:
-        return False
-
-
-def _digest(key: str) -> str:
-    """Return what tells a key, which is chance of 256 bits, without giving it away; "" for none."""
-    return hashlib.sha256(key.encode()).hexdigest() if key else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from pathlib import Path
 from typing import TextIO
@@ -15,6 +16,8 @@ NODES_FOLDER = "nodes"
 LOG_FOLDER = "raft"
 NODE_FILE = "node.json"
 """What a daemon remembers of its part in a swarm: without it there is no swarm."""
+KEYS_FILE = "node-keys.json"
+CERTIFICATES_FOLDER = "certificates"
 
 
 def absolute(data_dir: str) -> Path:
@@ -64,6 +67,28 @@ def refuse_daemons(folder: Path) -> None:
 def clear(folder: Path) -> None:
     """End what tasks have left running, and forget the swarm: without its state nothing of it can be used again."""
     sweep(folder / NODES_FOLDER)
-    for name in (NODES_FOLDER, LOG_FOLDER):
+    (folder / KEYS_FILE).unlink(missing_ok=True)
+    for name in (NODES_FOLDER, LOG_FOLDER, CERTIFICATES_FOLDER):
         if (folder / name).exists():
             shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def put_file(path: Path, content: str) -> None:
+    """Put a file in place for this user alone, durably, at once or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

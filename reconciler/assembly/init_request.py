@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from reconciler.assembly import swarm_settings
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_DATA_PATH_PORT, DEFAULT_SUBNET_SIZE, Availability
@@ -23,12 +24,13 @@ ADVERTISE_WRONG = "advertise address must be a non-zero IP address or network in
 
 @dataclass(frozen=True, slots=True)
 class InitRequest:
-    """`spec` is the ClusterSpec with only what was given."""
+    """`spec` is the ClusterSpec with only what was given, without the root's key, which only `asked` has."""
 
     advertise: str
     port: int
     availability: Availability
     spec: JsonObject
+    asked: JsonObject = field(repr=False)
     pools: tuple[str, ...]
     subnet_size: int
     data_path_port: int
@@ -41,23 +43,31 @@ def parse(request: JsonObject) -> InitRequest:
     spec = request.get("Spec") or {}
     if not isinstance(spec, dict):
         raise _refused("invalid JSON: Spec is no object")
-    if spec.get("Name") not in (None, "", "default"):
-        raise _refused('swarm spec must be named "default"')
-    encryption = spec.get("EncryptionConfig")
-    autolock = request.get("AutoLockManagers") or (isinstance(encryption, dict) and encryption.get("AutoLockManagers"))
+    _check_settings(spec)
+    autolock = bool(request.get("AutoLockManagers")) or swarm_settings.locks(spec)
     listen, port = _listen(_text(request, "ListenAddr"))
     advertise, port = _advertise(_text(request, "AdvertiseAddr"), listen, port)
     return InitRequest(
         advertise,
         port,
         _availability(_text(request, "Availability") or Availability.ACTIVE),
-        {**spec, "Name": "default"},
+        swarm_settings.kept({**spec, "EncryptionConfig": {"AutoLockManagers": autolock}}),
+        spec,
         _pools(request),
         _subnet_size(_number(request, "SubnetSize")),
         _data_path_port(_number(request, "DataPathPort")),
         bool(request.get("ForceNewCluster")),
-        bool(autolock),
+        autolock,
     )
+
+
+def _check_settings(spec: JsonObject) -> None:
+    """Raise SwarmctlError for settings that are refused: an engine begins a swarm, and then updates it."""
+    try:
+        swarm_settings.check(spec)
+    except SwarmctlError as error:
+        why = error.problems[0].why
+        raise _refused(f"error updating cluster settings: {why}" if why.startswith("rpc error") else why) from None
 
 
 def _text(request: JsonObject, key: str) -> str:

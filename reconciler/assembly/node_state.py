@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reconciler.assembly.folder import NODE_FILE
+from reconciler.assembly.folder import NODE_FILE, put_file, sync
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """Which swarm, and which node of it. `lock` is the digest of the key that unlocks it, "" while it needs none."""
+    """Which swarm, and which node of it."""
 
     cluster_id: str
     node_id: str
     address: str
     port: int
-    lock: str = ""
 
 
 def load(folder: Path) -> NodeState | None:
@@ -29,8 +27,9 @@ def load(folder: Path) -> NodeState | None:
     path = folder / NODE_FILE
     try:
         fields = json.loads(path.read_bytes())
-        if fields.pop("format") != FORMAT:
+        if fields.pop("format") not in (1, FORMAT):
             raise ValueError
+        fields.pop("lock", None)  # of format 1, whose log was not sealed
         return NodeState(**fields)
     except FileNotFoundError:
         return None
@@ -45,25 +44,10 @@ def load(folder: Path) -> NodeState | None:
 
 def save(folder: Path, state: NodeState) -> None:
     """Remember it, durably, at once or not at all."""
-    path, new = folder / NODE_FILE, folder / f"{NODE_FILE}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"format": FORMAT} | asdict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    _sync(folder)
+    put_file(folder / NODE_FILE, json.dumps({"format": FORMAT} | asdict(state)))
 
 
 def forget(folder: Path) -> None:
     """From now on, and durably, this node is in no swarm."""
     (folder / NODE_FILE).unlink(missing_ok=True)
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)

@@ -1,16 +1,15 @@
-"""A swarm's root certificate in its store: made with the swarm, made anew when `docker swarm ca --rotate` asks for it.
-
-It signs no certificates yet: this manager is alone.
-"""
+"""A swarm's root certificate in its store: made with the swarm, and made anew or replaced by `docker swarm ca`."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from reconciler.adapters.swarm_ca import Root, join_token, make_root, tls_info
+from reconciler.adapters.swarm_ca import EXPIRY_DEFAULT, Root, given_root, join_token, make_root, tls_info
 from reconciler.model.commands import Command, PutRecord, RotateJoinToken
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import NodeRole
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
@@ -36,13 +35,58 @@ class Trust:
         return PutRecord(at=now, namespace=NAMESPACE, key=ROOT_KEY, value=json.dumps(value).encode())
 
     def tls_info(self) -> JsonObject:
-        """Return it as a node's Description has it."""
+        """Return it as the Description of a node has it whose certificate it has signed."""
         return tls_info(self.root.certificate)
 
 
 def new_trust(now: datetime, rotation: int = 0) -> Trust:
     """Return a new root."""
     return Trust(make_root(now), rotation)
+
+
+def first_trust(spec: JsonObject, now: datetime) -> Trust:
+    """Return the root that a new swarm's settings ask for. Raises SwarmctlError as `wanted`."""
+    return _given(spec, now) or new_trust(now, _rotation(spec))
+
+
+def wanted(current: Trust, spec: JsonObject, now: datetime) -> Trust | None:
+    """Return the root that new settings ask for, None for the one there is.
+
+    Raises SwarmctlError (request-refused, not-updatable, embedded-failed) with a manager's text.
+    """
+    asked = _given(spec, now) or (new_trust(now, _rotation(spec)) if _rotation(spec) != current.rotation else None)
+    return None if asked == current else asked
+
+
+def put_in_force(current: Trust, renewed: Trust, now: datetime) -> tuple[Command, ...]:
+    """Return the commands for a root in the place of another. Join tokens are new if the certificate is."""
+    if renewed.root.certificate == current.root.certificate:
+        return (renewed.remembered(now),)
+    tokens = renewed.tokens()
+    return (
+        renewed.remembered(now),
+        RotateJoinToken(at=now, role=NodeRole.WORKER, token=tokens.worker),
+        RotateJoinToken(at=now, role=NodeRole.MANAGER, token=tokens.manager),
+    )
+
+
+def _given(spec: JsonObject, now: datetime) -> Trust | None:
+    certificate, key = dig(spec, "CAConfig", "SigningCACert"), dig(spec, "CAConfig", "SigningCAKey")
+    if certificate and not key:
+        why = "a root certificate without its key needs an external CA, which this version can't use: give --ca-key too"
+        raise SwarmctlError(ErrorCode.NOT_UPDATABLE, "The swarm's root can't be replaced.", why=why)
+    if not key:
+        return None
+    return Trust(given_root(_text(certificate), _text(key), now), _rotation(spec))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _rotation(spec: JsonObject) -> int:
+    asked = dig(spec, "CAConfig", "ForceRotate")
+    return asked if isinstance(asked, int) else 0
 
 
 def stored(tables: Tables) -> Trust | None:
@@ -54,18 +98,7 @@ def stored(tables: Tables) -> Trust | None:
     return Trust(Root(fields["certificate"], fields["key"]), int(fields["rotation"]))
 
 
-def rotation_asked(cluster: ClusterRecord | None) -> int:
-    """Return the rotation that the swarm's settings ask for."""
-    asked = dig(cluster.spec, "CAConfig", "ForceRotate") if cluster else 0
-    return asked if isinstance(asked, int) else 0
-
-
-def rotated(now: datetime, rotation: int) -> tuple[Trust, tuple[Command, ...]]:
-    """Return a new root, and the commands that put it in force: with it, both join tokens are new."""
-    trust = new_trust(now, rotation)
-    tokens = trust.tokens()
-    return trust, (
-        trust.remembered(now),
-        RotateJoinToken(at=now, role=NodeRole.WORKER, token=tokens.worker),
-        RotateJoinToken(at=now, role=NodeRole.MANAGER, token=tokens.manager),
-    )
+def certificates_valid(cluster: ClusterRecord | None) -> timedelta:
+    """Return how long the certificates of nodes are valid that are given now."""
+    asked = dig(cluster.spec, "CAConfig", "NodeCertExpiry") if cluster else 0
+    return timedelta(microseconds=asked // 1000) if isinstance(asked, int) and asked > 0 else EXPIRY_DEFAULT

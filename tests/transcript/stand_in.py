@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from reconciler.model.commands import AddNode, Applied, Command, InitCluster, Ou
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import NodeRole
+from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
     DEFAULT_DATA_PATH_PORT,
@@ -281,8 +281,15 @@ class Machine:
     async def unlock(self, key: str) -> None:
         raise AssertionError("it is never locked")
 
-    async def unlock_key(self, *, rotate: bool = False) -> str:
+    async def unlock_key(self) -> str:
         return ""
+
+    async def update_swarm(
+        self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False
+    ) -> None:
+        cluster = self.standing().cluster
+        assert cluster is not None
+        await cluster.update(Kind.SWARM, "", version, spec, rotate=rotate)
 
 
 class World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from yarl import URL
 from reconciler.api import serve_node
 from reconciler.api.ports import LocalState, Standing
 from reconciler.model.json import JsonObject
+from reconciler.model.objects import NodeRole
 
 OWN = {"Name": "mine", "Id": "a" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}}
 OF_SWARM = {**OWN, "Name": "inner", "Id": "b" * 64, "Labels": {"com.docker.swarm.network.id": "x"}}
@@ -45,7 +46,12 @@ class NodeWithEngine:
     async def unlock(self, key: str) -> None:
         raise NotImplementedError
 
-    async def unlock_key(self, *, rotate: bool = False) -> str:
+    async def unlock_key(self) -> str:
+        raise NotImplementedError
+
+    async def update_swarm(
+        self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False
+    ) -> None:
         raise NotImplementedError
 
 

@@ -1,0 +1,111 @@
+"""A node's certificate, as Swarm's root gives it: who it is, its role, and in which swarm. (facts: swarmkit 6)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.adapters.swarm_ca.root import BACKDATED, ROOT_NAME, Root
+from reconciler.model.objects import NodeRole
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+EXPIRY_DEFAULT = timedelta(hours=2160)
+RENEWED_FROM, RENEWED_UNTIL = 0.5, 0.8
+"""Between which parts of its life a certificate is renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCertificate:
+    """Whose it is. `valid` is how long, from now on."""
+
+    node_id: str
+    cluster_id: str
+    role: NodeRole
+    valid: timedelta = EXPIRY_DEFAULT
+
+
+def new_tls_key() -> str:
+    """Return a new private key, as PEM."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(pem, pkcs8, serialization.NoEncryption()).decode()
+
+
+def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> str:
+    """Return a certificate for a private key, signed by the root, as PEM."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+
+    issuer = x509.load_pem_x509_certificate(root.certificate.encode())
+    signing = serialization.load_pem_private_key(root.key.encode(), None)
+    public = _loaded(tls_key).public_key()
+    unit = f"swarm-{wanted.role}"
+    names = [unit, wanted.node_id] + ([ROOT_NAME] if wanted.role is NodeRole.MANAGER else [])
+    subject = [
+        x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, wanted.cluster_id),
+        x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
+        x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.node_id),
+    ]
+    uses = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name(subject))
+        .issuer_name(issuer.subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATED)
+        .not_valid_after(min(now + wanted.valid, issuer.not_valid_after_utc))
+        .add_extension(_usage(), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    )
+    signed = builder.sign(signing, hashes.SHA256())  # type: ignore[arg-type]  # `given_root` lets only EC and RSA in
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _usage() -> x509.KeyUsage:
+    from cryptography import x509  # noqa: PLC0415
+
+    signing = dict.fromkeys(("digital_signature", "key_encipherment"), True)
+    others = ("content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+    return x509.KeyUsage(**signing, **dict.fromkeys((*others, "encipher_only", "decipher_only"), False))
+
+
+def _loaded(tls_key: str) -> ec.EllipticCurvePrivateKey:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    key = serialization.load_pem_private_key(tls_key.encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def was_issued_by(root: Root, certificate: str, tls_key: str, now: datetime) -> bool:
+    """Whether a certificate is the root's, for that private key, and valid now."""
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
+    try:
+        leaf = x509.load_pem_x509_certificate(certificate.encode())
+        leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(root.certificate.encode()))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return leaf.public_key() == _loaded(tls_key).public_key() and now < leaf.not_valid_after_utc.astimezone(UTC)
+
+
+def renewal_at(certificate: str, chance: float) -> datetime:
+    """Return when a certificate is to be renewed: between 50 and 80 % of its life, by `chance` of 0 to 1."""
+    from cryptography import x509  # noqa: PLC0415
+
+    leaf = x509.load_pem_x509_certificate(certificate.encode())
+    life = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    return leaf.not_valid_before_utc + life * (RENEWED_FROM + (RENEWED_UNTIL - RENEWED_FROM) * chance)
