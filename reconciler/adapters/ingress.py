@@ -1,4 +1,4 @@
-"""Serves the ports that services publish, on this host's loopback address, for TCP. UDP and SCTP are not forwarded."""
+"""Serves the ports that services publish, for TCP and UDP. SCTP is not forwarded."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import os
 from dataclasses import dataclass, field
 
+from reconciler.adapters.ingress_udp import UdpForwarder, listen
 from reconciler.model.assignments import Route, RouteProblem
 
-LISTEN_ADDRESS = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - where an engine publishes, too
 CONNECT_TIMEOUT_S = 3.0
 CONNECTIONS_MAX = 2048
 """Forwarded connections at a time, over all ports; one more is closed at once."""
@@ -21,37 +23,42 @@ class _Listener:
     """One published port. `turn` counts connections, for round-robin."""
 
     route: Route
-    server: asyncio.Server | None = None
+    server: asyncio.Server | UdpForwarder | None = None
     turn: int = 0
     connections: set[asyncio.Task[None]] = field(default_factory=set)
 
 
-class TcpIngress:
-    """Listens on each published port and forwards to the running tasks in turn.
+class PortIngress:
+    """Listens on each published port of this host and forwards to the running tasks in turn.
 
-    A task that refuses is passed over; when none accepts, the connection is closed.
+    A task that refuses is passed over; when none accepts, the connection is closed. Tasks that are processes listen on
+    loopback, and so does this for them. With `engine_publishes` the node's engine publishes the ports in host mode
+    itself, on all addresses, and so does this the others.
     """
 
-    def __init__(self) -> None:
-        self._listeners: dict[int, _Listener] = {}
+    def __init__(self, *, engine_publishes: bool = False) -> None:
+        self._engine_publishes = engine_publishes
+        self._address = EVERYWHERE if engine_publishes else LOOPBACK
+        self._listeners: dict[tuple[str, int], _Listener] = {}
         self._connections = 0
 
     async def follow(self, routes: tuple[Route, ...]) -> tuple[RouteProblem, ...]:
         """Serve exactly `routes` from now on; return those whose port can't be had. Ports in use stay open."""
         problems: list[RouteProblem] = []
-        wanted: dict[int, Route] = {}
+        wanted: dict[tuple[str, int], Route] = {}
         for route in routes:
-            first = wanted.setdefault(route.published_port, route)
+            if route.is_host_mode and self._engine_publishes:
+                continue
+            first = wanted.setdefault((route.protocol, route.published_port), route)
             if first.service_id != route.service_id:
-                reason = f"service {first.service_name} publishes it on this host already"
-                problems.append(RouteProblem(route.service_id, route.published_port, reason))
-        for port in [port for port in self._listeners if port not in wanted]:
-            self._close(self._listeners.pop(port))
-        for port, route in wanted.items():
-            listener = self._listeners.setdefault(port, _Listener(route))
+                problems.append(_problem(route, f"service {first.service_name} publishes it on this host already"))
+        for key in [key for key in self._listeners if key not in wanted]:
+            self._close(self._listeners.pop(key))
+        for key, route in wanted.items():
+            listener = self._listeners.setdefault(key, _Listener(route))
             listener.route = route
             if listener.server is None and (reason := await self._open(listener)):
-                problems.append(RouteProblem(route.service_id, port, reason))
+                problems.append(_problem(route, reason))
         return tuple(problems)
 
     async def _open(self, listener: _Listener) -> str:
@@ -60,10 +67,12 @@ class TcpIngress:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(listener, reader, writer)
 
+        port = listener.route.published_port
         try:
-            listener.server = await asyncio.start_server(
-                serve, LISTEN_ADDRESS, listener.route.published_port, limit=PIECE_BYTES
-            )
+            if listener.route.protocol == "udp":
+                listener.server = UdpForwarder(listen(self._address, port), lambda: listener.route)
+            else:
+                listener.server = await asyncio.start_server(serve, self._address, port, limit=PIECE_BYTES)
         except OSError as error:
             return os.strerror(error.errno).lower() if error.errno else "it can't be listened on"
         return ""
@@ -100,6 +109,10 @@ class TcpIngress:
             listener.connections.discard(this)
             self._connections -= 1
             writer.close()
+
+
+def _problem(route: Route, reason: str) -> RouteProblem:
+    return RouteProblem(route.service_id, route.published_port, reason, route.protocol)
 
 
 async def _forward(listener: _Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

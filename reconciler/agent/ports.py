@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from reconciler.model.assignments import Assignment, TaskReport
+from reconciler.model.tables import PublishedPort
 
 ReportSink: TypeAlias = Callable[[TaskReport], Awaitable[None]]
 
@@ -19,13 +20,20 @@ class Clock(Protocol):
 
 
 class StartedTask(Protocol):
-    """A task that was started. `address` is where it listens, "" when it has no address of its own."""
+    """A task that was started. `address` is where it listens, "" when it has no address of its own; `container_id` the
+    engine's name of it, "" for none; `ports` those that the node publishes for it alone."""
 
     @property
     def pid(self) -> int: ...
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def container_id(self) -> str: ...
+
+    @property
+    def ports(self) -> tuple[PublishedPort, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from reconciler.agent.machine import (
     stop_grace_s,
     stop_signal,
 )
-from reconciler.agent.ports import Clock, ReportSink, StopPolicy, TaskRuntime
+from reconciler.agent.ports import Clock, ReportSink, StartedTask, StopPolicy, TaskRuntime
 from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.tasks import TaskState
@@ -43,10 +43,8 @@ class _Held:
     desired: TaskState
     state: TaskState = TaskState.ASSIGNED
     message: str = ""
-    pid: int | None = None
-    address: str = ""
+    started: StartedTask | None = None
     forget: bool = False
-    started: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -132,7 +130,7 @@ class Agent:
             await self._fail(held, error.problems[0].what)
             return
         if started is not None:
-            held.pid, held.address, held.started = started.pid, started.address, True
+            held.started = started
             reached = TaskState.RUNNING if held.assignment.state is TaskState.RUNNING else TaskState.STARTING
             held.state, held.message = reached, _MESSAGES[reached]  # as is known already
         elif held.assignment.state >= TaskState.RUNNING:
@@ -178,10 +176,9 @@ class Agent:
     async def _start(self, held: _Held) -> None:
         """Start a task, unless that was done, and wait until it is fit; it may end, or be ended, before."""
         task_id = held.assignment.task_id
-        if not held.started:
+        if held.started is None:
             await self._reach(held, TaskState.STARTING)
-            started = await self._runtime.start(held.assignment)
-            held.pid, held.address, held.started = started.pid, started.address, True
+            held.started = await self._runtime.start(held.assignment)
         fit = asyncio.ensure_future(self._runtime.become_fit(task_id))
         try:
             await asyncio.wait((fit,), timeout=0)
@@ -229,6 +226,7 @@ class Agent:
         await self._tell(held, err, exit_code)
 
     async def _tell(self, held: _Held, err: str = "", exit_code: int | None = None) -> None:
+        started, has_ended = held.started, held.state > TaskState.RUNNING
         await self._report(
             TaskReport(
                 task_id=held.assignment.task_id,
@@ -237,8 +235,10 @@ class Agent:
                 message=held.message,
                 at=self._clock.now(),
                 err=err,
-                pid=held.pid,
+                pid=None if started is None else 0 if has_ended else started.pid,
                 exit_code=exit_code,
-                address=held.address,
+                address=started.address if started else "",
+                container_id=started.container_id if started else "",
+                ports=started.ports if started and not has_ended else (),
             )
         )

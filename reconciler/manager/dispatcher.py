@@ -13,6 +13,9 @@ from reconciler.model.tasks import TaskState
 
 DEFAULT_FILE_MODE = 0o444
 
+REGISTRY_AUTH_NAMESPACE = "registry-auth"
+"""The records that hold, by service, what its image is pulled with: secrets, and in no spec, which anybody may read."""
+
 
 def assignments_by_node(tables: Tables, handed_out: Mapping[str, Assignment]) -> dict[str, AssignmentSet]:
     """Return {node id: its complete assignment set} for every node.
@@ -58,7 +61,14 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         configs=_files(container.get("Configs") or (), "Config", tables.configs),
         state=task.state,
         networks=_networks(tables, task),
+        ports=tuple(task.endpoint_spec.get("Ports") or ()),
+        registry_auth=_registry_auth(tables, task.service_id),
     )
+
+
+def _registry_auth(tables: Tables, service_id: str) -> str:
+    record = tables.records.get(f"{REGISTRY_AUTH_NAMESPACE}/{service_id}")
+    return record.value.decode("ascii", "replace") if record else ""
 
 
 def _networks(tables: Tables, task: TaskRecord) -> tuple[AttachedNetwork, ...]:
@@ -110,7 +120,7 @@ def _number(text: object) -> int:
 
 
 def routes(tables: Tables) -> tuple[Route, ...]:
-    """Return the TCP ports that services publish, in ingress or host mode, with the running tasks behind each."""
+    """Return the TCP and UDP ports that services publish, in either mode, with the running tasks behind each."""
     found: list[Route] = []
     addresses: dict[str, list[str]] = {}
     for task in tables.tasks.values():
@@ -118,8 +128,10 @@ def routes(tables: Tables) -> tuple[Route, ...]:
             addresses.setdefault(task.service_id, []).append(task.status.address)
     for service in tables.services.values():
         for port in service.ports:
-            if port["Protocol"] != "tcp" or not port.get("PublishedPort"):
+            protocol, published = port["Protocol"], port.get("PublishedPort")
+            if protocol not in ("tcp", "udp") or not published:
                 continue
             targets = tuple((address, port["TargetPort"]) for address in addresses.get(service.id, ()))
-            found.append(Route(service.id, service.name, port["PublishedPort"], targets))
+            in_host_mode = port.get("PublishMode") == "host"
+            found.append(Route(service.id, service.name, published, targets, protocol, in_host_mode))
     return tuple(found)

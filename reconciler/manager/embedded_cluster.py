@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from reconciler.manager import shapes
+from reconciler.manager.dispatcher import REGISTRY_AUTH_NAMESPACE
 from reconciler.manager.embedded_swarm import EmbeddedSwarm
 from reconciler.model import commands
 from reconciler.model.actual import ActualState
@@ -152,15 +153,16 @@ class EmbeddedCluster:
             hint="It may have been removed meanwhile. Look at the swarm again.",
         )
 
-    async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:  # noqa: ARG002
-        """Create an object and return its id. No image is pulled, so that `registry_auth` has no use here."""
+    async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
+        """Create an object and return its id. `registry_auth` is what nodes pull a service's image with."""
         command = _CREATE.get(kind)
         if command is None:
             raise _unsupported(f"A {kind} can't be created through the API.")
         new_id = self._swarm.ids.new_id()
         name = spec.get("Name", "")
         what = f"The {kind} {name} can't be created."
-        await self._propose(command(at=self._now(), id=new_id, spec=copy.deepcopy(spec)), what)
+        created = command(at=self._now(), id=new_id, spec=copy.deepcopy(spec))
+        await self._propose(what, created, *self._remember_auth(kind, new_id, registry_auth))
         return new_id
 
     async def update(
@@ -170,14 +172,14 @@ class EmbeddedCluster:
         version: int,
         spec: JsonObject,
         *,
-        registry_auth: str | None = None,  # noqa: ARG002
+        registry_auth: str | None = None,
         rotate: Collection[NodeRole] = (),
     ) -> None:
         """Put `spec` in place of what has `version`; `rotate` makes join tokens anew."""
         wanted = copy.deepcopy(spec)
         if kind is Kind.SWARM:
             what = "The swarm's settings can't be updated."
-            await self._propose(commands.UpdateCluster(at=self._now(), version=version, spec=wanted), what)
+            await self._propose(what, commands.UpdateCluster(at=self._now(), version=version, spec=wanted))
             for role in rotate:
                 await self.rotate_join_token(role)
             return
@@ -186,14 +188,27 @@ class EmbeddedCluster:
             raise _unsupported(f"A {kind} can't be updated.")
         record = self._find(kind, object_id)
         what = f"The {kind} {_name(record)} can't be updated."
-        await self._propose(command(at=self._now(), id=record.id, version=version, spec=wanted), what)
+        updated = command(at=self._now(), id=record.id, version=version, spec=wanted)
+        await self._propose(what, updated, *self._remember_auth(kind, record.id, registry_auth))
+
+    def _remember_auth(self, kind: Kind, service_id: str, registry_auth: str | None) -> tuple[Command, ...]:
+        """Return what remembers it; without any the service keeps what it has, as with registryAuthFrom=spec."""
+        if kind is not Kind.SERVICE or not registry_auth:
+            return ()
+        namespace, value = REGISTRY_AUTH_NAMESPACE, registry_auth.encode("ascii", "replace")
+        return (commands.PutRecord(at=self._now(), namespace=namespace, key=service_id, value=value),)
+
+    def _forget_auth(self, service_id: str) -> tuple[Command, ...]:
+        if f"{REGISTRY_AUTH_NAMESPACE}/{service_id}" not in self._swarm.tables.records:
+            return ()
+        return (commands.DeleteRecord(at=self._now(), namespace=REGISTRY_AUTH_NAMESPACE, key=service_id),)
 
     async def roll_back(self, service_id: str, version: int) -> None:
         """Put a service's previous spec back (`docker service rollback`); a second time puts it forth again."""
         record = self._find(Kind.SERVICE, service_id)
         message = "manually requested rollback"
         command = commands.RollBackService(at=self._now(), id=record.id, version=version, message=message, by_hand=True)
-        await self._propose(command, f"The service {record.name} can't be rolled back.")
+        await self._propose(f"The service {record.name} can't be rolled back.", command)
 
     async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
         """Remove an object. A node that is not down goes only by `force`."""
@@ -202,14 +217,15 @@ class EmbeddedCluster:
         record = self._find(kind, object_id)
         what = f"The {kind} {_name(record)} can't be removed."
         if kind is Kind.NODE:
-            await self._propose(commands.RemoveNode(at=self._now(), id=record.id, force=force), what)
+            await self._propose(what, commands.RemoveNode(at=self._now(), id=record.id, force=force))
         else:
-            await self._propose(_REMOVE[kind](at=self._now(), id=record.id), what)
+            removed = _REMOVE[kind](at=self._now(), id=record.id)
+            await self._propose(what, removed, *self._forget_auth(record.id))
 
     async def rotate_join_token(self, role: NodeRole) -> None:
         """Make the join token of one role invalid and a new one valid."""
         command = commands.RotateJoinToken(at=self._now(), role=role, token=self._swarm.ids.new_join_token())
-        await self._propose(command, f"The join token of role {role} can't be rotated.")
+        await self._propose(f"The join token of role {role} can't be rotated.", command)
 
     async def join_ticket(self, role: NodeRole) -> JoinTicket:
         """Return the join token of one role, and where managers listen, the leader first."""
@@ -251,8 +267,8 @@ class EmbeddedCluster:
     def _now(self) -> Any:
         return self._swarm.clock.now()
 
-    async def _propose(self, command: Command, what: str) -> None:
-        outcome = await self._swarm.propose(command)
+    async def _propose(self, what: str, *proposed: Command) -> None:
+        outcome = await self._swarm.propose(*proposed)
         if not isinstance(outcome, Applied):
             raise SwarmctlError(outcome.code, what, why=outcome.message, hint=_HINTS.get(outcome.code, ""))
 

@@ -52,8 +52,8 @@ class EmbeddedSwarm:
         """The replicated tables, to be read only."""
         return self._store.tables
 
-    async def propose(self, command: Command) -> Outcome:
-        """Put one command into the log and return what came of it, once it is applied.
+    async def propose(self, *commands: Command) -> Outcome:
+        """Put commands into the log, as one transaction, and return what came of it, once it is applied.
 
         Raises SwarmctlError when the swarm has ended, when the store can't take it now (raft-...), and for what can't
         be written into a log.
@@ -65,7 +65,7 @@ class EmbeddedSwarm:
                 why="It was stopped, or has failed.",
                 hint="Start another one with `swarmctl up`.",
             )
-        return await self._store.propose((command,))
+        return await self._store.propose(commands)
 
     async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that a task printed; empty when it was never placed, or not on this host."""

@@ -34,7 +34,7 @@ class Hosting:
         self._handed_out: dict[str, Assignment] = {}
         self._routes: tuple[Route, ...] = ()
         self._route_problems: tuple[RouteProblem, ...] = ()
-        self._told: dict[tuple[str, int], bool] = {}
+        self._told: dict[tuple[str, str, int], bool] = {}
 
     def changed(self) -> None:
         """Look at the tables soon."""
@@ -87,12 +87,12 @@ class Hosting:
 
     def _tell_problems(self) -> None:
         """Write into the output of each running task, once, which published port does not lead to it."""
-        told: dict[tuple[str, int], bool] = {}
+        told: dict[tuple[str, str, int], bool] = {}
         for problem in self._route_problems:
             for task in self._tables().tasks.values():
                 if task.service_id != problem.service_id or task.state is not TaskState.RUNNING:
                     continue
-                key = (task.id, problem.published_port)
+                key = (task.id, problem.protocol, problem.published_port)
                 told[key] = True
                 agent = self._agents.get(task.node_id)
                 if key not in self._told and agent is not None:

@@ -75,6 +75,8 @@ class Reports:
             pid=report.pid,
             exit_code=report.exit_code,
             address=report.address,
+            container_id=report.container_id,
+            ports=report.ports,
         )
         command = ReportTask(at=self._clock.now(), task_id=report.task_id, node_id=report.node_id, status=status)
         try:

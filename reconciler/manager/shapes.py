@@ -161,7 +161,11 @@ def task_json(tables: Tables, task: TaskRecord) -> JsonObject:
     if seen.err:
         status["Err"] = seen.err
     if seen.pid is not None:
-        status["ContainerStatus"] = {"ContainerID": task.id, "PID": seen.pid, "ExitCode": seen.exit_code or 0}
+        status["ContainerStatus"] = {
+            "ContainerID": seen.container_id or task.id,
+            "PID": seen.pid,
+            "ExitCode": seen.exit_code or 0,
+        }
     status["PortStatus"] = _port_status(task)
     raw: JsonObject = {**_head(task), "Labels": {}, "Spec": copy.deepcopy(task.spec), "ServiceID": task.service_id}
     if task.slot:
@@ -210,6 +214,12 @@ def _generic_resource(kind: str, value: str | int) -> JsonObject:
 
 
 def _port_status(task: TaskRecord) -> JsonObject:
-    ports = [port for port in task.endpoint_spec.get("Ports") or () if port.get("PublishMode") == "host"]
+    if task.status.ports:
+        ports = [
+            {"Protocol": protocol, "TargetPort": target, "PublishedPort": published, "PublishMode": "host"}
+            for protocol, target, published in task.status.ports
+        ]
+        return {"Ports": ports}
+    asked = [port for port in task.endpoint_spec.get("Ports") or () if port.get("PublishMode") == "host"]
     # Once for IPv4 and once for IPv6, as an engine reports what it publishes.
-    return {"Ports": copy.deepcopy([*ports, *ports])} if ports and task.running_at else {}
+    return {"Ports": copy.deepcopy([*asked, *asked])} if asked and task.running_at else {}

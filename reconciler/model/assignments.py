@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reconciler.model.json import JsonObject
+from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState
 
 
@@ -40,7 +41,9 @@ class Assignment:
     """One task of a node, with all that is needed to run it. `spec` is the API's TaskSpec.
 
     `desired_state` is what it shall become; an agent ignores one lower than it knows. `state` is how far the manager
-    knew it to be when it handed it out: an agent that is new must not start again what was started.
+    knew it to be when it handed it out: an agent that is new must not start again what was started. `ports` are the
+    ports that its service publishes, as its endpoint has them; `registry_auth` is what its image is pulled with, in the
+    form of the header X-Registry-Auth, "" for nothing.
     """
 
     task_id: str
@@ -56,6 +59,8 @@ class Assignment:
     configs: tuple[MountedFile, ...] = ()
     state: TaskState = TaskState.ASSIGNED
     networks: tuple[AttachedNetwork, ...] = ()
+    ports: tuple[JsonObject, ...] = ()
+    registry_auth: str = field(default="", repr=False)
 
     @property
     def task_name(self) -> str:
@@ -81,7 +86,7 @@ class AssignmentSet:
 
 @dataclass(frozen=True, slots=True)
 class TaskReport:
-    """What an agent saw of one task, by its own clock (`at`)."""
+    """What an agent saw of one task, by its own clock (`at`). `container_id` and `ports` as in TaskStatus."""
 
     task_id: str
     node_id: str
@@ -92,16 +97,21 @@ class TaskReport:
     pid: int | None = None
     exit_code: int | None = None
     address: str = ""
+    container_id: str = ""
+    ports: tuple[PublishedPort, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One published TCP port of a service, with the (address, port) pairs of its running tasks."""
+    """One published port of a service, with the (address, port) pairs of its running tasks. `protocol` is tcp or udp;
+    `is_host_mode` tells a port that is published on the nodes of its tasks only."""
 
     service_id: str
     service_name: str
     published_port: int
     targets: tuple[tuple[str, int], ...] = ()
+    protocol: str = "tcp"
+    is_host_mode: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +121,4 @@ class RouteProblem:
     service_id: str
     published_port: int
     reason: str
+    protocol: str = "tcp"

@@ -12,6 +12,7 @@ import enum
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -240,10 +241,15 @@ class ServiceRecord:
         return "Global" in mode or "GlobalJob" in mode
 
 
+PublishedPort: TypeAlias = tuple[str, int, int]
+"""A port that a node publishes for one task: the protocol, the task's port, the node's."""
+
+
 class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     """What was last seen of a task. `timestamp` is the reporter's clock; `pid` and `exit_code` are None until known.
 
-    `address` is where the task listens, "" when it has no address of its own.
+    `address` is where the task listens, "" when it has no address of its own; `container_id` its container's, "" for
+    none. `ports` are those that its node's engine publishes for it alone.
     """
 
     state: TaskState
@@ -253,6 +259,8 @@ class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     pid: int | None = None
     exit_code: int | None = None
     address: str = ""
+    container_id: str = ""
+    ports: tuple[PublishedPort, ...] = ()
 
 
 class TaskRecord(msgspec.Struct, frozen=True, gc=False):

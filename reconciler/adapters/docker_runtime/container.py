@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from reconciler.adapters.process_runtime.environment import expand
 from reconciler.model.assignments import Assignment, AttachedNetwork, MountedFile
@@ -12,7 +12,9 @@ from reconciler.model.json import JsonObject
 
 NODE_LABEL = "com.docker.swarm.node.id"
 TASK_LABEL = "com.docker.swarm.task.id"
+NETWORK_LABEL = "com.docker.swarm.network.id"
 SECRETS_FOLDER = "run/secrets"
+LOCAL_DRIVERS = ("bridge", "host", "none")
 
 
 def labels(assignment: Assignment) -> dict[str, str]:
@@ -28,11 +30,13 @@ def labels(assignment: Assignment) -> dict[str, str]:
     return {**(assignment.container.get("Labels") or {}), **own}
 
 
-def create_body(assignment: Assignment, networks: dict[str, str | None]) -> JsonObject:
+def create_body(
+    assignment: Assignment, networks: dict[str, str | None], files: Sequence[JsonObject] = ()
+) -> JsonObject:
     """Return the body of POST /containers/create.
 
     `networks` are the engine's networks to attach to: {name: the address wanted there, None for any}. Empty: the
-    engine's default one.
+    engine's default one. `files` are mounts beside the service's own.
     """
     spec = assignment.container
     body: JsonObject = {
@@ -46,25 +50,32 @@ def create_body(assignment: Assignment, networks: dict[str, str | None]) -> Json
         "OpenStdin": bool(spec.get("OpenStdin")),
         "HostConfig": _host_config(assignment),
     }
+    body["HostConfig"]["Mounts"] += files
+    if bindings := body["HostConfig"]["PortBindings"]:
+        body["ExposedPorts"] = {port: {} for port in bindings}
     for field, name in (("Command", "Entrypoint"), ("Args", "Cmd"), ("Healthcheck", "Healthcheck")):
         if spec.get(field):
             body[name] = spec[field]
-    if spec.get("StopGracePeriod") is not None:
-        body["StopTimeout"] = int(spec["StopGracePeriod"] / 1e9)
     if spec.get("StopSignal"):
         body["StopSignal"] = spec["StopSignal"]
     if networks:
         first = next(iter(networks))
         body["HostConfig"]["NetworkMode"] = first
-        body["NetworkingConfig"] = {"EndpointsConfig": {first: endpoint(assignment, networks[first])}}
+        body["NetworkingConfig"] = {"EndpointsConfig": {first: endpoint(assignment, first, networks[first])}}
     return body
 
 
-def endpoint(assignment: Assignment, address: str | None, aliases: Iterable[str] = ()) -> JsonObject:
-    """Return how a container is on a network: found by its service's name, by `tasks.NAME` and by its aliases."""
-    names = [assignment.service_name, f"tasks.{assignment.service_name}", *aliases]
+def endpoint(assignment: Assignment, name: str, address: str | None) -> JsonObject:
+    """Return how a container is on the network `name`: found by its service's name, by `tasks.NAME` and by its aliases
+    there, and `tasks.ALIAS`. The engine's own networks know no names."""
+    joined = next((one for one in assignment.networks if name == one.name and one.driver not in LOCAL_DRIVERS), None)
+    if joined is None:
+        return {}
+    aliases = [assignment.service_name]
     for wanted in assignment.spec.get("Networks") or ():
-        names += wanted.get("Aliases") or ()
+        if wanted.get("Target") in (joined.id, joined.name):
+            aliases += wanted.get("Aliases") or ()
+    names = [*aliases, *(f"tasks.{alias}" for alias in aliases)]
     settings: JsonObject = {"Aliases": list(dict.fromkeys(names))}
     if address:
         settings["IPAMConfig"] = {"IPv4Address": address}
@@ -81,6 +92,8 @@ def _host_config(assignment: Assignment) -> JsonObject:
         "Mounts": [_mount(mount, assignment) for mount in spec.get("Mounts") or ()],
         "ExtraHosts": [_extra_host(entry) for entry in spec.get("Hosts") or ()],
         "GroupAdd": spec.get("Groups") or None,
+        "PortBindings": _port_bindings(assignment),
+        "SecurityOpt": _security_options(spec.get("Privileges") or {}) or None,
         **_limits(assignment.spec.get("Resources") or {}),
     }
     for name in ("Init", "Isolation", "OomScoreAdj", "Sysctls", "Ulimits"):
@@ -97,14 +110,42 @@ def _host_config(assignment: Assignment) -> JsonObject:
 
 
 def _limits(resources: JsonObject) -> JsonObject:
-    limits, reserved = resources.get("Limits") or {}, resources.get("Reservations") or {}
+    limits = resources.get("Limits") or {}
     found = {
         "NanoCpus": limits.get("NanoCPUs"),
         "Memory": limits.get("MemoryBytes"),
         "PidsLimit": limits.get("Pids"),
-        "MemoryReservation": reserved.get("MemoryBytes"),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _port(port: JsonObject) -> str:
+    return f"{port['TargetPort']}/{port.get('Protocol', 'tcp')}"
+
+
+def _port_bindings(assignment: Assignment) -> JsonObject:
+    """Return what the engine itself publishes: the ports in host mode. It chooses a number where none is asked for."""
+    return {
+        _port(port): [{"HostPort": str(port.get("PublishedPort") or "")}]
+        for port in assignment.ports
+        if port.get("PublishMode") == "host"
+    }
+
+
+def _security_options(privileges: JsonObject) -> list[str]:
+    """Return a service's privileges as the engine's options. (container.go, applyPrivileges)"""
+    options: list[str] = []
+    for source, value in (privileges.get("CredentialSpec") or {}).items():
+        scheme = {"File": "file", "Registry": "registry", "Config": "config"}.get(source)
+        if scheme and value:
+            options.append(f"credentialspec={scheme}://{value}")
+    context = privileges.get("SELinuxContext") or {}
+    if context.get("Disable"):
+        options.append("label=disable")
+    for name in ("User", "Role", "Level", "Type"):
+        if context.get(name):
+            options.append(f"label={name.lower()}:{context[name]}")
+    return options
 
 
 def _mount(mount: JsonObject, assignment: Assignment) -> JsonObject:
@@ -124,23 +165,28 @@ def network_body(network: AttachedNetwork) -> JsonObject:
         "Driver": "bridge",
         "Internal": network.internal,
         "CheckDuplicate": True,
-        "Labels": {"com.docker.swarm.network.id": network.id},
+        "Labels": {NETWORK_LABEL: network.id},
     }
     if network.subnet:
         body["IPAM"] = {"Driver": "default", "Config": [{"Subnet": network.subnet}]}
     return body
 
 
+def task_files(assignment: Assignment) -> list[tuple[str, MountedFile]]:
+    """Return a task's secrets and configs, each with its path from the container's root."""
+    files = [(_secret_path(file), file) for file in assignment.secrets]
+    return files + [(file.target.lstrip("/"), file) for file in assignment.configs]
+
+
 def files_archive(assignment: Assignment) -> bytes | None:
     """Return a tar of the task's secrets and configs, by paths from the container's root; None for no files."""
-    files = [(_secret_path(file), file) for file in assignment.secrets]
-    files += [(file.target.lstrip("/"), file) for file in assignment.configs]
+    files = task_files(assignment)
     if not files:
         return None
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for path, file in files:
-            content = _content(file, assignment)
+            content = file_content(file, assignment)
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode, entry.uid, entry.gid = len(content), file.mode, file.uid, file.gid
             tar.addfile(entry, io.BytesIO(content))
@@ -151,7 +197,8 @@ def _secret_path(file: MountedFile) -> str:
     return file.target.lstrip("/") if file.target.startswith("/") else f"{SECRETS_FOLDER}/{file.target}"
 
 
-def _content(file: MountedFile, assignment: Assignment) -> bytes:
+def file_content(file: MountedFile, assignment: Assignment) -> bytes:
+    """Return what a file shall hold, its placeholders filled in where it is a template."""
     if not file.templated:
         return file.content
     return expand(file.content.decode("utf-8", "surrogateescape"), assignment).encode("utf-8", "surrogateescape")

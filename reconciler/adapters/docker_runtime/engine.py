@@ -21,6 +21,7 @@ REQUEST_TIMEOUT_S = 60.0
 
 PROBE_TIMEOUT_S = 2.0
 NOT_FOUND = 404
+CONFLICT = 409
 
 
 class EngineRefused(SwarmctlError):

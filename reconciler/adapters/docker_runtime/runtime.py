@@ -7,27 +7,35 @@ import contextlib
 import json
 import logging
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from reconciler.adapters.docker_runtime import container
-from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
-from reconciler.model.assignments import Assignment, AttachedNetwork
+from reconciler.adapters.docker_runtime.engine import CONFLICT, NOT_FOUND, EngineRefused, NodeEngine
+from reconciler.adapters.docker_runtime.files import TaskFiles
+from reconciler.adapters.docker_runtime.images import Images
+from reconciler.adapters.docker_runtime.networks import BridgeNetworks
+from reconciler.model.assignments import Assignment
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.tables import PublishedPort
 
 LOST_EXIT_CODE = 137
 """Of a container that somebody has removed."""
 
 HEALTH_LOOK_S = 0.2
-"""Seconds between looks at the health of a container that has a healthcheck."""
+HEALTH_LOOK_MAX_S = 1.0
+"""Seconds between looks at the health of a container that has a healthcheck: often while it is young."""
+
+LATE_LOOK_S = 10.0
+"""Seconds after the start until containers are looked for that an engine has made at the behest of a predecessor that
+was gone before it had the answer."""
 
 RETRY_S = 1.0
 """Seconds until an engine that does not answer is asked again for a container's end."""
 
 _FRAME = struct.Struct(">BxxxL")
-_LOCAL_DRIVERS = ("bridge", "host", "none")
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +52,8 @@ class StopPolicy(Protocol):
 class StartedContainer:
     pid: int
     address: str
+    container_id: str
+    ports: tuple[PublishedPort, ...]
 
 
 class DockerRuntime:
@@ -52,27 +62,44 @@ class DockerRuntime:
     def __init__(self, node_id: str, engine: NodeEngine) -> None:
         self._node_id = node_id
         self._engine = engine
+        self._networks = BridgeNetworks(engine)
+        self._images = Images(engine)
+        self._files = TaskFiles(node_id)
         self._containers: dict[str, str] = {}
         self._left: dict[str, str] = {}
-        self._creating: set[asyncio.Future[str]] = set()
-        self._making_networks = asyncio.Lock()
+        self._creating: dict[str, asyncio.Future[str]] = {}
+        self._late_look: asyncio.Task[None] | None = None
 
     async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
-        """Remove the containers of unknown tasks, stop those of tasks that are over, and note those of `wanted`."""
-        for task_id, found in (await self._own()).items():
-            if task_id in wanted:
+        """Remove the containers of unknown tasks, end those of tasks that are over, and note those of `wanted`."""
+        await asyncio.to_thread(self._files.keep_only, frozenset(wanted))
+        over = []
+        for task_id, found in await self._own():
+            if task_id in wanted and task_id not in self._left:
                 self._left[task_id] = found
-            elif task_id in kept:
+            elif task_id in kept and task_id not in self._containers:
                 self._containers[task_id] = found
-                await self._quietly("POST", "containers", found, "kill")
+                over.append(self._kill(found))
             else:
-                await self._remove(found)
+                over.append(self._remove(found))
+        await asyncio.gather(*over)
+        self._late_look = asyncio.ensure_future(self._look_again())
 
-    async def _own(self) -> dict[str, str]:
-        """Return {task id: container id} of this node's containers."""
+    async def _look_again(self) -> None:
+        await asyncio.sleep(LATE_LOOK_S)
+        try:
+            for task_id, found in await self._own():
+                if task_id not in self._creating and found != self._containers.get(task_id):
+                    _log.warning("Container %s of task %s is nobody's, and is removed.", found, task_id)
+                    await self._remove(found)
+        except EngineRefused as error:
+            _log.warning("Containers that are nobody's are not looked for: %s", error.problems[0].what)
+
+    async def _own(self) -> list[tuple[str, str]]:
+        """Return the (task id, container id) of this node's containers."""
         filters = {"label": [f"{container.NODE_LABEL}={self._node_id}"]}
         listed = await self._engine.get("containers", "json", query={"all": "1", "filters": json.dumps(filters)})
-        return {one["Labels"].get(container.TASK_LABEL, ""): one["Id"] for one in listed or ()}
+        return [(one["Labels"].get(container.TASK_LABEL, ""), one["Id"]) for one in listed or ()]
 
     async def adopt(self, assignment: Assignment) -> StartedContainer | None:
         """Take over the container of a task, unless it was never started: then it is made anew."""
@@ -84,95 +111,65 @@ class DockerRuntime:
             await self._remove(found)
             return None
         self._containers[assignment.task_id] = found
+        self._networks.hold(assignment)
         return _started(seen)
 
     async def prepare(self, assignment: Assignment) -> None:
-        """Get the image, make the networks, create the container and copy its files into it."""
-        await self._get_image(str(assignment.container.get("Image") or ""))
-        networks = await self._networks(assignment)
-        body = container.create_body(assignment, networks)
+        """Get the image, make the networks, create the container and give it its files."""
+        await self._images.get(str(assignment.container.get("Image") or ""), assignment.registry_auth)
+        networks = await self._networks.join(assignment)
         # Who gives up waiting, at the end of this node, must not miss a container that the engine makes all the same.
-        creating = asyncio.ensure_future(self._create(assignment, body))
-        self._creating.add(creating)
-        creating.add_done_callback(self._creating.discard)
+        creating = asyncio.ensure_future(self._create_with_files(assignment, networks))
+        self._creating[assignment.task_id] = creating
+        creating.add_done_callback(lambda _: self._creating.pop(assignment.task_id, None))
         container_id = await asyncio.shield(creating)
         for name in list(networks)[1:]:
-            endpoint = container.endpoint(assignment, networks[name])
+            endpoint = container.endpoint(assignment, name, networks[name])
             await self._engine.post(
                 "networks", name, "connect", body={"Container": container_id, "EndpointConfig": endpoint}
             )
-        archive = container.files_archive(assignment)
-        if archive is not None:
-            await self._engine.ask(
-                "PUT",
-                "containers",
-                container_id,
-                "archive",
-                query={"path": "/"},
-                data=archive,
-                kind="application/x-tar",
-            )
 
-    async def _create(self, assignment: Assignment, body: JsonObject) -> str:
-        made = await self._engine.post("containers", "create", body=body, query={"name": assignment.task_name})
-        self._containers[assignment.task_id] = container_id = str(made["Id"])
+    async def _create_with_files(self, assignment: Assignment, networks: dict[str, str | None]) -> str:
+        """Create the container; its files are mounted from this host's memory, or copied into it where the engine does
+        not see that."""
+        if not (assignment.secrets or assignment.configs):
+            return await self._create(assignment, container.create_body(assignment, networks))
+        mounts = await asyncio.to_thread(self._files.write, assignment)
+        if mounts is not None:
+            try:
+                return await self._create(assignment, container.create_body(assignment, networks, mounts))
+            except EngineRefused as refused:
+                if "bind source path does not exist" not in refused.problems[0].what:
+                    raise
+                await asyncio.to_thread(self._files.remove, assignment.task_id)
+        container_id = await self._create(assignment, container.create_body(assignment, networks))
+        archive = container.files_archive(assignment)
+        await self._engine.ask(
+            "PUT", "containers", container_id, "archive", query={"path": "/"}, data=archive, kind="application/x-tar"
+        )
         return container_id
 
-    async def _get_image(self, image: str) -> None:
-        """Pull an image that is not there. What can't be pulled is told as the engine tells it."""
+    async def _create(self, assignment: Assignment, body: JsonObject) -> str:
+        query = {"name": assignment.task_name}
         try:
-            await self._engine.get("images", image, "json")
-        except EngineRefused as missing:
-            if missing.status != NOT_FOUND:
+            made = await self._engine.post("containers", "create", body=body, query=query)
+        except EngineRefused as refused:
+            # A predecessor's request, carried out after it had ended and after this one had looked.
+            found = [one for task_id, one in await self._own() if task_id == assignment.task_id]
+            if refused.status != CONFLICT or not found:
                 raise
-            name, tag = _name_and_tag(image)
-            with contextlib.suppress(EngineRefused):
-                await self._engine.post("images", "create", query={"fromImage": name, "tag": tag}, waits=True)
-            try:
-                await self._engine.get("images", image, "json")
-            except EngineRefused:
-                raise EngineRefused(NOT_FOUND, f"No such image: {image}") from missing
-
-    async def _networks(self, assignment: Assignment) -> dict[str, str | None]:
-        """Return the engine's networks for a task, made where they are missing, with its address in each."""
-        found: dict[str, str | None] = {}
-        for network in assignment.networks:
-            if network.driver in _LOCAL_DRIVERS:
-                found[network.driver] = None
-            elif not network.ingress:
-                has_subnet = await self._make_network(network)
-                found[network.name] = network.address if has_subnet and network.address else None
-        return found
-
-    async def _make_network(self, network: AttachedNetwork) -> bool:
-        """Make a network's bridge, unless it is there; return whether it has the swarm's subnet."""
-        async with self._making_networks:
-            try:
-                seen = await self._engine.get("networks", network.name)
-            except EngineRefused as error:
-                if error.status != NOT_FOUND:
-                    raise
-                return await self._new_network(network)
-            pools = dig(seen, "IPAM", "Config") or ()
-            return any(pool.get("Subnet") == network.subnet for pool in pools)
-
-    async def _new_network(self, network: AttachedNetwork) -> bool:
-        body = container.network_body(network)
-        try:
-            await self._engine.post("networks", "create", body=body)
-        except EngineRefused as error:
-            if "IPAM" not in body:
-                raise
-            _log.warning("Network %s gets another subnet on this host: %s", network.name, error.problems[0].what)
-            del body["IPAM"]
-            await self._engine.post("networks", "create", body=body)
-            return False
-        return True
+            await self._remove(found[0])
+            made = await self._engine.post("containers", "create", body=body, query=query)
+        self._containers[assignment.task_id] = container_id = str(made["Id"])
+        return container_id
 
     async def start(self, assignment: Assignment) -> StartedContainer:
         """Start the container."""
         container_id = self._containers[assignment.task_id]
-        await self._engine.post("containers", container_id, "start")
+        try:
+            await self._engine.post("containers", container_id, "start")
+        except EngineRefused as refused:
+            raise EngineRefused(refused.status, f"starting container failed: {refused.problems[0].what}") from refused
         return _started(await self._inspect(container_id) or {})
 
     async def become_fit(self, task_id: str) -> None:
@@ -194,6 +191,7 @@ class DockerRuntime:
         try:
             await asyncio.wait({ending, ailing}, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
+                self._files.remove(task_id)
                 return ending.result()
             raise _unhealthy()
         finally:
@@ -212,6 +210,7 @@ class DockerRuntime:
 
     async def _wait_unhealthy(self, container_id: str) -> None:
         """Return when the container is unhealthy; never for one without a healthcheck."""
+        pause_s = HEALTH_LOOK_S
         while True:
             with contextlib.suppress(EngineRefused):
                 health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
@@ -219,7 +218,8 @@ class DockerRuntime:
                     return
                 if health in (None, "none"):
                     await asyncio.Event().wait()
-            await asyncio.sleep(HEALTH_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, HEALTH_LOOK_MAX_S)
 
     async def stop(self, task_id: str, policy: StopPolicy) -> None:
         """Send the stop signal, and SIGKILL after the grace period."""
@@ -231,21 +231,22 @@ class DockerRuntime:
             async with asyncio.timeout(policy.grace_s):
                 await self._end_of(container_id)
         except TimeoutError:
-            await self._quietly("POST", "containers", container_id, "kill")
-            await self._end_of(container_id)
+            await self._kill(container_id)
 
     async def abandon(self, task_id: str) -> None:
         """Kill what runs of the task, and wait until it has ended; its output stays with its container."""
         container_id = self._containers.get(task_id)
         if container_id is not None:
-            await self._quietly("POST", "containers", container_id, "kill")
-            await self._end_of(container_id)
+            await self._kill(container_id)
+        self._files.remove(task_id)
 
     async def forget(self, task_id: str) -> None:
-        """Remove the container with its anonymous volumes."""
+        """Remove the container with its anonymous volumes, and the networks that nobody else needs."""
         container_id = self._containers.pop(task_id, None)
         if container_id is not None:
             await self._remove(container_id)
+        self._files.remove(task_id)
+        await self._networks.leave(task_id)
 
     async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that the task printed, oldest first."""
@@ -265,15 +266,25 @@ class DockerRuntime:
 
     async def close(self) -> None:
         """Remove every container of this node."""
+        await self._end_late_look()
         if self._creating:
-            await asyncio.wait(self._creating)
+            await asyncio.wait(self._creating.values())
         with contextlib.suppress(SwarmctlError):
-            for container_id in (await self._own()).values():
-                await self._remove(container_id)
+            own = await self._own()
+            await asyncio.gather(*(self._remove(container_id) for _, container_id in own))
+        for task_id in list(self._containers):
+            await self._networks.leave(task_id)
         self._containers.clear()
+        await asyncio.to_thread(self._files.close)
 
     async def let_go(self) -> None:
         """Leave every container as it is, for a successor to adopt."""
+        await self._end_late_look()
+
+    async def _end_late_look(self) -> None:
+        if self._late_look is not None:
+            self._late_look.cancel()
+            await asyncio.wait({self._late_look})
 
     async def _inspect(self, container_id: str) -> JsonObject | None:
         try:
@@ -283,6 +294,11 @@ class DockerRuntime:
                 return None
             raise
         return seen
+
+    async def _kill(self, container_id: str) -> None:
+        """Kill a container, and return when it has ended."""
+        await self._quietly("POST", "containers", container_id, "kill")
+        await self._end_of(container_id)
 
     async def _remove(self, container_id: str) -> None:
         await self._quietly("DELETE", "containers", container_id, force="1", v="1")
@@ -302,15 +318,20 @@ def _unhealthy() -> SwarmctlError:
 def _started(seen: Any) -> StartedContainer:
     networks = dig(seen, "NetworkSettings", "Networks") or {}
     addresses = [one.get("IPAddress") for one in networks.values() if one.get("IPAddress")]
-    return StartedContainer(int(dig(seen, "State", "Pid") or 0), addresses[0] if addresses else "")
+    return StartedContainer(
+        int(dig(seen, "State", "Pid") or 0),
+        addresses[0] if addresses else "",
+        str(seen.get("Id") or ""),
+        tuple(_published(dig(seen, "NetworkSettings", "Ports") or {})),
+    )
 
 
-def _name_and_tag(image: str) -> tuple[str, str]:
-    name, at, digest = image.partition("@")
-    if at:
-        return name, digest
-    head, separator, tag = image.rpartition(":")
-    return (head, tag) if separator and "/" not in tag else (image, "latest")
+def _published(ports: JsonObject) -> Iterator[PublishedPort]:
+    """Return what an engine publishes of a container, once for each address family, as it tells it."""
+    for port, bindings in ports.items():
+        target, _, protocol = port.partition("/")
+        for binding in bindings or ():
+            yield protocol, int(target), int(binding["HostPort"])
 
 
 def _demultiplexed(content: bytes) -> bytes:

@@ -38,6 +38,7 @@ from reconciler.adapters.process_runtime.leftovers import (
 from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment, MountedFile
+from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState
 
 CLOSE_GRACE_S = 1.0
@@ -67,8 +68,12 @@ class RuntimeParts:
 
 @dataclass(frozen=True, slots=True)
 class StartedProcess:
+    """A process has no container, and what it publishes the ingress serves."""
+
     pid: int
     address: str
+    container_id: str = ""
+    ports: tuple[PublishedPort, ...] = ()
 
 
 @dataclass(slots=True)

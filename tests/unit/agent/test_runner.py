@@ -15,6 +15,7 @@ from reconciler.agent.ports import StopPolicy
 from reconciler.agent.runner import Agent
 from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState as S
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -30,6 +31,8 @@ class FixedClock:
 class Started:
     pid: int = 42
     address: str = "127.64.0.1"
+    container_id: str = ""
+    ports: tuple[PublishedPort, ...] = ()
 
 
 class ScriptedRuntime:

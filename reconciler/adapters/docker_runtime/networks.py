@@ -1,0 +1,88 @@
+"""The bridges that stand for overlay networks on one engine: made for the first task, removed with the last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from reconciler.adapters.docker_runtime import container
+from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
+from reconciler.model.assignments import Assignment, AttachedNetwork
+from reconciler.model.json import JsonObject, dig
+
+_log = logging.getLogger(__name__)
+
+
+class BridgeNetworks:
+    """The bridges that the tasks of one node are on."""
+
+    def __init__(self, engine: NodeEngine) -> None:
+        self._engine = engine
+        self._changing = asyncio.Lock()
+        self._users: dict[str, set[str]] = {}
+
+    async def join(self, assignment: Assignment) -> dict[str, str | None]:
+        """Return the engine's networks for a task, made where they are missing: {name: its address there, or None
+        for any}. Until `leave` they are there for it. Raises EngineRefused."""
+        found: dict[str, str | None] = {}
+        for network in assignment.networks:
+            if network.driver in container.LOCAL_DRIVERS:
+                found[network.driver] = None
+            elif not network.ingress:
+                async with self._changing:
+                    has_subnet = await self._make(network)
+                    self._users.setdefault(network.name, set()).add(assignment.task_id)
+                found[network.name] = network.address if has_subnet and network.address else None
+        return found
+
+    def hold(self, assignment: Assignment) -> None:
+        """Count a task that a predecessor has put on its networks."""
+        for network in assignment.networks:
+            if network.driver not in container.LOCAL_DRIVERS and not network.ingress:
+                self._users.setdefault(network.name, set()).add(assignment.task_id)
+
+    async def leave(self, task_id: str) -> None:
+        """Let go of a task's networks, whose container is gone; those that nobody needs any more are removed."""
+        if not any(task_id in users for users in self._users.values()):
+            return
+        async with self._changing:
+            for name, users in list(self._users.items()):
+                users.discard(task_id)
+                if not users:
+                    del self._users[name]
+                    await self._remove(name)
+
+    async def _remove(self, name: str) -> None:
+        try:
+            await self._engine.ask("DELETE", "networks", name)
+        except EngineRefused as error:
+            # Somebody else's container is on it, or it is gone.
+            _log.debug("Network %s stays: %s", name, error.problems[0].what)
+
+    async def _make(self, network: AttachedNetwork) -> bool:
+        """Make a network's bridge, unless it is there; return whether it has the swarm's subnet."""
+        try:
+            seen = await self._engine.get("networks", network.name)
+        except EngineRefused as error:
+            if error.status != NOT_FOUND:
+                raise
+            return await self._new(network)
+        label = dig(seen, "Labels", container.NETWORK_LABEL)
+        if label is not None and label != network.id:  # of a network of this name that the swarm has no more
+            await self._remove(network.name)
+            return await self._new(network)
+        pools = dig(seen, "IPAM", "Config") or ()
+        return any(pool.get("Subnet") == network.subnet for pool in pools)
+
+    async def _new(self, network: AttachedNetwork) -> bool:
+        body: JsonObject = container.network_body(network)
+        try:
+            await self._engine.post("networks", "create", body=body)
+        except EngineRefused as error:
+            if "IPAM" not in body:
+                raise
+            _log.warning("Network %s gets another subnet on this host: %s", network.name, error.problems[0].what)
+            del body["IPAM"]
+            await self._engine.post("networks", "create", body=body)
+            return False
+        return True
