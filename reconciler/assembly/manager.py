@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.adapters.clock import SystemClock
@@ -14,9 +15,11 @@ from reconciler.adapters.lone_transport import LoneTransport
 from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.clock import boot_clock
+from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.sealing import DataSeal
 from reconciler.adapters.swarm_ca import TrustedIds
 from reconciler.agent.ports import TaskRuntime
 from reconciler.agent.runner import Agent
@@ -28,6 +31,8 @@ from reconciler.model.commands import Command, Rejected
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
 
+_log = logging.getLogger(__name__)
+
 STOP_WAIT_S = 5.0
 """Seconds for the member of the store to end, which hands leadership on and closes its log."""
 
@@ -37,7 +42,7 @@ class ManagerSettings:
     """Where a manager keeps what it knows, who it is, and what its tasks find programs on (a PATH).
 
     Neither name of `owner` is ever given twice. `engine_host` is the Docker Engine that runs the tasks as containers,
-    None to run them as processes.
+    None to run them as processes. `data_key` seals what it keeps of the swarm; None: nothing is sealed.
     """
 
     folder: Path
@@ -45,6 +50,7 @@ class ManagerSettings:
     address: Address
     search_path: str
     engine_host: str | None = None
+    data_key: bytes | None = field(default=None, repr=False)
 
 
 class _Clock:
@@ -138,7 +144,7 @@ async def found_manager(settings: ManagerSettings, first: Sequence[Command]) -> 
     Raises SwarmctlError: what the store raises (raft-...), and what the first commands are refused with.
     """
     member = _member_settings(settings)
-    await asyncio.to_thread(boot.found, member, {settings.owner.node: settings.address})
+    await asyncio.to_thread(boot.found, member, {settings.owner.node: settings.address}, _disk(settings))
     manager = await open_manager(settings)
     try:
         await manager.carry_out(first)
@@ -155,15 +161,34 @@ async def open_manager(settings: ManagerSettings) -> Manager:
     """
     clock = _Clock()
     member = _member_settings(settings)
-    store = await open_node(member, LoneTransport(), clock=clock)
+    store = await open_node(member, LoneTransport(), clock=clock, disk=_disk(settings))
     if [one.id for one in store.members()] == [settings.owner.node]:
         clock.put_forward(member.consensus.election_max_s)
     return Manager(settings, store)
 
 
+async def end_containers(settings: ManagerSettings) -> None:
+    """End the tasks that a manager which does not run has left to the node's engine, if that answers."""
+    if settings.engine_host is None:
+        return
+    engine = NodeEngine(settings.engine_host)
+    try:
+        await DockerRuntime(settings.owner.node, engine).recover((), ())
+    except SwarmctlError as error:
+        _log.warning("What the tasks have left can't be removed: %s", error.problems[0].what)
+    finally:
+        await engine.close()
+
+
 def force_new_group(settings: ManagerSettings) -> None:
     """Let a stopped manager go on alone. Blocks. Raises SwarmctlError (raft-...)."""
-    boot.force_new_group(_member_settings(settings))
+    boot.force_new_group(_member_settings(settings), _disk(settings))
+
+
+def _disk(settings: ManagerSettings) -> Disk:
+    disk = Disk()
+    disk.seal = DataSeal(settings.data_key) if settings.data_key is not None else None
+    return disk
 
 
 def _member_settings(settings: ManagerSettings) -> MemberSettings:
