@@ -173,7 +173,9 @@ async def end_containers(settings: ManagerSettings) -> None:
         return
     engine = NodeEngine(settings.engine_host)
     try:
-        await DockerRuntime(settings.owner.node, engine).recover((), ())
+        runtime = DockerRuntime(settings.owner.node, engine)
+        await runtime.recover((), ())
+        await runtime.close()
     except SwarmctlError as error:
         _log.warning("What the tasks have left can't be removed: %s", error.problems[0].what)
     finally:
