@@ -106,13 +106,25 @@ def keys_of(kind: Kind) -> frozenset[str]:
 
 
 def check_values(kind: Kind, filters: Filters) -> None:
-    """Refuse values that a node can't have, as the engine does."""
+    """Refuse values that an object of this kind can't have, as the engine does."""
+    if kind is Kind.NETWORK:
+        _check_network_values(filters)
     if kind is not Kind.NODE:
         return
     for key, known in NODE_VALUES.items():
         for value in filters.get(key, ()):
             if value not in known:
                 raise Refused(400, f"Invalid {key} filter: '{value}'")
+
+
+def _check_network_values(filters: Filters) -> None:
+    for value in filters.get("type", ()):
+        if value not in ("builtin", "custom"):
+            raise Refused(400, f"invalid filter: 'type'='{value}'")
+    for value in filters.get("dangling", ()):
+        if value.lower() not in ("0", "1", "false", "true"):
+            text = 'must be "true" (or "1"), or "false" (or "0")'
+            raise Refused(400, f"invalid value for filter 'dangling', {text}")
 
 
 def _passes(filters: Filters, matches: Callable[[str, str], bool]) -> bool:

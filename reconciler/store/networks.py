@@ -5,20 +5,21 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Applied, CreateNetwork, ObjectChange, RemoveNetwork
 from reconciler.model.errors import ErrorCode
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind
-from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_SUBNET_SIZE, NetworkRecord
+from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_SUBNET_SIZE, PREDEFINED_LABEL, NetworkRecord
 from reconciler.store.draft import Draft
-from reconciler.store.names import checked_labels, is_dns_name
+from reconciler.store.names import NAME_LENGTH_MAX, checked_labels, is_dns_name
 from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
 FIRST_VXLAN_ID = 4096
 VXLAN_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
-_PREDEFINED = ("bridge", "host", "none")
+_PREDEFINED = ("bridge", "host")
 _DRIVERS = ("overlay",)
 
 _Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,16 +32,19 @@ def create(draft: Draft, command: CreateNetwork) -> Applied:
     (moby #35849).
     """
     name = command.spec.get("Name", "")
-    if name in _PREDEFINED:
-        raise invalid(f"{name} is a pre-defined network and cannot be created", rpc="")
-    if not isinstance(name, str) or not is_dns_name(name):
-        raise invalid("name must be valid as a DNS name component")
+    _check_name(draft, name)
     check_new(draft.networks, command.id)
-    if draft.id_of(TableKind.NETWORK, name) is not None:
-        raise Refusal(ErrorCode.NAME_CONFLICT, f"network with name {name} already exists", rpc="")
     driver = command.spec.get("Driver") or "overlay"
     if driver not in _DRIVERS:
         raise Refusal(ErrorCode.REQUEST_REFUSED, f'plugin "{driver}" not found', rpc="")
+    if command.spec.get("Scope") == "local":
+        raise Refusal(ErrorCode.REQUEST_REFUSED, f"cannot downgrade network scope for {driver} networks", rpc="")
+    if PREDEFINED_LABEL in checked_labels(command.spec):
+        text = f"label {PREDEFINED_LABEL} is for internally created predefined networks and cannot be applied by users"
+        raise invalid(text, rpc="PermissionDenied")
+    ipam_driver = dig(command.spec, "IPAM", "Driver") or "default"
+    if ipam_driver != "default":
+        raise invalid(f"error during lookup of plugin {ipam_driver}")
     if command.spec.get("Ingress"):
         _check_ingress(draft, command.spec)
     spec = complete_network(draft, {**command.spec, "Driver": driver})
@@ -48,13 +52,29 @@ def create(draft: Draft, command: CreateNetwork) -> Applied:
     return Applied(draft.index, command.id, (ObjectChange(Kind.NETWORK, "create", command.id, name),))
 
 
+def _check_name(draft: Draft, name: Any) -> None:
+    """Refuse a name that is taken or none, in the engine's words: it looks for the very name before it asks a manager,
+    who tells small letters from capitals no more."""
+    if name == "none":
+        raise invalid("operation is not permitted on predefined none network", rpc="")
+    present = draft.networks.get(draft.id_of(TableKind.NETWORK, name) or "") if isinstance(name, str) else None
+    if name in ("", *_PREDEFINED) or (present is not None and present.name == name):
+        raise Refusal(ErrorCode.NAME_CONFLICT, f"network with name {name} already exists", rpc="")
+    if not isinstance(name, str) or not is_dns_name(name):
+        raise invalid("name must be valid as a DNS name component")
+    if len(name) > NAME_LENGTH_MAX:
+        raise invalid(f"name must be {NAME_LENGTH_MAX} characters or fewer")
+    if present is not None:
+        raise Refusal(ErrorCode.NAME_CONFLICT, "name conflicts with an existing object", rpc="Unknown")
+
+
 def _check_ingress(draft: Draft, spec: JsonObject) -> None:
+    if spec.get("Attachable"):
+        raise invalid("ingress network cannot be attachable")
     present = next((network for network in draft.networks.values() if network.spec.get("Ingress")), None)
     if present is not None:
         text = f"ingress network ({present.id}) is already present"
         raise Refusal(ErrorCode.NAME_CONFLICT, text, rpc="AlreadyExists")
-    if spec.get("Attachable"):
-        raise invalid("ingress network cannot be attachable")
 
 
 def remove(draft: Draft, command: RemoveNetwork) -> Applied:

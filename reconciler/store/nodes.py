@@ -52,13 +52,13 @@ def add(draft: Draft, command: AddNode) -> Applied:
 
 
 def _checked(spec: dict[str, object]) -> dict[str, object]:
-    """Return a complete NodeSpec; refuse roles and availabilities that there are not."""
-    role, availability = spec.get("Role"), spec.get("Availability")
+    """Return a complete NodeSpec; refuse roles and availabilities that there are not. Case makes no difference."""
+    role, availability = str(spec.get("Role") or "").lower(), str(spec.get("Availability") or "").lower()
     if role not in tuple(NodeRole):
-        raise invalid(f'invalid Role: "{role or ""}"', rpc="")
+        raise invalid(f'invalid Role: "{spec.get("Role") or ""}"', rpc="")
     if availability not in tuple(Availability):
-        raise invalid(f'invalid Availability: "{availability or ""}"', rpc="")
-    return {**spec, "Labels": checked_labels(spec)}
+        raise invalid(f'invalid Availability: "{spec.get("Availability") or ""}"', rpc="")
+    return {**spec, "Role": role, "Availability": availability, "Labels": checked_labels(spec)}
 
 
 def update(draft: Draft, command: UpdateNode) -> Applied:

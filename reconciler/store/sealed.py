@@ -83,6 +83,8 @@ def _checked(draft: Draft, kind: Kind, spec: JsonObject, bytes_max: int) -> Json
         )
     if draft.id_of(TableKind(kind), name) is not None:
         raise Refusal(ErrorCode.NAME_CONFLICT, f"{kind} {name} already exists", rpc="AlreadyExists")
+    if driver := dig(spec, "Driver", "Name"):
+        raise Refusal(ErrorCode.REQUEST_REFUSED, f'plugin "{driver}" not found', rpc="Unknown")
     try:
         size = len(base64.b64decode(spec.get("Data") or "", validate=True))
     except (binascii.Error, TypeError):
