@@ -79,23 +79,23 @@ class Swarm:
     def tables(self) -> Tables:
         return self._state.tables
 
-    async def propose(self, command: Command) -> Outcome:
-        return self.commit(command)
+    async def propose(self, *commands: Command) -> Outcome:
+        return self.commit(*commands)
 
     async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
         words = shlex.split(" ".join(_words(self.tables.tasks[task_id])))
         return (" ".join(words[1:]),) if words[:1] == ["echo"] else ()
 
-    def commit(self, command: Command) -> Outcome:
+    def commit(self, *commands: Command) -> Outcome:
         self._sequence += 1
-        encoded = encode_transaction(Transaction("stand-in", self._sequence, (command,)))
+        encoded = encode_transaction(Transaction("stand-in", self._sequence, commands))
         result = apply(self._state, self._state.index + 1, encode_entry([encoded]))
         self._brain.note(result.changes)
         if isinstance(result.outcomes[0], Applied):
             self._changed.set()
         for event in result.events:
             attributes = self._chronicle.attributes(event, self.tables)
-            at = command.at.timestamp()
+            at = commands[0].at.timestamp()
             told = ClusterEvent(str(event.kind), event.action, event.object_id, event.name, at, attributes)
             self.subscribers.publish(told, self.tables.index)
         return result.outcomes[0]
