@@ -222,6 +222,20 @@ class Wiring:
 
         boot.force_new_group(member_settings(config_of(config_path)))
 
+    async def back_up_store(self, controller: str | None, path: str) -> int:
+        """Put a copy of a running controller's state into a file, whole and verified; return its index."""
+        import asyncio
+
+        from reconciler.adapters.raft.backup import BackupFile
+
+        async with self.controller(controller) as client:
+            file = await asyncio.to_thread(BackupFile, path)
+            try:
+                await client.download("/v1/backup", file.write)
+                return (await asyncio.to_thread(file.finish)).index
+            finally:
+                await asyncio.to_thread(file.abandon)
+
     def verify_backup(self, path: str) -> int:
         """Return the index that a whole backup stands for."""
         from reconciler.adapters.raft.snapshot_file import verify

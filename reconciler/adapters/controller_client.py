@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
@@ -76,6 +77,19 @@ class ControllerClient:
         """Ask for something; return what the controller says."""
         return await self._send("POST", path, json=body)
 
+    async def download(self, path: str, take: Callable[[bytes], None]) -> None:
+        """Let `take` have an answer that is no JSON, piece by piece; its length is the one that was promised."""
+        assert self._session is not None
+        waits = aiohttp.ClientTimeout(sock_connect=REQUEST_WAIT_S, sock_read=REQUEST_WAIT_S)
+        try:
+            async with self._session.get(self._base + path, allow_redirects=False, timeout=waits) as response:
+                if response.status != 200:
+                    self._checked(response.status, await response.content.read(ANSWER_BYTES_MAX))
+                async for piece in response.content.iter_any():
+                    await asyncio.to_thread(take, piece)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from error
+
     async def _send(self, method: str, path: str, **options: Any) -> JsonObject:
         assert self._session is not None
         try:
@@ -83,13 +97,16 @@ class ControllerClient:
                 content = await response.content.read(ANSWER_BYTES_MAX)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise SwarmctlError(
-                ErrorCode.CONTROLLER_UNREACHABLE,
-                f"The controller at {self._address} does not answer.",
-                why=f"{_reason(error)}.",
-                hint=_HINT,
-            ) from error
+            raise self._unreachable(error) from error
         return self._checked(status, content)
+
+    def _unreachable(self, error: BaseException) -> SwarmctlError:
+        return SwarmctlError(
+            ErrorCode.CONTROLLER_UNREACHABLE,
+            f"The controller at {self._address} does not answer.",
+            why=f"{_reason(error)}.",
+            hint=_HINT,
+        )
 
     def _checked(self, status: int, content: bytes) -> JsonObject:
         try:

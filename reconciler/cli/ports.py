@@ -117,6 +117,10 @@ class ControllerApi(Protocol):
         """Ask for something; return what the controller says."""
         ...
 
+    async def download(self, path: str, take: Callable[[bytes], None]) -> None:
+        """Let `take` have an answer that is no JSON, piece by piece."""
+        ...
+
 
 class Peers(Protocol):
     """A node's folder of certificates. Every method raises SwarmctlError."""
@@ -204,6 +208,10 @@ class Outside(Protocol):
 
     def force_new_group(self, config_path: str) -> None:
         """Make the member of a controller that does not run the only one of its group."""
+        ...
+
+    async def back_up_store(self, controller: str | None, path: str) -> int:
+        """Put a copy of a running controller's state into a file, whole and verified; return its index."""
         ...
 
     def verify_backup(self, path: str) -> int:

@@ -1,12 +1,14 @@
-"""store: what is done to the replicated store of a controller that does not run."""
+"""store: backups of the replicated store, and what is done to that of a controller that does not run."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import typer
 
 from reconciler.cli.ports import Outside
+from reconciler.cli.remote import ControllerOption
 from reconciler.cli.terminal import Terminal
 
 ConfigOption = Annotated[str, typer.Option("--config", "-c", help="The controller's file.", metavar="FILE")]
@@ -16,7 +18,7 @@ DEFAULT_CONFIG = "/etc/swarmctl/controller.yaml"
 
 def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     """Add the commands to `app`."""
-    group = typer.Typer(help="The replicated store of a controller that does not run.", no_args_is_help=True)
+    group = typer.Typer(help="Backups of the replicated store, and going on with them.", no_args_is_help=True)
     app.add_typer(group, name="store")
 
     @group.command(name="force-new-group")
@@ -27,6 +29,18 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             typer.confirm("Go on alone?", abort=True)
         outside.force_new_group(config)
         terminal.say("This controller is the only member now. Start it; new ones join under new names.", "green")
+
+    @group.command()
+    def backup(
+        to: Annotated[
+            str, typer.Option("--to", help="Where to put it; a file of that name is replaced.", metavar="FILE")
+        ],
+        controller: ControllerOption = None,
+    ) -> None:
+        """Copy the whole state of a running controller to a file, and check that by its checksums."""
+        index = asyncio.run(outside.back_up_store(controller, to))
+        terminal.say(f"{to} has the state as of index {index}, whole.", "green")
+        terminal.note("`swarmctl store restore` makes a new group of it.")
 
     @group.command()
     def verify(

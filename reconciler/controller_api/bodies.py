@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from reconciler.model.errors import ErrorCode
 JSON_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 10.0
 """Seconds for a whole body."""
+PIECE_S: Final = 30.0
+"""Seconds for a caller to take the next piece of a long answer."""
 NUMBER_MAX: Final = 2**53
 
 Form = TypeVar("Form", bound=msgspec.Struct)
@@ -55,6 +58,16 @@ async def read_form(request: web.Request, form: type[Form], seconds: float = BOD
         raise invalid("The body is not what is expected here.", f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is no JSON.") from None
+
+
+async def give(response: web.StreamResponse, read: Callable[[], Awaitable[bytes]]) -> None:
+    """Send what is read. Who does not take it is cut off, and sees by the length that it has not all."""
+    try:
+        while piece := await read():
+            async with asyncio.timeout(PIECE_S):
+                await response.write(piece)
+    except (TimeoutError, OSError) as error:
+        raise ConnectionResetError("The rest can't be sent.") from error
 
 
 def limit_of(request: web.Request) -> int:

@@ -105,6 +105,16 @@ class Handlers:
         await self._controller.rotate_token(form.role, request[CALLER].name)
         return _accepted()
 
+    async def backup(self, request: web.Request) -> web.StreamResponse:
+        """Give a copy of the state away."""
+        async with self._controller.backup(request[CALLER].name) as found:
+            response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+            response.content_length = found.size
+            await response.prepare(request)
+            await bodies.give(response, found.read)
+            await response.write_eof()
+            return response
+
     async def webhook(self, request: web.Request) -> web.Response:
         """Take a webhook. Why it is refused stands in our log; the sender learns no more than the status says."""
         body = await bodies.read(request, BODY_BYTES_MAX, self._body_s)

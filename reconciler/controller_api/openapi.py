@@ -78,6 +78,8 @@ def _codes(route: Route) -> list[int]:
 def _answer(route: Route) -> JsonObject:
     if route.name == "openapi":
         return {"description": route.about, "content": {"application/json": {"schema": {"type": "object"}}}}
+    if route.kind:
+        return {"description": route.about, "content": {route.kind: {"schema": {"type": "string", "format": "binary"}}}}
     if not route.answer:
         return {"description": route.about, "content": {"text/plain": {"schema": {"type": "string"}}}}
     schema = {"$ref": _REF.format(name=route.answer)}

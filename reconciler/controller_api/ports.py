@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import Suspension
 from reconciler.gitops.webhooks import Answer, WebhookRequest
 from reconciler.model.objects import NodeRole
+from reconciler.model.replication import Backup
 from reconciler.model.tickets import JoinTicket, TicketIssue
 
 
@@ -70,6 +72,10 @@ class Controller(Protocol):
 
     async def rotate_token(self, role: NodeRole, by: str) -> None:
         """Have the leader make the join token of a role anew. Does not wait for that."""
+        ...
+
+    def backup(self, by: str) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that this member has applied of the group's state, for an `async with`."""
         ...
 
     async def webhook(self, request: WebhookRequest) -> Answer:

@@ -95,6 +95,8 @@ class Route:
     status: int = 200
     query: tuple[Query, ...] = ()
     body: type[msgspec.Struct] | None = None
+    kind: str = ""
+    """What an answer is that is neither JSON nor text."""
 
 
 _STACK: Final = Query("stack", "Only of this stack.")
@@ -160,6 +162,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Accepted",
         202,
         body=RotateBody,
+    ),
+    Route(
+        "GET",
+        "/v1/backup",
+        "backup",
+        Need.WRITE,
+        "A copy of the group's whole state, as a file with checksums.",
+        kind="application/octet-stream",
     ),
     Route("POST", "/v1/webhook", "webhook", Need.SIGNED, "A forge's or anybody's webhook.", "Accepted", 202),
 )

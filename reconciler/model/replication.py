@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from reconciler.model.changes import Change
@@ -46,6 +47,18 @@ class Standing:
     term: int
     epoch: int = 0
     removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A copy of all that a member has applied, as of the log's `index`: a file of `size` bytes.
+
+    `read` gives the next bytes of it, none at its end.
+    """
+
+    index: int
+    size: int
+    read: Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from reconciler.gitops.state import LoopState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Forge, Receiver, WebhookRequest, receive
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.objects import NodeRole
+from reconciler.model.replication import Backup
 from reconciler.model.tickets import JoinTicket, TicketIssue
 from tests.unit.gitops.story import START
 
@@ -30,6 +32,7 @@ class FakeController:
     failure: Exception | None = None
     hold: asyncio.Event | None = None
     told_health: Health = field(default_factory=Health)
+    backup_bytes: int = len(b"all of the state")
     deliveries: Deliveries = field(default_factory=Deliveries)
 
     async def _ask(self, what: object) -> None:
@@ -84,6 +87,16 @@ class FakeController:
 
     async def rotate_token(self, role: NodeRole, by: str) -> None:
         await self._ask(("rotate", role, by))
+
+    @asynccontextmanager
+    async def backup(self, by: str) -> AsyncIterator[Backup]:
+        await self._ask(("backup", by))
+        pieces = [b"all of ", b"the state", b""]
+
+        async def read() -> bytes:
+            return pieces.pop(0)
+
+        yield Backup(7, self.backup_bytes, read)
 
     async def webhook(self, request: WebhookRequest) -> Answer:
         await self._ask("webhook")

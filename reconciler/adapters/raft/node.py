@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 
 from reconciler.adapters.raft import answers, boot
+from reconciler.adapters.raft.backup import offered
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.engine import Engine
@@ -14,7 +16,7 @@ from reconciler.adapters.raft.ports import Transport, Work
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.consensus.outputs import Role
 from reconciler.consensus.values import NodeId, SnapshotMeta
-from reconciler.model.replication import Address, Batch, Member
+from reconciler.model.replication import Address, Backup, Batch, Member
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,13 @@ class RaftNode(Engine):
         target.
         """
         return await self._snapshots.back_up(target)
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that is applied here, for an `async with`. Works without a leader too.
+
+        Raises SwarmctlError: raft-snapshot-corrupt, raft-disk-full, raft-disk-failed.
+        """
+        return offered(self, self._durable.folder)
 
     # --- the life of a member ---
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -20,6 +21,7 @@ from reconciler.gitops.state import EVERYTHING, LoopState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Passed, Receiver, Refused, WebhookRequest, forge_of, receive
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import NodeRole
+from reconciler.model.replication import Backup
 from reconciler.model.tickets import JoinTicket, TicketIssue
 
 log = structlog.stdlib.get_logger(__name__)
@@ -109,6 +111,11 @@ class Answers:
     async def tickets(self, limit: int) -> Sequence[TicketIssue]:
         """Return who was given join commands, newest first."""
         return self.leader.memory.tickets()[::-1][:limit]
+
+    def backup(self, by: str) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that this controller has applied."""
+        log.info("backup asked for", by=by)
+        return self.leader.store.backup()
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return (text, content type) for Prometheus."""

@@ -13,7 +13,7 @@ from reconciler.gitops.outbox import Pending
 from reconciler.model.commands import Command, Outcome
 from reconciler.model.forges import CommitStatus
 from reconciler.model.progress import ApplyResult
-from reconciler.model.replication import Address, Batch, Member, Standing
+from reconciler.model.replication import Address, Backup, Batch, Member, Standing
 from reconciler.model.revision import Revision
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec
 from reconciler.model.tables import Tables
@@ -89,6 +89,10 @@ class Store(Protocol):
 
     def members(self) -> tuple[Member, ...]:
         """The members, by id."""
+        ...
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that is applied here."""
         ...
 
     async def add_member(self, member: str, address: Address) -> None:

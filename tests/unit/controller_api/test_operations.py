@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -19,7 +20,7 @@ from reconciler.gitops.overview import Health
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.controller import JOIN_TOKEN, WEBHOOK_SECRET, FakeController
-from tests.unit.controller_api.conftest import Answer, Api
+from tests.unit.controller_api.conftest import READ, Answer, Api
 from tests.unit.gitops.story import START
 
 DOCUMENT = openapi.document()
@@ -207,3 +208,17 @@ async def test_a_webhook_is_taken_once_and_only_with_its_signature(remote: Api) 
     assert (forged.status, forged.json["code"], forged.json["why"]) == (401, "webhook-refused", "")
     without = await remote.ask("POST", "/v1/webhook", data=body)
     assert without.status == 401
+
+
+async def test_a_backup_comes_whole_or_is_seen_to_be_cut_off(local: Api) -> None:
+    answer = await local.ask("GET", "/v1/backup")
+    assert (answer.text, answer.headers["Content-Length"]) == ("all of the state", "16")
+    assert [what for what, _ in local.controller.asked] == ["backup"]
+    local.controller.backup_bytes += 1
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await local.ask("GET", "/v1/backup")
+
+
+async def test_a_reading_token_gets_no_backup(remote: Api) -> None:
+    assert (await remote.ask("GET", "/v1/backup", token=READ)).status == 403
+    assert remote.controller.asked == []

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.raft import snapshotting
 from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
 from reconciler.adapters.raft.settings import Limits
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.store.machine import State
+from reconciler.store.snapshot import decode
 from tests.contract.store_subject import SMALL, CoreGroup
 
 TOO_NEW = SwarmctlError(ErrorCode.SNAPSHOT_TOO_NEW, "It is new.", why="A newer one wrote it.", hint="Use that.")
@@ -51,7 +51,7 @@ def test_a_full_disk_is_looked_at_again_as_often_as_before() -> None:
 async def test_a_member_that_can_not_use_a_snapshot_says_so_once_and_takes_it_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    decode, refusals = snapshotting.decode, 0
+    refusals = 0
 
     def too_new(chunks: object) -> State:
         nonlocal refusals
@@ -70,12 +70,12 @@ async def test_a_member_that_can_not_use_a_snapshot_says_so_once_and_takes_it_wh
         while (group.first_index(leader) or 0) <= last + 1:
             number += 1
             await group.put(leader, f"k{number}", bytes(5_000))
-        monkeypatch.setattr(snapshotting, "decode", too_new)
+        monkeypatch.setattr("reconciler.adapters.raft.snapshotting.decode", too_new)
         await group.start(away)
         await group.until("it has tried again", lambda: refusals >= 3)
         assert len([line for line in told(caplog) if line.startswith("raft-snapshot-refused")]) == 1
         assert group.value(away, f"k{number}") is None
-        monkeypatch.setattr(snapshotting, "decode", decode)
+        monkeypatch.setattr("reconciler.adapters.raft.snapshotting.decode", decode)
         await group.until("it has caught up", lambda: group.value(away, f"k{number}") == bytes(5_000))
     finally:
         await group.close()
