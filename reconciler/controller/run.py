@@ -119,6 +119,7 @@ class Run:
             return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
         if not (self.wait and action.id in self._needed and starts_tasks(action)):
             return ActionStatus.DONE, None
+        self.waiting.report(ActionProgress(action, ActionStatus.WAITING))
         try:
             outcome = await await_convergence(self.waiting, (action.name,), frozenset((action.name,)))
         except SwarmctlError as error:

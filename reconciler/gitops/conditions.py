@@ -71,7 +71,7 @@ class Progress:
         by_scope: dict[str, list[Held]] = {}
         for one in held:
             by_scope.setdefault(one.scope, []).append(one)
-        return cls(closed, by_scope, frozenset(applying), blocked_by_scope(look), services_by_scope(look))
+        return cls(closed, by_scope, look.busy.union(applying), blocked_by_scope(look), services_by_scope(look))
 
     def waiting(self, scope: str) -> Held | None:
         """Return the first action of a scope that is held for another reason than a policy for drift."""

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from reconciler.gitops.begun import finished
 from reconciler.gitops.conditions import NODE, Progress, Standing, conditions, node_standings, standing_of
 from reconciler.gitops.drifts import next_drifts
 from reconciler.gitops.incidents import told
-from reconciler.gitops.look import Decision, Gate, Held, Look, scope_of, scopes_of
+from reconciler.gitops.look import Decision, Gate, Held, Look, scope_of, scopes_of, scopes_of_objects
 from reconciler.gitops.narrowing import without
 from reconciler.gitops.stages import gates, held_actions
 from reconciler.gitops.state import LoopState, ScopeState, Suspension
 from reconciler.gitops.windows import opening
 from reconciler.gitops.wrongs import endings, wrongs
+from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 
 
@@ -44,27 +46,35 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         kept=_unproven(look, state, standings),
         over=endings(state, drifts),
     )
+    ended = finished(state, look, plan, standings, now)
+    known = replace(state, scopes={**state.scopes, **ended.scopes})
     after = replace(
         state,
-        scopes=_next_scopes(look, state, standings, now),
+        scopes=_next_scopes(look, known, standings, now),
         drifts=drifts,
         incidents=said.incidents,
+        begun=ended.begun,
     )
     return Decision(
         plan=plan,
         applying=applying,
         held=tuple(held.values()),
-        alerts=said.alerts,
+        alerts=(*said.alerts, *ended.alerts),
         state=after,
         wake_at=_wake_at(look, after, closed, now),
         counts=_counts(plan, held.values(), standings),
+        entry=ended.entry,
     )
 
 
 def _narrowed(look: Look, held: Mapping[str, Held]) -> Plan | None:
     if look.plan is None or look.actual is None:
         return None
-    return without(look.plan, held.keys(), look.actual)
+    plan = without(look.plan, held.keys(), look.actual)
+    # Nor is it waited for services of others: a stack that never converges must not hold up those that do.
+    scopes, written = scopes_of_objects(look), {scope_of(action) for action in plan.actions}
+    services = tuple(name for name in plan.services if scopes.get(f"{Kind.SERVICE}.{name}") in written)
+    return replace(plan, services=services)
 
 
 def _lasting(suspensions: Mapping[str, Suspension], now: datetime) -> dict[str, Suspension]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reconciler.gitops.history import HistoryEntry
 from reconciler.gitops.state import CLUSTER, LoopState
 from reconciler.model.actual import ActualState
 from reconciler.model.alerts import Alert
@@ -30,6 +31,8 @@ class Look:
     whole plan. `assessments` has each service of `actual`.
     `forced` are scopes that somebody asked to sync now, "*" for all: windows, back-off, drift modes and an earlier
     failure don't hold these, but a suspension does.
+    `busy` are scopes that an apply is bringing about, which waits for tasks: of these nothing is written, and of the
+    others drift only is put back.
     """
 
     policies: Policies
@@ -40,6 +43,7 @@ class Look:
     cluster_problem: Problem | None = None
     cluster_failures: int = 0
     forced: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
 
     def is_forced(self, scope: str) -> bool:
         """Return whether somebody asked for this scope to be synced now."""
@@ -74,6 +78,7 @@ class Decision:
     `plan` holds what to apply, and may be empty; `applying` are the scopes that it writes. `held` is everything else
     that the whole plan had. `state` is to be stored, and `alerts` sent, before the apply begins. `wake_at` is when the
     clock alone may change the decision, None for never. `counts` is the one line of the log that says what was decided.
+    `entry` is what an apply of an earlier leader has come to.
     """
 
     plan: Plan | None
@@ -83,6 +88,7 @@ class Decision:
     state: LoopState
     wake_at: datetime | None
     counts: Mapping[str, int] = field(default_factory=dict)
+    entry: HistoryEntry | None = None
 
 
 def scope_of(action: Action) -> str:

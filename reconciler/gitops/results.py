@@ -7,17 +7,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from reconciler.gitops.begun import (
+    applied_by,
+    by_git_of,
+    carried,
+    deployed,
+    without_scopes,
+    written_before,
+)
 from reconciler.gitops.drifts import marked_healed
 from reconciler.gitops.fingerprint import fingerprint
+from reconciler.gitops.history import HistoryEntry as HistoryEntry  # noqa: PLC0414 - callers have it from here
 from reconciler.gitops.look import Decision, Look, scope_of, scopes_of_objects
 from reconciler.gitops.patience import FAILURES_MAX
 from reconciler.gitops.state import Applied, Attempt, LoopState, Suspension
-from reconciler.gitops.wrongs import name_of
 from reconciler.model.actual import ActualState
-from reconciler.model.alerts import Alert, AlertKind, AlertPhase
+from reconciler.model.alerts import Alert
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Origin
 from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Assessment, Verdict
 from reconciler.model.sources import SourceRevision
 
@@ -48,19 +55,6 @@ _CODES: Final[Mapping[Verdict, ErrorCode]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """One apply, for `swarmctl history`. `failed` maps scopes to what went wrong."""
-
-    at: datetime
-    commit: str
-    author: str
-    subject: str
-    scopes: tuple[str, ...]
-    actions: int
-    failed: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class AfterApply:
     """The state after an apply, what to tell of it, and what to write down. No entry where nothing was written."""
 
@@ -82,7 +76,8 @@ def after_apply(
         return AfterApply(state, (), None)
     failures = {scope: why for scope in decision.applying if (why := _failure(scope, look, result)) is not None}
     waited = {scope for scope in decision.applying if scope not in failures and not _is_done(scope, result)}
-    scopes = dict(state.scopes)
+    earlier = carried(state, look, decision.applying)
+    scopes = dict(state.scopes) | applied_by(state, earlier, now)
     for scope in decision.applying:
         before = state.scope(scope)
         if scope in failures:
@@ -92,18 +87,27 @@ def after_apply(
             applied = Applied(revision.commit, revision.identity, now)
             scopes[scope] = replace(before, applied=applied, attempt=None)
     written = {one.action.id for one in result.actions if one.status is ActionStatus.DONE}
-    after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written))
-    done = [scope for scope in decision.applying if scope not in failures and scope not in waited]
+    left = without_scopes(state.begun, (*earlier, *decision.applying))
+    after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written), begun=left)
+    done = [*earlier, *(scope for scope in decision.applying if scope not in failures and scope not in waited)]
+    before_it = 0 if look.busy else written_before(state.begun, decision.plan)
     entry = HistoryEntry(
         at=now,
         commit=revision.commit,
         author=revision.author,
         subject=revision.subject,
-        scopes=decision.applying,
-        actions=result.count(ActionStatus.DONE),
+        scopes=(*earlier, *decision.applying),
+        actions=before_it + result.count(ActionStatus.DONE),
         failed={scope: problem.what for scope, problem in failures.items()},
     )
-    return AfterApply(after, _deployed(done, revision, result, state, now), entry)
+    by_git = state.begun.by_git if state.begun is not None else by_git_of(decision.plan)
+    told = [scope for scope in done if scope in by_git]
+    writes = before_it + _writes_in(told, result)
+    return AfterApply(after, deployed(told, entry, writes, state.source.name) if told else (), entry)
+
+
+def _writes_in(scopes: Sequence[str], result: ApplyResult) -> int:
+    return sum(1 for one in result.actions if one.status is ActionStatus.DONE and scope_of(one.action) in scopes)
 
 
 def _of_scope(scope: str, result: ApplyResult) -> list[ActionProgress]:
@@ -157,31 +161,6 @@ def _attempt(
         passing=passing,
         failures=min(before.failures + 1, FAILURES_MAX) if before is not None and again else 1,
     )
-
-
-def _deployed(
-    done: Sequence[str], revision: SourceRevision, result: ApplyResult, state: LoopState, now: datetime
-) -> tuple[Alert, ...]:
-    """Return the one alert of what a commit brought; putting drift back is told as that drift's end."""
-    by_git = [scope for scope in done if any(one.action.origin is not Origin.DRIFT for one in _of_scope(scope, result))]
-    if not by_git:
-        return ()
-    writes = sum(1 for one in result.actions if one.status is ActionStatus.DONE and scope_of(one.action) in by_git)
-    names = ", ".join(name_of(scope) for scope in by_git[:10]) + (" and others" if len(by_git) > 10 else "")
-    message = f"{revision.subject} ({writes} write{'s' if writes > 1 else ''})"
-    alert = Alert(
-        key=f"deployed/{state.source.name}/{revision.commit}",
-        kind=AlertKind.DEPLOYED,
-        phase=AlertPhase.NOTICE,
-        subject=names,
-        message=message,
-        at=now,
-        since=now,
-        commit=revision.commit,
-        author=revision.author,
-        commands=("swarmctl history",),
-    )
-    return (alert,)
 
 
 def suspended(state: LoopState, suspension: Suspension) -> LoopState:

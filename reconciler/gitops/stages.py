@@ -31,6 +31,8 @@ def gates(look: Look, state: LoopState, now: datetime) -> dict[str, Gate]:
 
 
 def _own_gate(look: Look, state: LoopState, scope: str, now: datetime) -> Gate | None:
+    if scope in look.busy:
+        return Gate(Reason.APPLYING, "It is being brought to what Git asks for.")
     suspension = state.suspension(scope, now)
     if suspension is not None:
         who = f" by {suspension.by}" if suspension.by else ""
@@ -128,7 +130,19 @@ def held_actions(look: Look, closed: Mapping[str, Gate]) -> dict[str, Held]:
         elif earlier is not None:
             message = f"It has to wait for {earlier.action_id}. {earlier.message}"
             held[action.id] = Held(action.id, scope, Reason.DEPENDENCY_NOT_READY, message, earlier.until)
+        elif look.busy and not _goes_beside(look, action):
+            held[action.id] = Held(action.id, scope, Reason.APPLYING, "It has to wait for the apply that is under way.")
     return held
+
+
+def _goes_beside(look: Look, action: Action) -> bool:
+    """Return whether an action may be carried out beside an apply that is under way.
+
+    Drift may: it changes none of the swarm's records of this repository, which an apply writes at its end. That of an
+    atomic stack does, and waits.
+    """
+    atomic = look.plan.atomic_stacks if look.plan is not None else ()
+    return action.origin is Origin.DRIFT and action.stack not in atomic
 
 
 def _left_alone(look: Look, action: Action) -> bool:

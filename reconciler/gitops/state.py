@@ -100,6 +100,23 @@ class Suspension:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """An apply of which nobody has written down yet how it ended: who carries it out may die, or lead no more.
+
+    `scopes` are those that it writes, `by_git` those of them in which it does more than put drift back. `actions`
+    counts its writes.
+    """
+
+    commit: str
+    identity: str
+    author: str
+    subject: str
+    scopes: tuple[str, ...]
+    by_git: tuple[str, ...]
+    actions: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoopState:
     """All of it. The maps are by scope, object id, incident key and scope."""
 
@@ -108,6 +125,7 @@ class LoopState:
     drifts: Mapping[str, DriftIncident] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+    begun: Begun | None = None
 
     def scope(self, name: str) -> ScopeState:
         """Return one scope's state, an empty one where nothing is known."""

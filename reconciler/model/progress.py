@@ -49,6 +49,7 @@ class ActionStatus(enum.StrEnum):
     """Where one action stands."""
 
     WAITING = "waiting"
+    """Written, and waited for, because another action needs its tasks."""
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"

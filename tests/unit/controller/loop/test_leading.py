@@ -46,6 +46,10 @@ def is_ready(shell: Shell, scope: str = "web", source: str = "infra") -> bool:
     return any(one.type.value == "Ready" and one.status for one in shell.state(source).scope(scope).conditions)
 
 
+def is_reconciling(shell: Shell, scope: str = "web") -> bool:
+    return any(one.type.value == "Reconciling" and one.status for one in shell.state().scope(scope).conditions)
+
+
 async def test_a_converged_pass_writes_nothing_to_the_store_either(shell, tmp_path):
     async with shell.leading():
         await until(lambda: is_ready(shell), "the stack is ready")
@@ -73,6 +77,42 @@ async def test_tasks_that_never_converge_do_not_hold_up_the_next_commit(shell, r
         entries = shell.memory.history("infra")
         assert [bool(one.failed) for one in entries] == [True, False]
         assert entries[0].commit == broken
+
+
+async def test_drift_is_told_and_put_back_while_an_apply_waits_for_tasks(shell, repository):
+    shell.timeout_s = 600.0
+    db = "x-swarmctl: {rollback: stack}\n" + stack(0)
+    repository.commit("two stacks", stacks__db_DOT_yaml=stack(0), stacks__vault_DOT_yaml=db)
+    async with shell.leading():
+        await until(lambda: is_ready(shell, "vault") and is_ready(shell, "db"), "all is well")
+        repository.commit("never runs: nothing makes tasks here", stacks__web_DOT_yaml=stack(3))
+        await until(lambda: is_reconciling(shell), "it is applied")
+        async with asyncio.timeout(60):
+            while (await services(shell))["web_api"] != 3:  # noqa: ASYNC110 - what is polled is not ours to signal
+                await asyncio.sleep(0.02)
+        await shell.scale("db_api", 7)
+        await shell.scale("vault_api", 9)
+        await until(lambda: list(shell.state().drifts) == ["service.vault_api"], "one is put back, the other told")
+        assert await services(shell) == {"db_api": 0, "web_api": 3, "vault_api": 9}
+        told = [(one.kind, one.message.split(",")[0]) for one in shell.memory.events() if one.kind is EventKind.DRIFT]
+        assert (EventKind.DRIFT, "drift recovered") in told
+        assert shell.memory.history("infra")[-1].scopes == ("db",)
+        repository.commit("mended", stacks__web_DOT_yaml=stack(0))
+        await until(lambda: not shell.state().drifts, "the rest is put back by the next pass")
+        assert await services(shell) == {"db_api": 0, "web_api": 0, "vault_api": 0}
+
+
+async def test_a_stack_that_others_wait_for_does_not_hold_up_the_commit_that_mends_it(shell, repository):
+    shell.timeout_s = 600.0
+    ordered = swarm("prod").replace("{policy", "{stacks: [{path: stacks/web.yaml}, %s], policy")
+    ordered %= "{path: stacks/late.yaml, dependsOn: [web]}"
+    late = stack(0)
+    repository.commit("never runs", swarm_DOT_yaml=ordered, stacks__web_DOT_yaml=stack(3), stacks__late_DOT_yaml=late)
+    async with shell.leading():
+        await until(lambda: Kind.SERVICE in shell.written, "the first stack is written, and awaited")
+        repository.commit("mended", stacks__web_DOT_yaml=stack(0))
+        await until(lambda: is_ready(shell, "late"), "both are applied")
+        assert await services(shell) == {"late_api": 0, "web_api": 0}
 
 
 async def test_a_source_that_fails_holds_no_other(shell, tmp_path):
