@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.controllers_audit import DRIFTING, HELD, Outcome, Standing, audit, is_converged, stand, table
@@ -37,6 +39,7 @@ INTERVAL = "1s"
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so all that was started is ended
     chance = random.Random(_number("SEED", 1))
     strikes = [KILL] * _number("KILLS", 50) + [PAUSE] * _number("PAUSES", 8) + [KILL_ALL] * _number("ALL", 5)
     strikes += [CUTS[number % len(CUTS)] for number in range(_number("CUTS", 12))]
@@ -108,7 +111,7 @@ def _time_commits(group: Group, repository: Repository, count: int) -> None:
         commit = repository.commit(f"timed {number}", stacks__s0_DOT_yaml=STACK % wanted)
         began = time.monotonic()
         assert told.webhook({"source": "infra"}, SECRET) == 202
-        until(lambda at=commit, name=leader: is_converged(group, name, at), "it converges", SETTLED_S)
+        until(partial(is_converged, group, leader, commit), "it converges", SETTLED_S)
         times.append(time.monotonic() - began)
     if times:
         slow = max(times)

@@ -33,6 +33,9 @@ IN_WIRES_PORT = 7946
 SETTLED_S = 180.0
 """However slow the machine is: its elections end in time, or something else is wrong."""
 
+RESTING = ("idle", "holds")
+"""Outcomes of a pass that had nothing to write."""
+
 Choice = Callable[[str, Call], Fault | None]
 """What befalls a call of a controller."""
 
@@ -92,8 +95,9 @@ class Group:
         def settled() -> str:
             name = self.leader(after)
             epoch = self.epochs()[name]
-            idle = [one for one in self.controllers[name].passes() if one["pass_id"].startswith(f"{epoch}-")][-1:]
-            return name if idle and idle[0]["outcome"] == "idle" and idle[0]["revision"].startswith(commit) else ""
+            last = [one for one in self.controllers[name].passes() if one["pass_id"].startswith(f"{epoch}-")][-1:]
+            rests = last and last[0]["outcome"] in RESTING and last[0]["revision"].startswith(commit)
+            return name if rests else ""
 
         return str(until(settled, "a leader that has nothing to do", SETTLED_S))
 
