@@ -26,7 +26,7 @@ check: $(VENV)/.dev ## Lint, types and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## Measure, as ratios within one run (PART=load|plan|scheduler|start|replication|deploy for one of them)
+bench: $(VENV)/.dev ## Measure, as ratios within one run (PART=load|plan|scheduler|start|replication|deploy|daemon for one of them)
 	@$(BIN)/python -m compileall -q reconciler
 	@$(BIN)/python -m tests.benchmarks
 
@@ -54,8 +54,9 @@ chaos: $(VENV)/.dev ## Break groups of replicated stores (TRIALS=10 of each faul
 	@TRIALS="$(TRIALS)" SEED="$(or $(SEED),1)" FAULT="$(FAULT)" KIND="$(or $(KIND),core)" WRITERS="$(or $(WRITERS),8)" \
 		STEADY="$(or $(STEADY),0)" $(BIN)/python -m tests.chaos
 
-strikes: $(VENV)/.dev ## Strike leading controllers in mid-apply (STRIKES=50, PAUSES=20, SEED=1); fails on any double write
-	@KILLS="$(or $(STRIKES),50)" PAUSES="$(PAUSES)" SEED="$(or $(SEED),1)" $(BIN)/python -m tests.chaos.controllers
+strikes: $(VENV)/.dev ## Strike leading controllers in mid-apply (CLUSTER=embedded|engines, STRIKES=50 kills, PAUSES, CUTS, ALL, SEED=1)
+	@CLUSTER="$(or $(CLUSTER),embedded)" KILLS="$(STRIKES)" PAUSES="$(PAUSES)" CUTS="$(CUTS)" ALL="$(ALL)" WEBHOOKS="$(WEBHOOKS)" \
+		SEED="$(or $(SEED),1)" $(BIN)/python -m tests.chaos.controllers
 
 SEEDS ?= 10000
 soak: $(VENV)/.dev ## Simulate the consensus core in virtual time (SEEDS=10000, FIRST_SEED=0)
