@@ -39,7 +39,8 @@ def status(terminal: Terminal, found: JsonObject) -> None:
             nodes.add_row(one["name"], styled, reason, message)
         else:
             commit = str((one["applied"] or {}).get("commit", ""))[:12]
-            stacks.add_row(one["name"] or NOBODY, one["source"], styled, reason, commit, message)
+            told = message if reason == "suspended" else f"{message} {_suspended(one['suspended'])}".strip()
+            stacks.add_row(one["name"] or NOBODY, one["source"], styled, reason, commit, told)
     for table in (stacks, nodes):
         if table.row_count:
             terminal.say()
@@ -49,6 +50,14 @@ def status(terminal: Terminal, found: JsonObject) -> None:
 
 def _fault(fault: JsonObject) -> str:
     return f"{fault['code']}: {fault['what']} {fault['why']}".strip() if fault else ""
+
+
+def _suspended(found: JsonObject | None) -> str:
+    """Return who suspended a stack that has nothing to wait for yet, and why."""
+    if not found:
+        return ""
+    until = f" until {found['until']}" if found["until"] else ""
+    return f"Suspended by {found['by'] or 'somebody'}{until}{': ' if found['reason'] else '.'}{found['reason']}"
 
 
 def _standing(scope: JsonObject) -> tuple[str, str, str]:

@@ -28,6 +28,15 @@ RARELY = "10m"
 
 def ask(controller: Controller, path: str, body: Any = None) -> Any:
     """Ask a controller's API on its socket; `body` is posted."""
+    return json.loads(_answer(controller, path, body))
+
+
+def metrics(controller: Controller) -> str:
+    """What a scraper reads."""
+    return _answer(controller, "/metrics", None).decode()
+
+
+def _answer(controller: Controller, path: str, body: Any) -> bytes:
     connection = http.client.HTTPConnection("localhost", timeout=30)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.sock.connect(str(controller.socket))
@@ -37,7 +46,7 @@ def ask(controller: Controller, path: str, body: Any = None) -> Any:
         else:
             connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        content = json.loads(answer.read())
+        content = answer.read()
         assert answer.status < 300, content
         return content
 
@@ -61,7 +70,7 @@ class Followed:
     @property
     def source(self) -> dict[str, Any]:
         """What the controller's file says of it."""
-        usual = {"name": self.name, "url": str(self.repository.bare), "interval": RARELY}
+        usual: dict[str, Any] = {"name": self.name, "url": str(self.repository.bare), "interval": RARELY}
         if "workTree" in self.settings:
             del usual["url"]
         else:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,10 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
-from tests.e2e.followed import STACK, Followed, ask, controller_of, door_before
+from tests.e2e.followed import STACK, Followed, ask, controller_of, door_before, metrics
+from tests.fakes.chat import Chat, running_chat
 from tests.lab.git_servers import http_server, run, ssh_server, sshd_path
+from tests.lab.signers import gpg_signer, ssh_signer
 
 pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 SOON = {"interval": "500ms"}
@@ -227,3 +232,70 @@ def test_whatever_names_a_commit_is_followed_and_nothing_else_makes_anything_hap
             below.await_recovery("4")
             assert everything(tree.repository.work) == untouched
             assert TOKEN not in (controller.folder / "log").read_text()
+
+
+def told(chat: Chat, name: str) -> bool:
+    """Whether people were told of a signature."""
+    return any(f"Signature refused: {name}" in str(post.body) for post in chat.posts)
+
+
+@pytest.mark.skipif(not shutil.which("gpg") or not shutil.which("ssh-keygen"), reason="needs gpg, ssh-keygen")
+def test_what_is_not_signed_by_a_trusted_key_is_not_applied_and_is_an_alert(
+    backend: Backend, controller: Controller, tmp_path: Path
+):
+    signers = {"by-ssh": ssh_signer(tmp_path, "ada"), "by-gpg": gpg_signer(tmp_path, "bob")}
+    names = {"by-ssh": "ada@example.org", "by-gpg": "bob@example.org"}
+    stranger = ssh_signer(tmp_path, "eve")
+    followed = []
+    for name, signer in signers.items():
+        (tmp_path / f"{name}-keys").write_text(signer.gpg_keys or signer.allowed_signers)
+        key = "gpgKeysFile" if signer.gpg_keys else "allowedSignersFile"
+        signatures = {"signed": "head", key: str(tmp_path / f"{name}-keys")}
+        followed.append(Followed.make(tmp_path, name, controller, backend, signatures=signatures))
+        signer.commit(followed[-1].repository, "signed")
+    with running_chat() as chat:
+        (tmp_path / "chat").write_text(f"json://127.0.0.1:{chat.port}/")
+        controller.spec["alerts"] = {"sinks": [{"name": "chat", "urlFile": str(tmp_path / "chat")}]}
+        with running(controller, *followed):
+            for one in followed:
+                signer = signers[one.name]
+                assert names[one.name] in one.status()["revision"]["signer"]
+                unsigned = one.commit("2")
+                one.wake()
+                assert one.await_fault("signature-missing", kept="1")["commit"] == unsigned
+                stranger.commit(one.repository, "by somebody else")
+                one.wake()
+                one.await_fault("signature-refused", kept="1")
+                until(partial(told, chat, one.name), f"people are told of {one.name}")
+                signer.commit(one.repository, "signed again")
+                one.wake()
+                one.await_recovery("2")
+            kinds = [one["kind"] for one in ask(controller, "/v1/status")["incidents"]]
+            assert "signature" not in kinds
+    subprocess.run(["gpgconf", "--kill", "gpg-agent"], env=signers["by-gpg"].environment, check=False)
+
+
+def test_a_remote_that_fails_is_asked_less_and_less_often(backend: Backend, controller: Controller, tmp_path: Path):
+    well, away = (Followed.make(tmp_path, name, controller, backend, interval="200ms") for name in ("well", "away"))
+
+    def looks(name: str, *outcomes: str) -> int:
+        counts = [
+            float(line.rpartition(" ")[2])
+            for line in metrics(controller).splitlines()
+            for outcome in outcomes
+            if line.startswith("swarmctl_fetch_duration_seconds_count")
+            if f'source="{name}"' in line and f'outcome="{outcome}"' in line
+        ]
+        return int(sum(counts))
+
+    with running(controller, well, away):
+        away.repository.bare.rename(tmp_path / "away.git")
+        away.await_fault("source-unreachable", kept="1")
+        begun = looks("well", "same")
+        until(lambda: looks("well", "same") >= begun + 25, "25 further looks at the one that is well")
+        # In the 5 s and more that these took: after 0.2, 0.4, 0.8, … s, doubled each time.
+        assert 1 <= looks("away", "source-unreachable") <= 12
+        (tmp_path / "away.git").rename(away.repository.bare)
+        away.commit("2")
+        away.wake()
+        away.await_recovery("2")
