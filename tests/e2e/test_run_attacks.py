@@ -1,0 +1,241 @@
+"""The running program under attack: over the network, and by what a repository holds.
+
+Everything is refused at a bounded cost, is logged once, tells nothing, and holds up no commit meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import resource
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Backend
+from tests.e2e.controllers import Controller, ended, until
+from tests.e2e.followed import SECRET, Followed, controller_of
+from tests.fakes.certificate import self_signed
+from tests.lab.git_servers import free_port
+
+pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+READ, WRITE = "token-of-those-who-read", "token-of-those-who-write"
+GROWTH_MIB_MAX = 64
+"""By how much a process may grow under attack. What it answers with is made and gone."""
+
+
+@dataclass
+class Served:
+    """A controller with its API on the network."""
+
+    controller: Controller
+    followed: Followed
+    port: int
+    certificate: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def environment(self, token: str, ca: Path | None = None) -> dict[str, str]:
+        named = {"SWARMCTL_CONTROLLER": self.url, "SWARMCTL_CONTROLLER_CA": str(ca or self.certificate)}
+        return {**named, "SWARMCTL_CONTROLLER_TOKEN": token}
+
+    def connect(self) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 60), server_hostname="127.0.0.1")
+
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> int:
+        """Ask over the network, and return the answer's status."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
+        with closing(connection):
+            connection.request(method, path, body, headers or {})
+            return connection.getresponse().status
+
+    def memory_mib(self) -> int:
+        """What the process has needed at most so far."""
+        return self._of_process("VmHWM:") // 1024
+
+    def files_open(self) -> int:
+        assert self.controller.process is not None
+        return len(list(Path(f"/proc/{self.controller.process.pid}/fd").iterdir()))
+
+    def _of_process(self, name: str) -> int:
+        assert self.controller.process is not None
+        lines = Path(f"/proc/{self.controller.process.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+    def refusals(self, **fields: Any) -> list[dict[str, Any]]:
+        lines = self.controller.lines("request refused")
+        return [one for one in lines if all(one[name] == value for name, value in fields.items())]
+
+
+@pytest.fixture
+def served(backend: Backend, tmp_path: Path) -> Iterator[Served]:
+    """A controller that has converged, and that is still well at the end."""
+    certificate, key = self_signed(tmp_path)
+    port = free_port()
+    for name, secret in (("read", READ), ("write", WRITE)):
+        (tmp_path / name).write_text(f"{secret}\n")
+    tokens = [{"name": name, "role": name, "tokenFile": str(tmp_path / name)} for name in ("read", "write")]
+    listen = {"listen": f"127.0.0.1:{port}", "certificateFile": str(certificate), "keyFile": str(key)}
+    controller = controller_of(tmp_path, backend, api={**listen, "tokens": tokens})
+    controller.spec["webhooks"].append({"forge": "github", "secretFile": str(tmp_path / "webhook-secret")})
+    followed = Followed.make(tmp_path, "infra", controller, backend)
+    controller.spec["sources"] = [followed.source]
+    with ended(controller):
+        controller.start().await_line("api listens")
+        followed.await_mark("1")
+        yield Served(controller, followed, port, certificate)
+        followed.commit("at last")
+        followed.wake()
+        followed.await_recovery("at last")
+        assert controller.stop() == 0
+    log = (controller.folder / "log").read_text()
+    assert not [secret for secret in (READ, WRITE, SECRET) if secret in log]
+
+
+def test_every_command_works_over_https_for_who_has_the_token_and_trusts_the_certificate(
+    backend: Backend, served: Served, tmp_path: Path
+):
+    def ok(*arguments: str) -> str:
+        finished = backend.swarmctl(*arguments, **served.environment(WRITE))
+        assert finished.code == 0, (arguments, finished.text)
+        return finished.text
+
+    first = served.followed.repository.git("rev-parse", "HEAD")
+    second = served.followed.commit("2")
+    ok("sync", "infra")
+    served.followed.await_mark("2")
+    until(lambda: f"{second[:12]}" in ok("status"), "the status has the commit")
+    assert second[:12] in ok("history")
+    assert json.loads(ok("trace", "infra_api", "--format", "json"))["commit"] == second
+    ok("suspend", "infra", "--reason", "we look into it")
+    until(lambda: "we look into it" in ok("status"), "it is suspended")
+    ok("resume", "infra")
+    assert first[:12] in ok("rollback", "infra")
+    served.followed.await_mark("1")
+    ok("resume", "infra")
+    assert "write asks for a rollback of infra" in " ".join(ok("events").split())
+
+    (tmp_path / "other").mkdir()
+    other, _ = self_signed(tmp_path / "other")
+    refused = {
+        "no token": (served.environment(""), "api-refused"),
+        "a wrong token": (served.environment("wrong-token-of-nobody"), "api-refused"),
+        "another authority": (served.environment(WRITE, other), "controller-unreachable"),
+        "no authority": (served.environment(WRITE) | {"SWARMCTL_CONTROLLER_CA": ""}, "controller-unreachable"),
+        "no TLS": (served.environment(WRITE) | {"SWARMCTL_CONTROLLER": f"http://127.0.0.1:{served.port}"}, "usage"),
+    }
+    for what, (environment, code) in refused.items():
+        finished = backend.swarmctl("suspend", "infra", **environment)
+        assert (finished.code != 0, f"[{code}]" in finished.text) == (True, True), (what, finished.text)
+        assert WRITE not in finished.text
+    reading = served.environment(READ)
+    assert backend.swarmctl("status", **reading).code == 0
+    assert "may read, and no more" in backend.swarmctl("suspend", "infra", **reading).text
+    assert "suspended" not in backend.swarmctl("status", **reading).text
+    assert len(served.refusals(status=401)) == 1
+
+
+def signed(body: bytes, secret: str = SECRET, **headers: str) -> dict[str, str]:
+    """A GitHub webhook's headers."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={digest}", **headers}
+
+
+def test_only_a_webhook_that_is_signed_and_new_wakes_anything(served: Served):
+    second = served.followed.commit("2")
+    push = {"ref": "refs/heads/main", "after": second, "repository": {"full_name": "served/infra"}}
+    body = json.dumps(push).encode()
+    unsigned = {"X-GitHub-Event": "push"}
+    for headers in (unsigned, signed(body, "wrong"), signed(body + b" "), {}, {"Authorization": "Bearer wrong"}):
+        assert served.ask("POST", "/v1/webhook", headers, body) == 401
+    served.followed.meddle()  # it is healed by a pass that looks at no remote
+    served.followed.await_mark("1")
+    assert served.ask("POST", "/v1/webhook", signed(body), body) == 202
+    served.followed.await_mark("2")
+    for headers in (signed(body), signed(body, **{"X-GitHub-Delivery": "another"})):
+        assert served.ask("POST", "/v1/webhook", headers, body) == 409
+    assert served.ask("POST", "/v1/webhook", signed(b"{"), b"{") == 400
+    looked = [line for line in served.controller.lines("webhook") if line["forge"] == "github"]
+    assert len(looked) == 1
+    refused = served.controller.lines("webhook refused")
+    assert {one["code"] for one in refused} == {"webhook-refused", "webhook-replayed", "webhook-unreadable"}
+
+
+GIB = 2**30
+
+
+def test_floods_are_refused_at_a_bounded_cost_and_hold_up_no_commit(served: Served):
+    assert served.ask("GET", "/v1/status", {"Authorization": f"Bearer {READ}"}) == 200
+    memory_mib, files = served.memory_mib(), served.files_open()
+    with suppress(ConnectionError, ssl.SSLError), served.connect() as endless:
+        endless.sendall(b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        while sent < GIB:
+            endless.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+            sent += 65536
+    assert sent < GIB
+    with served.connect() as declared:
+        declared.sendall(f"POST /v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: {GIB}\r\n\r\n".encode())
+        assert b" 401 " in declared.recv(100)
+    with served.connect() as declared:
+        declared.sendall(f"POST /v1/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {GIB}\r\n\r\n".encode())
+        assert b" 413 " in declared.recv(100)
+
+    with connections(served, 1500), slow(served, 20):
+        # Whoever has something to say is heard, and the controller does its work.
+        assert served.ask("GET", "/healthz") == 200
+        for _ in range(20):
+            assert served.ask("GET", "/v1/status") == 401
+        assert served.files_open() < files + 600
+        served.followed.commit("2")
+        served.followed.wake()
+        served.followed.await_mark("2")
+        assert served.ask("GET", "/v1/status", {"Authorization": f"Bearer {READ}"}) == 200
+    assert served.memory_mib() < memory_mib + GROWTH_MIB_MAX
+    until(lambda: served.files_open() < files + 50, "connections are let go")
+    statuses = [one["status"] for one in served.refusals()]
+    assert sorted(statuses) == sorted(set(statuses)), "each kind is logged once"
+
+
+@contextmanager
+def connections(served: Served, count: int) -> Iterator[None]:
+    """Open many connections that say nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
+    opened = []
+    try:
+        for _ in range(count):
+            opened.append(socket.create_connection(("127.0.0.1", served.port), 60))
+        yield
+    finally:
+        for one in opened:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def slow(served: Served, count: int) -> Iterator[None]:
+    """Begin requests that never come to their end: half of them in the headers, half in the body."""
+    opened = []
+    try:
+        for number in range(count):
+            one = served.connect()
+            opened.append(one)
+            head = b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\n"
+            one.sendall(head + (b"X-Slow: " if number % 2 else b"Content-Length: 9\r\n\r\n{"))
+        yield
+    finally:
+        for one in opened:
+            one.close()
