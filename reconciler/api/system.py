@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -25,8 +26,9 @@ ENGINE_ONLY = ("containers", "images", "volumes", "exec", "build", "plugins", "c
 """What only a Docker Engine can do, by the first word of a path."""
 
 
+@cache
 def product_version() -> str:
-    """Return our own version, as `docker version` shows it for the server."""
+    """Return our own version, as `docker version` shows it for the server: looked up once, and told in each answer."""
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:  # run from a source tree
