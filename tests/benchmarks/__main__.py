@@ -1,7 +1,8 @@
 """Everything that is measured, beside a peer in the same run: `make bench`.
 
-PART=load|plan|scheduler|start|replication|deploy measures only that. SERVICES=20 compares deployments of that many
-services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store does.
+PART=load|plan|scheduler|start|replication|deploy|daemon measures only that. SERVICES=20 compares deployments of that
+many services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store does, and
+ROUNDS what the daemon does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gc
 import os
 
 from reconciler.main import GC_THRESHOLD
+from tests.benchmarks.daemon import ROUNDS, bench_daemon
 from tests.benchmarks.deploy import PAIRS, bench_deploy
 from tests.benchmarks.pure import bench_load, bench_plan
 from tests.benchmarks.replication.bench import bench_replication
@@ -31,6 +33,7 @@ PARTS = {
     "start": bench_start,
     "replication": bench_replication,
     "deploy": _deployments,
+    "daemon": lambda: bench_daemon(int(os.environ.get("ROUNDS", ROUNDS))),
 }
 
 

@@ -66,6 +66,8 @@ class DockerRuntime:
         self._images = Images(engine)
         self._files = TaskFiles(node_id)
         self._containers: dict[str, str] = {}
+        self._checked: set[str] = set()
+        """Tasks whose containers have a healthcheck."""
         self._left: dict[str, str] = {}
         self._creating: dict[str, asyncio.Future[str]] = {}
         self._late_look: asyncio.Task[None] | None = None
@@ -112,7 +114,7 @@ class DockerRuntime:
             return None
         self._containers[assignment.task_id] = found
         self._networks.hold(assignment)
-        return _started(seen)
+        return self._note(assignment, seen)
 
     async def prepare(self, assignment: Assignment) -> None:
         """Get the image, make the networks, create the container and give it its files."""
@@ -170,12 +172,17 @@ class DockerRuntime:
             await self._engine.post("containers", container_id, "start")
         except EngineRefused as refused:
             raise EngineRefused(refused.status, f"starting container failed: {refused.problems[0].what}") from refused
-        return _started(await self._inspect(container_id) or {})
+        return self._note(assignment, await self._inspect(container_id) or {})
+
+    def _note(self, assignment: Assignment, seen: JsonObject) -> StartedContainer:
+        if dig(seen, "State", "Health", "Status") not in (None, "none"):
+            self._checked.add(assignment.task_id)
+        return _started(seen)
 
     async def become_fit(self, task_id: str) -> None:
         """Wait until the container is healthy, if it has a healthcheck."""
         container_id = self._containers[task_id]
-        while True:
+        while task_id in self._checked:
             health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
             if health == "unhealthy":
                 raise _unhealthy()
@@ -186,12 +193,19 @@ class DockerRuntime:
     async def wait(self, task_id: str) -> int:
         """Return the exit code once the container has ended. Raises SwarmctlError when it is unhealthy meanwhile."""
         container_id = self._containers[task_id]
+        if task_id in self._checked:
+            code = await self._end_in_health(container_id)
+        else:
+            code = await self._end_of(container_id)
+        self._files.remove(task_id)
+        return code
+
+    async def _end_in_health(self, container_id: str) -> int:
         ending = asyncio.ensure_future(self._end_of(container_id))
         ailing = asyncio.ensure_future(self._wait_unhealthy(container_id))
         try:
             await asyncio.wait({ending, ailing}, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
-                self._files.remove(task_id)
                 return ending.result()
             raise _unhealthy()
         finally:
@@ -209,15 +223,13 @@ class DockerRuntime:
                 await asyncio.sleep(RETRY_S)
 
     async def _wait_unhealthy(self, container_id: str) -> None:
-        """Return when the container is unhealthy; never for one without a healthcheck."""
+        """Return when the container is unhealthy."""
         pause_s = HEALTH_LOOK_S
         while True:
             with contextlib.suppress(EngineRefused):
                 health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
                 if health == "unhealthy":
                     return
-                if health in (None, "none"):
-                    await asyncio.Event().wait()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, HEALTH_LOOK_MAX_S)
 
@@ -243,6 +255,7 @@ class DockerRuntime:
     async def forget(self, task_id: str) -> None:
         """Remove the container with its anonymous volumes, and the networks that nobody else needs."""
         container_id = self._containers.pop(task_id, None)
+        self._checked.discard(task_id)
         if container_id is not None:
             await self._remove(container_id)
         self._files.remove(task_id)
