@@ -196,6 +196,16 @@ class Group:
         await member.start()
         await self.ask_leader(others, "add", name, *address, answer="added")
         self.members[self.members.index(dead)] = member
+        await self._is_voter(name)
+
+    async def _is_voter(self, name: str) -> None:
+        """Wait until a new member counts: before that, the end of another one may be the end of the majority."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                answer = await (await self.leader()).ask("members", answer="members")
+                if [name, True] in [one[:2] for one in answer.get("members", [])]:
+                    return
+                await asyncio.sleep(0.1)
 
     async def ask_leader(self, among: list[Member], *command: Any, answer: str) -> None:
         """Have the leader carry out a command, whoever leads by then."""
