@@ -181,7 +181,7 @@ class Brain:
         for service_id in services:
             service = self._tables.services.get(service_id)
             if service is not None:
-                enforce_on_service(turn, self.scheduler.loads, service)
+                enforce_on_service(turn, service)
 
     def _look_at(self, turn: Turn, service_id: str, touched: Touched) -> None:
         """Decide for one service. What something was decided for is looked at again next time, done or not."""

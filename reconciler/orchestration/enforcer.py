@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from reconciler.model.commands import ReportTask
-from reconciler.model.constraints import Constraint
+from reconciler.model.constraints import constraints_hold
+from reconciler.model.json import dig
 from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.scheduler.load import Loads, NodeLoad
@@ -19,8 +20,10 @@ ORPHAN_AFTER = timedelta(hours=24)
 
 
 def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
-    """Reject the tasks on an active node that constraints have come to exclude, or that it has no room for any more;
-    they are then placed anew. Global services see to their constraints by themselves."""
+    """Reject the tasks on an active node that constraints have come to exclude, or that it has no room for any more.
+
+    Those of replicated services are then placed anew; a global service ends its task, which tells why it ended.
+    """
     if node.availability is not Availability.ACTIVE:
         return
     room = NodeLoad.empty(node)
@@ -28,7 +31,7 @@ def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
         if not _is_enforced(task):
             continue
         service = turn.tables.services.get(task.service_id)
-        if service is not None and _is_excluded(loads, service, task, node):
+        if service is not None and _is_excluded(service, task, node):
             _reject(turn, task)
         elif _fits(loads, task, room):
             room.take(loads.demand(task), task.generic_resources)
@@ -36,13 +39,13 @@ def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
             _reject(turn, task)
 
 
-def enforce_on_service(turn: Turn, loads: Loads, service: ServiceRecord) -> None:
+def enforce_on_service(turn: Turn, service: ServiceRecord) -> None:
     """Reject the tasks of a service that its constraints have come to exclude."""
     for task in turn.tasks_of(service.id):
         node = turn.tables.nodes.get(task.node_id)
         if node is None or not _is_enforced(task) or node.availability is not Availability.ACTIVE:
             continue
-        if _is_excluded(loads, service, task, node):
+        if _is_excluded(service, task, node):
             _reject(turn, task)
 
 
@@ -51,12 +54,14 @@ def _is_enforced(task: TaskRecord) -> bool:
     return wanted and TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
 
 
-def _is_excluded(loads: Loads, service: ServiceRecord, task: TaskRecord, node: NodeRecord) -> bool:
-    # A task of an older template keeps its node until the rolling update comes to it.
-    if service.is_global or task.spec_version != service.spec_version:
+def _is_excluded(service: ServiceRecord, task: TaskRecord, node: NodeRecord) -> bool:
+    """Return whether what the service asks for now excludes the node.
+
+    A task of an older template keeps its node until the rolling update comes to it, unless the node has changed since.
+    """
+    if task.spec_version != service.spec_version and node.version < service.version:
         return False
-    constraints: tuple[Constraint, ...] | None = loads.demand(task).fixed.constraints
-    return constraints is None or not all(constraint.holds(node) for constraint in constraints)
+    return not constraints_hold(dig(service.task_spec, "Placement", "Constraints") or (), node)
 
 
 def _fits(loads: Loads, task: TaskRecord, room: NodeLoad) -> bool:

@@ -72,3 +72,32 @@ def test_tasks_of_a_removed_node_are_gone() -> None:
     swarm.remove_node("node2")
     swarm.rest()
     assert [task.node_id for task in swarm.tasks(agent)] == ["node1"]
+
+
+def test_a_task_whose_node_meets_the_constraints_no_more_is_rejected_and_not_replaced() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    placement = {"Placement": {"Constraints": ["node.labels.zone == a"]}}
+    agent = swarm.create(service_spec("agent", replicas=None, task=placement))
+    swarm.set_node("node2", Labels={"zone": "a"})
+    swarm.settle()
+    (task,) = swarm.running(agent)
+    swarm.set_node("node2", Labels={})
+    swarm.rest()
+    (ended,) = swarm.tasks(agent)
+    assert (ended.id, ended.state, ended.desired_state) == (task.id, TaskState.REJECTED, TaskState.SHUTDOWN)
+    assert ended.status.err == "assigned node no longer meets constraints"
+    swarm.set_node("node2", Labels={"zone": "a"})
+    swarm.rest()
+    assert nodes(swarm, agent) == ["node2"]
+
+
+def test_a_new_constraint_ends_a_task_without_a_word() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    agent = swarm.create(service_spec("agent", replicas=None))
+    swarm.settle()
+    only_workers = {"Placement": {"Constraints": ["node.role == worker"]}}
+    swarm.update(agent, service_spec("agent", replicas=None, task=only_workers))
+    swarm.rest()
+    (ended,) = [task for task in swarm.tasks(agent) if task.node_id == "node1"]
+    assert (ended.state, ended.status.err) == (TaskState.SHUTDOWN, "")
+    assert nodes(swarm, agent) == ["node2"]

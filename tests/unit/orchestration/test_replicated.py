@@ -40,7 +40,6 @@ def test_scaling_up_fills_the_lowest_free_slots_and_leaves_running_tasks_alone()
     swarm.settle()
     assert slots(swarm, web) == [1, 2, 3, 4]
     assert before < {task.id for task in swarm.live(web)}
-    assert swarm.service(web).update is None
 
 
 def test_scaling_down_takes_from_the_fullest_node_first_and_leaves_no_trace() -> None:
@@ -176,3 +175,20 @@ def test_a_changed_label_moves_tasks_whose_constraint_it_breaks() -> None:
     assert Counter(task.node_id for task in swarm.running(web)) == {"node1": 2}
     rejected = [task for task in swarm.tasks(web) if task.state is TaskState.REJECTED]
     assert [task.status.err for task in rejected] == ["assigned node no longer meets constraints"]
+
+
+def test_a_changed_label_moves_a_task_of_an_older_template_too() -> None:
+    """Its service's constraints of now count; and it was clean, since its node met those when they were new."""
+    swarm = VirtualSwarm(nodes=2)
+    for hostname in ("node1", "node2"):
+        swarm.set_node(hostname, Labels={"zone": "a"})
+    web = swarm.create(service_spec(replicas=1))
+    swarm.settle()
+    (task,) = swarm.running(web)
+    swarm.update(web, service_spec(replicas=1, task={"Placement": {"Constraints": ["node.labels.zone == a"]}}))
+    swarm.rest()
+    assert swarm.running(web) == [task]
+    swarm.set_node(task.node_id, Labels={})
+    swarm.rest()
+    assert swarm.tables.tasks[task.id].status.err == "assigned node no longer meets constraints"
+    assert [one.node_id for one in swarm.running(web)] == [{"node1": "node2", "node2": "node1"}[task.node_id]]
