@@ -20,6 +20,9 @@ PREDEFINED = {"bridge": "bridge", "host": "host", "none": "null"}
 GATEWAY_BRIDGE = "docker_gwbridge"
 """The bridge that tasks leave their overlay networks by; there once the node is in a swarm."""
 
+CONFIGURATION_DRIVER = "null"
+"""What an engine shows as the driver of a network that is a configuration only."""
+
 LOCAL_NETWORKS_MAX = 1_000
 SUBNETS = ipaddress.IPv4Network("172.16.0.0/12")
 
@@ -38,7 +41,11 @@ def _network(name: str, driver: str, pools: list[JsonObject], spec: JsonObject |
         "Scope": "local",
         "Driver": driver,
         "EnableIPv6": bool(asked.get("EnableIPv6")),
-        "IPAM": {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options"), "Config": pools},
+        "IPAM": {
+            "Driver": ipam.get("Driver") or "default",
+            "Options": None if spec is None else ipam.get("Options") or {},
+            "Config": pools,
+        },
         "Internal": bool(asked.get("Internal")),
         "Attachable": bool(asked.get("Attachable")),
         "Ingress": False,
@@ -76,7 +83,9 @@ class LocalNetworks:
             raise Refused(400, "invalid network name: name is empty")
         if name in PREDEFINED and name != "bridge":
             raise Refused(403, f"operation is not permitted on predefined {name} network")
-        if not isinstance(driver, str) or driver != "bridge":
+        if spec.get("ConfigOnly"):
+            driver = CONFIGURATION_DRIVER
+        elif driver != "bridge":
             raise Refused(404, f'plugin "{driver}" not found')
         if any(one.name == name for one in present):
             raise Refused(409, f"network with name {name} already exists")
@@ -88,6 +97,8 @@ class LocalNetworks:
 
     def _pools(self, spec: JsonObject) -> list[JsonObject]:
         asked = check_subnets(spec)
+        if spec.get("ConfigOnly"):
+            return [dict(pool) for pool in asked]
         if any(pool.get("Subnet") for pool in asked):
             return [dict(pool) for pool in asked]
         taken = {pool["Subnet"] for one in self._by_id.values() for pool in one.raw["IPAM"]["Config"]}
