@@ -68,11 +68,16 @@ class Controller:
             assert answer.status == 200, answer.read()
             return dict(json.load(answer))
 
-    def start(self) -> Controller:
+    def write(self) -> Path:
+        """Write its file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         spec = {"dataDir": str(self.folder / "data"), **self.spec}
         file = self.folder / "controller.yaml"
         file.write_text(yaml.safe_dump({"apiVersion": "swarmctl/v1", "kind": "Controller", "spec": spec}))
+        return file
+
+    def start(self) -> Controller:
+        file = self.write()
         with (self.folder / "log").open("ab") as log:
             enter = ["nsenter", f"--net=/proc/{self.inside}/ns/net"] if self.inside else []
             self.process = subprocess.Popen(
