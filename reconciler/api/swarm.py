@@ -51,9 +51,6 @@ class Swarm:
     async def join(self, request: web.Request) -> web.Response:
         body = await body_of(request, JOIN)
         self._refuse_twice()
-        addresses = body.get("RemoteAddrs")
-        if not isinstance(addresses, list) or not addresses:
-            raise Refused(400, "at least 1 RemoteAddr is required to join")
         await whole(self.node.join(body))
         return web.Response()
 

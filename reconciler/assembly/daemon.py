@@ -18,9 +18,10 @@ from reconciler.adapters.sealing import new_unlock_key, unlock_key_of
 from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
-from reconciler.assembly import init_request, node_keys, node_state
+from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
 from reconciler.assembly.folder import absolute, clear, locked
 from reconciler.assembly.init_request import InitRequest
+from reconciler.assembly.local_addresses import check_listen
 from reconciler.assembly.manager import (
     Manager,
     ManagerSettings,
@@ -115,14 +116,16 @@ class DaemonNode:
 
     async def init(self, request: JsonObject) -> str:
         """Begin a swarm, or go on alone with the one there is (ForceNewCluster); return this node's id."""
-        wanted = init_request.parse(request)
+        wanted = await asyncio.to_thread(init_request.parse, request)
         async with self._changing:
             if wanted.force_new_cluster and self._node is not None:
                 if self._state is LocalState.LOCKED:
                     raise Refused(503, faults.NOT_A_MANAGER)
+                await asyncio.to_thread(check_listen, wanted.listen, wanted.listen_port)
                 return await self._force_new_cluster(self._node, wanted)
             if self._state is not LocalState.INACTIVE:
                 raise Refused(503, faults.ALREADY_IN_A_SWARM)
+            await asyncio.to_thread(check_listen, wanted.listen, wanted.listen_port)
             self._state = LocalState.PENDING
             try:
                 return await self._begin(wanted)
@@ -178,11 +181,15 @@ class DaemonNode:
             await asyncio.to_thread(node_state.save, self._folder, renewed)
         finally:
             await self._go_on(renewed)
+        tables = self._manager.store.tables if self._manager else None
+        if self._manager is not None and tables is not None and tables.cluster is not None:
+            given = swarm_settings.merged(tables.cluster.spec, wanted.asked)
+            await self._change(self._manager, renewed, SettingsChange(tables.cluster.version, given))
         return node.node_id
 
-    async def join(self, request: JsonObject) -> None:  # noqa: ARG002
-        """Refuse: a swarm has one daemon in this version."""
-        raise Refused(501, "joining a swarm of another daemon is not supported by this version")
+    async def join(self, request: JsonObject) -> None:
+        """Refuse, as an engine does where it can't be, and else because a swarm has one daemon in this version."""
+        await join_request.attempt(await asyncio.to_thread(join_request.parse, request))
 
     async def leave(self, *, force: bool) -> None:
         """End the swarm, whose last manager this is, with all its tasks."""
@@ -224,9 +231,11 @@ class DaemonNode:
             manager = self._manager
             if manager is None or self._node is None:
                 raise Refused(503, faults.NOT_IN_A_SWARM)
-            commands = await asyncio.to_thread(commands_for, manager.store.tables, change, self._clock.now())
-            await manager.carry_out(commands)
-            await self._keep_in_step(manager, self._node)
+            await self._change(manager, self._node, change)
+
+    async def _change(self, manager: Manager, node: NodeState, change: SettingsChange) -> None:
+        await manager.carry_out(commands_for(manager.store.tables, change, self._clock.now()))
+        await self._keep_in_step(manager, node)
 
     async def unlock_key(self) -> str:
         """Return the key that unlocks this manager, "" while it does not lock."""

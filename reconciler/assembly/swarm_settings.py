@@ -50,6 +50,18 @@ def kept(spec: JsonObject) -> JsonObject:
     return found
 
 
+def merged(spec: JsonObject, given: JsonObject) -> JsonObject:
+    """Return settings with what `given` has of its own: what it leaves out or has at zero stays."""
+    found = copy.deepcopy(spec)
+    for key, value in given.items():
+        inner = found.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            found[key] = merged(inner, value)
+        elif value:
+            found[key] = copy.deepcopy(value)
+    return found
+
+
 def locks(spec: JsonObject) -> bool:
     """Whether managers need a key when they start."""
     return bool(_section(spec, "EncryptionConfig").get("AutoLockManagers"))

@@ -97,7 +97,7 @@ class EmbeddedCluster:
             endpoint=self._endpoint,
             observed_at=self._swarm.clock.now(),
             swarm=shapes.swarm_object(self._cluster()),
-            nodes=tuple(shapes.node_object(node) for node in tables.nodes.values()),
+            nodes=tuple(self._shown(Kind.NODE, node) for node in tables.nodes.values()),
             networks=tuple(shapes.network_object(network) for network in networks if not network.is_predefined),
             secrets=tuple(shapes.secret_object(secret) for secret in tables.secrets.values()),
             configs=tuple(shapes.config_object(config) for config in tables.configs.values()),
@@ -111,7 +111,12 @@ class EmbeddedCluster:
         self._cluster()
         records = _TABLES[kind](self._swarm.tables).values()
         shown = [one for one in records if kind is not Kind.NETWORK or not one.is_predefined]
-        return tuple(_SHAPES[kind](one) for one in shown)
+        return tuple(self._shown(kind, one) for one in shown)
+
+    def _shown(self, kind: Kind, record: Any) -> ObservedObject:
+        if kind is Kind.NODE:
+            return shapes.node_object(record, shapes.manager_address(self._swarm.tables, record.id))
+        return _SHAPES[kind](record)
 
     async def found(self, kind: Kind, wanted: str) -> ObservedObject:
         """Return one object as `get` does."""
@@ -133,7 +138,7 @@ class EmbeddedCluster:
         """Return one object by its id, its exact name, or a prefix of its id that no other has."""
         if kind is Kind.SWARM:
             return shapes.swarm_object(self._cluster())
-        return _SHAPES[kind](self._find(kind, object_id))
+        return self._shown(kind, self._find(kind, object_id))
 
     def _find(self, kind: Kind, wanted: str) -> Any:
         records = _TABLES[kind](self._swarm.tables)

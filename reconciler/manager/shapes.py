@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from datetime import UTC, datetime
 
+import msgspec
+
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import (
@@ -25,6 +27,8 @@ from reconciler.model.tasks import ObservedTask
 from reconciler.orchestration.dirty import is_dirty
 
 MANAGER_PORT = 2377
+MEMBERS = "raft-member"
+"""Namespace of what the store's members record: node id to [host, port]. (adapters.raft.addresses)"""
 
 
 def timestamp(at: datetime) -> str:
@@ -58,15 +62,28 @@ def swarm_object(cluster: ClusterRecord) -> ObservedObject:
     return _observed(Kind.SWARM, cluster.id, str(cluster.spec.get("Name", "default")), cluster.version, raw)
 
 
-def node_object(node: NodeRecord) -> ObservedObject:
+def node_object(node: NodeRecord, manager_address: str = "") -> ObservedObject:
+    """Return a node. `manager_address` is where the store's member of a manager is recorded to be, "" for nowhere."""
     status: JsonObject = {"State": str(node.state), "Addr": node.address}
     if node.message:
         status["Message"] = node.message
     raw = {**_head(node), "Spec": node.spec, "Description": node.description, "Status": status}
     if node.role is NodeRole.MANAGER:
-        manager: JsonObject = {"Reachability": "reachable", "Addr": f"{node.address}:{MANAGER_PORT}"}
+        manager: JsonObject = {"Reachability": "reachable", "Addr": manager_address or f"{node.address}:{MANAGER_PORT}"}
         raw["ManagerStatus"] = {"Leader": True, **manager} if node.is_leader else manager
     return _observed(Kind.NODE, node.id, node.hostname, node.version, raw)
+
+
+def manager_address(tables: Tables, node_id: str) -> str:
+    """Return HOST:PORT of the store's member on a node, as its member has recorded it; "" if it has not."""
+    record = tables.records.get(f"{MEMBERS}/{node_id}")
+    if record is None:
+        return ""
+    try:
+        host, port = msgspec.msgpack.decode(record.value, type=tuple[str, int])
+    except msgspec.MsgspecError:
+        return ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def network_object(network: NetworkRecord) -> ObservedObject:
