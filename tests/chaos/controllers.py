@@ -74,13 +74,14 @@ def _struck(folder: Path, strikes: Sequence[Strike], chance: random.Random) -> i
         _time_commits(group, repository, _number("WEBHOOKS", 0))
         repository.commit("back to none", **stacks(0))
         until(lambda: group.replicas() == [0] * STACKS, "it is as before", SETTLED_S)
-        for number, strike in enumerate(strikes):
-            outcomes.append(_strike(group, repository, number, strike, standing, chance))
-            _say(f"{number + 1:3} {outcomes[-1].line()}")
-        for line in group.began_again:
-            _say(line)
-    if outcomes:
-        _say(f"\n{kind}, {len(group.began_again)} controllers ended by themselves\n{table(outcomes)}")
+        try:
+            for number, strike in enumerate(strikes):
+                outcomes.append(_strike(group, repository, number, strike, standing, chance))
+                _say(f"{number + 1:3} {outcomes[-1].line()}")
+        finally:
+            _say("\n".join(group.began_again))
+            _say(f"{kind}, {len(group.began_again)} controllers ended by themselves")
+            _say(table(outcomes) if outcomes else "No strike.")
     return sum(len(one.complaints) for one in outcomes) + len(group.began_again)
 
 
@@ -123,6 +124,7 @@ def _strike(
 ) -> Outcome:
     """Strike the leader in an apply, and hold what came of it against what the engines did."""
     wanted, before = (number + 1) % 2, number % 2
+    group.await_all()
     leader = group.settled_leader()
     for proxy in group.proxies.values():
         proxy.done.clear()

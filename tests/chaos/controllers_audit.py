@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.benchmarks.table import in_columns
 from tests.e2e.controller_group import SERVICES, STACKS, Group
-from tests.e2e.controllers import until
+from tests.e2e.controllers import Controller, until
 
 HEAD = ["strike", "strikes", "in mid-apply", "not converged", "double writes", "writes done", "sent in vain"]
 HEAD += ["state lost", "p50 s", "p95 s", "max s"]
@@ -70,10 +70,17 @@ def audit(group: Group, outcome: Outcome, leader: str, commit: str, before: int,
     found = Standing.read(api.get("/v1/status"))
     if found != standing:
         outcome.complaints.append(f"state lost: {found} in place of {standing}")
+    try:
+        until(lambda: not _untold(api, commit), "the history has it")
+    except AssertionError:
+        outcome.complaints.append(f"state lost: the history has nothing of {_untold(api, commit)} at {commit[:12]}")
+
+
+def _untold(api: Controller, commit: str) -> list[str]:
+    """Which stacks no entry of the history says a commit was brought to."""
     entries = [one for one in api.get(f"/v1/history?limit={HISTORY_MAX}")["applies"] if one["commit"] == commit]
     told = {scope for one in entries for scope in one["scopes"] if scope not in one["failed"]}
-    if untold := {name.partition("_")[0] for name in SERVICES} - told:
-        outcome.complaints.append(f"state lost: the history has nothing of {sorted(untold)} at {commit[:12]}")
+    return sorted({name.partition("_")[0] for name in SERVICES} - told)
 
 
 def is_converged(group: Group, leader: str, commit: str) -> bool:

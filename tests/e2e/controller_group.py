@@ -101,6 +101,18 @@ class Group:
 
         return str(until(settled, "a leader that has nothing to do", SETTLED_S))
 
+    def await_all(self) -> None:
+        """Return when each controller runs and knows who leads: a strike before that leaves no majority."""
+
+        def are_ready() -> bool:
+            self.start_ended()
+            try:
+                return all(one.get("/readyz")["ok"] for one in self.controllers.values())
+            except (AssertionError, OSError):
+                return False
+
+        until(are_ready, "all controllers are ready", SETTLED_S)
+
     def start_ended(self) -> None:
         """Do what systemd does: who can't go on ends by itself, and is begun again from its folder. It is noted."""
         for name, controller in self.controllers.items():

@@ -34,6 +34,11 @@ def group(backend: Backend, repository: Repository, tmp_path: Path) -> Iterator[
         yield made
 
 
+def commits(group: Group, name: str) -> list[str]:
+    """The commits of the history, newest first, as a controller has it."""
+    return [one["commit"] for one in group.controllers[name].get("/v1/history")["applies"]]
+
+
 def test_whoever_leads_next_finishes_a_half_done_apply_and_nothing_is_written_twice(
     group: Group, repository: Repository
 ):
@@ -116,16 +121,15 @@ def test_a_leader_that_is_cut_off_writes_nothing_more_and_what_was_known_survive
         assert second != first
         assert group.done() == {"POST /services/create": STACKS}
         wires.heal()
-        known = [one["commit"] for one in group.controllers[second].get("/v1/history")["applies"]]
-        assert commit in known
+        known = until(lambda: commits(group, second), "the commit is in the history")
+        assert known == [commit]
 
         epoch = group.epochs()[second]
         for controller in group.controllers.values():
             controller.kill()
         for controller in group.controllers.values():
             controller.start()
-        again = group.controllers[group.settled_leader(commit, after=epoch)]
-        assert [one["commit"] for one in again.get("/v1/history")["applies"]] == known
+        assert commits(group, group.settled_leader(commit, after=epoch)) == known
         assert group.done() == {"POST /services/create": STACKS}
 
 
