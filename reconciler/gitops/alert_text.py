@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from reconciler.gitops.drifts import ADDED, REMOVED
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase, FieldDifference
 
 BODY_CHARS_MAX: Final = 1900
@@ -69,7 +70,6 @@ _GRAVE: Final = frozenset(
     }
 )
 _ABOUT: Final[Mapping[str, str]] = {"diff": "Look", "status": "Look", "history": "Look", "events": "Look"}
-_REMOVED: Final = "(removed)"
 
 
 def alert_text(alert: Alert, cluster: str) -> AlertText:
@@ -93,20 +93,27 @@ def _headline(alert: Alert) -> str:
         return ends
     if alert.kind is AlertKind.DRIFT and _is_removed(alert):
         begins = "Gone"
+    if alert.kind is AlertKind.DRIFT and _is(ADDED, alert):
+        begins = "Not ours"
     if alert.phase is AlertPhase.FLAPPING:
         return f"{begins}, again and again"
     return f"{begins}, and more of it" if alert.phase is AlertPhase.GREW else begins
 
 
 def _is_removed(alert: Alert) -> bool:
-    return any(one.path == _REMOVED for one in alert.differences)
+    return _is(REMOVED, alert)
+
+
+def _is(path: str, alert: Alert) -> bool:
+    return any(one.path == path for one in alert.differences)
 
 
 def _body(alert: Alert) -> str:
     """Return the text; where it would be too long, fields give way, and never what to do."""
     after = _facts(alert)
     for count in range(min(len(alert.differences), DIFFERENCES_MAX), -1, -1):
-        fields = [] if _is_removed(alert) else _fields(alert.differences, count)
+        whole = _is_removed(alert) or _is(ADDED, alert)
+        fields = [] if whole else _fields(alert.differences, count)
         body = "\n".join([_cut(_quiet(alert.message), MESSAGE_CHARS_MAX), *fields, "", *after])
         if len(body) <= BODY_CHARS_MAX or not count:
             return body[:BODY_CHARS_MAX]

@@ -136,11 +136,11 @@ def _drifted(scope: str, look: Look, progress: Progress) -> Standing | None:
     told = [
         one
         for one in progress.held.get(scope, ())
-        if look.policies.drift_of(one.action_id, scope) is not DriftMode.IGNORE
+        if look.policies.drift_of(one.object_id, scope) is not DriftMode.IGNORE
     ]
     if not told:
         return None
-    return Standing(Reason.DRIFTED, f"{told[0].action_id} is not what was last applied; the policy leaves it so.")
+    return Standing(Reason.DRIFTED, f"{told[0].object_id} is not what was last applied; the policy leaves it so.")
 
 
 def node_standings(look: Look) -> Iterator[tuple[str, str, Standing]]:

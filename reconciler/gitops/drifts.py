@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from reconciler.gitops.look import Look, scope_of
+from reconciler.gitops.look import Look, object_of, scope_of
 from reconciler.gitops.state import DriftIncident, LoopState
 from reconciler.model.alerts import FieldDifference
 from reconciler.model.json import JsonValue
@@ -17,6 +17,8 @@ from reconciler.model.policies import DriftMode
 
 REMOVED: Final = "(removed)"
 """The path of an object that is gone as a whole."""
+ADDED: Final = "(added)"
+"""The path of an object that somebody made with our label on it."""
 TEXT_MAX: Final = 200
 DIFFERENCES_MAX: Final = 20
 """Fields of one object that are told one by one."""
@@ -32,21 +34,21 @@ def next_drifts(look: Look, state: LoopState, now: datetime) -> dict[str, DriftI
         return dict(state.drifts)
     found: dict[str, DriftIncident] = {}
     for action in look.plan.actions:
-        paths = _paths(action)
-        if not paths or look.policies.drift_of(action.id, scope_of(action)) is DriftMode.IGNORE:
+        paths, object_id = _paths(action), object_of(action)
+        if not paths or look.policies.drift_of(object_id, scope_of(action)) is DriftMode.IGNORE:
             continue
-        before = state.drifts.get(action.id)
-        known = frozenset(before.paths) if before else frozenset()
+        before, step = state.drifts.get(object_id), found.get(object_id)
+        known = frozenset((*(before.paths if before else ()), *(step.paths if step else ())))
         made = DriftIncident(
-            object_id=action.id,
+            object_id=object_id,
             scope=scope_of(action),
             since=before.since if before else now,
             paths=tuple(sorted(known | set(paths))),
             commit=_commit_of(state, action),
-            differences=_differences(action),
+            differences=_differences(action, step.differences if step else ()),
             healed=before.healed if before else False,
         )
-        found[action.id] = made
+        found[object_id] = made
     return found
 
 
@@ -58,14 +60,20 @@ def _commit_of(state: LoopState, action: Action) -> str:
 def _paths(action: Action) -> list[str]:
     if action.type is ActionType.CREATE:
         return [REMOVED] if action.origin is Origin.DRIFT else []
+    if action.type is ActionType.DELETE:
+        return [ADDED] if action.origin is Origin.DRIFT else []
     return [change.path for change in action.changes if change.origin in _BY_THE_CLUSTER]
 
 
-def _differences(action: Action) -> tuple[FieldDifference, ...]:
+def _differences(action: Action, earlier: tuple[FieldDifference, ...]) -> tuple[FieldDifference, ...]:
+    """Return them with those of an earlier step on the same object, each field once."""
     if action.type is ActionType.CREATE:
         return (FieldDifference(REMOVED, "present", "absent"),)
+    if action.type is ActionType.DELETE:
+        return (FieldDifference(ADDED, "absent", "present"),)
     drifted = [change for change in action.changes if change.origin in _BY_THE_CLUSTER]
-    return tuple(_difference(change) for change in drifted[:DIFFERENCES_MAX])
+    told = {one.path for one in earlier}
+    return (*earlier, *(_difference(one) for one in drifted if one.path not in told))[:DIFFERENCES_MAX]
 
 
 def _difference(change: Change) -> FieldDifference:

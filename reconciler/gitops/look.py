@@ -55,6 +55,7 @@ class Held:
     """An action that is not carried out now. `until` is when that may change by the clock alone, None for not."""
 
     action_id: str
+    object_id: str
     scope: str
     reason: Reason
     message: str
@@ -94,6 +95,12 @@ class Decision:
 def scope_of(action: Action) -> str:
     """Return the scope that an action belongs to."""
     return action.stack or CLUSTER
+
+
+def object_of(action: Action) -> str:
+    """Return the id of the object that an action writes ("node.node2"): several steps may write one node."""
+    named = f"{action.kind}.{action.name}"
+    return named if action.kind is Kind.NODE and action.id.startswith(named) else action.id
 
 
 def scopes_of_objects(look: Look) -> dict[str, str]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.gitops.fingerprint import fingerprint
-from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, scope_of, scopes_of, services_by_scope
+from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, object_of, scope_of, scopes_of, services_by_scope
 from reconciler.gitops.patience import after, backed_off_s
 from reconciler.gitops.state import Attempt, LoopState
 from reconciler.gitops.windows import opening
@@ -119,19 +119,23 @@ def held_actions(look: Look, closed: Mapping[str, Gate]) -> dict[str, Held]:
     """Return {action id: why it is not carried out now}, with all that has to come after such an action."""
     held: dict[str, Held] = {}
     for action in look.plan.actions if look.plan else ():
-        scope = scope_of(action)
+        scope, written = scope_of(action), object_of(action)
         gate = closed.get(scope)
         earlier = next((held[name] for name in action.after if name in held), None)
         if _left_alone(look, action):
-            mode = look.policies.drift_of(action.id, scope)
-            held[action.id] = Held(action.id, scope, Reason.DRIFTED, f"The policy for its drift is {mode.value}.")
+            mode = look.policies.drift_of(written, scope)
+            held[action.id] = Held(
+                action.id, written, scope, Reason.DRIFTED, f"The policy for its drift is {mode.value}."
+            )
         elif gate is not None:
-            held[action.id] = Held(action.id, scope, gate.reason, gate.message, gate.until)
+            held[action.id] = Held(action.id, written, scope, gate.reason, gate.message, gate.until)
         elif earlier is not None:
             message = f"It has to wait for {earlier.action_id}. {earlier.message}"
-            held[action.id] = Held(action.id, scope, Reason.DEPENDENCY_NOT_READY, message, earlier.until)
+            held[action.id] = Held(action.id, written, scope, Reason.DEPENDENCY_NOT_READY, message, earlier.until)
         elif look.busy and not _goes_beside(look, action):
-            held[action.id] = Held(action.id, scope, Reason.APPLYING, "It has to wait for the apply that is under way.")
+            held[action.id] = Held(
+                action.id, written, scope, Reason.APPLYING, "It has to wait for the apply that is under way."
+            )
     return held
 
 
@@ -152,4 +156,4 @@ def _left_alone(look: Look, action: Action) -> bool:
     """
     if action.origin is not Origin.DRIFT or look.is_forced(scope_of(action)):
         return False
-    return look.policies.drift_of(action.id, scope_of(action)) is not DriftMode.HEAL
+    return look.policies.drift_of(object_of(action), scope_of(action)) is not DriftMode.HEAL

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from reconciler.gitops.conditions import NODE, Standing
+from reconciler.gitops.drifts import ADDED, REMOVED
 from reconciler.gitops.incidents import Wanted
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX, Held, Look
 from reconciler.gitops.state import CLUSTER, DriftIncident, LoopState
@@ -101,8 +102,11 @@ def _failed(state: LoopState, standings: Mapping[str, Standing]) -> Iterator[Wan
 
 
 def _drift(look: Look, drift: DriftIncident, held: Held | None) -> Wanted:
-    removed = drift.paths == ("(removed)",)
-    fields = "is gone" if removed else f"differs in {len(drift.paths)} field{'s' if len(drift.paths) > 1 else ''}"
+    fields = f"differs in {len(drift.paths)} field{'s' if len(drift.paths) > 1 else ''}"
+    if drift.paths == (REMOVED,):
+        fields = "is gone"
+    elif drift.paths == (ADDED,):
+        fields = "was made by somebody else, with our label on it"
     return Wanted(
         key=f"drift/{drift.object_id}",
         kind=AlertKind.DRIFT,
@@ -120,10 +124,12 @@ def _drift(look: Look, drift: DriftIncident, held: Held | None) -> Wanted:
 
 
 def _after_drift(look: Look, drift: DriftIncident, held: Held | None) -> str:
+    is_added = drift.paths == (ADDED,)
     if held is None:
-        return "It is put back now."
+        return "It is removed now." if is_added else "It is put back now."
     if look.policies.drift_of(drift.object_id, drift.scope) is not DriftMode.HEAL:
-        return "Nothing is done: commit it to accept it, or sync to put it back."
+        back = "remove it" if is_added else "put it back"
+        return f"Nothing is done: commit it to accept it, or sync to {back}."
     return f"It is not put back yet. {held.message}"
 
 
@@ -163,6 +169,8 @@ def endings(state: LoopState, drifts: Mapping[str, DriftIncident]) -> dict[str, 
         if incident.kind is AlertKind.DRIFT:
             before = state.drifts.get(incident.subject)
             words[key] = "It was put back." if before and before.healed else "It is gone; somebody else put it back."
+            if before and before.paths == (ADDED,):
+                words[key] = "It was removed." if before.healed else "It is gone; somebody else removed it."
         elif incident.kind is AlertKind.NODE:
             words[key] = "The node is back as it should be."
         elif incident.kind in (AlertKind.FAILED, AlertKind.ROLLED_BACK):

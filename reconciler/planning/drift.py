@@ -51,6 +51,16 @@ def origin_of_creation(context: Context, kind: Kind, logical_name: str, name: st
     return Origin.DRIFT if was_there else Origin.INTENT
 
 
+def origin_of_removal(context: Context, kind: Kind, name: str) -> Origin:
+    """Return DRIFT when somebody else made the object, with our label on it, else INTENT: a commit took it out.
+
+    Where nothing is recorded of what we made, nobody is blamed.
+    """
+    if context.baseline is not None or not context.recorded:
+        return Origin.INTENT
+    return Origin.INTENT if action_id(kind, name) in context.recorded else Origin.DRIFT
+
+
 def with_image_of(applied: JsonObject, live: JsonObject, wanted: JsonObject) -> JsonObject:
     """Return the canonical `applied` service spec with the image of whichever side has the same tag.
 

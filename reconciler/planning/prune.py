@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import Action, ActionType, Blocked, TaskEffect
+from reconciler.model.plan import Action, ActionType, Blocked, Origin, TaskEffect
 from reconciler.planning import effects
 from reconciler.planning.contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
+from reconciler.planning.drift import origin_of_removal
 from reconciler.planning.marks import is_kept
 from reconciler.planning.versions import References, age_key, logical_name, referenced_ids
 
@@ -55,8 +56,11 @@ def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     # Last of all: not before what the plan writes has converged, nor before its last user was moved off it.
     earlier = tuple(action.id for action in draft.actions if action.kind is Kind.SERVICE)
     users = (*earlier, *(action_id(found.kind, found.name) for found in removed if found.kind is Kind.SERVICE))
+    rotated = {(found.kind, found.id) for found in former}
     for found in sorted(removed, key=lambda item: PRUNED_KINDS.index(item.kind)):
-        draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users))
+        ours = (found.kind, found.id) in rotated
+        origin = Origin.INTENT if ours else origin_of_removal(context, found.kind, found.name)
+        draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users, origin))
 
 
 def _surplus(context: Context, real_names: RealNames) -> _Surplus:
@@ -224,7 +228,7 @@ def _used_by_others(in_use: list[ObservedObject]) -> Problem:
     )
 
 
-def _remove(context: Context, found: ObservedObject, after: tuple[str, ...]) -> Action:
+def _remove(context: Context, found: ObservedObject, after: tuple[str, ...], origin: Origin) -> Action:
     running = context.live_tasks(found.id) if found.kind is Kind.SERVICE else 0
     effect = effects.of_delete(running) if found.kind is Kind.SERVICE else None
     return Action(
@@ -233,7 +237,7 @@ def _remove(context: Context, found: ObservedObject, after: tuple[str, ...]) -> 
         kind=found.kind,
         name=found.name,
         stack=found.stack,
-        reason=_reason(found),
+        reason=_reason(found, origin),
         effect=effect.kind if effect else TaskEffect.NONE,
         effect_text=effect.text if effect else TaskEffect.NONE.value,
         tasks=effect.tasks if effect else None,
@@ -241,10 +245,13 @@ def _remove(context: Context, found: ObservedObject, after: tuple[str, ...]) -> 
         object_id=found.id,
         version=found.version,
         read_spec=found.spec,
+        origin=origin,
     )
 
 
-def _reason(found: ObservedObject) -> str:
+def _reason(found: ObservedObject, origin: Origin) -> str:
+    if origin is Origin.DRIFT:
+        return "it bears our label, and no revision has declared it"
     if found.kind in VERSIONED_KINDS and labels.LOGICAL_NAME in found.labels:
         return f"nothing uses this version of {logical_name(found)} any more"
     return "nothing declares it any more"

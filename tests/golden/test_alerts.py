@@ -117,6 +117,13 @@ def gone() -> Alert:
     return story.alerts[-1]
 
 
+def not_ours() -> Alert:
+    story = converged()
+    story.policies = Policies(drift=DriftMode.REPORT)
+    story.sees(replace(drifted(), id="service.web_debug", name="web_debug", type=ActionType.DELETE))
+    return story.alerts[-1]
+
+
 def node_down() -> Alert:
     story = converged()
     story.sees(cluster=actual(node("node1", "down")))
@@ -191,6 +198,7 @@ STORIES = {
     "drift-flaps": drift_flaps,
     "healed": drift_healed,
     "gone": gone,
+    "not-ours": not_ours,
     "node-down": node_down,
     "node-missing": node_missing,
     "node-not-listed": node_not_listed,
