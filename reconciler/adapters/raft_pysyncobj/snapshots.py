@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from reconciler.adapters.raft.boot import check_index
 from reconciler.adapters.raft.clock import boot_clock
+from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
 from reconciler.adapters.raft.snapshotting import Growth
@@ -78,6 +79,8 @@ class Snapshots:
         self._incoming: _Incoming | None = None
         self._is_installing = self._is_making = False
         self._after_s = 0.0
+        self._refused = RefusedSnapshots(settings.limits)
+        self._refused_until_s = 0.0
         self.growth = growth
 
     # --- making
@@ -188,8 +191,8 @@ class Snapshots:
         if meta.index <= core.applied:  # what is applied here is committed, and so equal to the leader's
             core.answer(leader, meta.index + 1, reset=False, matches=True)
             return
-        if self._is_installing:
-            return
+        if self._is_installing or boot_clock() < self._refused_until_s:
+            return  # without an answer: the leader says again and again where it is, and sends nothing more
         incoming = self._incoming
         if incoming is None or (incoming.meta, incoming.total) != (meta, message["total"]):
             incoming = self._incoming = _Incoming(meta, message["total"])
@@ -224,10 +227,12 @@ class Snapshots:
             core.start_behind(meta.index)
             core.follow_group()
             self.growth.restart(len(data))
+            self._refused.taken()
             self._host.installed(state, leader)
         except SwarmctlError as error:
             if error.code is ErrorCode.RAFT_DISK_FAILED:
                 raise
-            log.error("A snapshot from the leader can't be used: %s %s", error, error.problems[0].why)
+            now_s = boot_clock()
+            self._refused_until_s = now_s + self._refused.add(error, now_s)
         finally:
             self._is_installing = False

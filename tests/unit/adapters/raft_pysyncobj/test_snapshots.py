@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
+
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.hard_state import Owner
-from reconciler.adapters.raft.settings import MemberSettings
+from reconciler.adapters.raft.settings import Limits, MemberSettings
 from reconciler.adapters.raft.snapshotting import Growth
 from reconciler.adapters.raft_pysyncobj.journal import NORMAL
 from reconciler.adapters.raft_pysyncobj.messages import decode
@@ -22,8 +24,9 @@ from tests.unit.adapters.raft_pysyncobj.bench import MEMBERS, SETTINGS, Bench
 class Around:
     """What a member would do."""
 
-    def __init__(self, bench: Bench) -> None:
-        settings = MemberSettings(str(bench.folder), Owner("group", "a"), consensus=SETTINGS)
+    def __init__(self, bench: Bench, again_s: float = 0.0) -> None:
+        limits = Limits(snapshot_again_s=again_s)
+        settings = MemberSettings(str(bench.folder), Owner("group", "a"), consensus=SETTINGS, limits=limits)
         growth = Growth(settings.limits, SETTINGS.log_bytes_max, 0)
         self.jobs: list[Coroutine[Any, Any, None]] = []
         self.states: list[State] = []
@@ -103,6 +106,19 @@ async def test_a_snapshot_takes_the_place_of_a_log_that_differs(bench: Bench):
     again = bench.again()
     assert (again.journal.base, again.journal.last[1:]) == (9, (10, 3))
     again.durable.close()
+
+
+async def test_one_that_could_not_be_used_is_not_tried_again_at_once(bench: Bench, caplog: pytest.LogCaptureFixture):
+    bench.append("b", 2, (1, 1), 2, 2)
+    around = Around(bench, again_s=3600.0)
+    around.snapshots.on_piece("b", around.piece(9, 2, content(9)[:-1]))
+    await asyncio.gather(*around.jobs)
+    assert len(around.sent) == 1
+    for _ in range(3):
+        around.snapshots.on_piece("b", around.piece(9, 2, content(9)))
+    assert (len(around.jobs), len(around.sent)) == (1, 1), "nor is more of it asked for"
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("raft-snapshot-refused" in line for line in told) == 1
 
 
 async def test_one_that_is_not_newer_or_not_whole_changes_nothing(bench: Bench):
