@@ -15,6 +15,8 @@ from typing import Any
 
 import docker
 
+from tests.lab.engine import Engine
+
 WAIT_S = 60.0
 LOOK_S = 0.02
 TASK_DIR = b"SWARM_TASK_DIR="
@@ -40,6 +42,8 @@ class Daemon:
     client: Any = field(default=None, repr=False)
     engine: Any = field(default=None, repr=False)
     """The engine that runs its tasks as containers; None where they are processes."""
+    inside: tuple[str, ...] = ()
+    """What enters the network namespace that it runs in."""
 
     @property
     def data_dir(self) -> Path:
@@ -63,7 +67,7 @@ class Daemon:
         )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "reconciler.main", *words], stdout=subprocess.PIPE, stderr=log
+                [*self.inside, sys.executable, "-m", "reconciler.main", *words], stdout=subprocess.PIPE, stderr=log
             )
         assert self.process.stdout is not None
         told = self.process.stdout.readline()
@@ -145,12 +149,13 @@ class Daemon:
 
 
 @contextmanager
-def a_daemon(folder: Path, engine: Any = None, host: str = "") -> Iterator[Daemon]:
-    """Start a daemon, with the `engine` that listens at `host` or with processes; at the end it, and whatever of its
-    tasks there is, is ended."""
+def a_daemon(folder: Path, engine: Any = None, beside: Engine | None = None) -> Iterator[Daemon]:
+    """Start a daemon, in the network namespace of the engine `beside` it (`engine` is a client of that), or with
+    processes; at the end it, and whatever of its tasks there is, is ended."""
     made = Daemon(folder, engine=engine)
-    if engine is not None:
-        made.arguments = ("--runtime", "docker", "--docker-host", host)
+    if beside is not None:
+        made.arguments = ("--runtime", "docker", "--docker-host", beside.host)
+        made.inside = ("nsenter", f"--net=/proc/{beside.cell.process.pid}/ns/net")
     try:
         yield made.start()
     finally:

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.adapters.docker_runtime import DockerRuntime, NodeEngine, runtime
 from tests.e2e.daemon import Daemon, a_daemon, until
-from tests.lab.engine import IMAGES
+from tests.lab.engine import IMAGES, Engine
 from tests.lab.lab import Lab
+from tests.lab.namespaces import run as run_inside
+from tests.lab.registry import Registry
+from tests.lab.swept import sweep
 
 pytestmark = pytest.mark.engine
 IMAGE = IMAGES[0]
 LABEL = "com.docker.swarm.node.id"
+MEMORY = Path("/dev/shm")
+PYTHON = [
+    {"Type": "bind", "Source": folder, "Target": folder, "ReadOnly": True}
+    for folder in sorted({"/usr", "/lib", "/lib64", sys.base_prefix})
+    if Path(folder).is_dir()
+]
+"""For want of an image with Python in it: the host's."""
+
+ECHO = """
+import os, socket
+from threading import Thread
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 53))
+def answer():
+    while True:
+        got, peer = udp.recvfrom(2048)
+        udp.sendto(b"udp " + got, peer)
+Thread(target=answer).start()
+tcp = socket.create_server(("", 80))
+while True:
+    connection, _ = tcp.accept()
+    connection.sendall(b"tcp " + connection.recv(2048))
+    connection.close()
+"""
+ASK = """
+import socket, sys
+kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[1]]
+asking = socket.socket(socket.AF_INET, kind)
+asking.settimeout(1)
+asking.connect((sys.argv[2], int(sys.argv[3])))
+asking.send(b"hello")
+print(asking.recv(2048).decode())
+"""
 
 
 @pytest.fixture
 def daemon(lab: Lab, tmp_path: Path) -> Iterator[Daemon]:
-    lab.outsider.load_images()
     with lab.outsider.client() as engine:
-        with a_daemon(tmp_path, engine, lab.outsider.host) as started:
+        if not engine.images(IMAGE):
+            lab.outsider.load_images()
+        with a_daemon(tmp_path, engine, lab.outsider) as started:
             started.init()
             yield started
             if started.process is None:
                 started.start()
             started.client.leave_swarm(force=True)
             assert engine.containers(all=True, filters={"label": LABEL}) == []
-        for network in engine.networks(filters={"label": "com.docker.swarm.network.id"}):
-            engine.remove_network(network["Id"])
+        assert engine.networks(filters={"label": "com.docker.swarm.network.id"}) == []
 
 
 @pytest.fixture
@@ -96,6 +136,9 @@ def test_services_of_a_network_find_each_other_by_name(daemon: Daemon, engine: A
     address = two["NetworksAttachments"][0]["Addresses"][0].partition("/")[0]
     (other,) = containers(engine, two)
     assert other["NetworkSettings"]["Networks"]["net"]["IPAddress"] == address
+    daemon.client.remove_service("one")
+    daemon.client.remove_service("two")
+    until("the last task takes its network along", lambda: not engine.networks(names=["net"]))
 
 
 def test_files_limits_and_output(daemon: Daemon, engine: Any) -> None:
@@ -116,6 +159,9 @@ def test_files_limits_and_output(daemon: Daemon, engine: Any) -> None:
     (container,) = containers(engine, task)
     assert run(engine, container["Id"], "ls", "-ln", "/run/secrets/key").split()[:4] == ["-r--r-----", "1", "7", "8"]
     until("it has printed", lambda: b"".join(daemon.client.service_logs("web", stdout=True)) == b"hushopen\n")
+    (in_memory,) = MEMORY.glob(f"swarmctl-*/{task['ID']}")
+    daemon.client.remove_service("web")
+    until("its files are gone", lambda: not in_memory.exists())
 
 
 def test_a_task_with_a_healthcheck_runs_once_it_is_healthy_and_fails_when_it_is_not(
@@ -150,3 +196,188 @@ def test_what_the_engine_refuses_is_the_tasks_error(daemon: Daemon) -> None:
 
 def _errors(daemon: Daemon) -> list[str]:
     return [task["Status"]["Err"] for task in daemon.client.tasks() if task["Status"].get("Err")]
+
+
+def echoing(mode: str, *ports: tuple[str, int, int]) -> dict[str, Any]:
+    """Return a service's spec whose task answers at 80/tcp and 53/udp; `ports` are (protocol, its own, published)."""
+    command = [str(Path(sys.executable).resolve()), "-c", ECHO]
+    container = {"Image": IMAGE, "Command": command, "Mounts": PYTHON, "StopSignal": "SIGKILL"}
+    published = [
+        {"Protocol": protocol, "TargetPort": target, "PublishedPort": port, "PublishMode": mode}
+        for protocol, target, port in ports
+    ]
+    return {"TaskTemplate": {"ContainerSpec": container}, "EndpointSpec": {"Ports": published}}
+
+
+def post_service(client: Any, name: str, spec: dict[str, Any]) -> None:
+    sent = {"Mode": {"Replicated": {"Replicas": 1}}, **spec, "Name": name}
+    client._raise_for_status(client._post_json(client._url("/services/create"), data=sent))
+
+
+def answer_of(beside: Engine, protocol: str, port: int) -> str:
+    words = (sys.executable, "-c", ASK, protocol, beside.address, str(port))
+
+    def tried() -> str:
+        try:
+            return run_inside(*words, inside=beside.cell.process.pid).strip()
+        except RuntimeError:
+            return ""
+
+    return str(until(f"{protocol} {port} answers", tried))
+
+
+def test_published_ports_answer_in_both_modes_and_over_both_protocols(daemon: Daemon, lab: Lab) -> None:
+    post_service(daemon.client, "routed", echoing("ingress", ("tcp", 80, 8090), ("udp", 53, 5390)))
+    post_service(daemon.client, "local", echoing("host", ("tcp", 80, 8080), ("udp", 53, 8080), ("tcp", 80, 0)))
+    (task,) = daemon.running("local", 1).values()
+    told = task["Status"]["PortStatus"]["Ports"]
+    assert [one for one in told if one["Protocol"] == "udp"] == [
+        {"Protocol": "udp", "TargetPort": 53, "PublishedPort": 8080, "PublishMode": "host"}
+    ]
+    for protocol, port in (("tcp", 8090), ("udp", 5390), ("tcp", 8080), ("udp", 8080)):
+        assert answer_of(lab.outsider, protocol, port) == f"{protocol} hello"
+
+
+def test_images_are_pulled_with_the_authority_that_came_with_the_service(daemon: Daemon, engine: Any, lab: Lab) -> None:
+    with Registry(lab.outsider.cell, login="ann:pass") as registry:
+        registry.push_runnable("team/app", "1", "one")
+        image = f"{registry.address}/team/app:1"
+        create(daemon, "refused", "sleep", "1000", Image=image)
+        assert until("it is refused", lambda: _errors(daemon))[0] == f"No such image: {image}"
+        daemon.client.remove_service("refused")
+        daemon.client._auth_configs.add_auth(registry.address, {"username": "ann", "password": "pass"})
+        create(daemon, "web", "sleep", "1000", Image=image)
+        daemon.running("web", 1)
+        shown = json.dumps([daemon.client.inspect_service("web"), daemon.client.tasks()])
+        assert "auth" not in shown.lower().replace("author", "")
+        daemon.client.remove_service("web")
+        until("it is removed", lambda: not engine.containers(all=True, filters={"label": LABEL}))
+        engine.remove_image(image)
+
+
+async def test_a_container_that_a_dead_predecessor_asked_for_is_removed(
+    lab: Lab, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine makes it although nobody waits for the answer, and after the successor has looked."""
+    monkeypatch.setattr(runtime, "LATE_LOOK_S", 0.0)
+    lab.outsider.load_images()
+    asking = NodeEngine(lab.outsider.host)
+    heir = DockerRuntime("some-node", asking)
+    await heir.recover((), ())
+    made = engine.create_container(IMAGE, "sleep 1", labels={LABEL: "some-node", "com.docker.swarm.task.id": "gone"})
+    assert heir._late_look is not None
+    await heir._late_look
+    assert made["Id"] not in [one["Id"] for one in engine.containers(all=True)]
+    await heir.close()
+    await asking.close()
+
+
+SECOND = 1_000_000_000
+COMPARED: dict[str, dict[str, Any]] = {
+    "rich": {
+        "ContainerSpec": {
+            "Args": ["sleep", "1000"],
+            "Labels": {"a": "b"},
+            "TTY": True,
+            "ReadOnly": True,
+            "Env": ["A=1", "T={{.Task.Slot}}", "N={{.Node.Hostname}}"],
+            "Hostname": "{{.Service.Name}}-{{.Task.Slot}}",
+            "User": "0:8",
+            "Dir": "/tmp/x",
+            "Groups": ["9"],
+            "StopSignal": "SIGKILL",
+            "StopGracePeriod": 3 * SECOND,
+            "Init": False,
+            "Ulimits": [{"Name": "nofile", "Soft": 100, "Hard": 200}],
+            "CapabilityAdd": ["CAP_NET_ADMIN"],
+            "CapabilityDrop": ["CAP_CHOWN"],
+            "Sysctls": {"net.core.somaxconn": "77"},
+            "Hosts": ["1.2.3.4 one uno", "1.2.3.5 two"],
+            "DNSConfig": {"Nameservers": ["9.9.9.9"], "Search": ["example.com"], "Options": ["ndots:3"]},
+            "Privileges": {"SELinuxContext": {"Disable": True}},
+            "Healthcheck": {"Test": ["CMD", "true"], "Interval": SECOND, "Retries": 2, "StartPeriod": SECOND},
+        },
+        "Resources": {
+            "Limits": {"NanoCPUs": SECOND // 2, "MemoryBytes": 64 << 20, "Pids": 50},
+            "Reservations": {"MemoryBytes": 32 << 20},
+        },
+        "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+    },
+    "mounted": {
+        "ContainerSpec": {
+            "Command": ["sleep", "1000"],
+            "StopSignal": "SIGKILL",
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": "vol-{{.Task.Slot}}",
+                    "Target": "/data",
+                    "VolumeOptions": {
+                        "Labels": {"x": "y"},
+                        "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs"}},
+                    },
+                },
+                {"Type": "bind", "Source": "/usr/share", "Target": "/share", "ReadOnly": True},
+                {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1 << 20, "Mode": 0o700}},
+            ],
+        }
+    },
+    "networked": {
+        "ContainerSpec": {"Command": ["sleep", "1000"], "StopSignal": "SIGKILL"},
+        "Networks": [{"Target": "compared", "Aliases": ["ali"]}],
+    },
+}
+OWN = (".Created", ".State", ".Name", ".LogPath", ".HostnamePath", ".HostsPath", ".ResolvConfPath", ".Image")
+"""Of each container alone, or empty in two ways."""
+
+PLACES = ("EndpointID", "NetworkID", "SandboxID", "SandboxKey", "IPAddress", "MacAddress", "Source", "CgroupParent")
+BRIDGE = {
+    # What stands for an overlay on one engine is a bridge, which knows tasks by its own names and leads out.
+    ".HostConfig.NetworkMode",
+    ".NetworkSettings.Networks.compared.Aliases",
+    ".NetworkSettings.Networks.compared.Gateway",
+}
+
+
+def flat(path: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """Return what is in a container's inspection as (path, value), what is empty and what is its own left out."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            yield from flat(f"{path}.{key}", value)
+    elif isinstance(found, list) and found and isinstance(found[0], dict):
+        for number, value in enumerate(sorted(found, key=lambda one: str(one.get("Target") or one.get("Destination")))):
+            yield from flat(f"{path}.{number}", value)
+    elif found not in (None, "", [], 0, False) and not path.startswith(OWN) and not path.endswith(PLACES):
+        yield path, found
+
+
+def inspected(client: Any, engine: Any, name: str) -> dict[str, Any]:
+    (task,) = until(
+        f"{name} runs",
+        lambda: [one for one in client.tasks({"service": name}) if one["Status"]["State"] == "running"],
+    )
+    (found,) = containers(engine, task)
+    text = json.dumps(engine.inspect_container(found["Id"]))
+    for masked in (task["ID"], task["NodeID"], task["ServiceID"], found["Id"], found["Id"][:12]):
+        text = text.replace(masked, "MASKED")
+    return dict(flat("", json.loads(text.replace("outsider", "node1").replace("alpha", "node1"))))
+
+
+def test_a_container_is_the_one_that_swarm_itself_makes(daemon: Daemon, engine: Any, lab: Lab) -> None:
+    with lab.manager.client() as real:
+        try:
+            for client in (real, daemon.client):
+                client.create_network("compared", driver="overlay")
+                for name, template in COMPARED.items():
+                    sent = copy.deepcopy(template)
+                    sent["ContainerSpec"]["Image"] = IMAGE
+                    if client is real:
+                        sent["Placement"] = {"Constraints": ["node.hostname==node1"]}
+                    post_service(client, name, {"TaskTemplate": sent, "EndpointSpec": {"Mode": "dnsrr"}})
+            for name in COMPARED:
+                theirs, ours = inspected(real, real, name), inspected(daemon.client, engine, name)
+                assert len(theirs) > 20
+                differing = {path for path in {*theirs, *ours} if theirs.get(path) != ours.get(path)}
+                assert differing <= BRIDGE, {path: (theirs.get(path), ours.get(path)) for path in differing - BRIDGE}
+        finally:
+            sweep(lab)

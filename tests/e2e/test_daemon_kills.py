@@ -161,7 +161,7 @@ def test_a_daemon_that_is_killed_again_and_again(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_a_daemon_of_containers_that_is_killed_again_and_again(lab: Lab, tmp_path: Path) -> None:
     lab.outsider.load_images()
-    with lab.outsider.client() as engine, a_daemon(tmp_path, engine, lab.outsider.host) as daemon:
+    with lab.outsider.client() as engine, a_daemon(tmp_path, engine, lab.outsider) as daemon:
         kill_again_and_again(daemon, CONTAINER_KILLS)
 
 

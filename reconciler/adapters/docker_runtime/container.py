@@ -125,11 +125,11 @@ def _port(port: JsonObject) -> str:
 
 def _port_bindings(assignment: Assignment) -> JsonObject:
     """Return what the engine itself publishes: the ports in host mode. It chooses a number where none is asked for."""
-    return {
-        _port(port): [{"HostPort": str(port.get("PublishedPort") or "")}]
-        for port in assignment.ports
-        if port.get("PublishMode") == "host"
-    }
+    bindings: JsonObject = {}
+    for port in assignment.ports:
+        if port.get("PublishMode") == "host":
+            bindings.setdefault(_port(port), []).append({"HostPort": str(port.get("PublishedPort") or "")})
+    return bindings
 
 
 def _security_options(privileges: JsonObject) -> list[str]:
