@@ -70,18 +70,17 @@ async def serve(controller: Controller, access: Access, settings: ListenSettings
             shutdown_timeout=STOP_S,
         )
         await runner.setup()
-        handshake_s = HANDSHAKE_S if context is not None else None
-        server = await asyncio.get_running_loop().create_server(
-            door, sock=listening, ssl=context, backlog=unix_socket.BACKLOG, ssl_handshake_timeout=handshake_s
-        )
-        watching = asyncio.create_task(door.watch(), name="api door")
+        tasks = {
+            asyncio.create_task(door.receive(listening, context, HANDSHAKE_S), name="api receives"),
+            asyncio.create_task(door.watch(), name="api door"),
+        }
         try:
             yield _address(settings, listening)
         finally:
-            watching.cancel()
-            server.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await runner.cleanup()
-            await asyncio.gather(watching, return_exceptions=True)
 
 
 def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
@@ -115,6 +114,7 @@ def _tcp(settings: ListenSettings) -> Iterator[socket.socket]:
         with socket.socket(family, kind, protocol) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
+            listening.listen(unix_socket.BACKLOG)
             yield listening
     except OSError as error:
         raise _failed(f"{settings.host}:{settings.port}", error.strerror) from error

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.controller_api.door import CONNECTIONS_MAX
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
 from tests.e2e.followed import SECRET, Followed, controller_of
@@ -28,7 +29,7 @@ from tests.lab.git_servers import free_port
 
 pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 READ, WRITE = "token-of-those-who-read", "token-of-those-who-write"
-GROWTH_MIB_MAX = 64
+GROWTH_MIB_MAX = 48
 """By how much a process may grow under attack. What it answers with is made and gone."""
 
 
@@ -193,12 +194,12 @@ def test_floods_are_refused_at_a_bounded_cost_and_hold_up_no_commit(served: Serv
         declared.sendall(f"POST /v1/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: {GIB}\r\n\r\n".encode())
         assert b" 413 " in declared.recv(100)
 
-    with connections(served, 1500), slow(served, 20):
+    with connections(served, 600), slow(served, 20):
         # Whoever has something to say is heard, and the controller does its work.
         assert served.ask("GET", "/healthz") == 200
         for _ in range(20):
             assert served.ask("GET", "/v1/status") == 401
-        assert served.files_open() < files + 600
+        assert served.files_open() < files + 2 * CONNECTIONS_MAX
         served.followed.commit("2")
         served.followed.wake()
         served.followed.await_mark("2")
