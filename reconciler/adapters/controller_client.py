@@ -84,7 +84,7 @@ class ControllerClient:
         try:
             async with self._session.get(self._base + path, allow_redirects=False, timeout=waits) as response:
                 if response.status != 200:
-                    self._checked(response.status, await response.content.read(ANSWER_BYTES_MAX))
+                    self._checked(response.status, await _whole(response))
                 async for piece in response.content.iter_any():
                     await asyncio.to_thread(take, piece)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -94,7 +94,7 @@ class ControllerClient:
         assert self._session is not None
         try:
             async with self._session.request(method, self._base + path, allow_redirects=False, **options) as response:
-                content = await response.content.read(ANSWER_BYTES_MAX)
+                content = await _whole(response)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
@@ -121,6 +121,16 @@ class ControllerClient:
         if status >= 300:
             raise SwarmctlError.from_problems((_problem(answer),))
         return answer
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Return an answer, as far as we take one. `read(n)` of aiohttp returns what has come so far."""
+    content = bytearray()
+    async for piece in response.content.iter_any():
+        content += piece
+        if len(content) > ANSWER_BYTES_MAX:
+            break
+    return bytes(content[:ANSWER_BYTES_MAX])
 
 
 def _problem(answer: JsonObject) -> Problem:
