@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.ports import Work
@@ -12,6 +13,9 @@ from reconciler.consensus.values import NodeId
 from reconciler.model.errors import SwarmctlError
 
 log = logging.getLogger(__name__)
+
+LATE_SHARE: Final = 0.3
+"""Of the time that a work has to end: when the look at it comes later than that, the process itself stood still."""
 
 
 class Leadership:
@@ -42,7 +46,20 @@ class Leadership:
         task = self._task
         if task is not None and not task.done():
             task.cancel()
-            task.get_loop().call_later(self._end_s, self._check_ended, task)
+            self._check_later(task, once_more=True)
+
+    def _check_later(self, task: asyncio.Task[None], *, once_more: bool) -> None:
+        loop = task.get_loop()
+        due_s = loop.time() + self._end_s
+
+        def check() -> None:
+            if once_more and not task.done() and loop.time() - due_s > self._end_s * LATE_SHARE:
+                # The whole process stood still, and its work with it: that it had no time does not say it is stuck.
+                self._check_later(task, once_more=False)
+            else:
+                self._check_ended(task)
+
+        loop.call_at(due_s, check)
 
     async def ended(self) -> None:
         """Wait until the work has ended too, as long as it may take."""
