@@ -131,5 +131,9 @@ def has_room(demand: Demand, load: NodeLoad, here: int) -> bool:
 
 
 def explain(failures: Counter[Filter]) -> str:
-    """Return the reasons of all nodes in one text, the most frequent first; "" when there are no nodes."""
-    return "; ".join(one.explain(nodes) for one, nodes in failures.most_common())
+    """Return the reasons of all nodes in one text, "" when there are none.
+
+    The most frequent one comes first; of equals the one whose filter comes first.
+    """
+    told = sorted((one for one in PIPELINE if failures[one]), key=lambda one: -failures[one])
+    return "; ".join(one.explain(failures[one]) for one in told)
