@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.passthrough import Engine
 from reconciler.api.ports import LocalNode
-from reconciler.api.queries import body_of, filters_of
+from reconciler.api.queries import Filters, body_of, filters_of
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
@@ -59,14 +60,18 @@ class Networks:
         chosen = selection.select(await self._all(), Kind.NETWORK, filters)
         return as_json([_shown(found) for found in chosen])
 
-    async def inspect(self, request: web.Request) -> web.Response:
+    async def inspect(self, request: web.Request) -> web.StreamResponse:
         scope = request.query.get("scope", "")
-        return as_json(_shown(await self._found(request.match_info["id"], scope)))
+        found = await self._found(request.match_info["id"], scope)
+        if found.dig("Scope") == "local" and self.engine.is_there:
+            return await self.engine.forward(request)  # which containers are in it, no list tells
+        return as_json(_shown(found))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         spec = await body_of(request, OBJECTS[Kind.NETWORK])
         driver = spec.get("Driver") or "bridge"
-        is_swarm_wide = driver in SWARM_DRIVERS or spec.get("Scope") == "swarm" or spec.get("Ingress")
+        swarm_scoped = driver in SWARM_DRIVERS or spec.get("Scope") == "swarm" or spec.get("Ingress")
+        is_swarm_wide = swarm_scoped and not spec.get("ConfigOnly")  # a configuration is one node's own
         if not is_swarm_wide and self.engine.is_there:
             return await self.engine.forward(request, await request.read())
         if not is_swarm_wide:
@@ -93,15 +98,22 @@ class Networks:
         """Remove what nothing uses, and say which."""
         filters = filters_of(request, frozenset({"label", "label!", "until"}))
         labels = {"label": filters["label"]} if "label" in filters else {}
-        gone: list[str] = []
+        gone = [*await self._pruned_by_the_engine(filters)] if self.engine.is_there else []
         for found in selection.select(await self._all(), Kind.NETWORK, labels):
             if found.dig("Scope") == "local":
-                removed = not self.engine.is_there and self.local.prune(found)
+                removed = not self.engine.is_there and self.local.prune(found)  # else the engine has
             else:
                 removed = not found.dig("Ingress") and await self._removed(found)
             if removed:
                 gone.append(found.name)
         return as_json({"NetworksDeleted": gone or None})
+
+    async def _pruned_by_the_engine(self, filters: Filters) -> Sequence[str]:
+        """Let the engine remove what it has by itself; what stands for a network of the swarm's goes with that."""
+        asked = {key: list(values) for key, values in filters.items()}
+        asked["label!"] = [*asked.get("label!", ()), STANDS_FOR]
+        answer = await self.engine.post("/networks/prune", filters=json.dumps(asked))
+        return tuple((answer or {}).get("NetworksDeleted") or ())
 
     async def _removed(self, found: ObservedObject) -> bool:
         try:

@@ -10,6 +10,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from reconciler.api import selection
+from reconciler.api.conversion import check_service
 from reconciler.api.defaults import with_defaults
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.names import a_name
@@ -17,6 +18,7 @@ from reconciler.api.node import swarm_of
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, version_of
 from reconciler.api.schemas import OBJECTS
+from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 
 Answer = TypeVar("Answer")
@@ -71,7 +73,7 @@ class Collection:
 
     async def create(self, request: web.Request) -> web.Response:
         cluster = swarm_of(self.node)
-        spec = await body_of(request, OBJECTS[self.kind])
+        spec = await self._spec(request)
         if self.kind is Kind.SERVICE and not spec.get("Name"):
             spec["Name"] = a_name()
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
@@ -84,7 +86,7 @@ class Collection:
         auth_from = request.query.get("registryAuthFrom", "")
         if self.kind is Kind.SERVICE and auth_from not in REGISTRY_AUTH_FROM:
             raise Refused(400, f"invalid registryAuthFrom '{auth_from}'")
-        spec = await body_of(request, OBJECTS[self.kind])
+        spec = await self._spec(request)
         found = await self._found(cluster, request)
         if self.kind is Kind.SERVICE and request.query.get("rollback", "none") not in ("", "none"):
             if request.query["rollback"] != "previous":
@@ -100,6 +102,12 @@ class Collection:
         found = await self._found(cluster, request)
         await whole(cluster.remove(self.kind, found.id, force=flag(request, "force")))
         return web.Response(status=REMOVED_STATUS[self.kind])
+
+    async def _spec(self, request: web.Request) -> JsonObject:
+        spec = await body_of(request, OBJECTS[self.kind])
+        if self.kind is Kind.SERVICE:
+            check_service(spec)
+        return spec
 
     async def _found(self, cluster: Cluster, request: web.Request) -> ObservedObject:
         return await cluster.found(self.kind, request.match_info["id"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -18,7 +18,7 @@ from yarl import URL
 
 from reconciler.api.faults import NO_ENGINE, Refused
 from reconciler.api.ports import LocalNode
-from reconciler.model.json import JsonObject, JsonValue
+from reconciler.model.json import JsonObject
 
 CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 64 * 1024
@@ -58,11 +58,18 @@ class Engine:
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
         return self._session
 
-    async def get(self, path: str) -> JsonValue:
+    async def get(self, path: str) -> Any:
         """Return what the engine answers to a look, None where it knows no such thing."""
+        return await self._asked("GET", path, {})
+
+    async def post(self, path: str, **query: str) -> Any:
+        """Let the engine do what `path` says; return its answer, None where it refuses."""
+        return await self._asked("POST", path, query)
+
+    async def _asked(self, method: str, path: str, query: Mapping[str, str]) -> Any:
         self._socket()
         try:
-            async with self._opened().get(f"http://engine{path}") as answer:
+            async with self._opened().request(method, f"http://engine{path}", params=query) as answer:
                 return await answer.json() if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Refused(503, UNREACHABLE) from error

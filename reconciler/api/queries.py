@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from reconciler.api.decoding import Struct, decoded
+from reconciler.api.decoding import Struct, decoded, kind_of
 from reconciler.api.faults import Refused
+from reconciler.api.json_text import Malformed, Pairs, Parsed, first_value
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 
@@ -18,6 +19,8 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 NESTING_MAX = 64
 FILTER_VALUES_MAX = 1_000
 TAIL_LINES_MAX = 10_000
+VERSION_MAX = 2**64 - 1
+VERSION_DIGITS_MAX = 400
 REGISTRY_AUTH_HEADER = "X-Registry-Auth"
 
 Filters = Mapping[str, tuple[str, ...]]
@@ -25,72 +28,95 @@ Filters = Mapping[str, tuple[str, ...]]
 
 async def body_of(request: web.Request, shape: Struct) -> JsonObject:
     """Return the request's JSON object, its fields of the types that `shape` gives them."""
-    content = await request.read()
+    return decoded(parsed(await request.read()), shape)
+
+
+def parsed(content: bytes) -> Parsed:
+    """Return a body's first JSON value; raises Refused for what is none, or nested too deep."""
+    if not content.strip():
+        raise Refused(400, "got EOF while reading request body")
     try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"invalid JSON: {_shape(error)}") from None
-    if not isinstance(body, dict):
-        raise Refused(400, "invalid JSON: the body must be an object")
-    if _depth(body) > NESTING_MAX:
-        raise Refused(400, f"invalid JSON: nested deeper than {NESTING_MAX}")
-    return decoded(body, shape)
+        found = first_value(content)
+    except Malformed as error:
+        raise Refused(400, str(error)) from None
+    except RecursionError:
+        raise Refused(400, "exceeded max depth") from None
+    if _depth(found) > NESTING_MAX:
+        raise Refused(400, "exceeded max depth")
+    return found
 
 
-def _shape(error: Exception) -> str:
-    """Return what is wrong with the JSON, without quoting it: it may hold a secret."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno} column {error.colno}"
-    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deep"
-
-
-def _depth(value: object) -> int:
+def _depth(value: Parsed) -> int:
     depth, level = 0, [value]
     while level and depth <= NESTING_MAX:
         depth += 1
-        inner: list[object] = []
+        inner: list[Parsed] = []
         for found in level:
-            if isinstance(found, dict):
-                inner.extend(found.values())
+            if isinstance(found, Pairs):
+                inner.extend(one for _, one in found)
             elif isinstance(found, list):
                 inner.extend(found)
         level = inner
     return depth
 
 
-def filters_of(request: web.Request, known: frozenset[str]) -> Filters:
-    """Return {key: values} of ?filters={"key":["value"]}, or its old form {"key":{"value":true}}."""
+def filters_of(request: web.Request, known: frozenset[str] | None) -> Filters:
+    """Return {key: values} of ?filters={"key":["value"]}, or its old form {"key":{"value":true}}.
+
+    `known` are the keys that there are; None takes any, as events do.
+    """
     text = request.query.get("filters", "")
     if not text:
         return {}
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Refused(400, "Invalid filters: not JSON") from None
-    if not isinstance(parsed, dict):
-        raise Refused(400, "Invalid filters: not an object")
+        found = first_value(text.encode("utf-8", "replace"))
+    except Malformed as error:
+        raise Refused(400, str(error)) from None
+    except RecursionError:
+        raise Refused(400, "exceeded max depth") from None
+    if found is None:
+        return {}
+    if not isinstance(found, Pairs):
+        raise _no_filters(found, "map[string]map[string]bool")
     filters: dict[str, tuple[str, ...]] = {}
-    for key, values in parsed.items():
-        if key not in known:
-            raise Refused(400, f"Invalid filter '{key}'")
-        chosen = [value for value, wanted in values.items() if wanted] if isinstance(values, dict) else values
-        if not isinstance(chosen, list) or not all(isinstance(value, str) for value in chosen):
+    for key, values in found:
+        chosen = _chosen(values)
+        if known is not None and key not in known:
             raise Refused(400, f"Invalid filter '{key}'")
         if len(chosen) > FILTER_VALUES_MAX:
             raise Refused(400, f"Invalid filter '{key}': more than {FILTER_VALUES_MAX} values")
         if chosen:
-            filters[key] = tuple(chosen)
+            filters[key] = chosen
     return filters
+
+
+def _chosen(values: Parsed) -> tuple[str, ...]:
+    if isinstance(values, Pairs):
+        if not all(isinstance(wanted, bool) for _, wanted in values):
+            raise _no_filters(next(one for _, one in values if not isinstance(one, bool)), "bool")
+        return tuple(value for value, wanted in values if wanted)
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise _no_filters(values, "map[string]bool")
+    return tuple(values)
+
+
+def _no_filters(found: Parsed, wanted: str) -> Refused:
+    return Refused(400, f"json: cannot unmarshal {kind_of(found)} into Go value of type {wanted}")
 
 
 def version_of(request: web.Request, kind: Kind) -> int:
     """Return ?version=N, which every update must give."""
     text = request.query.get("version", "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise Refused(
-            400, f"invalid {kind} version '{text}': strconv.ParseUint: parsing {json.dumps(text)}: invalid syntax"
-        )
-    return int(text)
+    wrong = None if text.isascii() and text.isdigit() else "invalid syntax"
+    if wrong is None and (len(text) > VERSION_DIGITS_MAX or int(text) > VERSION_MAX):
+        wrong = "value out of range"
+    if wrong is None:
+        return int(text)
+    if kind in (Kind.SECRET, Kind.CONFIG):
+        raise Refused(400, f"invalid {kind} version")
+    raise Refused(400, f"invalid {kind} version '{text}': strconv.ParseUint: parsing {json.dumps(text)}: {wrong}")
 
 
 def flag(request: web.Request, name: str) -> bool:

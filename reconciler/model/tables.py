@@ -223,7 +223,10 @@ class ServiceRecord:
 
     @property
     def task_spec(self) -> JsonObject:
-        return self.spec.get("TaskTemplate") or {}
+        """The template, with the networks that a client of before API 1.25 has put beside it."""
+        template: JsonObject = self.spec.get("TaskTemplate") or {}
+        older = self.spec.get("Networks")
+        return {**template, "Networks": older} if older and not template.get("Networks") else template
 
     @property
     def endpoint_spec(self) -> JsonObject:

@@ -123,10 +123,16 @@ def _check_health(check: JsonObject) -> None:
 def _check_targets(kind: str, references: Any, name_key: str) -> None:
     names: dict[str, str] = {}
     for reference in references:
+        name = str(reference.get(name_key) or "")
+        if not name or not reference.get(name_key.replace("Name", "ID")):
+            raise invalid(f"malformed {kind} reference")
+        if reference.get("File") is None:
+            if reference.get("Runtime") is not None:
+                continue  # a config for a credential spec is no file
+            raise invalid(f"malformed {kind} reference, no target provided")
         target = dig(reference, "File", "Name")
-        if target is None:
-            continue
-        name = str(reference.get(name_key, ""))
+        if not target:
+            raise invalid(f"malformed file {kind} reference, invalid target file name provided")
         if target in names:
             first = names[target]
             raise invalid(f"{kind} references '{first}' and '{name}' have a conflicting target: '{target}'")

@@ -18,7 +18,7 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import ServiceRecord, UpdateState, UpdateStatus
+from reconciler.model.tables import ConfigRecord, SecretRecord, ServiceRecord, UpdateState, UpdateStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.addresses import ingress_id, virtual_ips
 from reconciler.store.defaults import complete_service
@@ -105,17 +105,26 @@ def _completed(draft: Draft, spec: JsonObject) -> JsonObject:
     completed = complete_service(spec)
     check_service(completed)
     template = completed["TaskTemplate"]
-    networks = template.get("Networks") or completed.pop("Networks", None)
-    if networks:
+    if older := completed.get("Networks"):  # where clients of before API 1.25 have them; a manager shows them there
+        completed["Networks"] = [_attachment(draft, dict(attachment)) for attachment in older]
+    if networks := template.get("Networks"):
         attachments = [_attachment(draft, dict(attachment)) for attachment in networks]
         completed["TaskTemplate"] = {**template, "Networks": attachments}
     for kind, known in (("Secret", draft.secrets), ("Config", draft.configs)):
         references = template["ContainerSpec"].get(f"{kind}s") or ()
-        missing = [str(one.get(f"{kind}Name")) for one in references if one.get(f"{kind}ID") not in known]
+        missing = [
+            str(one.get(f"{kind}Name"))
+            for one in references
+            if not _is_named(known.get(one.get(f"{kind}ID", "")), one.get(f"{kind}Name"))
+        ]
         if missing:
             noun = f"{kind.lower()}s" if len(missing) > 1 else kind.lower()
             raise invalid(f"{noun} not found: {', '.join(missing)}")
     return completed
+
+
+def _is_named(record: SecretRecord | ConfigRecord | None, name: object) -> bool:
+    return record is not None and record.name == name
 
 
 def _attachment(draft: Draft, attachment: JsonObject) -> JsonObject:

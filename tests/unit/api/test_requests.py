@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ SERVICE = {
     "TaskTemplate": {"ContainerSpec": {"Image": "i", "Command": ["sleep", "1000"], "StopGracePeriod": 1_000_000_000}},
     "Mode": {"Replicated": {"Replicas": 0}},
 }
+GO_SAYS = r"json: cannot unmarshal|invalid character|unexpected EOF|got EOF|exceeded max depth"
 SECRET_VALUE = "c3dvcmRmaXNo"
 SECRET = {"Name": "key", "Labels": {}, "Data": SECRET_VALUE}
 
@@ -93,7 +95,7 @@ async def test_what_needs_an_engine_is_not_implemented(api: Api, method: str, pa
 async def test_a_body_that_is_no_object_is_refused(api: Api, kind: str, body: bytes) -> None:
     answer = await api.ask("POST", f"/{kind}/create", data=body)
     assert answer.status == 400
-    assert answer.message.startswith("invalid JSON")
+    assert re.match(GO_SAYS, answer.message) or body == b"null"
 
 
 @pytest.mark.parametrize("kind", ["services", "secrets", "configs", "networks"])
@@ -133,7 +135,8 @@ async def test_an_update_needs_a_version(api: Api, path: str, version: str | Non
     answer = await api.ask("POST", f"/{path}/x/update", params=query, json={})
     assert answer.status == 400
     kind = path.removesuffix("s")
-    assert answer.message.startswith(f"invalid {kind} version '{version or ''}': strconv.ParseUint")
+    why = "" if kind in ("secret", "config") else f" '{version or ''}': strconv.ParseUint"
+    assert answer.message.startswith(f"invalid {kind} version{why}")
 
 
 async def test_a_body_over_the_limit_is_too_large(api: Api) -> None:
@@ -152,9 +155,13 @@ async def test_the_largest_config_fits(api: Api) -> None:
 )
 @pytest.mark.parametrize("path", ["services", "tasks", "nodes", "networks", "secrets", "configs", "events"])
 async def test_a_bad_filter_is_refused(api: Api, path: str, text: str) -> None:
-    answer = await api.ask("GET", f"/{path}", params={"filters": text})
-    assert answer.status == 400
-    assert answer.message.startswith("Invalid filter")
+    query = {"filters": text, "until": "1"}
+    answer = await api.ask("GET", f"/{path}", params=query)
+    if path == "events" and "foo" in text:
+        assert answer.status == 200, "events know no wrong key"
+    else:
+        assert answer.status == 400
+        assert re.match(f"{GO_SAYS}|Invalid filter 'foo'", answer.message)
 
 
 async def test_what_is_no_http_is_refused_without_a_word_in_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -300,7 +307,8 @@ async def test_rollback_puts_the_previous_spec_back(api: Api) -> None:
 
     assert await post(SERVICE, rollback="previous") == 400  # there is none yet
     assert await post({**SERVICE, "Labels": {"new": "1"}}) == 200
-    assert await post({}, rollback="previous") == 200
+    assert await post({}, rollback="previous") == 400  # what is not used must be a service all the same
+    assert await post(SERVICE, rollback="previous") == 200
     assert (await api.ask("GET", "/services/web")).json["Spec"]["Labels"] == SERVICE["Labels"]
 
 

@@ -162,10 +162,20 @@ def test_what_was_sent_is_never_changed_in_place(store: Store) -> None:
             INVALID + 'Service cannot be explicitly attached to the ingress network "ingress"',
         ),
         (
-            spec(container={"Secrets": [{"SecretName": "a", "SecretID": "x"}, {"SecretName": "b", "SecretID": "y"}]}),
+            spec(
+                container={
+                    "Secrets": [
+                        {"SecretName": "a", "SecretID": "x", "File": {"Name": "f"}},
+                        {"SecretName": "b", "SecretID": "y", "File": {"Name": "g"}},
+                    ]
+                }
+            ),
             INVALID + "secrets not found: a, b",
         ),
-        (spec(container={"Configs": [{"ConfigName": "c", "ConfigID": "x"}]}), INVALID + "config not found: c"),
+        (
+            spec(container={"Configs": [{"ConfigName": "c", "ConfigID": "x", "File": {"Name": "f"}}]}),
+            INVALID + "config not found: c",
+        ),
         ({"Name": "web", "TaskTemplate": []}, INVALID + "ContainerSpec: image reference must be provided"),
         ({"Name": "web", "TaskTemplate": "x"}, "invalid JSON: the spec has a wrong shape (AttributeError)"),
     ],
