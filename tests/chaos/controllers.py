@@ -24,7 +24,7 @@ from tests.chaos.controllers_audit import DRIFTING, HELD, Outcome, Standing, aud
 from tests.chaos.controllers_clusters import a_cluster
 from tests.chaos.controllers_strikes import CUTS, KILL, KILL_ALL, PAUSE, Strike
 from tests.chaos.group.wires import Wires
-from tests.e2e.controller_group import NAMES, SETTLED_S, STACK, STACKS, WRITE_S, Group, a_group, stacks
+from tests.e2e.controller_group import NAMES, SETTLED_S, STACK, STACKS, WRITE_S, Group, a_group, slow_writes, stacks
 from tests.e2e.controllers import until
 from tests.lab.git_servers import Repository
 from tests.lab.meddling import put_service
@@ -105,6 +105,7 @@ def _prepared(group: Group, repository: Repository) -> Standing:
 def _time_commits(group: Group, repository: Repository, count: int) -> None:
     """Commit, send a webhook to one controller after the other, and time until the cluster has converged."""
     times = []
+    group.choose(lambda _name, _call: None)
     for number in range(count):
         wanted = (number + 1) % 2
         leader = group.settled_leader()
@@ -114,6 +115,7 @@ def _time_commits(group: Group, repository: Repository, count: int) -> None:
         assert told.webhook({"source": "infra"}, SECRET) == 202
         until(partial(is_converged, group, leader, commit), "it converges", SETTLED_S)
         times.append(time.monotonic() - began)
+    group.choose(lambda _name, call: slow_writes(0, call))
     if times:
         slow = max(times)
         _say(f"{count} commits with a webhook, to converged: median {statistics.median(times):.2f} s, max {slow:.2f} s")
