@@ -9,12 +9,16 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import resource
+import shutil
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,9 @@ import pytest
 from reconciler.controller_api.door import CONNECTIONS_MAX
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
-from tests.e2e.followed import SECRET, Followed, controller_of
+from tests.e2e.followed import SECRET, STACK, Followed, ask, controller_of
 from tests.fakes.certificate import self_signed
-from tests.lab.git_servers import free_port
+from tests.lab.git_servers import free_port, run
 
 pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 READ, WRITE = "token-of-those-who-read", "token-of-those-who-write"
@@ -240,3 +244,101 @@ def slow(served: Served, count: int) -> Iterator[None]:
     finally:
         for one in opened:
             one.close()
+
+
+HOSTILE_KEYS = (
+    *("core.fsmonitor", "core.sshCommand", "core.askPass", "core.pager", "core.gitProxy", "core.alternateRefsCommand"),
+    *("gpg.program", "uploadpack.packObjectsHook", "diff.external", "filter.x.smudge", "filter.x.process"),
+)
+HOOKS = ("post-checkout", "post-merge", "reference-transaction", "pre-auto-gc", "post-index-change", "post-upload-pack")
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghij")
+)
+KEPT_SECRET = "root-of-this-machine"
+
+
+def test_what_a_hostile_repository_holds_costs_little_runs_nothing_and_tells_nothing(
+    served: Served, backend: Backend, tmp_path: Path
+):
+    controller, canary = served.controller, tmp_path / "canary"
+    (tmp_path / "shadow").write_text(f"PASSWORD={KEPT_SECRET}\n")
+
+    def make(name: str, **settings: Any) -> Followed:
+        return Followed.make(tmp_path, name, controller, backend, **settings)
+
+    link, module, bomb, endless = make("link"), make("module"), make("bomb"), make("endless")
+    large, many = make("large", limits={"size": "1MiB"}), make("many", limits={"files": 50})
+    bare, local, tree = make("bare"), make("local"), make("tree", workTree=str(tmp_path / "tree-work"))
+    local.settings["url"] = str(local.repository.work)
+    commands = (bare.repository.bare, local.repository.work / ".git", tree.repository.work / ".git")
+    for folder in commands:
+        booby_trap(folder, f"touch {canary}")
+    refused, taken = (link, module, bomb, endless, large, many), (bare, local, tree)
+    controller.stop()
+    controller.spec["sources"] = [served.followed.source, *(one.source for one in (*refused, *taken))]
+    controller.start()
+    for one in (*refused, *taken):
+        one.await_mark("1")
+    memory_mib = served.memory_mib()
+
+    reading = "    env_file: [./shadow]\nsecrets: {s: {file: ./shadow}}\n"
+    (link.repository.work / "stacks" / "shadow").symlink_to(tmp_path / "shadow")
+    (link.repository.work / "stacks" / "other.yaml").symlink_to("/etc/shadow")
+    link.commit("2", stacks__link_DOT_yaml=STACK.format(mark="2") + reading)
+    first = module.repository.git("rev-parse", "HEAD")
+    module.repository.git("update-index", "--add", "--cacheinfo", f"160000,{first},stacks/module")
+    module.repository.git("config", "-f", ".gitmodules", "submodule.m.path", "stacks/module")
+    module.repository.git("config", "-f", ".gitmodules", "submodule.m.url", str(bare.repository.bare))
+    within = STACK.format(mark="2") + "    env_file: [./module/x]\n"
+    (module.repository.work / "stacks" / "module.yaml").write_text(within)
+    module.repository.git("add", ".gitmodules", "stacks/module.yaml")
+    module.repository.git("commit", "-q", "-m", "module")
+    module.repository.push()
+    bomb.commit("2", stacks__bomb_DOT_yaml=BOMB)
+    endless.commit("2", stacks__endless_DOT_yaml="[" * 100_000)
+    large.commit("2", noise=os.urandom(3 << 20))
+    many.commit("2", **{f"stacks__{number}_DOT_yaml": "services: {}\n" for number in range(60)})
+    for one in refused:
+        one.wake()
+    codes = {one.name: until(partial(one.fault), f"{one.name} is refused")["code"] for one in refused}
+    assert codes == {
+        "link": "path-escapes",
+        "module": "file-unreadable",
+        "bomb": "yaml-too-complex",
+        "endless": "yaml-too-complex",
+        "large": "source-too-large",
+        "many": "source-too-large",
+    }
+    assert {one.mark() for one in refused} == {"1"}
+
+    # What commands lie about in, and is asked for nothing hostile, is followed, and they are not run.
+    for one, folder in zip(taken, commands, strict=True):
+        disarm(folder)
+        (one.repository.work / ".gitattributes").write_text("* filter=x\n")
+        one.commit("2")
+        booby_trap(folder, f"touch {canary}")
+        if one is not tree:
+            one.wake()
+        one.await_recovery("2")
+    assert not canary.exists()
+    assert served.memory_mib() < memory_mib + GROWTH_MIB_MAX
+    told = (controller.folder / "log").read_text() + json.dumps(ask(controller, "/v1/status"))
+    assert KEPT_SECRET not in told + json.dumps(backend.engine.services())
+
+
+def booby_trap(folder: Path, command: str) -> None:
+    """Put a command wherever a Git repository may have one."""
+    for hook in HOOKS:
+        path = folder / "hooks" / hook
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{command}\n")
+        path.chmod(0o755)
+    for key in HOSTILE_KEYS:
+        run(folder, "config", key, command)
+
+
+def disarm(folder: Path) -> None:
+    """Take the commands away: whoever commits is no victim of theirs."""
+    shutil.rmtree(folder / "hooks")
+    for key in HOSTILE_KEYS:
+        run(folder, "config", "--unset", key)
