@@ -91,7 +91,8 @@ class Standing:
 
     `node_id` and `address` are "" outside a swarm. `remote_managers` are {node id: "address:port"} of all managers
     it knows, itself among them. `error` is why it is in no good state. `tls_info` is the swarm's root certificate, as
-    every node's Description has it under TLSInfo.
+    every node's Description has it under TLSInfo. `limits` are what `GET /info` says of how a host without an engine
+    can limit its tasks, with the warnings.
     """
 
     state: LocalState
@@ -101,6 +102,7 @@ class Standing:
     error: str = ""
     remote_managers: Mapping[str, str] = field(default_factory=dict)
     tls_info: JsonObject = field(default_factory=dict)
+    limits: JsonObject = field(default_factory=dict)
 
 
 class LocalNode(Protocol):

@@ -88,9 +88,8 @@ class System:
         told = await self.engine.get("/info") if self.engine.is_there else None
         own = told if isinstance(told, dict) else {}
         hostname = self.node.description().get("Hostname", "")
-        return as_json(
-            {**engine_info(self.node.description()), **own, "Name": hostname, "Swarm": await swarm_info(standing)}
-        )
+        node = {**engine_info(self.node.description()), **standing.limits}
+        return as_json({**node, **own, "Name": hostname, "Swarm": await swarm_info(standing)})
 
     async def distribution(self, request: web.Request) -> web.StreamResponse:
         """Know no image, where there is no engine to ask: the CLI then warns that it has no digest, and goes on.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from reconciler.adapters.clock import RandomIds, SystemClock
+from reconciler.adapters.process_runtime import ControlGroups
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.sealing import new_unlock_key, unlock_key_of
@@ -76,6 +77,7 @@ class DaemonNode:
     def __init__(self, settings: DaemonSettings, runtime: NodeRuntime, folder: Path, lock: TextIO) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._limits = {} if runtime.runs_containers else ControlGroups().told()
         self._folder = folder
         self._lock = lock
         self._ids = RandomIds()
@@ -96,6 +98,9 @@ class DaemonNode:
 
     def standing(self) -> Standing:
         """Return where the node stands now."""
+        return replace(self._standing(), limits=self._limits)
+
+    def _standing(self) -> Standing:
         node = self._node
         if node is None:
             return Standing(self._state, error=self._error)

@@ -150,7 +150,12 @@ def settle(daemon: Daemon, expected: Expected, steady: dict[int, Any]) -> None:
         for task in wanted_tasks.values()
         if task["ServiceID"] == steady[1]["ServiceID"]
     }
-    until("only what is wanted runs", lambda: set(daemon.programs()) == set(wanted_tasks))
+    try:
+        until("only what is wanted runs", lambda: set(daemon.programs()) == set(wanted_tasks))
+    except AssertionError:
+        print(f"{daemon.programs()} run, wanted are {list(wanted_tasks)} of {daemon.client.tasks()}")
+        print((daemon.folder / "log").read_text()[-4000:])
+        raise
 
 
 def test_a_daemon_that_is_killed_again_and_again(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ LATE_LOOK_S = 10.0
 was gone before it had the answer."""
 
 RETRY_S = 1.0
-"""Seconds until an engine that does not answer is asked again for a container's end."""
+"""Seconds until an engine that does not answer is asked again for a container's end, or for its removal."""
+
+REMOVALS_MAX = 3
+"""How often the removal of a container is asked for."""
 
 _FRAME = struct.Struct(">BxxxL")
 
@@ -56,6 +59,15 @@ class StartedContainer:
     ports: tuple[PublishedPort, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A container that is on the engine."""
+
+    task_id: str
+    id: str
+    is_running: bool
+
+
 class DockerRuntime:
     """Implements agent.ports.TaskRuntime with containers. `node_id` tells its own from all others of the engine."""
 
@@ -70,44 +82,63 @@ class DockerRuntime:
         """Tasks whose containers have a healthcheck."""
         self._left: dict[str, str] = {}
         self._creating: dict[str, asyncio.Future[str]] = {}
+        self._adopting: set[str] = set()
         self._late_look: asyncio.Task[None] | None = None
 
     async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
         """Remove the containers of unknown tasks, end those of tasks that are over, and note those of `wanted`."""
         await asyncio.to_thread(self._files.keep_only, frozenset(wanted))
-        over = []
-        for task_id, found in await self._own():
-            if task_id in wanted and task_id not in self._left:
-                self._left[task_id] = found
-            elif task_id in kept and task_id not in self._containers:
-                self._containers[task_id] = found
-                over.append(self._kill(found))
+        over = set()
+        ending = []
+        for found in await self._own():
+            if found.task_id in wanted and found.task_id not in self._left:
+                self._left[found.task_id] = found.id
+            elif found.task_id in kept and found.task_id not in self._containers:
+                self._containers[found.task_id] = found.id
+                over.add(found.id)
+                ending.append(self._kill(found.id))
             else:
-                over.append(self._remove(found))
-        await asyncio.gather(*over)
-        self._late_look = asyncio.ensure_future(self._look_again())
+                ending.append(self._remove(found.id))
+        await asyncio.gather(*ending)
+        self._late_look = asyncio.ensure_future(self._look_again(over))
 
-    async def _look_again(self) -> None:
+    async def _look_again(self, over: Collection[str]) -> None:
+        """End what an engine has made or started since the first look; `over` are containers that must not run."""
         await asyncio.sleep(LATE_LOOK_S)
         try:
-            for task_id, found in await self._own():
-                if task_id not in self._creating and found != self._containers.get(task_id):
-                    _log.warning("Container %s of task %s is nobody's, and is removed.", found, task_id)
-                    await self._remove(found)
+            for found in await self._own():
+                if found.task_id in self._creating or found.task_id in self._adopting:
+                    continue
+                if found.id != self._containers.get(found.task_id):
+                    _log.warning("Container %s of task %s is nobody's, and is removed.", found.id, found.task_id)
+                    await self._remove(found.id)
+                elif found.id in over and found.is_running:
+                    _log.warning("Container %s of task %s was started late, and is ended.", found.id, found.task_id)
+                    await self._kill(found.id)
         except EngineRefused as error:
             _log.warning("Containers that are nobody's are not looked for: %s", error.problems[0].what)
 
-    async def _own(self) -> list[tuple[str, str]]:
-        """Return the (task id, container id) of this node's containers."""
+    async def _own(self) -> list[_Found]:
+        """Return this node's containers."""
         filters = {"label": [f"{container.NODE_LABEL}={self._node_id}"]}
         listed = await self._engine.get("containers", "json", query={"all": "1", "filters": json.dumps(filters)})
-        return [(one["Labels"].get(container.TASK_LABEL, ""), one["Id"]) for one in listed or ()]
+        return [
+            _Found(one["Labels"].get(container.TASK_LABEL, ""), one["Id"], one.get("State") == "running")
+            for one in listed or ()
+        ]
 
     async def adopt(self, assignment: Assignment) -> StartedContainer | None:
         """Take over the container of a task, unless it was never started: then it is made anew."""
         found = self._left.pop(assignment.task_id, None)
         if found is None:
             return None
+        self._adopting.add(assignment.task_id)
+        try:
+            return await self._adopt(assignment, found)
+        finally:
+            self._adopting.discard(assignment.task_id)
+
+    async def _adopt(self, assignment: Assignment, found: str) -> StartedContainer | None:
         seen = await self._inspect(found)
         if seen is None or dig(seen, "State", "Status") == "created":
             await self._remove(found)
@@ -157,7 +188,7 @@ class DockerRuntime:
             made = await self._engine.post("containers", "create", body=body, query=query)
         except EngineRefused as refused:
             # A predecessor's request, carried out after it had ended and after this one had looked.
-            found = [one for task_id, one in await self._own() if task_id == assignment.task_id]
+            found = [one.id for one in await self._own() if one.task_id == assignment.task_id]
             if refused.status != CONFLICT or not found:
                 raise
             await self._remove(found[0])
@@ -284,7 +315,7 @@ class DockerRuntime:
             await asyncio.wait(self._creating.values())
         with contextlib.suppress(SwarmctlError):
             own = await self._own()
-            await asyncio.gather(*(self._remove(container_id) for _, container_id in own))
+            await asyncio.gather(*(self._remove(one.id) for one in own))
         for task_id in list(self._containers):
             await self._networks.leave(task_id)
         self._containers.clear()
@@ -314,7 +345,18 @@ class DockerRuntime:
         await self._end_of(container_id)
 
     async def _remove(self, container_id: str) -> None:
-        await self._quietly("DELETE", "containers", container_id, force="1", v="1")
+        """Remove a container, with its anonymous volumes; an engine that is just starting or removing it may have to be
+        asked again."""
+        for attempt in range(REMOVALS_MAX):
+            await asyncio.sleep(RETRY_S if attempt else 0)
+            try:
+                await self._engine.ask("DELETE", "containers", container_id, query={"force": "1", "v": "1"})
+            except EngineRefused as error:
+                if error.status == NOT_FOUND:
+                    return
+                _log.warning("Container %s is not removed: %s", container_id, error.problems[0].what)
+            else:
+                return
 
     async def _quietly(self, method: str, *steps: str, **query: str) -> None:
         """Ask for what may be so already, or be impossible by now."""

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ LOOK_S = 0.05
 
 # A trap that does nothing makes the shell outlive a signal to its group until the program has ended, and unlike "" it
 # is not handed on. The program's number goes out by standard input, the one descriptor that every shell can name.
+# Where there are limits it waits for them first, so that nothing of the task ever runs without.
+_WAITING = "kill -STOP $$\n"
 _KEEPER = """trap : 1 2 3 10 12 13 14 15 20 21 22
 exit_file=$1; shift
 /bin/sh -c 'echo $$ >&0; exec "$@" </dev/null' "$@"
@@ -43,13 +45,17 @@ exit $code
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, where, where its output goes (a file descriptor), and where its exit code is written down."""
+    """What to run, where, where its output goes (a file descriptor), and where its exit code is written down.
+
+    `limit` is called with the keeper's number before anything runs; None: there are no limits.
+    """
 
     argv: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
     output: int
     exit_file: Path
+    limit: Callable[[int], None] | None = None
 
 
 class Child:
@@ -148,6 +154,8 @@ async def start(program: Program) -> tuple[Child, int]:
             process = _start_keeper(program, writing)
         finally:
             os.close(writing)
+        if program.limit is not None:
+            await asyncio.to_thread(_limit, process, program.limit)
         child = Child(process.pid, program.exit_file, process)
         return child, await _program_pid(reading) or process.pid
     finally:
@@ -158,7 +166,15 @@ def _start_keeper(program: Program, number_out: int) -> subprocess.Popen[bytes]:
     name = program.argv[0]
     try:
         return subprocess.Popen(
-            [SHELL, "-c", _KEEPER, "swarm-task", str(program.exit_file), "swarm-task", *program.argv],
+            [
+                SHELL,
+                "-c",
+                _WAITING + _KEEPER if program.limit else _KEEPER,
+                "swarm-task",
+                str(program.exit_file),
+                "swarm-task",
+                *program.argv,
+            ],
             cwd=program.folder,
             env=program.environment,
             stdin=number_out,
@@ -170,6 +186,18 @@ def _start_keeper(program: Program, number_out: int) -> subprocess.Popen[bytes]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it can't be executed"
         raise cannot_run(f'exec: "{name}": {reason.lower()}') from None
+
+
+def _limit(process: subprocess.Popen[bytes], limit: Callable[[int], None]) -> None:
+    """Limit a keeper that waits for it, and let it go on. Raises SwarmctlError, and then it is gone."""
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    try:
+        limit(process.pid)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    process.send_signal(signal.SIGCONT)
 
 
 async def _program_pid(reading: int) -> int | None:

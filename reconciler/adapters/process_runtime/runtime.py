@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,7 @@ from reconciler.adapters.process_runtime.leftovers import (
     sweep_node,
     write_record,
 )
+from reconciler.adapters.process_runtime.limits import ControlGroups, Limits, limits_of
 from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment, MountedFile
@@ -64,6 +66,7 @@ class RuntimeParts:
     addresses: LoopbackAddresses
     escapees: Escapees
     search_path: str
+    groups: ControlGroups = field(default_factory=ControlGroups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class _Prepared:
     secrets: tuple[str, ...]
     output: OutputLog
     argv: list[str] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict, repr=False)
     workdir: Path = Path()
     child: Child | EndedChild | None = None
@@ -176,7 +180,7 @@ class ProcessRuntime:
     def _make(self, assignment: Assignment, address: str) -> _Prepared:
         folder = self._node.task(assignment.task_id)
         variables = environment(assignment, str(folder), address, self._parts.search_path)
-        argv = command_line(assignment)
+        argv, limits = command_line(assignment), limits_of(assignment)
         try:
             self._node.make()
             folder.mkdir(mode=PRIVATE)
@@ -191,7 +195,7 @@ class ProcessRuntime:
             if isinstance(error, OSError):
                 raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
             raise
-        return _Prepared(folder, address, secrets, output, argv, variables, workdir)
+        return _Prepared(folder, address, secrets, output, argv, limits, variables, workdir)
 
     async def start(self, assignment: Assignment) -> StartedProcess:
         """Start the program in a session of its own; its output goes to the task's log."""
@@ -199,7 +203,8 @@ class ProcessRuntime:
         task_id = assignment.task_id
         writing = prepared.output.open_pipe()
         exit_file = self._node.exit_file(task_id)
-        program = Program(prepared.argv, prepared.workdir, prepared.environment, writing, exit_file)
+        limit = partial(self._limit, task_id, prepared.limits) if prepared.limits else None
+        program = Program(prepared.argv, prepared.workdir, prepared.environment, writing, exit_file, limit)
         try:
             prepared.child, pid = await start_program(program)
         finally:
@@ -210,6 +215,9 @@ class ProcessRuntime:
         ending = self._see_to_the_end(task_id, prepared, prepared.child)
         prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
         return StartedProcess(pid, prepared.address)
+
+    def _limit(self, task_id: str, limits: Limits, pid: int) -> None:
+        self._parts.groups.put(task_id, pid, limits)
 
     def _check_health(self, assignment: Assignment, prepared: _Prepared, *, fit: bool = False) -> None:
         check = check_of(assignment)
@@ -285,6 +293,7 @@ class ProcessRuntime:
         await asyncio.to_thread(self._remove, task_id)
 
     def _remove(self, task_id: str) -> None:
+        self._parts.groups.remove(task_id)
         remove_tree(self._node.task(task_id))
         remove_output(self._node.output(task_id))
         for path in (self._node.record(task_id), self._node.exit_file(task_id), self._node.pipe(task_id)):
