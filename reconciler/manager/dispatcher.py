@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler.model.assignments import Assignment, AssignmentSet, AttachedNetwork, MountedFile, Route
+from reconciler.model.changes import Change, TableKind
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import ConfigRecord, SecretRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
@@ -17,24 +18,64 @@ REGISTRY_AUTH_NAMESPACE = "registry-auth"
 """The records that hold, by service, what its image is pulled with: secrets, and in no spec, which anybody may read."""
 
 
-def assignments_by_node(tables: Tables, handed_out: Mapping[str, Assignment]) -> dict[str, AssignmentSet]:
-    """Return {node id: its complete assignment set} for every node.
+class Dispatcher:
+    """Knows what each node was told to run, so that a change of a task costs a look at its node and no other."""
 
-    `handed_out` are the assignments made before, by task id: a task's files stay those it was first given, also
-    when its service has gone meanwhile.
-    """
-    wanted: dict[str, dict[str, Assignment]] = {node_id: {} for node_id in tables.nodes}
-    kept: dict[str, list[str]] = {node_id: [] for node_id in tables.nodes}
-    for task in tables.tasks.values():
-        if task.node_id not in wanted or task.state < TaskState.ASSIGNED:
-            continue
-        if task.has_ended:
-            kept[task.node_id].append(task.id)
-            continue
-        known = handed_out.get(task.id)
-        made = _desiring(known, task.desired_state) if known else _assignment(tables, task)
-        wanted[task.node_id][task.id] = made
-    return {node_id: AssignmentSet(wanted[node_id], frozenset(kept[node_id])) for node_id in wanted}
+    def __init__(self) -> None:
+        self._told: dict[str, AssignmentSet] = {}
+        self._node_ids: dict[str, str] = {}
+        self._stale: dict[str, None] | None = None
+
+    def look_everywhere(self) -> None:
+        """Take it that anything may have changed."""
+        self._stale = None
+
+    def note(self, tables: Tables, changes: Iterable[Change]) -> None:
+        """Take in what entries of the log have changed; `tables` may be ahead of them."""
+        if self._stale is None:
+            return
+        for change in changes:
+            if change.kind is TableKind.NODE:
+                self._stale[change.id] = None
+            elif change.kind is TableKind.TASK:
+                task = tables.tasks.get(change.id)
+                node_id = task.node_id if task is not None else self._node_ids.get(change.id)
+                if node_id:
+                    self._stale[node_id] = None
+
+    def take(self, tables: Tables) -> dict[str, AssignmentSet]:
+        """Return {node id: its complete assignment set} for the nodes on which something has changed since last time.
+
+        A task's files stay those it was first given, also when its service has gone meanwhile.
+        """
+        stale, self._stale = self._stale, {}
+        found: dict[str, AssignmentSet] = {}
+        for node_id in [*self._told, *tables.nodes] if stale is None else stale:
+            self._forget(before := self._told.pop(node_id, _NOTHING))
+            if node_id in tables.nodes:
+                found[node_id] = self._told[node_id] = self._set_of(tables, node_id, before)
+        return found
+
+    def _forget(self, told: AssignmentSet) -> None:
+        for task_id in (*told.wanted, *told.kept):
+            self._node_ids.pop(task_id, None)
+
+    def _set_of(self, tables: Tables, node_id: str, before: AssignmentSet) -> AssignmentSet:
+        wanted: dict[str, Assignment] = {}
+        kept: list[str] = []
+        for task in tables.tasks_on_node(node_id):
+            if task.state < TaskState.ASSIGNED:
+                continue
+            self._node_ids[task.id] = node_id
+            if task.has_ended:
+                kept.append(task.id)
+                continue
+            known = before.wanted.get(task.id)
+            wanted[task.id] = _desiring(known, task.desired_state) if known else _assignment(tables, task)
+        return AssignmentSet(wanted, frozenset(kept))
+
+
+_NOTHING = AssignmentSet({})
 
 
 def _desiring(assignment: Assignment, desired: TaskState) -> Assignment:
@@ -122,16 +163,20 @@ def _number(text: object) -> int:
 def routes(tables: Tables) -> tuple[Route, ...]:
     """Return the TCP and UDP ports that services publish, in either mode, with the running tasks behind each."""
     found: list[Route] = []
-    addresses: dict[str, list[str]] = {}
-    for task in tables.tasks.values():
-        if task.state is TaskState.RUNNING and task.is_live and task.status.address:
-            addresses.setdefault(task.service_id, []).append(task.status.address)
     for service in tables.services.values():
+        addresses = _addresses(tables, service.id) if service.ports else []
         for port in service.ports:
             protocol, published = port["Protocol"], port.get("PublishedPort")
             if protocol not in ("tcp", "udp") or not published:
                 continue
-            targets = tuple((address, port["TargetPort"]) for address in addresses.get(service.id, ()))
+            targets = tuple((address, port["TargetPort"]) for address in addresses)
             in_host_mode = port.get("PublishMode") == "host"
             found.append(Route(service.id, service.name, published, targets, protocol, in_host_mode))
     return tuple(found)
+
+
+def _addresses(tables: Tables, service_id: str) -> list[str]:
+    """Return where a service's tasks listen that run and shall run."""
+    tasks = tables.tasks_of_service(service_id)
+    running = (task for task in tasks if task.state is TaskState.RUNNING and task.is_live)
+    return [task.status.address for task in running if task.status.address]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from reconciler.manager.dispatcher import assignments_by_node, routes
+from reconciler.manager.dispatcher import Dispatcher, routes
 from reconciler.manager.ports import AgentFactory, Clock, Ingress, NodeAgent, ReportSink
-from reconciler.model.assignments import Assignment, Route, RouteProblem
+from reconciler.model.assignments import Route, RouteProblem
+from reconciler.model.changes import Change
 from reconciler.model.tables import Tables
 from reconciler.model.tasks import TaskState
 
@@ -31,13 +32,17 @@ class Hosting:
         self._news = asyncio.Event()
         self._agents: dict[str, NodeAgent] = {}
         self._agent_tasks: dict[str, asyncio.Task[None]] = {}
-        self._handed_out: dict[str, Assignment] = {}
+        self._dispatcher = Dispatcher()
         self._routes: tuple[Route, ...] = ()
         self._route_problems: tuple[RouteProblem, ...] = ()
         self._told: dict[tuple[str, str, int], bool] = {}
 
-    def changed(self) -> None:
-        """Look at the tables soon."""
+    def changed(self, changes: Iterable[Change] | None = None) -> None:
+        """Look soon at what entries of the log have changed; None: at everything."""
+        if changes is None:
+            self._dispatcher.look_everywhere()
+        else:
+            self._dispatcher.note(self._tables(), changes)
         self._news.set()
 
     def agent_of(self, node_id: str) -> NodeAgent | None:
@@ -70,10 +75,7 @@ class Hosting:
             del self._agents[node_id]
 
     def _dispatch(self) -> None:
-        sets = assignments_by_node(self._tables(), self._handed_out)
-        self._handed_out = {}
-        for node_id, assignments in sets.items():
-            self._handed_out.update(assignments.wanted)
+        for node_id, assignments in self._dispatcher.take(self._tables()).items():
             self._agents[node_id].assign(assignments)
 
     async def _publish_ports(self) -> datetime | None:
