@@ -245,3 +245,15 @@ def test_a_damaged_log_is_told_and_the_daemon_answers(daemon: Daemon) -> None:
     assert daemon.client.info()["Swarm"]["Error"]
     daemon.client.leave_swarm(force=True)
     assert state_of(daemon) == "inactive"
+
+
+def test_a_node_of_processes_says_what_it_does_not_do_and_limits_what_it_can(daemon: Daemon) -> None:
+    told = daemon.client.info()
+    assert "no isolation" in told["Warnings"][0]
+    assert len(told["Warnings"]) == 1 + [told[key] for key in ("MemoryLimit", "CpuCfsQuota", "PidsLimit")].count(False)
+    daemon.init()
+    ulimits = [{"Name": "nofile", "Soft": 77, "Hard": 88}]
+    container = {"Image": "none:1", "Command": ["sh", "-c", "ulimit -n; sleep 1000"], "Ulimits": ulimits}
+    daemon.client.create_service({"ContainerSpec": container}, name="web")
+    daemon.running("web", 1)
+    until("it tells its limit", lambda: b"".join(daemon.client.service_logs("web", stdout=True)) == b"77\n")

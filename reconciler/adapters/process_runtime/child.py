@@ -32,8 +32,6 @@ LOOK_S = 0.05
 
 # A trap that does nothing makes the shell outlive a signal to its group until the program has ended, and unlike "" it
 # is not handed on. The program's number goes out by standard input, the one descriptor that every shell can name.
-# Where there are limits it waits for them first, so that nothing of the task ever runs without.
-_WAITING = "kill -STOP $$\n"
 _KEEPER = """trap : 1 2 3 10 12 13 14 15 20 21 22
 exit_file=$1; shift
 /bin/sh -c 'echo $$ >&0; exec "$@" </dev/null' "$@"
@@ -41,11 +39,13 @@ code=$?
 echo $code >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
 exit $code
 """
+_WAITING = "kill -STOP $$\n"
+"""What a keeper begins with where there are limits, so that nothing of the task ever runs without."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, where, where its output goes (a file descriptor), and where its exit code is written down.
+    """What to run, where, where its output and errors go (file descriptors), and where its exit code is written down.
 
     `limit` is called with the keeper's number before anything runs; None: there are no limits.
     """
@@ -53,7 +53,7 @@ class Program:
     argv: Sequence[str]
     folder: Path
     environment: Mapping[str, str]
-    output: int
+    output: tuple[int, int]
     exit_file: Path
     limit: Callable[[int], None] | None = None
 
@@ -164,22 +164,15 @@ async def start(program: Program) -> tuple[Child, int]:
 
 def _start_keeper(program: Program, number_out: int) -> subprocess.Popen[bytes]:
     name = program.argv[0]
+    script = _KEEPER if program.limit is None else _WAITING + _KEEPER
     try:
         return subprocess.Popen(
-            [
-                SHELL,
-                "-c",
-                _WAITING + _KEEPER if program.limit else _KEEPER,
-                "swarm-task",
-                str(program.exit_file),
-                "swarm-task",
-                *program.argv,
-            ],
+            [SHELL, "-c", script, "swarm-task", str(program.exit_file), "swarm-task", *program.argv],
             cwd=program.folder,
             env=program.environment,
             stdin=number_out,
-            stdout=program.output,
-            stderr=program.output,
+            stdout=program.output[0],
+            stderr=program.output[1],
             start_new_session=True,
             umask=UMASK,
         )
