@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from reconciler.model.assignments import Assignment, TaskReport
+from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
 
 ReportSink: TypeAlias = Callable[[TaskReport], Awaitable[None]]
@@ -92,8 +93,8 @@ class TaskRuntime(Protocol):
         """Abandon a task, and remove what is left of it, its output too. Never raises for what can't be removed."""
         ...
 
-    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
-        """Return the last lines of a task's output; empty when there are none."""
+    async def output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
+        """Return the last lines of a task's output that are younger than `since_ns`; empty when there are none."""
         ...
 
     def annotate(self, task_id: str, line: str) -> None:

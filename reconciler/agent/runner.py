@@ -18,6 +18,7 @@ from reconciler.agent.machine import (
 from reconciler.agent.ports import Clock, ReportSink, StartedTask, StopPolicy, TaskRuntime
 from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
 from reconciler.model.errors import SwarmctlError
+from reconciler.model.output import LogLine
 from reconciler.model.tasks import TaskState
 
 _log = logging.getLogger(__name__)
@@ -70,9 +71,9 @@ class Agent:
         self._assignments = assignments
         self._assigned.set()
 
-    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
-        """Return the last lines of a task's output, oldest first."""
-        return await self._runtime.output(task_id, tail_lines)
+    async def task_output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
+        """Return the last lines of a task's output that are younger than `since_ns`, oldest first."""
+        return await self._runtime.output(task_id, tail_lines, since_ns)
 
     def annotate(self, task_id: str, line: str) -> None:
         """Add a line of the swarm's own to a task's output."""

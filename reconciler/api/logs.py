@@ -1,4 +1,8 @@
-"""What tasks have printed, in the frames that clients take apart into stdout and stderr."""
+"""What tasks have printed, in the frames that clients take apart into stdout and stderr.
+
+A frame is one line: its time, what the client takes its task and node from, and the line itself, the first two if the
+client asks for them. Source: moby's daemon/cluster/services.go (ServiceLogs) and httputils.WriteLogStream.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -13,17 +18,23 @@ from reconciler.api import selection
 from reconciler.api.faults import Refused
 from reconciler.api.node import swarm_of
 from reconciler.api.ports import Cluster, LocalNode
-from reconciler.api.queries import TAIL_LINES_MAX, flag, tail_of
+from reconciler.api.queries import TAIL_LINES_MAX, flag, since_of, tail_of
 from reconciler.api.streams import OpenStreams
+from reconciler.model.json import dig
 from reconciler.model.objects import Kind
+from reconciler.model.output import STDERR, STDOUT, LogLine
 from reconciler.model.tasks import ObservedTask, TaskState
 
 FRAME_HEADER = struct.Struct(">BxxxL")
-STDOUT, STDERR = 1, 2
 FOLLOW_POLL_S = 0.5
 """How often a log that is followed is looked at again: the port has no stream of lines."""
 
 FRAMES = "application/vnd.docker.multiplexed-stream"
+RAW = "application/vnd.docker.raw-stream"
+"""Of a terminal's output, which has no frames; and of all, for clients that know no other (before API 1.42)."""
+FRAMES_SINCE = (1, 42)
+
+Tasks = Callable[[], Awaitable[Sequence[ObservedTask]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,75 +48,110 @@ class Logs:
         return [web.get("/tasks/{id}/logs", self.task), web.get("/services/{id}/logs", self.service)]
 
     async def task(self, request: web.Request) -> web.StreamResponse:
+        wish = _wish(request)
         cluster = swarm_of(self.node)
         task = selection.find_task(await cluster.tasks(), request.match_info["id"])
-        return await self._answer(request, cluster, lambda: _one(cluster, task))
+        return await self._answer(request, _Reader(cluster, wish), lambda: _one(cluster, task))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
+        wish = _wish(request)
         cluster = swarm_of(self.node)
         service = await cluster.found(Kind.SERVICE, request.match_info["id"])
-        return await self._answer(request, cluster, lambda: cluster.tasks(service_id=service.id))
+        return await self._answer(request, _Reader(cluster, wish), lambda: cluster.tasks(service_id=service.id))
 
-    async def _answer(
-        self, request: web.Request, cluster: Cluster, tasks: Callable[[], Awaitable[Sequence[ObservedTask]]]
-    ) -> web.StreamResponse:
-        """Answer with what the tasks have printed. The port does not tell stderr from stdout, nor when a line came."""
-        if not flag(request, "stdout") and not flag(request, "stderr"):
-            raise Refused(400, "must specify at least one of 'stdout' or 'stderr'")
-        number = STDOUT if flag(request, "stdout") else STDERR
-        follower = _Follower(cluster, number, flag(request, "details"), tail_of(request))
+    async def _answer(self, request: web.Request, reader: _Reader, tasks: Tasks) -> web.StreamResponse:
+        found = await tasks()
+        reader.is_terminal = any(dig(task.raw, "Spec", "ContainerSpec", "TTY") for task in found)
+        kind = RAW if reader.is_terminal or not _knows_frames(request) else FRAMES
         if not flag(request, "follow"):
-            return web.Response(body=await follower.frames(await tasks()), content_type=FRAMES)
+            return web.Response(body=await reader.new(found), content_type=kind)
         self.streams.check_room()
-        response = web.StreamResponse(headers={"Content-Type": FRAMES})
+        response = web.StreamResponse(headers={"Content-Type": kind})
         response.enable_chunked_encoding()
-        return await self.streams.run(response, _follow(request, response, follower, tasks))
+        return await self.streams.run(response, _follow(request, response, reader, tasks))
 
 
-async def _follow(
-    request: web.Request,
-    response: web.StreamResponse,
-    follower: _Follower,
-    tasks: Callable[[], Awaitable[Sequence[ObservedTask]]],
-) -> None:
+async def _follow(request: web.Request, response: web.StreamResponse, reader: _Reader, tasks: Tasks) -> None:
     await response.prepare(request)
     while found := await tasks():
-        frames = await follower.frames(found)
-        if frames:
-            await response.write(frames)
+        printed = await reader.new(found)
+        if printed:
+            await response.write(printed)
         elif all(task.state > TaskState.RUNNING and task.desired_state > TaskState.RUNNING for task in found):
             return  # nothing of it will ever print again
         await asyncio.sleep(FOLLOW_POLL_S)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a client wants of the lines: which, and what stands before them. `tail_lines` are of each task."""
+
+    streams: frozenset[int]
+    tail_lines: int
+    since_ns: int
+    timestamps: bool
+    details: bool
+
+
+def _wish(request: web.Request) -> _Wish:
+    wanted = [stream for stream, name in ((STDOUT, "stdout"), (STDERR, "stderr")) if flag(request, name)]
+    if not wanted:
+        raise Refused(400, "Bad parameters: you must choose at least one stream")
+    since_ns, tail_lines = since_of(request), tail_of(request)
+    return _Wish(frozenset(wanted), tail_lines, since_ns, flag(request, "timestamps"), flag(request, "details"))
+
+
 @dataclass(slots=True)
-class _Follower:
-    """Reads logs again and again, and hands on what is new. `seen` are lines by task id."""
+class _Reader:
+    """Reads logs again and again, and hands on what is new. `seen_ns` is each task's last line, by task id."""
 
     cluster: Cluster
-    stream: int
-    details: bool
-    tail_lines: int
-    seen: dict[str, int] = field(default_factory=dict)
+    wish: _Wish
+    is_terminal: bool = False
+    seen_ns: dict[str, int] = field(default_factory=dict)
 
-    async def frames(self, tasks: Sequence[ObservedTask]) -> bytes:
-        frames = bytearray()
+    async def new(self, tasks: Sequence[ObservedTask]) -> bytes:
+        """Return what has been printed since the last call, by age."""
+        found: list[tuple[int, bytes]] = []
         for task in tasks:
-            first = task.id not in self.seen
-            lines = await self.cluster.task_log(task.id, tail_lines=TAIL_LINES_MAX)
-            since = max(len(lines) - self.tail_lines, 0) if first else self.seen[task.id]
-            new = lines[since:]
-            self.seen[task.id] = len(lines)
-            for line in new:
-                content = f"{_details(task) if self.details else ''}{line}\n".encode()
-                frames += FRAME_HEADER.pack(self.stream, len(content)) + content
-        return bytes(frames)
+            for line in await self._lines(task):
+                self.seen_ns[task.id] = line.at_ns
+                if line.stream in self.wish.streams:
+                    found.append((line.at_ns, self._shown(task, line)))
+        found.sort(key=lambda one: one[0])
+        return b"".join(shown for _, shown in found)
+
+    async def _lines(self, task: ObservedTask) -> Sequence[LogLine]:
+        known = self.seen_ns.get(task.id)
+        since_ns = self.seen_ns.setdefault(task.id, self.wish.since_ns)
+        if known is None and self.wish.tail_lines == 0:
+            for last in await self.cluster.task_output(task.id, tail_lines=1, since_ns=since_ns):
+                self.seen_ns[task.id] = last.at_ns  # what is followed begins after it
+            return ()
+        tail_lines = self.wish.tail_lines if known is None else TAIL_LINES_MAX
+        return await self.cluster.task_output(task.id, tail_lines=tail_lines, since_ns=since_ns)
+
+    def _shown(self, task: ObservedTask, line: LogLine) -> bytes:
+        before = f"{_moment(line.at_ns)} " if self.wish.timestamps else ""
+        content = f"{before}{_details(task) if self.wish.details else ''}".encode() + line.text + b"\n"
+        return content if self.is_terminal else FRAME_HEADER.pack(line.stream, len(content)) + content
+
+
+def _moment(at_ns: int) -> str:
+    """Return a moment as Go's RFC 3339 with nine decimals."""
+    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 
 
 def _details(task: ObservedTask) -> str:
     """Return what the CLI takes a line's task and node from."""
     named = {"node": task.node_id, "service": task.service_id, "task": task.id}
     return ",".join(f"com.docker.swarm.{noun}.id={value}" for noun, value in named.items()) + " "
+
+
+def _knows_frames(request: web.Request) -> bool:
+    asked = request.match_info.get("version")
+    return asked is None or tuple(map(int, asked.split("."))) >= FRAMES_SINCE
 
 
 async def _one(cluster: Cluster, task: ObservedTask) -> Sequence[ObservedTask]:

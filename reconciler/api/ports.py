@@ -10,6 +10,7 @@ from typing import Protocol
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.output import LogLine
 from reconciler.model.tables import JoinTokens
 from reconciler.model.tasks import ObservedTask
 
@@ -70,8 +71,8 @@ class Cluster(Protocol):
         """Return the last changes, oldest first, as far as they are kept."""
         ...
 
-    async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
-        """Return the last lines that a task printed, oldest first."""
+    async def task_output(self, task_id: str, *, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
+        """Return the last lines that a task printed after `since_ns`, oldest first."""
         ...
 
 

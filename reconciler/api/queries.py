@@ -20,6 +20,8 @@ NESTING_MAX = 64
 FILTER_VALUES_MAX = 1_000
 TAIL_LINES_MAX = 10_000
 VERSION_MAX = 2**64 - 1
+NANOSECONDS = 1_000_000_000
+MOMENT_MAX_NS = 2**63 - 1
 VERSION_DIGITS_MAX = 400
 REGISTRY_AUTH_HEADER = "X-Registry-Auth"
 
@@ -129,12 +131,34 @@ def instant_of(request: web.Request, name: str) -> float | None:
     text = request.query.get(name, "")
     if text in ("", "0"):
         return None
-    if not re.fullmatch(r"[0-9]{1,12}(?:[.][0-9]{1,12})?", text):
-        raise Refused(400, f"failed to parse value as time or duration: {json.dumps(text)}")
-    return float(text)
+    return _moment(text) / NANOSECONDS
+
+
+def since_of(request: web.Request) -> int:
+    """Return the moment, in nanoseconds since the epoch, from which on lines of a log are asked for; 0 for all."""
+    try:
+        return _moment(request.query.get("since", "") or "0")
+    except Refused as refused:
+        raise Refused(400, f"could not parse since timestamp: {refused.message}") from None
+
+
+def _moment(text: str) -> int:
+    """Return what "seconds.nanoseconds" is in nanoseconds, as Go's time types read it."""
+    seconds, _, fraction = text.partition(".")
+    for part in (seconds, *([fraction] if fraction else [])):
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", part, re.ASCII):
+            raise Refused(400, f"strconv.ParseInt: parsing {json.dumps(part)}: invalid syntax")
+    nanoseconds = int(int(fraction or 0) * 10 ** (9 - len(fraction))) if fraction else 0
+    return min(max(int(seconds) * NANOSECONDS + nanoseconds, 0), MOMENT_MAX_NS)
 
 
 def tail_of(request: web.Request) -> int:
     """Return how many lines of a log are asked for; all of them means TAIL_LINES_MAX."""
-    text = request.query.get("tail", "all")
-    return min(int(text), TAIL_LINES_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else TAIL_LINES_MAX
+    text = request.query.get("tail", "")
+    if text in ("", "all"):
+        return TAIL_LINES_MAX
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII):
+        raise Refused(400, 'tail value must be a positive integer or "all"')
+    if int(text) < 0:
+        raise Refused(400, "negative tail values not supported")
+    return min(int(text), TAIL_LINES_MAX)

@@ -73,6 +73,9 @@ class Events:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Tell changes as they come; `since` begins with those remembered, `until` ends the stream at that instant."""
         wish = _Wish(filters_of(request, None), instant_of(request, "since"), instant_of(request, "until"))
+        if wish.since is not None and wish.until is not None and wish.since > wish.until:
+            since, until = int(wish.since), int(wish.until)
+            raise Refused(400, f"`since` time ({since}) cannot be after `until` time ({until})")
         self.streams.check_room()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()

@@ -16,6 +16,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.output import LogLine
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
 from reconciler.model.tasks import ObservedTask
 from reconciler.model.tickets import JoinTicket
@@ -261,10 +262,14 @@ class EmbeddedCluster:
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that a task printed, oldest first."""
+        return tuple(line.words for line in await self.task_output(task_id, tail_lines=tail_lines))
+
+    async def task_output(self, task_id: str, *, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
+        """Return the last lines that a task printed after `since_ns`, oldest first, each with its stream and time."""
         if task_id not in self._swarm.tables.tasks:
             why = f"task {task_id} not found"
             raise SwarmctlError(ErrorCode.OBJECT_NOT_FOUND, f"There is no task {task_id}.", why=why)
-        return await self._swarm.task_log(task_id, tail_lines)
+        return await self._swarm.task_output(task_id, tail_lines, since_ns)
 
     async def close(self) -> None:
         """Nothing to let go of: the swarm belongs to whoever started it."""

@@ -18,6 +18,7 @@ from reconciler.manager.subscribers import Subscribers
 from reconciler.model.commands import Command, Outcome
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
+from reconciler.model.output import LogLine
 from reconciler.model.replication import Batch
 from reconciler.model.tables import Tables
 
@@ -67,10 +68,10 @@ class EmbeddedSwarm:
             )
         return await self._store.propose(commands)
 
-    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+    async def task_output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
         """Return the last lines that a task printed; empty when it was never placed, or not on this host."""
         agent = self._hosting.agent_of(self.tables.tasks[task_id].node_id)
-        return await agent.task_log(task_id, tail_lines) if agent else ()
+        return await agent.task_output(task_id, tail_lines, since_ns) if agent else ()
 
     async def run(self) -> None:
         """Serve until cancelled. If any part fails, all of it ends: no task is left running."""
@@ -108,7 +109,7 @@ class EmbeddedSwarm:
 
     def _tell(self, batch: Batch) -> None:
         self._seen = batch.index
-        self._hosting.changed()
+        self._hosting.changed(batch.changes)
         at = self.clock.now().timestamp()
         for event in batch.events:
             attributes = self._chronicle.attributes(event, self.tables)

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from reconciler.model.assignments import AssignmentSet, Route, RouteProblem, TaskReport
 from reconciler.model.commands import Command, Outcome
+from reconciler.model.output import LogLine
 from reconciler.model.replication import Batch
 from reconciler.model.tables import Tables
 
@@ -64,8 +65,8 @@ class NodeAgent(Protocol):
         """Take over what the node shall run from now on. Returns at once."""
         ...
 
-    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
-        """Return the last lines of a task's output, oldest first."""
+    async def task_output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
+        """Return the last lines of a task's output that are younger than `since_ns`, oldest first."""
         ...
 
     def annotate(self, task_id: str, line: str) -> None:

@@ -30,6 +30,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.output import STDOUT, LogLine
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
     DEFAULT_DATA_PATH_PORT,
@@ -82,9 +83,11 @@ class Swarm:
     async def propose(self, *commands: Command) -> Outcome:
         return self.commit(*commands)
 
-    async def task_log(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+    async def task_output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
         words = shlex.split(" ".join(_words(self.tables.tasks[task_id])))
-        return (" ".join(words[1:]),) if words[:1] == ["echo"] else ()
+        at_ns = int(self.clock.now().timestamp()) * 10**9
+        printed = LogLine(STDOUT, at_ns, " ".join(words[1:]).encode())
+        return (printed,) if words[:1] == ["echo"] and tail_lines and at_ns > since_ns else ()
 
     def commit(self, *commands: Command) -> Outcome:
         self._sequence += 1

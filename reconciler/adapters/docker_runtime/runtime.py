@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,9 +15,11 @@ from reconciler.adapters.docker_runtime.engine import CONFLICT, NOT_FOUND, Engin
 from reconciler.adapters.docker_runtime.files import TaskFiles
 from reconciler.adapters.docker_runtime.images import Images
 from reconciler.adapters.docker_runtime.networks import BridgeNetworks
+from reconciler.adapters.docker_runtime.printed import NANOSECONDS, lines_of
 from reconciler.model.assignments import Assignment
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
 
 LOST_EXIT_CODE = 137
@@ -38,7 +39,6 @@ RETRY_S = 1.0
 REMOVALS_MAX = 3
 """How often the removal of a container is asked for."""
 
-_FRAME = struct.Struct(">BxxxL")
 
 _log = logging.getLogger(__name__)
 
@@ -292,17 +292,18 @@ class DockerRuntime:
         self._files.remove(task_id)
         await self._networks.leave(task_id)
 
-    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+    async def output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
         """Return the last lines that the task printed, oldest first."""
         container_id = self._containers.get(task_id)
         if container_id is None:
             return ()
-        query = {"stdout": "1", "stderr": "1", "tail": str(tail_lines)}
+        since = f"{since_ns // NANOSECONDS}.{since_ns % NANOSECONDS:09d}"
+        query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(tail_lines), "since": since}
         try:
             content = await self._engine.ask("GET", "containers", container_id, "logs", query=query)
         except EngineRefused:
             return ()
-        return tuple(_demultiplexed(content).decode("utf-8", "replace").splitlines())
+        return tuple(line for line in lines_of(content) if line.at_ns > since_ns)
 
     def annotate(self, task_id: str, line: str) -> None:
         """Log a line: an engine lets nobody write into a container's output."""
@@ -387,15 +388,3 @@ def _published(ports: JsonObject) -> Iterator[PublishedPort]:
         target, _, protocol = port.partition("/")
         for binding in bindings or ():
             yield protocol, int(target), int(binding["HostPort"])
-
-
-def _demultiplexed(content: bytes) -> bytes:
-    """Return what both streams have printed, in order; a terminal's log has no frames."""
-    parts, at = [], 0
-    while at + _FRAME.size <= len(content):
-        stream, length = _FRAME.unpack_from(content, at)
-        if stream > 2 or content[at + 1 : at + 4] != b"\0\0\0":
-            return content
-        parts.append(content[at + _FRAME.size : at + _FRAME.size + length])
-        at += _FRAME.size + length
-    return b"".join(parts)

@@ -37,9 +37,10 @@ from reconciler.adapters.process_runtime.leftovers import (
     write_record,
 )
 from reconciler.adapters.process_runtime.limits import ControlGroups, Limits, limits_of
-from reconciler.adapters.process_runtime.output import OutputLog, last_lines, remove_output
+from reconciler.adapters.process_runtime.output import OutputLog, error_pipe, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment, MountedFile
+from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState
 
@@ -143,7 +144,7 @@ class ProcessRuntime:
             await asyncio.to_thread(self._remove, task_id)  # begun, and never started: it is made anew
             return None
         output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
-        output.reopen_pipe()
+        output.reopen_pipes()
         folder = self._node.task(task_id)
         adopted = _Prepared(folder, left.address, left.secrets, output)
         self._tasks[task_id] = adopted
@@ -201,14 +202,15 @@ class ProcessRuntime:
         """Start the program in a session of its own; its output goes to the task's log."""
         prepared = self._tasks[assignment.task_id]
         task_id = assignment.task_id
-        writing = prepared.output.open_pipe()
+        writing = prepared.output.open_pipes()
         exit_file = self._node.exit_file(task_id)
         limit = partial(self._limit, task_id, prepared.limits) if prepared.limits else None
         program = Program(prepared.argv, prepared.workdir, prepared.environment, writing, exit_file, limit)
         try:
             prepared.child, pid = await start_program(program)
         finally:
-            os.close(writing)
+            for end in writing:
+                os.close(end)
         keeper = record_of(prepared.child.keeper_pid)
         write_record(self._node.record(task_id), TaskProcess(keeper, pid, prepared.address, prepared.secrets))
         self._check_health(assignment, prepared)
@@ -296,17 +298,19 @@ class ProcessRuntime:
         self._parts.groups.remove(task_id)
         remove_tree(self._node.task(task_id))
         remove_output(self._node.output(task_id))
-        for path in (self._node.record(task_id), self._node.exit_file(task_id), self._node.pipe(task_id)):
+        pipe = self._node.pipe(task_id)
+        for path in (self._node.record(task_id), self._node.exit_file(task_id), pipe, error_pipe(pipe)):
             path.unlink(missing_ok=True)
 
-    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+    async def output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
         """Return the last lines that the task printed, oldest first."""
-        return await asyncio.to_thread(last_lines, self._node.output(task_id), min(tail_lines, TAIL_LINES_MAX))
+        lines = min(tail_lines, TAIL_LINES_MAX)
+        return await asyncio.to_thread(last_lines, self._node.output(task_id), lines, since_ns)
 
     def annotate(self, task_id: str, line: str) -> None:
         """Add a line to the output of a running task."""
         if (prepared := self._tasks.get(task_id)) is not None:
-            prepared.output.write(f"{line}\n".encode())
+            prepared.output.add_line(line)
 
     async def close(self) -> None:
         """End every task of this node: SIGTERM, a short grace, SIGKILL."""

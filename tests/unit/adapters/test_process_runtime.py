@@ -85,7 +85,7 @@ async def test_what_is_not_wanted_any_more_is_ended_and_its_output_kept_if_asked
     second = a_runtime(tmp_path)
     await second.recover([], ["t1"])
     assert not is_alive(started.pid)
-    assert await second.output("t1", 1) == ("hello",)
+    assert [line.words for line in await second.output("t1", 1)] == ["hello"]
     third = a_runtime(tmp_path)
     await third.recover([], [])
     assert await third.output("t1", 1) == ()

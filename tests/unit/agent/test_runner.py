@@ -15,6 +15,7 @@ from reconciler.agent.ports import StopPolicy
 from reconciler.agent.runner import Agent
 from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState as S
 
@@ -89,7 +90,7 @@ class ScriptedRuntime:
     async def forget(self, task_id: str) -> None:
         self._called("forget")
 
-    async def output(self, task_id: str, tail_lines: int) -> tuple[str, ...]:
+    async def output(self, task_id: str, tail_lines: int, since_ns: int = 0) -> tuple[LogLine, ...]:
         return ()
 
     def annotate(self, task_id: str, line: str) -> None:

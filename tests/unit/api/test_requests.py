@@ -339,8 +339,11 @@ async def test_logs_need_a_stream(api: Api) -> None:
     await api.ask("POST", "/services/create", json={**SERVICE, "Mode": {"Replicated": {"Replicas": 1}}})
     (task,) = await wait_running(api, 1)
     refused = await api.ask("GET", f"/tasks/{task['ID']}/logs")
-    assert (refused.status, refused.message) == (400, "must specify at least one of 'stdout' or 'stderr'")
-    answer = await api.ask("GET", f"/tasks/{task['ID']}/logs", params={"stdout": "1", "tail": "x"})
+    assert (refused.status, refused.message) == (400, "Bad parameters: you must choose at least one stream")
+    for query in ({"tail": "x"}, {"tail": "-1"}, {"since": "x"}, {"since": "1.y"}):
+        refused = await api.ask("GET", f"/tasks/{task['ID']}/logs", params={"stdout": "1", **query})
+        assert refused.status == 400, query
+    answer = await api.ask("GET", f"/tasks/{task['ID']}/logs", params={"stdout": "1"})
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/vnd.docker.multiplexed-stream"
     assert (await api.ask("GET", "/tasks/nope/logs", params={"stdout": "1"})).status == 404

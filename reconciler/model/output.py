@@ -1,0 +1,22 @@
+"""What tasks print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STDOUT, STDERR = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line as a task has printed it, without its end. `at_ns` are nanoseconds since the epoch, and grow from line
+    to line of one task; `stream` is STDOUT or STDERR."""
+
+    stream: int
+    at_ns: int
+    text: bytes
+
+    @property
+    def words(self) -> str:
+        """The line as text; what is no UTF-8 is replaced."""
+        return self.text.decode("utf-8", "replace").rstrip("\r")
