@@ -167,8 +167,8 @@ def surprises(name: str, engine: Sequence[Printed], ours: Sequence[Printed]) -> 
 
 def _held_against(theirs: Printed, own: Printed) -> str:
     """Tell what only the engine printed (-) and what only ours did (+)."""
-    pair = [_pretty(one).splitlines() for one in (theirs, own)]
-    told = [line for line in ndiff(*pair) if not line.startswith((" ", "?"))]
+    differing = ndiff(_pretty(theirs).splitlines(), _pretty(own).splitlines())
+    told = [line for line in differing if not line.startswith((" ", "?"))]
     return "\n".join([*told[:TOLD], f"... and {len(told) - TOLD} more lines"] if len(told) > TOLD else told)
 
 

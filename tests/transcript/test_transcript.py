@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +19,10 @@ from tests.transcript import scenarios
 from tests.transcript.replay import replay
 from tests.transcript.shaping import shaped
 from tests.transcript.subjects import ours
+from tests.transcript.sweeps import expanded
 
-LEAN = ("alone", "flags", "networks", "nodes", "sealed", "updates")
-"""Scenarios of a second or two, which wait for nothing."""
+LEAN = ("alone", "flags", "networks", "nodes", "sealed", "sweep_networks", "sweep_sealed", "updates")
+"""Scenarios of a few seconds, which wait for nothing."""
 
 TABLE = """ID             NAME      REPLICAS   ENGINE VERSION
 x2i06ws6txhi   web       1/1        28.1
@@ -67,6 +70,41 @@ def test_what_differs_is_told() -> None:
     ours_too[0] = scenarios.Printed(first.command, 1, first.out, ("Error",))
     (told,) = scenarios.surprises("sealed", scenarios.golden("sealed"), ours_too)
     assert first.command in told
+
+
+def test_a_table_of_values_becomes_steps() -> None:
+    text = """# Told to nobody.
+1- prepare
+> make {flags} {name}
+< show {names}
+~ remove {names}
+--one
+--two
+1$ between
+> look {flags}
+
+--again"""
+    assert list(expanded(text)) == [
+        "1- prepare",
+        "1$ make --one s1",
+        "1$ make --two s2",
+        "1= show s1 s2",
+        "1- remove s1 s2",
+        "1$ between",
+        "1$ look",
+        "1$ look --again",
+    ]
+
+
+@pytest.mark.usefixtures("needs_the_cli")
+def test_every_flag_is_used_alone() -> None:
+    """Each flag that the CLI of the recordings has for services, in a line of a sweep that names it first."""
+    for name, command in (("sweep_create", "create"), ("sweep_update", "update")):
+        swept = (scenarios.SCENARIOS / f"{name}.sweep").read_text()
+        told = subprocess.run(["docker", "service", command, "--help"], capture_output=True, text=True, check=True)
+        flags = set(re.findall(r"--[a-z][a-z-]+", told.stdout)) - {"--help", "--detach"}
+        missing = [flag for flag in sorted(flags) if not re.search(rf"^{flag}\b|^1\$.* {flag} ", swept, re.MULTILINE)]
+        assert missing == []
 
 
 def test_tables_are_compared_by_column() -> None:
