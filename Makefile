@@ -26,7 +26,7 @@ check: $(VENV)/.dev ## Lint, types and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## Measure, as ratios within one run (PART=load|plan|scheduler|start|replication|deploy|daemon for one of them)
+bench: $(VENV)/.dev ## Measure, as ratios within one run (PART=load|plan|scheduler|start|replication|deploy|daemon|controller for one of them)
 	@$(BIN)/python -m compileall -q reconciler
 	@$(BIN)/python -m tests.benchmarks
 

@@ -1,8 +1,8 @@
 """Everything that is measured, beside a peer in the same run: `make bench`.
 
-PART=load|plan|scheduler|start|replication|deploy|daemon measures only that. SERVICES=20 compares deployments of that
-many services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store does, and
-ROUNDS what the daemon does.
+PART=load|plan|scheduler|start|replication|deploy|daemon|controller measures only that. SERVICES=20 compares deployments
+of that many services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store
+does, and ROUNDS what the daemon does. STACKS=10 makes the controller's repository smaller.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gc
 import os
 
 from reconciler.main import GC_THRESHOLD
+from tests.benchmarks.controller import STACKS, bench_controller
 from tests.benchmarks.daemon import ROUNDS, bench_daemon
 from tests.benchmarks.deploy import PAIRS, bench_deploy
 from tests.benchmarks.pure import bench_load, bench_plan
@@ -33,6 +34,7 @@ PARTS = {
     "start": bench_start,
     "replication": bench_replication,
     "deploy": _deployments,
+    "controller": lambda: bench_controller(int(os.environ.get("STACKS", STACKS))),
     "daemon": lambda: bench_daemon(int(os.environ.get("ROUNDS", ROUNDS))),
 }
 
