@@ -6,10 +6,11 @@ import base64
 import binascii
 import hmac
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 KEY_BYTES = 32
 UNLOCK_PREFIX = "SWMKEY-1-"
+NAME_BYTES = 4
 NONCE_BYTES = 12
 TAG_BYTES = 16
 FILES_MAX = 64
@@ -37,36 +38,50 @@ def unlock_key_of(text: str) -> bytes | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class DataSeal:
-    """Implements adapters.raft.sealing.Seal with one data key.
+    """Implements adapters.raft.sealing.Seal with data keys, of which the last seals and all open.
 
-    Each file has a key of its own, made of the data key and the file's salt, so that the chance nonces of all entries
-    of a node's life need not differ, but only those of one file.
+    Each file has a key of its own, made of a data key and the file's salt, so that the chance nonces of all entries
+    of a node's life need not differ, but only those of one file. What is sealed begins with which data key it was.
     """
 
-    key: bytes = field(repr=False)
-    _files: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """`keys` are the oldest first, at least one."""
+        self._keys = {_name(key): key for key in keys}
+        self._newest = _name(keys[-1])
+        self._of_files: dict[tuple[bytes, bytes], bytes] = {}
 
     @property
     def overhead(self) -> int:
-        return NONCE_BYTES + TAG_BYTES
+        return NAME_BYTES + NONCE_BYTES + TAG_BYTES
+
+    def add(self, key: bytes) -> None:
+        """Seal with another key from now on."""
+        name = _name(key)
+        self._keys = {**self._keys, name: key}
+        self._newest = name
 
     def close(self, data: bytes, salt: bytes, place: bytes) -> bytes:
-        """Return nonce, data sealed, and its tag."""
-        return closed(self._of_file(salt), data, place)
+        """Return the key's name, nonce, data sealed, and its tag."""
+        name = self._newest
+        return name + closed(self._of_file(name, salt), data, place)
 
     def open(self, sealed: bytes, salt: bytes, place: bytes) -> bytes | None:
         """Return what was sealed, None if this is not it."""
-        return opened(self._of_file(salt), sealed, place)
+        name = sealed[:NAME_BYTES]
+        return opened(self._of_file(name, salt), sealed[NAME_BYTES:], place) if name in self._keys else None
 
-    def _of_file(self, salt: bytes) -> bytes:
-        found = self._files.get(salt)
+    def _of_file(self, name: bytes, salt: bytes) -> bytes:
+        found = self._of_files.get((name, salt))
         if found is None:
-            if len(self._files) >= FILES_MAX:
-                self._files.clear()
-            found = self._files[salt] = hmac.digest(self.key, b"file " + salt, "sha256")
+            if len(self._of_files) >= FILES_MAX:
+                self._of_files.clear()
+            found = self._of_files[name, salt] = hmac.digest(self._keys[name], b"file " + salt, "sha256")
         return found
+
+
+def _name(key: bytes) -> bytes:
+    return hmac.digest(key, b"name", "sha256")[:NAME_BYTES]
 
 
 def closed(key: bytes, data: bytes, place: bytes) -> bytes:

@@ -288,16 +288,22 @@ class DaemonNode:
 
     async def _keep_in_step(self, manager: Manager, node: NodeState) -> None:
         """Bring what is in the folder, and what the swarm knows of this node, in step with the swarm's settings."""
-        await asyncio.to_thread(self._keep_locked, unlock_key(manager.store.tables), node)
+        await self._keep_locked(manager, node)
         await self._certify(manager, node)
         now, described = self._clock.now(), self.description()
         await manager.carry_out((DescribeNode(at=now, id=node.node_id, description=described, address=node.address),))
 
-    def _keep_locked(self, key: str, node: NodeState) -> None:
+    async def _keep_locked(self, manager: Manager, node: NodeState) -> None:
+        """Have the node's keys sealed with the operator's key as it is now, and a new data key for each new one:
+        whoever could read the keys before has those, but not what is written from now on."""
         assert self._keys is not None, "a manager runs with keys"
-        with_key = unlock_key_of(key)
-        if not node_keys.is_locked_with(self._folder, node, with_key):
-            node_keys.save(self._folder, node, self._keys, with_key)
+        with_key = unlock_key_of(unlock_key(manager.store.tables))
+        if await asyncio.to_thread(node_keys.is_locked_with, self._folder, node, with_key):
+            return
+        keys = self._keys.renewed() if with_key is not None else self._keys
+        await asyncio.to_thread(node_keys.save, self._folder, node, keys, with_key)
+        self._keys = keys
+        manager.seal_with(keys.data[-1])
 
     async def _certify(self, manager: Manager, node: NodeState) -> Certified | None:
         """Have a certificate of the swarm's root that is valid for a while; return it, None in a swarm without one."""
@@ -363,8 +369,8 @@ class DaemonNode:
         owner = Owner(node.cluster_id, node.node_id)
         address = Address(node.address, node.port)
         engine_host = self._runtime.engine_host if self._runtime.runs_containers else None
-        data_key = self._keys.data if self._keys else None
-        return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host, data_key)
+        data_keys = self._keys.data if self._keys else ()
+        return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host, data_keys)
 
 
 async def start_daemon(settings: DaemonSettings) -> DaemonNode:

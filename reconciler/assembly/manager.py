@@ -42,7 +42,8 @@ class ManagerSettings:
     """Where a manager keeps what it knows, who it is, and what its tasks find programs on (a PATH).
 
     Neither name of `owner` is ever given twice. `engine_host` is the Docker Engine that runs the tasks as containers,
-    None to run them as processes. `data_key` seals what it keeps of the swarm; None: nothing is sealed.
+    None to run them as processes. The last of `data_keys` seals what it keeps of the swarm; without any
+    nothing is sealed.
     """
 
     folder: Path
@@ -50,7 +51,7 @@ class ManagerSettings:
     address: Address
     search_path: str
     engine_host: str | None = None
-    data_key: bytes | None = field(default=None, repr=False)
+    data_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class _Clock:
@@ -70,9 +71,10 @@ class _Clock:
 class Manager:
     """A manager that runs. Made by `found_manager` and `open_manager`."""
 
-    def __init__(self, settings: ManagerSettings, store: RaftNode) -> None:
+    def __init__(self, settings: ManagerSettings, store: RaftNode, seal: DataSeal | None) -> None:
         self.settings = settings
         self.store = store
+        self._seal = seal
         self.clock = SystemClock()
         self.ids = TrustedIds(self._root_certificate)
         self._engine = NodeEngine(settings.engine_host) if settings.engine_host else None
@@ -99,6 +101,11 @@ class Manager:
     def serve(self) -> None:
         """Begin to lead, to run tasks and to serve published ports."""
         self._serving = asyncio.get_running_loop().create_task(self.swarm.run(), name="embedded swarm")
+
+    def seal_with(self, key: bytes) -> None:
+        """Seal what is written from now on with another data key, which is in the node's folder already."""
+        assert self._seal is not None, "it began with a data key"
+        self._seal.add(key)
 
     async def carry_out(self, commands: Sequence[Command]) -> None:
         """Carry out commands together. Raises SwarmctlError with the refusal's text as `why`."""
@@ -144,7 +151,7 @@ async def found_manager(settings: ManagerSettings, first: Sequence[Command]) -> 
     Raises SwarmctlError: what the store raises (raft-...), and what the first commands are refused with.
     """
     member = _member_settings(settings)
-    await asyncio.to_thread(boot.found, member, {settings.owner.node: settings.address}, _disk(settings))
+    await asyncio.to_thread(boot.found, member, {settings.owner.node: settings.address}, _disk(_seal(settings)))
     manager = await open_manager(settings)
     try:
         await manager.carry_out(first)
@@ -161,10 +168,11 @@ async def open_manager(settings: ManagerSettings) -> Manager:
     """
     clock = _Clock()
     member = _member_settings(settings)
-    store = await open_node(member, LoneTransport(), clock=clock, disk=_disk(settings))
+    seal = _seal(settings)
+    store = await open_node(member, LoneTransport(), clock=clock, disk=_disk(seal))
     if [one.id for one in store.members()] == [settings.owner.node]:
         clock.put_forward(member.consensus.election_max_s)
-    return Manager(settings, store)
+    return Manager(settings, store, seal)
 
 
 async def end_containers(settings: ManagerSettings) -> None:
@@ -184,12 +192,16 @@ async def end_containers(settings: ManagerSettings) -> None:
 
 def force_new_group(settings: ManagerSettings) -> None:
     """Let a stopped manager go on alone. Blocks. Raises SwarmctlError (raft-...)."""
-    boot.force_new_group(_member_settings(settings), _disk(settings))
+    boot.force_new_group(_member_settings(settings), _disk(_seal(settings)))
 
 
-def _disk(settings: ManagerSettings) -> Disk:
+def _seal(settings: ManagerSettings) -> DataSeal | None:
+    return DataSeal(settings.data_keys) if settings.data_keys else None
+
+
+def _disk(seal: DataSeal | None) -> Disk:
     disk = Disk()
-    disk.seal = DataSeal(settings.data_key) if settings.data_key is not None else None
+    disk.seal = seal
     return disk
 
 

@@ -18,14 +18,21 @@ from reconciler.assembly.node_state import NodeState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FORMAT = 1
+DATA_KEYS_MAX = 64
+"""Data keys of a node, of which it gets one with each new lock. An old one opens what was sealed with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeKeys:
-    """`data` seals the log and its snapshots. `tls` belongs to the node's certificate, as PEM."""
+    """The last of `data` seals the log and its snapshots, and all open them. `tls` belongs to the node's certificate,
+    as PEM."""
 
-    data: bytes = field(repr=False)
+    data: tuple[bytes, ...] = field(repr=False)
     tls: str = field(repr=False)
+
+    def renewed(self) -> NodeKeys:
+        """Return keys that seal with another one from now on; the same when there are too many."""
+        return self if len(self.data) >= DATA_KEYS_MAX else NodeKeys((*self.data, new_key()), self.tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class SealedKeys:
 
 def new_keys() -> NodeKeys:
     """Return keys for a node that begins or joins a swarm."""
-    return NodeKeys(new_key(), new_tls_key())
+    return NodeKeys((new_key(),), new_tls_key())
 
 
 def load(folder: Path) -> NodeKeys | SealedKeys | None:
@@ -69,12 +76,23 @@ def load(folder: Path) -> NodeKeys | SealedKeys | None:
 
 
 def save(folder: Path, node: NodeState, keys: NodeKeys, unlock_key: bytes | None) -> None:
-    """Remember them, durably, at once or not at all: sealed with `unlock_key`, or as they are without one."""
-    content = json.dumps({"data": base64.b64encode(keys.data).decode(), "tls": keys.tls}).encode()
+    """Remember them, durably, at once or not at all: sealed with `unlock_key`, or as they are without one.
+
+    Raises SwarmctlError (embedded-failed).
+    """
+    content = json.dumps({"data": [base64.b64encode(one).decode() for one in keys.data], "tls": keys.tls}).encode()
     if unlock_key is not None:
         content = closed(unlock_key, content, _place(node))
     fields = {"format": FORMAT, "locked": unlock_key is not None, "keys": base64.b64encode(content).decode()}
-    put_file(folder / KEYS_FILE, json.dumps(fields))
+    try:
+        put_file(folder / KEYS_FILE, json.dumps(fields))
+    except OSError as error:
+        raise SwarmctlError(
+            ErrorCode.EMBEDDED_FAILED,
+            "The node's keys can't be written.",
+            why=f"{folder / KEYS_FILE}: {error.strerror}. They are as they were before.",
+            hint="Mend the folder, then start this node's daemon again: it brings them in step with the swarm.",
+        ) from error
 
 
 def is_locked_with(folder: Path, node: NodeState, unlock_key: bytes | None) -> bool:
@@ -91,7 +109,7 @@ def _place(node: NodeState) -> bytes:
 
 def _decoded(content: bytes) -> NodeKeys:
     fields = json.loads(content)
-    keys = NodeKeys(base64.b64decode(fields["data"], validate=True), fields["tls"])
-    if len(keys.data) != KEY_BYTES:
+    keys = NodeKeys(tuple(base64.b64decode(one, validate=True) for one in fields["data"]), fields["tls"])
+    if not keys.data or {len(one) for one in keys.data} != {KEY_BYTES}:
         raise ValueError("no key")
     return keys

@@ -21,6 +21,7 @@ from reconciler.adapters.sealing import DataSeal, unlock_key_of
 from reconciler.adapters.swarm_ca import Root, make_root
 from reconciler.assembly import node_keys, node_state
 from reconciler.assembly.node_keys import NodeKeys, SealedKeys
+from reconciler.model.errors import SwarmctlError
 from tests.e2e.daemon import Daemon, a_daemon, until
 from tests.lab.lab import Lab
 
@@ -64,6 +65,14 @@ def on_disk(daemon: Daemon) -> bytes:
     return b"".join(path.read_bytes() for path in files)
 
 
+def unsealed(daemon: Daemon, key: str) -> NodeKeys | None:
+    """Return the node's keys, None if `key` is not the one that they are sealed with."""
+    sealed, node = node_keys.load(daemon.data_dir), node_state.load(daemon.data_dir)
+    assert isinstance(sealed, SealedKeys)
+    assert node is not None
+    return sealed.open(node, unlock_key_of(key) or b"")
+
+
 def log_of(daemon: Daemon, keys: NodeKeys) -> bytes:
     """Return the content of a stopped daemon's log, read with its keys."""
     node = node_state.load(daemon.data_dir)
@@ -86,11 +95,8 @@ def test_what_a_locked_node_keeps_is_read_with_the_unlock_key_alone(daemon: Daem
     kept = on_disk(daemon)
     hidden = [base64.b64encode(SECRET), b"PRIVATE KEY", key.encode(), tokens["Worker"].encode()]
     assert [one for one in (*hidden, SECRET) if one in kept] == []
-    sealed, node = node_keys.load(daemon.data_dir), node_state.load(daemon.data_dir)
-    assert isinstance(sealed, SealedKeys)
-    assert node is not None
-    assert sealed.open(node, b"k" * 32) is None
-    keys = sealed.open(node, unlock_key_of(key) or b"")
+    assert unsealed(daemon, f"SWMKEY-1-{'A' * 43}") is None
+    keys = unsealed(daemon, key)
     assert keys is not None
     log = log_of(daemon, keys)  # so the key was all that stood between
     assert [one for one in hidden if one not in log] == []
@@ -119,15 +125,32 @@ def test_a_key_that_was_replaced_opens_nothing(daemon: Daemon) -> None:
     assert isinstance(node_keys.load(daemon.data_dir), NodeKeys)
 
 
+def test_what_is_written_after_a_new_lock_is_sealed_with_a_new_key(daemon: Daemon) -> None:
+    daemon.init()
+    before = node_keys.load(daemon.data_dir)
+    assert isinstance(before, NodeKeys)
+    daemon.client.create_config("early", b"1")
+    key = lock(daemon)
+    daemon.client.create_config("late", b"2")
+    daemon.kill()
+    with pytest.raises(SwarmctlError, match="somebody else"):
+        log_of(daemon, before)
+    keys = unsealed(daemon, key)
+    assert keys is not None
+    assert keys.data[:-1] == before.data
+    assert b"late" in log_of(daemon, keys)
+
+
 def test_a_lock_that_a_crash_cut_short_is_completed_at_the_next_start(daemon: Daemon) -> None:
     daemon.init()
-    keys = daemon.data_dir / "node-keys.json"
-    before = keys.read_bytes()
-    key = lock(daemon)
-    daemon.kill()
-    keys.write_bytes(before)  # as when it died after the swarm had been told, before the node's keys were sealed
+    in_the_way = daemon.data_dir / "node-keys.json.new"
+    in_the_way.mkdir()
+    status, text = refusal(lambda: lock(daemon))
+    assert (status, "They are as they were before" in text) == (500, True)
+    daemon.kill()  # after the swarm was told, before the node's keys were sealed
+    in_the_way.rmdir()
     assert state_of(daemon.start()) == "active"
-    assert daemon.client.get_unlock_key()["UnlockKey"] == key
+    key = daemon.client.get_unlock_key()["UnlockKey"]
     daemon.kill()
     assert state_of(daemon.start()) == "locked"
     daemon.client.unlock_swarm(key)

@@ -22,7 +22,7 @@ KEY = new_key()
 
 def sealed_disk(key: bytes = KEY) -> Disk:
     disk = Disk()
-    disk.seal = DataSeal(key)
+    disk.seal = DataSeal([key])
     return disk
 
 
@@ -106,7 +106,7 @@ def test_a_sealed_snapshot_is_read_whole_and_at_any_place(tmp_path: Path, size: 
 
 
 def test_what_is_sealed_for_one_place_is_nothing_in_another() -> None:
-    seal: Seal = DataSeal(KEY)
+    seal: Seal = DataSeal([KEY])
     sealed = seal.close(SECRET, b"salt", place(1, 1, 0))
     assert len(sealed) == len(SECRET) + seal.overhead
     assert seal.open(sealed, b"salt", place(1, 1, 0)) == SECRET
@@ -114,6 +114,18 @@ def test_what_is_sealed_for_one_place_is_nothing_in_another() -> None:
     assert seal.open(sealed, b"tlas", place(1, 1, 0)) is None
     assert seal.open(sealed[:-1], b"salt", place(1, 1, 0)) is None
     assert seal.open(b"", b"salt", place(1, 1, 0)) is None
+
+
+def test_a_newer_key_seals_and_the_older_still_opens() -> None:
+    newer = new_key()
+    seal = DataSeal([KEY])
+    before = seal.close(SECRET, b"salt", place(1, 1, 0))
+    seal.add(newer)
+    after = seal.close(SECRET, b"salt", place(1, 1, 0))
+    both, old, new = DataSeal([KEY, newer]), DataSeal([KEY]), DataSeal([newer])
+    where = (b"salt", place(1, 1, 0))
+    assert [one.open(before, *where) for one in (seal, both, old, new)] == [SECRET, SECRET, SECRET, None]
+    assert [one.open(after, *where) for one in (seal, both, old, new)] == [SECRET, SECRET, None, SECRET]
 
 
 def test_an_unlock_key_has_swarms_form() -> None:

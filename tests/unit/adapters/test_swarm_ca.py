@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -28,14 +29,14 @@ MADE = make_root(NOW)
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 
 
-def a_root(key: object, *, days: int = 3650, ca: bool = True) -> Root:
+def a_root(key: Any, *, days: int = 3650, ca: bool = True) -> Root:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mine")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).serial_number(7)
     builder = builder.not_valid_before(NOW).not_valid_after(NOW + timedelta(days=days))
     builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    signed = builder.public_key(key.public_key()).sign(key, digest)  # type: ignore[attr-defined]
-    private = key.private_bytes(PEM, PKCS8, serialization.NoEncryption())  # type: ignore[attr-defined]
+    signed = builder.public_key(key.public_key()).sign(key, digest)
+    private = key.private_bytes(PEM, PKCS8, serialization.NoEncryption())
     return Root(signed.public_bytes(PEM).decode(), private.decode())
 
 
