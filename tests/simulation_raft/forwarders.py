@@ -34,13 +34,23 @@ class Forwarders(Clients):
     def act(self, client: int) -> None:
         """Begin the next operation of a client, at any member."""
         dice = self.world.dice
-        node = dice.choice(self.world.all_nodes)
+        node = dice.choice(self._nodes())
         if not node.is_running or node.desk is None or not node.desk.is_open:
             self._later(client, 0.05)
         elif dice.random() < 0.7:
             self._write(client, node)
         else:
             self._read(client, node)
+
+    def _nodes(self) -> list[SimulatedNode]:
+        """Whom to ask: anybody while things fail; members once they are mended, since no other will ever answer.
+
+        Who was removed and not told so forwards for nothing here. The real transport refuses it, and so it learns.
+        """
+        leader = None if self.world.faults.active else self.world.faults.leader()
+        if leader is None:
+            return self.world.all_nodes
+        return [self.world.nodes[name] for name in leader.core._state.log.members.all]
 
     def _write(self, client: int, node: SimulatedNode) -> None:
         assert node.desk is not None
