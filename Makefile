@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos strikes soak golden lock clean
+.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos strikes attacks soak golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ chaos: $(VENV)/.dev ## Break groups of replicated stores (TRIALS=10 of each faul
 strikes: $(VENV)/.dev ## Strike leading controllers in mid-apply (CLUSTER=embedded|engines, STRIKES=50 kills, PAUSES, CUTS, ALL, SEED=1)
 	@CLUSTER="$(or $(CLUSTER),embedded)" KILLS="$(STRIKES)" PAUSES="$(PAUSES)" CUTS="$(CUTS)" ALL="$(ALL)" WEBHOOKS="$(WEBHOOKS)" \
 		SEED="$(or $(SEED),1)" $(BIN)/python -m tests.chaos.controllers
+
+attacks: $(VENV)/.dev ## Attack a running controller at full size (1 GB files, floods); fails on what is not refused or grows
+	@$(BIN)/python -m tests.chaos.hostile
 
 SEEDS ?= 10000
 soak: $(VENV)/.dev ## Simulate the consensus core in virtual time (SEEDS=10000, FIRST_SEED=0)

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import docker
+
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, until
+from tests.e2e.program import Program
 from tests.lab.git_servers import Repository
 
 SWARM = "apiVersion: swarmctl/v1\nkind: Cluster\nmetadata: {{name: {name}}}\nspec: {{policy: {{prune: true}}}}\n"
@@ -134,6 +137,29 @@ class Followed:
             data={**found["Spec"], "Labels": {**found["Spec"]["Labels"], "mark": "meddled"}},
             params={"version": found["Version"]["Index"]},
         )
+
+
+@contextmanager
+def small_swarm(folder: Path) -> Iterator[Backend]:
+    """An embedded swarm of one node."""
+    swarmctl = Program(folder, {"SWARMCTL_DATA_DIR": str(folder / "swarm")})
+    host = swarmctl.ok("up", "--nodes", "1").split("DOCKER_HOST=")[1].split()[0]
+    swarmctl.environment["DOCKER_HOST"] = host
+    engine = docker.APIClient(base_url=host, version="auto", timeout=60)
+    try:
+        yield Backend("embedded", host, engine, swarmctl)
+    finally:
+        engine.close()
+        swarmctl.ok("down")
+
+
+def clear(backend: Backend) -> None:
+    """Take away what was deployed."""
+    for one in backend.engine.services():
+        backend.engine.remove_service(one["ID"])
+    for one in backend.engine.networks():
+        if one["Name"].endswith("_default"):
+            backend.engine.remove_network(one["Id"])
 
 
 SECRET = "s3cret-of-the-webhook"

@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import os
-import resource
 import shutil
-import socket
-import ssl
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,87 +19,40 @@ from typing import Any
 import pytest
 
 from reconciler.controller_api.door import CONNECTIONS_MAX
+from tests.e2e.attacked import GIB, READ, WRITE, Served, connections, endless_body, serving, slow
 from tests.e2e.conftest import Backend
-from tests.e2e.controllers import Controller, ended, until
-from tests.e2e.followed import SECRET, STACK, Followed, ask, controller_of
+from tests.e2e.controllers import until
+from tests.e2e.followed import SECRET, STACK, Followed, ask, clear, small_swarm
 from tests.fakes.certificate import self_signed
-from tests.lab.git_servers import free_port, run
+from tests.lab.git_servers import run
 
-pytestmark = pytest.mark.parametrize("backend", ["embedded"], indirect=True)
-READ, WRITE = "token-of-those-who-read", "token-of-those-who-write"
 GROWTH_MIB_MAX = 48
 """By how much a process may grow under attack. What it answers with is made and gone."""
 
 
-@dataclass
-class Served:
-    """A controller with its API on the network."""
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with small_swarm(tmp_path_factory.mktemp("s")) as made:
+        yield made
 
-    controller: Controller
-    followed: Followed
-    port: int
-    certificate: Path
 
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    def environment(self, token: str, ca: Path | None = None) -> dict[str, str]:
-        named = {"SWARMCTL_CONTROLLER": self.url, "SWARMCTL_CONTROLLER_CA": str(ca or self.certificate)}
-        return {**named, "SWARMCTL_CONTROLLER_TOKEN": token}
-
-    def connect(self) -> ssl.SSLSocket:
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), 60), server_hostname="127.0.0.1")
-
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None) -> int:
-        """Ask over the network, and return the answer's status."""
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
-        with closing(connection):
-            connection.request(method, path, body, headers or {})
-            return connection.getresponse().status
-
-    def memory_mib(self) -> int:
-        """What the process has needed at most so far."""
-        return self._of_process("VmHWM:") // 1024
-
-    def files_open(self) -> int:
-        assert self.controller.process is not None
-        return len(list(Path(f"/proc/{self.controller.process.pid}/fd").iterdir()))
-
-    def _of_process(self, name: str) -> int:
-        assert self.controller.process is not None
-        lines = Path(f"/proc/{self.controller.process.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(name)).split()[1])
-
-    def refusals(self, **fields: Any) -> list[dict[str, Any]]:
-        lines = self.controller.lines("request refused")
-        return [one for one in lines if all(one[name] == value for name, value in fields.items())]
+@pytest.fixture
+def backend(swarm: Backend) -> Iterator[Backend]:
+    """The module's swarm, with nothing deployed."""
+    yield swarm
+    clear(swarm)
 
 
 @pytest.fixture
 def served(backend: Backend, tmp_path: Path) -> Iterator[Served]:
     """A controller that has converged, and that is still well at the end."""
-    certificate, key = self_signed(tmp_path)
-    port = free_port()
-    for name, secret in (("read", READ), ("write", WRITE)):
-        (tmp_path / name).write_text(f"{secret}\n")
-    tokens = [{"name": name, "role": name, "tokenFile": str(tmp_path / name)} for name in ("read", "write")]
-    listen = {"listen": f"127.0.0.1:{port}", "certificateFile": str(certificate), "keyFile": str(key)}
-    controller = controller_of(tmp_path, backend, api={**listen, "tokens": tokens})
-    controller.spec["webhooks"].append({"forge": "github", "secretFile": str(tmp_path / "webhook-secret")})
-    followed = Followed.make(tmp_path, "infra", controller, backend)
-    controller.spec["sources"] = [followed.source]
-    with ended(controller):
-        controller.start().await_line("api listens")
-        followed.await_mark("1")
-        yield Served(controller, followed, port, certificate)
-        followed.commit("at last")
-        followed.wake()
-        followed.await_recovery("at last")
-        assert controller.stop() == 0
-    log = (controller.folder / "log").read_text()
+    with serving(tmp_path, backend) as made:
+        yield made
+        made.followed.commit("at last")
+        made.followed.wake()
+        made.followed.await_recovery("at last")
+        assert made.controller.stop() == 0
+    log = (made.controller.folder / "log").read_text()
     assert not [secret for secret in (READ, WRITE, SECRET) if secret in log]
 
 
@@ -178,19 +125,10 @@ def test_only_a_webhook_that_is_signed_and_new_wakes_anything(served: Served):
     assert {one["code"] for one in refused} == {"webhook-refused", "webhook-replayed", "webhook-unreadable"}
 
 
-GIB = 2**30
-
-
 def test_floods_are_refused_at_a_bounded_cost_and_hold_up_no_commit(served: Served):
     assert served.ask("GET", "/v1/status", {"Authorization": f"Bearer {READ}"}) == 200
     memory_mib, files = served.memory_mib(), served.files_open()
-    with suppress(ConnectionError, ssl.SSLError), served.connect() as endless:
-        endless.sendall(b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        sent = 0
-        while sent < GIB:
-            endless.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
-            sent += 65536
-    assert sent < GIB
+    assert endless_body(served) < GIB
     with served.connect() as declared:
         declared.sendall(f"POST /v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: {GIB}\r\n\r\n".encode())
         assert b" 401 " in declared.recv(100)
@@ -212,38 +150,6 @@ def test_floods_are_refused_at_a_bounded_cost_and_hold_up_no_commit(served: Serv
     until(lambda: served.files_open() < files + 50, "connections are let go")
     statuses = [one["status"] for one in served.refusals()]
     assert sorted(statuses) == sorted(set(statuses)), "each kind is logged once"
-
-
-@contextmanager
-def connections(served: Served, count: int) -> Iterator[None]:
-    """Open many connections that say nothing."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 20_000), hard))
-    opened = []
-    try:
-        for _ in range(count):
-            opened.append(socket.create_connection(("127.0.0.1", served.port), 60))
-        yield
-    finally:
-        for one in opened:
-            one.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextmanager
-def slow(served: Served, count: int) -> Iterator[None]:
-    """Begin requests that never come to their end: half of them in the headers, half in the body."""
-    opened = []
-    try:
-        for number in range(count):
-            one = served.connect()
-            opened.append(one)
-            head = b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\n"
-            one.sendall(head + (b"X-Slow: " if number % 2 else b"Content-Length: 9\r\n\r\n{"))
-        yield
-    finally:
-        for one in opened:
-            one.close()
 
 
 HOSTILE_KEYS = (
