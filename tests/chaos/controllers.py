@@ -136,7 +136,8 @@ def _strike(
     until(lambda: any(len(group.writes(name)) > sent[name] for name in NAMES), "the apply has begun", SETTLED_S)
     time.sleep(chance.uniform(0, STACKS * WRITE_S))
     leader = group.leader()  # on a slow machine another may lead by now
-    epoch, outcome = group.epochs()[leader], Outcome(strike.name, leader, group.done().total())
+    epoch = group.epochs()[leader]
+    outcome = Outcome(strike.name, leader, group.done().total(), started=strike.all_die)
     at = time.time()
     strike.begin(group, leader)
     outcome.seconds = _first_leading(group, epoch) - at

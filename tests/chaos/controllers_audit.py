@@ -15,6 +15,7 @@ HEAD = ["strike", "strikes", "in mid-apply", "not converged", "double writes", "
 HEAD += ["state lost", "p50 s", "p95 s", "max s"]
 HELD, DRIFTING = "held", "drifting"
 HISTORY_MAX = 200
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ class Standing:
 
 @dataclass
 class Outcome:
-    """One strike. `done_before` are the writes that were done when it fell, of STACKS."""
+    """One strike. `done_before` are the writes that were done when it fell, of STACKS.
+
+    `seconds` passed until another led; where the program was `started` for that, its start is in them.
+    """
 
     strike: str
     victim: str
     done_before: int
+    started: bool = False
     seconds: float = 0.0
     done: Counter[str] = field(default_factory=Counter)
     sent: int = 0
@@ -104,14 +109,14 @@ def stand(group: Group, leader: str) -> Standing:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """All strikes, by kind, and together."""
+    """All strikes, by kind, and together: then without the times of those after which the program had to start."""
     kinds = dict.fromkeys(one.strike for one in outcomes)
     rows = [_row(kind, [one for one in outcomes if one.strike == kind]) for kind in kinds]
-    return in_columns([HEAD, *rows, _row("all", outcomes)])
+    return in_columns([HEAD, *rows, _row(ALL, outcomes)])
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> list[str]:
-    times = sorted(one.seconds for one in outcomes)
+    times = sorted(one.seconds for one in outcomes if name != ALL or not one.started) or [0.0]
     done = sum(one.done.total() for one in outcomes)
     counts = [
         len(outcomes),
