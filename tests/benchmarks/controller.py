@@ -10,6 +10,7 @@ import os
 import statistics
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from tests.benchmarks.table import in_columns
@@ -76,10 +77,12 @@ def _measured(folder: Path, meter: Meter, stacks: int) -> None:
         found = _idle(controller)[passes : passes + PASSES]
         count = len(_idle(controller)) - passes
         seconds = [one["seconds"] for one in found]
+        waited = [_busy_s(one, meter) for one in _windows(found)]
         rows = [
             [f"a pass over {stacks} stacks, {stacks * SERVICES} services, nothing to do", ""],
             ["median s", f"{statistics.median(seconds):.3f}"],
             ["slowest s", f"{max(seconds):.3f}"],
+            ["median s of it until the swarm has answered", f"{statistics.median(waited):.3f}"],
             ["CPU s, all that the controller does meanwhile", f"{(_cpu_s(pid) - used_s) / count:.3f}"],
             ["calls of the Engine API", f"{(len(meter.calls) - calls) / count:.1f}"],
             ["writes to the swarm", str(len(meter.writes()) - writes)],
@@ -90,6 +93,23 @@ def _measured(folder: Path, meter: Meter, stacks: int) -> None:
         ]
     print(f"\ncontroller, {PASSES} passes")
     print(in_columns(rows))
+
+
+def _windows(passes: list[dict]) -> list[tuple[float, float]]:
+    """Return when each pass began and was decided, in seconds since 1970."""
+    ends = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in passes]
+    return [(end - one["seconds"], end) for end, one in zip(ends, passes, strict=True)]
+
+
+def _busy_s(window: tuple[float, float], meter: Meter) -> float:
+    """Return the seconds from a pass's first call to the end of its last; the rest is the controller's own."""
+    ahead_s = time.time() - time.perf_counter()
+    calls = [
+        one
+        for one in meter.calls
+        if one.ended_s and window[0] <= one.began_s + ahead_s and one.ended_s + ahead_s <= window[1]
+    ]
+    return max(one.ended_s for one in calls) - min(one.began_s for one in calls) if calls else 0.0
 
 
 def _idle(controller: Controller) -> list[dict]:
