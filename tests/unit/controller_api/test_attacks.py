@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from reconciler.controller_api import Access, ListenSettings, Role, Token, serve
 from reconciler.controller_api import application as applications
 from reconciler.controller_api import door as doors
+from reconciler.controller_api import server as servers
 from reconciler.controller_api.routes import ROUTES, Need
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.controller import FakeController
@@ -150,6 +151,22 @@ async def test_more_connections_than_there_may_be_cost_only_silent_ones(
         writer.close()
     for _, writer in silent[10:]:
         writer.close()
+
+
+async def test_connections_without_a_word_of_tls_are_bounded_before_they_time_out(
+    tmp_path: Path, controller: FakeController, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "HANDSHAKES_MAX", 3)
+    monkeypatch.setattr(servers, "HANDSHAKE_S", 600.0)
+    async with over_tls(tmp_path, controller, headers_s=600.0) as api, asyncio.timeout(60):
+        port = int(api.base.rpartition(":")[2])
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        for reader, _ in silent[:17]:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert (await api.ask("GET", "/healthz")).status == 200
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_many_requests_at_once_are_turned_away_and_probes_are_not(
