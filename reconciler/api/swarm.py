@@ -51,6 +51,10 @@ class Swarm:
     async def join(self, request: web.Request) -> web.Response:
         body = await body_of(request, JOIN)
         self._refuse_twice()
+        if not body.get("ListenAddr"):
+            raise Refused(400, 'invalid ListenAddr "": invalid empty address')
+        if not body.get("RemoteAddrs"):
+            raise Refused(400, "at least 1 RemoteAddr is required to join")
         await whole(self.node.join(body))
         return web.Response()
 

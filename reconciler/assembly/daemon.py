@@ -20,7 +20,7 @@ from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
-from reconciler.assembly.folder import absolute, clear, locked
+from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
 from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.local_addresses import check_listen
 from reconciler.assembly.manager import (
@@ -257,6 +257,7 @@ class DaemonNode:
             await asyncio.to_thread(clear, self._folder)
             return
         self._node = node
+        await asyncio.to_thread(remove_leftovers, self._folder)
         kept = await asyncio.to_thread(node_keys.load, self._folder)
         if isinstance(kept, SealedKeys):
             self._sealed, self._state = kept, LocalState.LOCKED

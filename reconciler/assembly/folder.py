@@ -18,6 +18,8 @@ NODE_FILE = "node.json"
 """What a daemon remembers of its part in a swarm: without it there is no swarm."""
 KEYS_FILE = "node-keys.json"
 CERTIFICATES_FOLDER = "certificates"
+NEW = ".new"
+"""End of the names of files on their way."""
 
 
 def absolute(data_dir: str) -> Path:
@@ -68,14 +70,22 @@ def clear(folder: Path) -> None:
     """End what tasks have left running, and forget the swarm: without its state nothing of it can be used again."""
     sweep(folder / NODES_FOLDER)
     (folder / KEYS_FILE).unlink(missing_ok=True)
+    remove_leftovers(folder)
     for name in (NODES_FOLDER, LOG_FOLDER, CERTIFICATES_FOLDER):
         if (folder / name).exists():
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a crash left of a file that was to be put in place: it may hold keys as they are."""
+    for path in folder.glob(f"*{NEW}"):
+        if path.is_file():
+            path.unlink()
+
+
 def put_file(path: Path, content: str) -> None:
     """Put a file in place for this user alone, durably, at once or not at all."""
-    new = path.with_name(f"{path.name}.new")
+    new = path.with_name(f"{path.name}{NEW}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(content)

@@ -9,7 +9,7 @@ import socket
 from dataclasses import dataclass, field
 
 from reconciler.api.faults import Refused
-from reconciler.assembly.init_request import LISTEN_WRONG, SWARM_PORT, availability_of, host_and_port
+from reconciler.assembly.init_request import ANY, LISTEN_WRONG, SWARM_PORT, availability_of, host_and_port
 from reconciler.assembly.local_addresses import address_of, failed, reason, refused
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import Availability
@@ -33,14 +33,12 @@ class JoinRequest:
 
 
 def parse(request: JsonObject) -> JoinRequest:
-    """Return a request that makes sense. Raises SwarmctlError (request-refused, embedded-failed) with the text."""
-    listen = str(request.get("ListenAddr") or "")
-    if not listen:
-        raise refused('invalid ListenAddr "": invalid empty address')
-    remotes = tuple(_remote(str(one)) for one in request.get("RemoteAddrs") or ())
-    if not remotes:
-        raise refused("at least 1 RemoteAddr is required to join")
-    address_of(host_and_port(listen)[0], LISTEN_WRONG)
+    """Return a request that makes sense; ListenAddr and RemoteAddrs are there, as the API has checked.
+
+    Raises SwarmctlError (request-refused, embedded-failed) with the text.
+    """
+    remotes = tuple(_remote(str(one)) for one in request["RemoteAddrs"])
+    address_of(host_and_port(str(request["ListenAddr"]))[0] or ANY, LISTEN_WRONG)
     availability = availability_of(str(request.get("Availability") or Availability.ACTIVE))
     return JoinRequest(remotes, str(request.get("JoinToken") or ""), availability)
 

@@ -152,7 +152,9 @@ def test_a_lock_that_a_crash_cut_short_is_completed_at_the_next_start(daemon: Da
     assert state_of(daemon.start()) == "active"
     key = daemon.client.get_unlock_key()["UnlockKey"]
     daemon.kill()
+    in_the_way.write_text("what a crash left, keys perhaps")
     assert state_of(daemon.start()) == "locked"
+    assert not in_the_way.exists()
     daemon.client.unlock_swarm(key)
 
 
