@@ -62,7 +62,8 @@ class TaskRuntime(Protocol):
         ...
 
     async def prepare(self, assignment: Assignment) -> None:
-        """Make everything ready that the task needs, short of starting it."""
+        """Make everything ready that the task needs, short of starting it. Where this is cancelled, it returns as soon
+        as `abandon` can let go of what was made."""
         ...
 
     async def start(self, assignment: Assignment) -> StartedTask:

@@ -163,8 +163,8 @@ class Agent:
             await self._reach(held, TaskState.ACCEPTED)
         elif instruction is Instruction.PREPARE:
             await self._reach(held, TaskState.PREPARING)
-            await self._runtime.prepare(held.assignment)
-            await self._reach(held, TaskState.READY)
+            if await self._prepare(held):
+                await self._reach(held, TaskState.READY)
         elif instruction is Instruction.START:
             await self._start(held)
         elif instruction is Instruction.AWAIT_EXIT:
@@ -173,6 +173,24 @@ class Agent:
             await self._stop(held)
         else:
             await held.changed.wait()
+
+    async def _prepare(self, held: _Held) -> bool:
+        """Prepare a task, unless it is to end meanwhile: what it waits for may be far away. Return whether it was."""
+        preparing = asyncio.ensure_future(self._runtime.prepare(held.assignment))
+        try:
+            while not preparing.done() and held.desired < TaskState.SHUTDOWN:
+                held.changed.clear()
+                changed = asyncio.ensure_future(held.changed.wait())
+                await asyncio.wait({preparing, changed}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        finally:
+            if not preparing.done():
+                preparing.cancel()
+                await asyncio.wait({preparing})
+        if preparing.cancelled():
+            return False
+        preparing.result()
+        return True
 
     async def _start(self, held: _Held) -> None:
         """Start a task, unless that was done, and wait until it is fit; it may end, or be ended, before."""

@@ -43,7 +43,7 @@ class Expected:
 
 
 def spec_of(name: str, number: int, replicas: int) -> dict[str, Any]:
-    container = {"Image": IMAGES[0], "Command": ["sleep", "1000"], "Env": [f"ROUND={number}"]}
+    container = {"Image": IMAGES[0], "Command": ["sleep", "1000000"], "Env": [f"ROUND={number}"]}
     return {
         "name": name,
         "task_template": {

@@ -50,8 +50,13 @@ class Images:
         pull = self._pulls.get(key)
         if pull is None:
             pull = self._pulls[key] = asyncio.ensure_future(self._pull(image, auth))
-            pull.add_done_callback(lambda _: self._pulls.pop(key, None))
+            pull.add_done_callback(lambda ended: self._forget(key, ended))
         await asyncio.shield(pull)
+
+    def _forget(self, key: tuple[str, str], pull: asyncio.Task[None]) -> None:
+        self._pulls.pop(key, None)
+        if not pull.cancelled():
+            pull.exception()  # whoever waited for it may have given up
 
     async def _pull(self, image: str, auth: str) -> None:
         name, tag = name_and_tag(image)

@@ -155,7 +155,11 @@ class DockerRuntime:
         creating = asyncio.ensure_future(self._create_with_files(assignment, networks))
         self._creating[assignment.task_id] = creating
         creating.add_done_callback(lambda _: self._creating.pop(assignment.task_id, None))
-        container_id = await asyncio.shield(creating)
+        try:
+            container_id = await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            await asyncio.wait({creating})
+            raise
         for name in list(networks)[1:]:
             endpoint = container.endpoint(assignment, name, networks[name])
             await self._engine.post(

@@ -172,11 +172,15 @@ class ProcessRuntime:
         """Make the task's folder with its secrets and configs, and check that its program exists."""
         task_id = assignment.task_id
         address = self._parts.addresses.take()
+        making = asyncio.ensure_future(asyncio.to_thread(self._make, assignment, address))
         try:
-            self._tasks[task_id] = await asyncio.to_thread(self._make, assignment, address)
-        except BaseException:
-            self._parts.addresses.give_back(address)
-            raise
+            await asyncio.shield(making)
+        finally:
+            await asyncio.wait({making})  # a thread can't be cancelled, and is soon done
+            if making.exception() is None:
+                self._tasks[task_id] = making.result()
+            else:
+                self._parts.addresses.give_back(address)
 
     def _make(self, assignment: Assignment, address: str) -> _Prepared:
         folder = self._node.task(assignment.task_id)

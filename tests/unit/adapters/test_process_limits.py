@@ -39,7 +39,7 @@ async def output_of(folder: Path, task: Assignment, groups: ControlGroups) -> tu
     await runtime.prepare(task)
     await runtime.start(task)
     code = await runtime.wait(task.task_id)
-    printed = "\n".join(await runtime.output(task.task_id, 100))
+    printed = "\n".join(line.words for line in await runtime.output(task.task_id, 100))
     await runtime.forget(task.task_id)
     return code, printed
 

@@ -46,6 +46,8 @@ class ScriptedRuntime:
         self.left: set[str] = set()
         self.fit = asyncio.Event()
         self.fit.set()
+        self.reachable = asyncio.Event()
+        self.reachable.set()
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -71,6 +73,7 @@ class ScriptedRuntime:
 
     async def prepare(self, assignment: Assignment) -> None:
         self._called("prepare")
+        await self.reachable.wait()
 
     async def start(self, assignment: Assignment) -> Started:
         self._called("start")
@@ -314,3 +317,23 @@ async def test_an_agent_that_is_told_to_let_go_ends_nothing() -> None:
         subject.agent.let_go()
     assert subject.runtime.calls[-1] == "let go"
     assert "close" not in subject.runtime.calls
+
+
+async def test_a_task_that_waits_for_its_image_ends_at_once_when_it_shall(subject: Subject) -> None:
+    subject.runtime.reachable.clear()
+    subject.desire(S.RUNNING)
+    await subject.until(S.PREPARING)
+    subject.desire(S.SHUTDOWN)
+    ended = await subject.until(S.SHUTDOWN)
+    assert (ended.message, ended.err) == ("shutdown", "")
+    assert subject.runtime.calls == ["prepare", "abandon"]
+
+
+async def test_a_task_that_shall_run_while_it_is_prepared_is_prepared_once(subject: Subject) -> None:
+    subject.runtime.reachable.clear()
+    subject.desire(S.READY)
+    await subject.until(S.PREPARING)
+    subject.desire(S.RUNNING)
+    subject.runtime.reachable.set()
+    await subject.until(S.RUNNING)
+    assert subject.runtime.calls == ["prepare", "start"]
