@@ -20,6 +20,7 @@ from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
+from reconciler.assembly.external_ca import refuse_external
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
 from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.local_addresses import check_listen
@@ -141,6 +142,7 @@ class DaemonNode:
                 raise
 
     async def _begin(self, wanted: InitRequest) -> str:
+        await refuse_external(wanted.asked)
         await asyncio.to_thread(clear, self._folder)
         key = new_unlock_key() if wanted.autolock else ""
         node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port)
@@ -239,6 +241,7 @@ class DaemonNode:
             await self._change(manager, self._node, change)
 
     async def _change(self, manager: Manager, node: NodeState, change: SettingsChange) -> None:
+        await refuse_external(change.spec)
         await manager.carry_out(commands_for(manager.store.tables, change, self._clock.now()))
         await self._keep_in_step(manager, node)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from reconciler.adapters.swarm_ca import EXPIRY_DEFAULT, Root, given_root, join_token, make_root, tls_info
 from reconciler.model.commands import Command, PutRecord, RotateJoinToken
-from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import NodeRole
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
@@ -52,7 +51,7 @@ def first_trust(spec: JsonObject, now: datetime) -> Trust:
 def wanted(current: Trust, spec: JsonObject, now: datetime) -> Trust | None:
     """Return the root that new settings ask for, None for the one there is.
 
-    Raises SwarmctlError (request-refused, not-updatable, embedded-failed) with a manager's text.
+    Raises SwarmctlError (request-refused, embedded-failed) with a manager's text.
     """
     asked = _given(spec, now) or (new_trust(now, _rotation(spec)) if _rotation(spec) != current.rotation else None)
     return None if asked == current else asked
@@ -72,9 +71,6 @@ def put_in_force(current: Trust, renewed: Trust, now: datetime) -> tuple[Command
 
 def _given(spec: JsonObject, now: datetime) -> Trust | None:
     certificate, key = dig(spec, "CAConfig", "SigningCACert"), dig(spec, "CAConfig", "SigningCAKey")
-    if certificate and not key:
-        why = "a root certificate without its key needs an external CA, which this version can't use: give --ca-key too"
-        raise SwarmctlError(ErrorCode.NOT_UPDATABLE, "The swarm's root can't be replaced.", why=why)
     if not key:
         return None
     return Trust(given_root(_text(certificate), _text(key), now), _rotation(spec))

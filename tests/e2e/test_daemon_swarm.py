@@ -210,6 +210,19 @@ def given(root: Root, **others: Any) -> Any:
     return {"SigningCACert": root.certificate, "SigningCAKey": root.key, **others}
 
 
+def refuse_external(daemon: Daemon, root: Root) -> None:
+    """See that a root without its key is refused, whether anybody answers for it or not."""
+    with socket.socket() as authority:
+        authority.bind(("127.0.0.1", 0))
+        external = {"Protocol": "cfssl", "URL": f"https://127.0.0.1:{authority.getsockname()[1]}/sign"}
+        alone = {"SigningCACert": root.certificate, "ExternalCAs": [external]}
+        status, text = refusal(lambda: update(daemon, CAConfig=alone))
+        assert (status, "there must be at least one valid, reachable external CA" in text) == (400, True)
+        authority.listen()
+        status, text = refusal(lambda: update(daemon, CAConfig=alone))
+        assert (status, "give --ca-key too" in text) == (501, True)
+
+
 def test_a_root_that_is_given_is_taken_and_its_key_is_shown_to_nobody(daemon: Daemon) -> None:
     daemon.init()
     before = daemon.client.inspect_swarm()["JoinTokens"]
@@ -217,6 +230,7 @@ def test_a_root_that_is_given_is_taken_and_its_key_is_shown_to_nobody(daemon: Da
     wrong = given(Root(root.certificate, other.key))
     text = "rpc error: code = InvalidArgument desc = certificate key mismatch"
     assert refusal(lambda: update(daemon, CAConfig=wrong)) == (400, text)
+    refuse_external(daemon, root)
     update(daemon, CAConfig=given(root))
     swarm = daemon.client.inspect_swarm()
     assert swarm["TLSInfo"]["TrustRoot"] == root.certificate
