@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check bench fuzz kills daemon-kills restarts parity chaos strikes attacks soak golden lock clean
+.PHONY: help demo test check bench fuzz fuzz-api conformance kills daemon-kills restarts parity chaos strikes attacks soak golden lock clean
 
 help: ## Show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,13 @@ bench: $(VENV)/.dev ## Measure, as ratios within one run (PART=load|plan|schedul
 FILES ?= 100000
 fuzz: $(VENV)/.dev ## Load mutated stack files (FILES=100000, CORPUS=DIR of more seeds); fails on any surprise
 	@$(BIN)/python -m tests.fuzz --files "$(FILES)" --corpus "$(CORPUS)"
+
+REQUESTS ?= 10000
+fuzz-api: $(VENV)/.dev ## Send mangled requests to a daemon (REQUESTS=10000, SEED=1); fails on any surprise
+	@SEED="$(SEED)" $(BIN)/python -m tests.fuzz.api --requests "$(REQUESTS)"
+
+conformance: $(VENV)/.dev ## Compare our Engine API with a real engine (PART=requests|docker-py for one of them)
+	@$(BIN)/python -m tests.conformance --part "$(PART)"
 
 KILLS ?= 100
 kills: $(VENV)/.dev ## Kill applies at random moments on a real swarm (KILLS=100, SEED=N); fails on any trace

@@ -42,10 +42,11 @@ def application(node: LocalNode, *, on_tcp: bool) -> web.Application:
         *Swarm(node).routes(),
         *Tasks(node).routes(),
     ]
-    for kind in LISTED:
-        routes += Collection(node, kind).routes()
     engine = Engine(node)
-    routes += [*Networks(node, LocalNetworks(), engine).routes(), *System(node, engine).routes()]
+    networks = Networks(node, LocalNetworks(), engine)
+    for kind in LISTED:
+        routes += Collection(node, kind, networks.own).routes()
+    routes += [*networks.routes(), *System(node, engine).routes()]
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
         app.router.add_route(route.method, VERSIONED + route.path, route.handler)

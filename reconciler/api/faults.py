@@ -92,6 +92,14 @@ def respond(status: int, message: str) -> web.Response:
     return as_json({"message": message}, status)
 
 
+def not_for_services(network: str) -> str:
+    """Return why a service can't be attached to a network of one node."""
+    return (
+        f"The network {network} cannot be used with services. Only networks scoped to the swarm can be used, such as "
+        "those created with the overlay driver."
+    )
+
+
 def from_error(error: SwarmctlError) -> web.Response:
     """Return the answer for an error of the swarm; what isn't known to be ours is the client's (400)."""
     if error.code in _FIXED:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from reconciler.api import faults, selection
+from reconciler.api.conversion import SWARM_DRIVERS, check_network
 from reconciler.api.faults import Refused, as_json
-from reconciler.api.local_networks import LocalNetworks, check_subnets
+from reconciler.api.local_networks import PREDEFINED, LocalNetworks, check_subnets
 from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.passthrough import Engine
@@ -23,7 +24,6 @@ from reconciler.model.objects import Kind, ObservedObject
 
 STANDS_FOR = "com.docker.swarm.network.id"
 """The label of an engine's network that a swarm's is made of on this node."""
-SWARM_DRIVERS = ("overlay",)
 IPV4_SINCE = "EnableIPv4"
 """A field of API 1.48, which is newer than ours."""
 
@@ -80,7 +80,10 @@ class Networks:
         if standing.cluster is None and standing.state == "active":
             raise Refused(403, faults.NETWORK_FROM_A_WORKER)
         cluster = swarm_of(self.node)
-        check_subnets(spec)
+        check_network(spec)
+        for pool in check_subnets(spec):
+            if not pool.get("Subnet"):
+                raise Refused(400, "Invalid subnet  : invalid CIDR address: ")
         created = await whole(cluster.create(Kind.NETWORK, spec))
         return as_json({"Id": created, "Warning": ""}, status=201)
 
@@ -124,6 +127,10 @@ class Networks:
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         return await self.engine.forward(request)
+
+    async def own(self) -> Sequence[ObservedObject]:
+        """Return the networks that the node has by itself, all that a service can't be attached to."""
+        return [one for one in await self._own(in_a_swarm=True) if one.name not in PREDEFINED]
 
     async def _own(self, *, in_a_swarm: bool) -> Sequence[ObservedObject]:
         """Return the node's networks, without those that stand there for one of the swarm's."""

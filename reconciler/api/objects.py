@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from reconciler.api import selection
-from reconciler.api.conversion import check_service
+from reconciler.api import faults, selection
+from reconciler.api.conversion import attachments, check_node, check_service
 from reconciler.api.defaults import with_defaults
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.names import a_name
@@ -18,10 +19,12 @@ from reconciler.api.node import swarm_of
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, version_of
 from reconciler.api.schemas import OBJECTS
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 
 Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 LISTED = (Kind.NODE, Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
 CREATED = (Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
@@ -30,8 +33,20 @@ REGISTRY_AUTH_FROM = ("", "spec", "previous-spec")
 
 
 async def whole(write: Awaitable[Answer]) -> Answer:
-    """Finish a write even when the client hangs up in the middle of it."""
-    return await asyncio.shield(write)
+    """Finish a write even when the client hangs up in the middle of it. Then nobody is told how it ended."""
+    writing = asyncio.ensure_future(write)
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        writing.add_done_callback(_untold)
+        raise
+
+
+def _untold(writing: asyncio.Future[Any]) -> None:
+    """Take note of how a write ended that nobody waits for any more; a refusal is the client's affair."""
+    error = None if writing.cancelled() else writing.exception()
+    if error is not None and not isinstance(error, SwarmctlError | Refused):
+        log.error("a write failed after its client had gone: %s", type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,8 @@ class Collection:
 
     node: LocalNode
     kind: Kind
+    local_networks: Callable[[], Awaitable[Sequence[ObservedObject]]]
+    """Returns what the node has by itself."""
 
     def routes(self) -> list[web.RouteDef]:
         path = f"/{self.kind}s"
@@ -77,7 +94,11 @@ class Collection:
         if self.kind is Kind.SERVICE and not spec.get("Name"):
             spec["Name"] = a_name()
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
-        created = await whole(cluster.create(self.kind, spec, registry_auth=auth))
+        try:
+            created = await whole(cluster.create(self.kind, spec, registry_auth=auth))
+        except SwarmctlError:
+            await self._refuse_local_networks(spec)
+            raise
         return as_json({"ID": created}, status=201)
 
     async def update(self, request: web.Request) -> web.Response:
@@ -103,10 +124,25 @@ class Collection:
         await whole(cluster.remove(self.kind, found.id, force=flag(request, "force")))
         return web.Response(status=REMOVED_STATUS[self.kind])
 
+    async def _refuse_local_networks(self, spec: JsonObject) -> None:
+        """Tell why a service can't have a network that the node has by itself; the swarm only knows that it has none.
+
+        Source: moby's daemon/cluster/services.go, populateNetworkID.
+        """
+        if self.kind is not Kind.SERVICE:
+            return
+        wanted = attachments(spec)
+        local = {name for one in await self.local_networks() for name in (one.id, one.name)} if wanted else set()
+        for target in wanted:
+            if target in local:
+                raise Refused(403, faults.not_for_services(target))
+
     async def _spec(self, request: web.Request) -> JsonObject:
         spec = await body_of(request, OBJECTS[self.kind])
         if self.kind is Kind.SERVICE:
             check_service(spec)
+        if self.kind is Kind.NODE:
+            check_node(spec)
         return spec
 
     async def _found(self, cluster: Cluster, request: web.Request) -> ObservedObject:
