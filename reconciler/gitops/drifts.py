@@ -20,6 +20,8 @@ REMOVED: Final = "(removed)"
 ADDED: Final = "(added)"
 """The path of an object that somebody made with our label on it."""
 TEXT_MAX: Final = 200
+PATHS_MAX: Final = 500
+"""Fields of one object whose drift is remembered."""
 DIFFERENCES_MAX: Final = 20
 """Fields of one object that are told one by one."""
 _BY_THE_CLUSTER: Final = (Origin.DRIFT, Origin.BOTH)
@@ -43,7 +45,7 @@ def next_drifts(look: Look, state: LoopState, now: datetime) -> dict[str, DriftI
             object_id=object_id,
             scope=scope_of(action),
             since=before.since if before else now,
-            paths=tuple(sorted(known | set(paths))),
+            paths=tuple(sorted(known | set(paths)))[:PATHS_MAX],
             commit=_commit_of(state, action),
             differences=_differences(action, step.differences if step else ()),
             healed=before.healed if before else False,

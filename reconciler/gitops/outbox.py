@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from reconciler.gitops.bounded import encoded
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase
 from reconciler.model.commands import DeleteRecord, PutRecord
 from reconciler.model.tables import KeyValueRecord
@@ -145,7 +146,7 @@ def to_records(outbox: Outbox) -> dict[str, bytes]:
     """Return {key: value} of an outbox. The same outbox gives the same bytes."""
     found: dict[str, Any] = {f"pending/{name}": one for name, one in outbox.pending.items()}
     found |= {f"last/{name}": one for name, one in outbox.last.items()}
-    return {key: msgspec.json.encode(one) for key, one in found.items()}
+    return {key: encoded(one) for key, one in found.items()}
 
 
 def from_records(records: Iterable[KeyValueRecord]) -> Outbox:

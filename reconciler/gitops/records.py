@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from reconciler.gitops.bounded import encoded
 from reconciler.gitops.state import Begun, DriftIncident, Incident, LoopState, ScopeState, Suspension
 from reconciler.model.commands import DeleteRecord, PutRecord
 from reconciler.model.sources import SourceStatus
@@ -51,7 +52,7 @@ def to_records(state: LoopState) -> dict[str, bytes]:
     found |= {_key(name, "suspension", scope): one for scope, one in state.suspensions.items()}
     if state.begun is not None:
         found[_key(name, "begun")] = state.begun
-    return {key: msgspec.json.encode(one) for key, one in found.items()}
+    return {key: encoded(one) for key, one in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import msgspec
 from reconciler.controller.loop.happened import happened, told
 from reconciler.controller.loop.ports import Store
 from reconciler.gitops import commit_status, outbox, records
+from reconciler.gitops.bounded import encoded
 from reconciler.gitops.commit_status import Posted
 from reconciler.gitops.outbox import Outbox, Routes
 from reconciler.gitops.overview import ControllerEvent, EventKind
@@ -202,7 +203,7 @@ class Memory:
             now, box = self.now(), self.outbox()
             queued = outbox.queued(box, "", alerts, self.routes, now)
             queued = outbox.without_other_sinks(queued, self.routes.keys())
-            leader = msgspec.json.encode(Leader(member, epoch, now))
+            leader = encoded(Leader(member, epoch, now))
             commands: list[Command] = [
                 PutRecord(at=now, namespace=CONTROLLER, key=LEADER_KEY, value=leader),
                 *outbox.commands(box, queued, now),
@@ -235,7 +236,7 @@ class Memory:
                 if len(waiting) >= REQUESTS_MAX:
                     raise _too_many(request.source)
                 key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
-                value = msgspec.json.encode(request)
+                value = encoded(request)
                 commands.append(PutRecord(at=now, namespace=REQUESTS, key=key, value=value))
             asked = [_asked(one) for one in requests if one.what is not RequestKind.LOOK]
             commands += self._events(asked, now, beside=True)
@@ -253,7 +254,7 @@ class Memory:
             event = ControllerEvent(0, issue.at, EventKind.TOKEN, message, scope=f"node/{issue.hostname}", by=issue.by)
             surplus = keys[: max(len(keys) + 1 - TICKETS_MAX, 0)]
             commands: list[Command] = [
-                PutRecord(at=issue.at, namespace=TICKETS, key=key, value=msgspec.json.encode(issue)),
+                PutRecord(at=issue.at, namespace=TICKETS, key=key, value=encoded(issue)),
                 *(DeleteRecord(at=issue.at, namespace=TICKETS, key=one) for one in surplus),
                 *self._events([event], issue.at, beside=True),
             ]
@@ -290,9 +291,7 @@ class Memory:
                 at=now,
                 namespace=namespace,
                 key=f"{prefix}{first + step:012d}",
-                value=msgspec.json.encode(
-                    replace(value, number=first + step) if isinstance(value, ControllerEvent) else value
-                ),
+                value=encoded(replace(value, number=first + step) if isinstance(value, ControllerEvent) else value),
             )
             for step, value in enumerate(values)
         ]
