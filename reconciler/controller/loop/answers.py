@@ -56,6 +56,8 @@ class Answers:
     receivers: Sequence[Receiver] = ()
     clock_now: Callable[[], datetime] = field(kw_only=True)
     _deliveries: Deliveries = field(default_factory=Deliveries)
+    _refusals: frozenset[tuple[str, ErrorCode]] = frozenset()
+    """Which refusals of webhooks were logged: (forge, code)."""
     _tracing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by what opens a connection of its own to the cluster: one at a time."""
 
@@ -201,12 +203,19 @@ class Answers:
         answer, self._deliveries = receive(request, self.receivers, self._deliveries, self.now())
         if isinstance(answer, Refused):
             self.counters.webhook(forge, answer.code.value)
-            log.warning("webhook refused", forge=forge, code=answer.code.value, why=answer.why)
+            self._log_refusal(forge, answer)
             return answer
+        self._refusals = frozenset(one for one in self._refusals if one[0] != forge)
         self.counters.webhook(forge, "passed" if isinstance(answer, Passed) else "push")
         if isinstance(answer, Push):
             await self._woken(answer, forge)
         return answer
+
+    def _log_refusal(self, forge: str, refused: Refused) -> None:
+        """Log the first refusal of a kind, until a webhook of that forge is right: anybody may send a million."""
+        if (forge, refused.code) not in self._refusals:
+            self._refusals |= {(forge, refused.code)}
+            log.warning("webhook refused", forge=forge, code=refused.code.value, why=refused.why)
 
     async def _woken(self, push: Push, forge: str) -> None:
         names = concerned(push, [one.source.spec for one in self.leader.followings])
