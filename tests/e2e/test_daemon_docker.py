@@ -57,19 +57,35 @@ print(asking.recv(2048).decode())
 """
 
 
-@pytest.fixture
-def daemon(lab: Lab, tmp_path: Path) -> Iterator[Daemon]:
+@pytest.fixture(scope="module")
+def node(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all of these tests; in the end nothing of it is left on its engine."""
+    lab.outsider.load_images()
     with lab.outsider.client() as engine:
-        if not engine.images(IMAGE):
-            lab.outsider.load_images()
-        with a_daemon(tmp_path, engine, lab.outsider) as started:
+        with a_daemon(tmp_path_factory.mktemp("node"), engine, lab.outsider) as started:
             started.init()
             yield started
-            if started.process is None:
-                started.start()
             started.client.leave_swarm(force=True)
             assert engine.containers(all=True, filters={"label": LABEL}) == []
         assert engine.networks(filters={"label": "com.docker.swarm.network.id"}) == []
+
+
+@pytest.fixture
+def daemon(node: Daemon) -> Iterator[Daemon]:
+    """The daemon, with nothing deployed."""
+    yield node
+    if node.process is None:
+        node.start()
+    for service in node.client.services():
+        node.client.remove_service(service["ID"])
+    until("no task is left", lambda: not node.engine.containers(all=True, filters={"label": LABEL}))
+    for secret in node.client.secrets():
+        node.client.remove_secret(secret["ID"])
+    for config in node.client.configs():
+        node.client.remove_config(config["ID"])
+    for network in node.client.networks(filters={"driver": "overlay"}):
+        if not network.get("Ingress"):
+            node.client.remove_network(network["Id"])
 
 
 @pytest.fixture
@@ -381,3 +397,19 @@ def test_a_container_is_the_one_that_swarm_itself_makes(daemon: Daemon, engine: 
                 assert differing <= BRIDGE, {path: (theirs.get(path), ours.get(path)) for path in differing - BRIDGE}
         finally:
             sweep(lab)
+
+
+def test_a_task_is_asked_to_end_with_its_own_signal_and_tells_how_it_ended(daemon: Daemon, engine: Any) -> None:
+    script = 'trap "exit 3" INT; echo > /ready; while :; do sleep 0.05; done'
+    create(daemon, "web", "sh", "-c", script, StopSignal="SIGINT", StopGracePeriod=600 * SECOND)
+    (task,) = daemon.running("web", 1).values()
+    (container,) = containers(engine, task)
+    run(engine, container["Id"], "ls", "/ready")
+    service = daemon.client.inspect_service("web")
+    forced = {**service["Spec"]["TaskTemplate"], "ForceUpdate": 1}
+    daemon.client.update_service("web", service["Version"]["Index"], forced, "web", mode=service["Spec"]["Mode"])
+    (ended,) = until(
+        "the first has ended",
+        lambda: [one for one in daemon.client.tasks() if one["Status"]["State"] == "shutdown"],
+    )
+    assert ended["Status"]["ContainerStatus"] == {"ContainerID": container["Id"], "PID": 0, "ExitCode": 3}
