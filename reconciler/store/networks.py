@@ -19,6 +19,8 @@ from reconciler.store.refusal import Refusal, check_new, invalid, not_found
 
 FIRST_VXLAN_ID = 4096
 VXLAN_OPTION = "com.docker.network.driver.overlay.vxlanid_list"
+SERIAL_OPTION = "com.docker.network.ipam.serial"
+"""What a manager adds to the options of address management where there are any."""
 _PREDEFINED = ("bridge", "host")
 _DRIVERS = ("overlay",)
 
@@ -115,7 +117,9 @@ def complete_network(draft: Draft, spec: JsonObject) -> JsonObject:
     pools = [_pool(draft, dict(pool)) for pool in ipam.get("Config") or ()]
     if not any(pool.get("Subnet") for pool in pools):
         pools = [_gateway_added({"Subnet": str(_next_subnet(draft))})]
-    completed_ipam = {"Driver": ipam.get("Driver") or "default", "Options": ipam.get("Options"), "Config": pools}
+    given = ipam.get("Options") or {}
+    asked = {**given, SERIAL_OPTION: "true"} if given else ipam.get("Options")
+    completed_ipam = {"Driver": ipam.get("Driver") or "default", "Options": asked, "Config": pools}
     options = dict(spec.get("Options") or {})
     options.setdefault(VXLAN_OPTION, str(_next_vxlan_id(draft)))
     completed: JsonObject = {
@@ -151,14 +155,26 @@ def _pool(draft: Draft, pool: JsonObject) -> JsonObject:
     return _gateway_added(pool)
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _gateway_added(pool: JsonObject) -> JsonObject:
     subnet = ipaddress.ip_network(pool["Subnet"], strict=False)
     _check_inside(subnet, pool)
     gateway = pool.get("Gateway")
     if not gateway:
-        return {**pool, "Gateway": str(subnet.network_address + 1)}
+        part = ipaddress.ip_network(pool.get("IPRange") or pool["Subnet"], strict=False)
+        first = part.network_address
+        return {**pool, "Gateway": str(first + 1 if first == subnet.network_address else first)}
+    if not _is_address(str(gateway)):
+        raise invalid(f"ipam configuration: invalid gateway {gateway}")
     if ipaddress.ip_address(str(gateway)) not in subnet:
-        raise invalid(f"ipam configuration: subnet {subnet} does not contain gateway {gateway}", rpc="")
+        raise invalid(f"ipam configuration: subnet {subnet} does not contain gateway {gateway}")
     return pool
 
 
@@ -168,9 +184,9 @@ def _check_inside(subnet: _Subnet, pool: JsonObject) -> None:
         try:
             part = ipaddress.ip_network(str(text), strict=False)
         except ValueError:
-            raise invalid(f"ipam configuration: invalid range {text}", rpc="") from None
+            raise invalid(f"ipam configuration: invalid range {text}") from None
         if part.network_address not in subnet or part.broadcast_address not in subnet:
-            raise invalid(f"ipam configuration: subnet {subnet} does not contain range {text}", rpc="")
+            raise invalid(f"ipam configuration: subnet {subnet} does not contain range {text}")
     for name, text in (pool.get("AuxiliaryAddresses") or {}).items():
         try:
             inside = ipaddress.ip_address(str(text)) in subnet

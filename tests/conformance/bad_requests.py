@@ -43,9 +43,7 @@ class Case:
 
 def masked(text: str, world: World) -> str:
     """Return an answer's text without what no two swarms share."""
-    names = {value: f"<{key}>" for key, value in world.items() if len(value) >= 25}
-    for value, name in names.items():
-        text = text.replace(value, name)
+    text = text.replace(f"secret {world['shared']} is", "secret <shared> is")
     text = re.sub(r"\b[0-9a-z]{25}\b", "<id>", re.sub(r"\b[0-9a-f]{64}\b", "<hash>", text))
     text = re.sub(r"\(\d+ matches found\)", "(some matches found)", text)
     return text.rstrip("\n")

@@ -21,7 +21,24 @@ STOP_WAIT_S = 60.0
 POLL_S = 0.05
 IMAGES = ("swarmctl-test:1", "swarmctl-test:2")
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "sleep", "echo", "cat", "env", "false", "true", "ls", "kill", "nc", "httpd", "wget", "hostname", "id", "top")
+APPLETS = (
+    "sh",
+    "sleep",
+    "echo",
+    "cat",
+    "env",
+    "false",
+    "true",
+    "ls",
+    "kill",
+    "nc",
+    "httpd",
+    "wget",
+    "hostname",
+    "id",
+    "top",
+    "nslookup",
+)
 
 
 def busybox_tar() -> bytes:
