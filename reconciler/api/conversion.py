@@ -26,11 +26,11 @@ def check_service(spec: JsonObject) -> None:
 
 
 def check_node(spec: JsonObject) -> None:
-    """Raise Refused (400) for a role or an availability that there is not."""
-    role, availability = spec.get("Role", ""), spec.get("Availability", "")
-    if role not in ROLES:
+    """Raise Refused (400) for a role or an availability that there is not; case makes no difference."""
+    role, availability = spec.get("Role") or "", spec.get("Availability") or ""
+    if role.lower() not in ROLES:
         raise Refused(400, f'invalid Role: "{role}"')
-    if availability not in AVAILABILITIES:
+    if availability.lower() not in AVAILABILITIES:
         raise Refused(400, f'invalid Availability: "{availability}"')
 
 
@@ -41,7 +41,7 @@ def check_network(spec: JsonObject) -> None:
         raise Refused(403, "Ingress network can only be global scope network")
     if driver in SWARM_DRIVERS and spec.get("Scope") == "local":
         raise Refused(403, f"cannot downgrade network scope for {driver} networks")
-    if not name.strip():
+    if name and not name.strip():  # without any, every network is a match, and the manager says that it is there
         raise Refused(400, f"invalid name: {name}")
 
 
