@@ -1,0 +1,41 @@
+"""What a look has found is not lost with the pass that could not write it down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller.loop import following
+from reconciler.controller.loop.state_records import Memory
+from reconciler.gitops.state import LoopState
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import Shell, stack, swarm, until
+
+
+async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Repository.make(tmp_path)
+    repository.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+    monkeypatch.setattr(following, "next_look", lambda status, spec, now: now + timedelta(days=1))
+    write, failures = Memory.write, 1
+
+    async def failing(memory: Memory, before: LoopState, after: LoopState, *rest: int, **more: object) -> bool:
+        nonlocal failures
+        if failures and before.source != after.source and before.source.in_force is not None:
+            failures -= 1
+            raise SwarmctlError(ErrorCode.RAFT_OVERLOADED, "Too much waits.", passing=True)
+        return await write(memory, before, after, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Memory, "write", failing)
+    async with shell.leading():
+        await until(lambda: shell.state().source.in_force, "the first commit is in force")
+        second = repository.commit("second", stacks__web_DOT_yaml=stack(0, "nginx:1.26"))
+        shell.leader.wake("webhook")
+        await until(lambda: shell.state().source.in_force.commit == second, "the second commit is in force")
+    assert failures == 0
