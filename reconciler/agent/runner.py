@@ -33,6 +33,9 @@ _MESSAGES = {
     TaskState.SHUTDOWN: "shutdown",
 }
 
+RECOVER_RETRY_S = 1.0
+"""Seconds until a runtime is asked again what a predecessor has left."""
+
 LOST = "the task's process was gone when its node came back"
 
 
@@ -83,7 +86,7 @@ class Agent:
         """Serve until cancelled; then everything that still runs here is ended, unless it was told to let go."""
         try:
             await self._assigned.wait()
-            await self._runtime.recover(self._assignments.wanted, self._assignments.kept)
+            await self._recover()
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     self._assigned.clear()
@@ -91,6 +94,16 @@ class Agent:
                     await self._assigned.wait()
         finally:
             await (self._runtime.let_go() if self._lets_go else self._runtime.close())
+
+    async def _recover(self) -> None:
+        """Take stock of what a predecessor has left; a runtime that can't tell now, as its engine is away, is asked
+        again."""
+        while True:
+            try:
+                return await self._runtime.recover(self._assignments.wanted, self._assignments.kept)
+            except SwarmctlError as error:
+                _log.warning("The node's tasks can't be looked at yet: %s", error.problems[0].what)
+            await asyncio.sleep(RECOVER_RETRY_S)
 
     def _take_over(self, tasks: asyncio.TaskGroup) -> None:
         wanted, kept = self._assignments.wanted, self._assignments.kept

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.agent import runner
 from reconciler.agent.ports import StopPolicy
 from reconciler.agent.runner import Agent
 from reconciler.model.assignments import Assignment, AssignmentSet, TaskReport
@@ -56,6 +57,8 @@ class ScriptedRuntime:
 
     async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
         self.recovered = [sorted(wanted), sorted(kept)]
+        if "recover" in self.errors:
+            raise self.errors.pop("recover")
 
     async def adopt(self, assignment: Assignment) -> Started | None:
         if assignment.task_id not in self.left:
@@ -337,3 +340,12 @@ async def test_a_task_that_shall_run_while_it_is_prepared_is_prepared_once(subje
     subject.runtime.reachable.set()
     await subject.until(S.RUNNING)
     assert subject.runtime.calls == ["prepare", "start"]
+
+
+async def test_a_runtime_whose_engine_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "RECOVER_RETRY_S", 0.0)
+    async with serving() as subject:
+        subject.runtime.errors["recover"] = SwarmctlError(ErrorCode.EMBEDDED_FAILED, "the engine does not answer")
+        subject.desire(S.RUNNING)
+        await subject.until(S.RUNNING)
+        assert "recover" not in subject.runtime.errors
