@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.controller.loop import following
+from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.state_records import Memory
 from reconciler.gitops.state import LoopState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -32,7 +34,11 @@ async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_t
             raise SwarmctlError(ErrorCode.RAFT_OVERLOADED, "Too much waits.", passing=True)
         return await write(memory, before, after, *rest, **more)  # type: ignore[arg-type]
 
+    async def nobody_asks(_: Leader) -> None:
+        await asyncio.Event().wait()
+
     monkeypatch.setattr(Memory, "write", failing)
+    monkeypatch.setattr(Leader, "_requests", nobody_asks)  # it wakes one look more, soon after the first
     async with shell.leading():
         await until(lambda: shell.state().source.in_force, "the first commit is in force")
         second = repository.commit("second", stacks__web_DOT_yaml=stack(0, "nginx:1.26"))
