@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from reconciler.controller.apply import apply
-from reconciler.controller.assess import assess
+from reconciler.controller.crashes import assessed
 from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.looking import Looking
@@ -35,7 +35,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
-from reconciler.model.progress import ActionStatus, ApplyResult, Assessment
+from reconciler.model.progress import ActionStatus, ApplyResult
 from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
@@ -104,7 +104,9 @@ class SourcePasses:
         applies = decision.plan is not None and bool(decision.plan.actions)
         # Who asks for a sync means what Git has now, also where its remote takes its time to say so.
         done = {} if applies or look.plan is None or self.looking.is_under_way else requests
-        await memory.write(before, decision.state, self.around.epoch, alerts=decision.alerts, entry=decision.entry, done=done)
+        await memory.write(
+            before, decision.state, self.around.epoch, alerts=decision.alerts, entry=decision.entry, done=done
+        )
         self._looked = None
         self.around.decided(decision.state)
         if applies:
@@ -147,7 +149,7 @@ class SourcePasses:
             PlanRequest(desired, self.around.apply.resolve), cluster, self.around.apply.registry_auth, on_thread=True
         )
         actual = planned.actual
-        assessments = await asyncio.to_thread(_assessed, actual)
+        assessments = await asyncio.to_thread(assessed, actual)
         return Look(policies, desired, actual, planned.plan, assessments)
 
     async def _carry_out(self, decision: Decision, look: Look, requests: Mapping[str, Request], pass_id: str) -> None:
@@ -330,10 +332,6 @@ def _rotated(result: ApplyResult, now: datetime) -> tuple[Alert, ...]:
         if change.path.startswith(ROTATED)
     ]
     return tuple(token_rotated(role.lower(), "It was older than swarm.yaml allows.", now) for role in changes)
-
-
-def _assessed(actual: ActualState) -> tuple[Assessment, ...]:
-    return tuple(assess(service, actual) for service in actual.services)
 
 
 def _is_on_its_way(state: LoopState) -> bool:
