@@ -35,14 +35,13 @@ def application(node: LocalNode, *, on_tcp: bool) -> web.Application:
     """Return the Docker Engine API of `node`. `on_tcp` adds what a loopback port needs against web pages."""
     guards = [_answer_errors, *([_refuse_web_pages] if on_tcp else []), _check_version]
     app = web.Application(middlewares=guards, client_max_size=BODY_BYTES_MAX)
-    streams = OpenStreams()
+    streams, engine = OpenStreams(), Engine(node)
     routes = [
-        *Events(node, streams).routes(),
+        *Events(node, streams, engine).routes(),
         *Logs(node, streams).routes(),
         *Swarm(node).routes(),
         *Tasks(node).routes(),
     ]
-    engine = Engine(node)
     networks = Networks(node, LocalNetworks(), engine)
     for kind in LISTED:
         routes += Collection(node, kind, networks.own).routes()

@@ -74,6 +74,16 @@ class Engine:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Refused(503, UNREACHABLE) from error
 
+    async def lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """Yield the lines of an answer that goes on; none where the engine refuses, no more where it breaks off."""
+        self._socket()
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with self._opened().get(f"http://engine{path}", params=query) as answer:
+                if answer.status != 200:
+                    return
+                async for line in answer.content:
+                    yield line
+
     async def objects(self, path: str) -> list[JsonObject]:
         """Return a list that the engine answers with."""
         found = await self.get(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from reconciler.api.faults import Refused
+from reconciler.api.passthrough import Engine
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import Filters, filters_of, instant_of
 from reconciler.model.errors import SwarmctlError
@@ -20,6 +21,8 @@ from reconciler.model.json import JsonObject
 
 STREAMS_MAX = 64
 """Streams open at once; one more is refused."""
+LOCAL_END_WAIT_S = 5.0
+"""How long the end of the engine's events is waited for, once those of the swarm have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Events:
 
     node: LocalNode
     streams: OpenStreams
+    engine: Engine
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/events", self.events)]
@@ -83,13 +87,28 @@ class Events:
 
     async def _copy(self, request: web.Request, response: web.StreamResponse, wish: _Wish) -> None:
         cluster = self.node.standing().cluster
-        if cluster is None:
-            await response.prepare(request)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wish.remaining_s()):
-                    await asyncio.Event().wait()  # a node without a swarm has nothing to tell
-        else:
-            await _follow(cluster, request, response, wish)
+        begun = asyncio.Event()
+        local = asyncio.create_task(self._tell_local(request, response, begun))
+        try:
+            if cluster is None:
+                await response.prepare(request)
+                begun.set()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wish.remaining_s()):
+                        await asyncio.Event().wait()  # a node without a swarm has nothing else to tell
+            else:
+                await _follow(cluster, request, response, wish, begun)
+            await asyncio.wait((local,), timeout=LOCAL_END_WAIT_S)
+        finally:
+            local.cancel()
+            await asyncio.gather(local, return_exceptions=True)
+
+    async def _tell_local(self, request: web.Request, response: web.StreamResponse, begun: asyncio.Event) -> None:
+        """Tell what the node's own engine does, as far as it has one: its containers, images, volumes."""
+        await begun.wait()
+        if self.engine.is_there:
+            async for line in self.engine.lines("/events", request.query):
+                await response.write(line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +131,16 @@ class _Wish:
         return all(offered.get(key, set()) & set(values) for key, values in self.filters.items())
 
 
-async def _follow(cluster: Cluster, request: web.Request, response: web.StreamResponse, wish: _Wish) -> None:
+async def _follow(
+    cluster: Cluster, request: web.Request, response: web.StreamResponse, wish: _Wish, begun: asyncio.Event
+) -> None:
     stream: AsyncIterator[ClusterEvent] = cluster.events()
     waiting = asyncio.ensure_future(anext(stream))
     try:
         await asyncio.sleep(0)  # let the swarm's side begin, so that the header means: listening
         past = [] if wish.since is None else [one for one in cluster.recent_events() if one.at >= wish.since]
         await response.prepare(request)
+        begun.set()
         for event in past:
             await _tell(response, event, wish)
         async with asyncio.timeout(wish.remaining_s()):

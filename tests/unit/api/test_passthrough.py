@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from reconciler.api.ports import LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 
+WAIT_S = 30.0
 OWN = {"Name": "mine", "Id": "a" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}}
 OF_SWARM = {**OWN, "Name": "inner", "Id": "b" * 64, "Labels": {"com.docker.swarm.network.id": "x"}}
 
@@ -88,11 +90,25 @@ async def networks(_: web.Request) -> web.Response:
     return web.json_response([OWN, OF_SWARM])
 
 
+async def events(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    await response.write(json.dumps({"Type": "container", "asked": dict(request.query)}).encode() + b"\n")
+    await asyncio.Event().wait()
+    return response
+
+
+async def prune(request: web.Request) -> web.Response:
+    return web.json_response({"NetworksDeleted": ["mine", request.query["filters"]]})
+
+
 @pytest.fixture
 async def api() -> AsyncIterator[str]:
     """The path of a node's socket, whose engine is a small one of the test's."""
     engine = web.Application()
     engine.router.add_get("/networks", networks)
+    engine.router.add_get("/events", events)
+    engine.router.add_post("/networks/prune", prune)
     engine.router.add_post("/containers/x/attach", joined)
     engine.router.add_route("*", "/{rest:.*}", echo)
     runner = web.AppRunner(engine)
@@ -116,6 +132,22 @@ async def test_requests_and_answers_pass_whole(api: str) -> None:
             assert (await answer.json())["path"] == "/distribution/some/image:1/json"
         async with session.get("http://d/nothing") as answer:
             assert answer.status == 404
+
+
+async def test_events_are_the_engines_too(api: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(api)) as session:
+        query = {"filters": '{"type":["container"]}', "since": "1"}
+        async with session.get("http://d/events", params=query) as answer, asyncio.timeout(WAIT_S):
+            assert json.loads(await answer.content.readline()) == {"Type": "container", "asked": query}
+
+
+async def test_the_engine_prunes_its_networks_but_for_what_stands_for_the_swarms(api: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(api)) as session:
+        async with session.post("http://d/networks/prune", params={"filters": '{"label":["a"]}'}) as answer:
+            name, asked = (await answer.json())["NetworksDeleted"]
+        assert (name, json.loads(asked)) == ("mine", {"label": ["a"], "label!": ["com.docker.swarm.network.id"]})
+        async with session.get("http://d/networks/mine") as answer:
+            assert (await answer.json())["path"] == "/networks/mine", "its containers are told by the engine alone"
 
 
 async def test_networks_are_the_engines_but_for_what_stands_for_the_swarms(api: str) -> None:
