@@ -361,6 +361,18 @@ async def test_rotation_renews_the_token_of_one_role(subject: Subject, role: Nod
     assert {changed for changed in NodeRole if before[changed] != after[changed]} == {role}
 
 
+@pytest.mark.parametrize("role", list(NodeRole))
+async def test_a_ticket_has_the_roles_token_and_the_leader_first_and_prints_neither(
+    subject: Subject, role: NodeRole
+) -> None:
+    ticket = await subject.cluster.join_ticket(role)
+    leader = next(node for node in await subject.nodes() if node.dig("ManagerStatus", "Leader"))
+    assert (ticket.role, ticket.token) == (role, subject.tokens()[role])
+    assert ticket.addresses[0] == leader.dig("ManagerStatus", "Addr")
+    assert ticket.command == f"docker swarm join --token {ticket.token} {ticket.addresses[0]}"
+    assert ticket.token not in repr(ticket)
+
+
 @pytest.mark.parametrize("roles", [(NodeRole.WORKER,), (NodeRole.MANAGER,), tuple(NodeRole)])
 async def test_an_update_of_the_swarm_renews_the_tokens_that_it_is_told_to(
     subject: Subject, roles: tuple[NodeRole, ...]
