@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reconciler.model import labels
 from reconciler.model.desired import Policy, Stack
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ActionType
+from reconciler.model.plan import ActionType, Origin
 from reconciler.planning.inventory import inventory_label, packed, recorded, swarm_spec_with, unpacked
 from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import (
@@ -184,3 +184,17 @@ def test_what_must_never_be_pruned_stays_also_when_all_its_labels_are_dropped():
     # Listed before, and to be kept from now on: it is taken off the record.
     listed = carried_out(planned(dataclasses.replace(both, objects=(service_in("web", "api"),)), actual()), actual())
     assert planned(dataclasses.replace(both, objects=(kept,)), listed).inventory == frozenset()
+
+
+def test_what_others_made_with_our_label_is_drift_and_what_git_takes_out_is_intent():
+    kept, former, theirs = (service_in("web", name) for name in ("a", "b", "c"))
+    made = {inventory_label("prod"): packed(["service.web_a", "service.web_b"])}
+    live = [
+        observed(Kind.SERVICE, {**one.spec, "Labels": {**one.spec["Labels"], labels.OWNER: "prod"}})
+        for one in (kept, former, theirs)
+    ]
+    for swarm_labels, expected in ((made, Origin.DRIFT), ({}, Origin.INTENT)):
+        cluster = actual(*live, swarm_labels=swarm_labels)
+        plan = planned(desired(kept, policy=EVERYTHING), cluster)
+        origins = {one.id: one.origin for one in plan.actions if one.type is ActionType.DELETE}
+        assert origins == {"service.web_b": Origin.INTENT, "service.web_c": expected}
