@@ -3,6 +3,7 @@
 `requests` sends everything of bad_requests.py to both, and holds status and text against each other. `docker-py` runs
 docker-py's own integration tests for swarms, services, nodes, secrets, configs and networks against both: they come
 with the source distribution of DOCKER_PY, which is fetched with pip into a temporary folder, and are kept nowhere.
+KEEP=FOLDER keeps what they print.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def _tests_of_docker_py(folder: Path) -> Path:
     return folder / root
 
 
-def _ran(tests: Path, host: str) -> dict[str, str]:
+def _ran(tests: Path, name: str, host: str) -> dict[str, str]:
     """Return {test: its outcome}."""
     environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_TEST_API_VERSION": API_VERSION}
     files = [f"tests/integration/{name}_test.py" for name in FILES]
@@ -82,6 +83,8 @@ def _ran(tests: Path, host: str) -> dict[str, str]:
         [sys.executable, "-m", "pytest", *words, *files],
         cwd=tests, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
+    if kept := os.environ.get("KEEP"):
+        Path(kept, f"{name}.txt").write_text(done.stdout)
     return {test: outcome for outcome, test in OUTCOME.findall(done.stdout)}
 
 
@@ -94,7 +97,7 @@ def _give_images(engine: Engine) -> None:
 def _docker_py(engine: Engine, daemon: Daemon, folder: Path) -> int:
     tests = _tests_of_docker_py(folder)
     _give_images(engine)
-    outcomes = {name: _ran(tests, host) for name, host in (("engine", engine.host), ("ours", daemon.host))}
+    outcomes = {name: _ran(tests, name, host) for name, host in (("engine", engine.host), ("ours", daemon.host))}
     for name, found in outcomes.items():
         print(f"docker-py against {name}: {dict(Counter(found.values()))}")
     good = ("PASSED", "XPASS")

@@ -105,8 +105,8 @@ def _mangled(chance: random.Random, content: bytes) -> bytes:
 def _sent(chance: random.Random, host: str, content: bytes, way: str) -> bytes | None:
     """Return what came back until the daemon hung up; None when nothing happened for too long.
 
-    Our own side of a mangled request is closed for writing when there is no answer, so that the daemon is not left
-    waiting for what a mangled length promises.
+    Our own side of a mangled request is closed for writing after a moment, so that the daemon is not left waiting for
+    what a mangled length promises, or for a next request.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_WAIT_S)
@@ -115,9 +115,12 @@ def _sent(chance: random.Random, host: str, content: bytes, way: str) -> bytes |
             _write(chance, connection, content, way)
             if way == "cut":
                 return b""
-            if way == "half-closed" or (way != "whole" and not select.select([connection], [], [], PATIENCE_S)[0]):
-                connection.shutdown(socket.SHUT_WR)
-            return _read(connection)
+            if way == "whole":
+                return _read(connection)
+            readable = way != "half-closed" and select.select([connection], [], [], PATIENCE_S)[0]
+            begun = connection.recv(READ_BYTES) if readable else b""
+            connection.shutdown(socket.SHUT_WR)
+            return begun + _read(connection)
         except TimeoutError:
             return None
         except OSError:
