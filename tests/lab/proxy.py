@@ -130,7 +130,8 @@ class Proxy:
         with self._lock:
             call = Call(method, path)
             self.calls.append(call)
-            return call, self._choice(len(self.calls) - 1, call)
+            number, choice = len(self.calls) - 1, self._choice
+        return call, choice(number, call)  # it may take its time: other calls don't wait for it
 
 
 def _error(fault: Fault) -> bytes:
