@@ -28,7 +28,8 @@ class Table:
 
     def flush(self, first: int) -> Iterator[str]:
         """Yield the steps of `rows` and forget them; the first one's name has the number `first`."""
-        names = [f"s{first + position}" for position in range(len(self.rows))]
+        # Long enough to be the beginning of no id: an engine finds a network by that too.
+        names = [f"swept{first + position}" for position in range(len(self.rows))]
         for name, row in zip(names, self.rows, strict=True):
             yield f"1$ {self.command}".replace("{flags}", row).replace("{name}", name).rstrip()
         if self.rows and self.show:

@@ -86,10 +86,10 @@ def test_a_table_of_values_becomes_steps() -> None:
 --again"""
     assert list(expanded(text)) == [
         "1- prepare",
-        "1$ make --one s1",
-        "1$ make --two s2",
-        "1= show s1 s2",
-        "1- remove s1 s2",
+        "1$ make --one swept1",
+        "1$ make --two swept2",
+        "1= show swept1 swept2",
+        "1- remove swept1 swept2",
         "1$ between",
         "1$ look",
         "1$ look --again",
