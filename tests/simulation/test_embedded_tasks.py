@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.process_runtime.output import last_lines
 from reconciler.model.objects import Kind
 from reconciler.model.tasks import TaskState
 from tests.simulation.live import SECOND, Live, b64, is_alive, pid_of, script, spec
@@ -196,7 +197,7 @@ async def test_who_ignores_its_stop_signal_is_killed_with_its_whole_group(live: 
 
 def _pids(live: Live, task_id: str) -> list[int]:
     (path,) = live.folder.glob(f"nodes/*/output/{task_id}.log")
-    return [int(line) for line in path.read_text().split()]
+    return [int(line.text) for line in last_lines(path, 100)]
 
 
 async def test_who_leaves_its_process_group_is_ended_all_the_same(live: Live) -> None:
