@@ -342,7 +342,8 @@ class DaemonNode:
         """Look at the certificate now and then: the wall's clock may be put forward."""
         while True:
             try:
-                await self._certify(manager, node)
+                async with self._changing:  # who lets the node leave finds nobody writing to its folder
+                    await self._certify(manager, node)
             except OSError as error:  # it is valid for a while still
                 _log.warning("The node's certificate can't be renewed: %s.", error.strerror)
             await asyncio.sleep(RENEWAL_LOOK_S)

@@ -1,0 +1,52 @@
+"""A daemon's node: what it does in its folder while swarms begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.assembly.daemon import DaemonSettings, start_daemon
+from reconciler.assembly.node_certificate import keep_certified
+
+
+def a_free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class SlowWriting:
+    """Stands before a call that writes to the folder, makes it slow, and counts those that are under way."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call, self.begun, self.underway = call, 0, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.begun, self.underway = self.begun + 1, self.underway + 1
+        time.sleep(0.3)
+        try:
+            return self.call(*arguments)
+        finally:
+            self.underway -= 1
+
+
+async def test_who_has_left_writes_no_more_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = SlowWriting(keep_certified)
+    monkeypatch.setattr("reconciler.assembly.daemon.keep_certified", writing)
+    node = await start_daemon(DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere"))
+    try:
+        await node.init({"ListenAddr": f"127.0.0.1:{a_free_port()}", "AdvertiseAddr": "127.0.0.1"})
+        async with asyncio.timeout(60):
+            while writing.begun < 2:  # noqa: ASYNC110 - the look at the certificate that follows, in a thread
+                await asyncio.sleep(0.01)
+        await node.leave(force=True)
+        assert writing.underway == 0
+        assert not any(path.is_file() for path in (tmp_path / "certificates").rglob("*"))
+    finally:
+        await node.stop()
