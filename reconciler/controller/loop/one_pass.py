@@ -50,6 +50,8 @@ PROGRESS_LOOK_S: Final = 2.0
 """Seconds between looks while something is on its way: an engine tells nothing of tasks."""
 CLUSTER_RETRY_S: Final = 2.0
 """Seconds before the second look at a cluster that can't be read, doubled up to RESYNC_S / 10."""
+HUNG_FOR_S: Final = 30.0
+"""A look that failed after hanging counts once more for each time it hung for so long."""
 BETWEEN_WRITES_S: Final = 0.05
 """Seconds between looks at whether a write is still under way."""
 BESIDE_SHARE: Final = 5.0
@@ -70,7 +72,7 @@ class SourcePasses:
     _looked: SourceStatus | None = None
     """What was found and is not written down yet: the next pass begins with it, should this one fail."""
     cluster_failures: int = 0
-    """Looks at the cluster that have failed in a row."""
+    """Looks at the cluster that have failed in a row; one that hung counts for more."""
     began_away: bool = False
     """The cluster could not be reached already when this controller began to lead."""
     _passes: int = 0
@@ -126,11 +128,12 @@ class SourcePasses:
         """Return what is known now, of the revision in force and of the cluster."""
         desired = self.following.desired(state.source)
         policies = desired.policies if desired is not None else Policies()
+        began_s = self.around.clock.monotonic_s()
         try:
             cluster = await self.around.link.cluster()
             look = await self._read(cluster, policies, desired)
         except SwarmctlError as error:
-            self.cluster_failures += 1
+            self.cluster_failures += 1 + int((self.around.clock.monotonic_s() - began_s) / HUNG_FOR_S)
             return Look(
                 policies,
                 desired,

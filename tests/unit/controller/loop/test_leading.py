@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.adapters.notify.outlet import OutletLimits
 from reconciler.adapters.notify.status_teller import StatusTeller
+from reconciler.controller.loop import one_pass
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, REQUESTS_MAX, Request, RequestKind
 from reconciler.gitops.overview import EventKind
@@ -140,6 +141,21 @@ async def test_a_cluster_that_is_away_is_told_once_and_found_again(shell):
         told = [one.message for one in shell.memory.events() if "cluster" in one.message]
         assert sum("opened" in one for one in told) == 1
         assert sum("recovered" in one for one in told) == 1
+
+
+async def test_a_cluster_that_hangs_is_given_up_after_fewer_looks(shell, monkeypatch):
+    monkeypatch.setattr(one_pass, "HUNG_FOR_S", 0.01)
+    looks = []
+
+    async def connect() -> None:
+        looks.append(1)
+        await asyncio.sleep(0.05)
+        raise SwarmctlError(ErrorCode.ENGINE_UNREACHABLE, "The engine does not answer.")
+
+    shell.connect = connect
+    async with shell.leading():
+        await until(lambda: "cluster" in shell.state().incidents, "people are told")
+        assert len(looks) == 1
 
 
 async def test_what_is_asked_for_by_hand_reaches_the_loop_and_stays(shell, repository):
