@@ -21,6 +21,8 @@ from reconciler.api.ports import Cluster, LocalNode
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 STOP_WAIT_S = 2.0
+LINGER_S = 0.5
+"""Seconds for which the rest of a refused body is read and dropped, so that its sender reads why: as in Go's server."""
 LINE_BYTES_MAX = 64 * 1024
 """Of the request's line and of one header: filters may name many ids, and a registry's login is one header."""
 
@@ -62,6 +64,7 @@ async def serve_node(node: LocalNode, host: str) -> AsyncIterator[Server]:
             handle_signals=False,
             handler_cancellation=True,
             shutdown_timeout=STOP_WAIT_S,
+            lingering_time=LINGER_S,
         )
         try:
             await runner.setup()

@@ -25,6 +25,8 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 
 HANDSHAKE_S: Final = 5.0
 STOP_S: Final = 2.0
+LINGER_S: Final = 0.5
+"""Seconds for which the rest of a refused body is read and dropped, so that its sender reads why: as in Go's server."""
 
 # What is no HTTP is answered with 400 and is the caller's affair; aiohttp would log a traceback of each.
 _malformed = logging.getLogger(f"{__name__}.malformed")
@@ -68,6 +70,7 @@ async def serve(controller: Controller, access: Access, settings: ListenSettings
             handle_signals=False,
             handler_cancellation=True,
             shutdown_timeout=STOP_S,
+            lingering_time=LINGER_S,
         )
         await runner.setup()
         tasks = {
