@@ -122,11 +122,18 @@ class Brain:
         self._slots.put_task(before, task)
         if task is not None:
             self._known[task_id] = task
+            self._note_place(before, task)
             if before is None or not self._is_quiet(before, task):
                 self._touch(task.service_id, slot_of(task))
         elif before is not None:
             del self._known[task_id]
             self._touch(before.service_id, slot_of(before) if before.desired_state is TaskState.REMOVE else None)
+
+    def _note_place(self, before: TaskRecord | None, task: TaskRecord) -> None:
+        """Look at a node that was given a task: it may have changed after it was chosen."""
+        node = self._tables.nodes.get(task.node_id)
+        if node is not None and before is not None and task.node_id != before.node_id and node.version > before.version:
+            self._nodes[node.id] = None
 
     def _is_quiet(self, before: TaskRecord, task: TaskRecord) -> bool:
         """Return whether a task merely went on as it was meant to, which changes nothing for its service."""
@@ -138,11 +145,7 @@ class Brain:
         if task.node_id == before.node_id:
             return True
         node = self._tables.nodes.get(task.node_id)
-        if node is None or not is_ready(node):
-            return False
-        if node.version > before.version:
-            self._nodes[node.id] = None  # it may have changed after it was chosen
-        return True
+        return node is not None and is_ready(node)
 
     def decide(self, now: datetime, new_id: Callable[[], str]) -> Decision:
         """Return the next steps toward what the services ask for; change nothing.
@@ -181,7 +184,7 @@ class Brain:
         for service_id in services:
             service = self._tables.services.get(service_id)
             if service is not None:
-                enforce_on_service(turn, service)
+                enforce_on_service(turn, service, nodes)
 
     def _look_at(self, turn: Turn, service_id: str, touched: Touched) -> None:
         """Decide for one service. What something was decided for is looked at again next time, done or not."""

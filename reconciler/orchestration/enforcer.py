@@ -3,6 +3,7 @@ those whose node has been down for long. (facts, swarmkit.md 2.7 and 2.8)"""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -39,11 +40,16 @@ def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
             _reject(turn, task)
 
 
-def enforce_on_service(turn: Turn, service: ServiceRecord) -> None:
-    """Reject the tasks of a service that its constraints have come to exclude."""
+def enforce_on_service(turn: Turn, service: ServiceRecord, looked_at: Container[str]) -> None:
+    """Reject the tasks of a service that its constraints have come to exclude, on nodes not `looked_at` just now."""
     for task in turn.tasks_of(service.id):
         node = turn.tables.nodes.get(task.node_id)
-        if node is None or not _is_enforced(task) or node.availability is not Availability.ACTIVE:
+        if (
+            node is None
+            or node.id in looked_at
+            or not _is_enforced(task)
+            or node.availability is not Availability.ACTIVE
+        ):
             continue
         if _is_excluded(service, task, node):
             _reject(turn, task)
