@@ -17,6 +17,8 @@ import tarfile
 import tempfile
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conformance.bad_requests import CASES, masked, prepared
@@ -123,15 +125,22 @@ def main() -> int:
 
 def _part(part: str, engine: Engine, folder: Path) -> int:
     folder.mkdir()
+    with a_daemon_on(engine, folder) as daemon:
+        if part == "docker-py":
+            return _docker_py(engine, daemon, folder)
+        differences, count = compared(engine.host, daemon.host)
+        print("\n".join([*differences, f"{count} refusals, {len(differences)} differ for no listed reason"]))
+        return len(differences)
+
+
+@contextmanager
+def a_daemon_on(engine: Engine, folder: Path) -> Iterator[Daemon]:
+    """Start a daemon whose containers and local networks are an engine's, but whose ports are its own."""
     with engine.client() as client:
         daemon = Daemon(folder, engine=client, arguments=("--runtime", "docker", "--docker-host", engine.host))
         daemon.start()
         try:
-            if part == "docker-py":
-                return _docker_py(engine, daemon, folder)
-            differences, count = compared(engine.host, daemon.host)
-            print("\n".join([*differences, f"{count} refusals, {len(differences)} differ for no listed reason"]))
-            return len(differences)
+            yield daemon
         finally:
             daemon.kill()
 

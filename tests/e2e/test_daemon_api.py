@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.__main__ import compared
-from tests.e2e.daemon import a_daemon
+from tests.conformance.__main__ import a_daemon_on, compared
 from tests.fuzz.api import fuzz_a_daemon
 from tests.lab.lab import Lab
 
@@ -24,7 +23,8 @@ def test_no_request_makes_the_daemon_fail_or_hang() -> None:
 
 @pytest.mark.engine
 def test_a_refusal_is_that_of_an_engine(lab: Lab) -> None:
-    with tempfile.TemporaryDirectory(prefix="bad-") as folder, a_daemon(Path(folder)) as daemon:
-        differences, count = compared(lab.outsider.host, daemon.host)
+    engine = lab.outsider
+    with tempfile.TemporaryDirectory(prefix="bad-") as folder, a_daemon_on(engine, Path(folder)) as daemon:
+        differences, count = compared(engine.host, daemon.host)
     assert count > 400
     assert differences == []

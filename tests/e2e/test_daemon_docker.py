@@ -351,6 +351,7 @@ BRIDGE = {
     # What stands for an overlay on one engine is a bridge, which knows tasks by its own names and leads out.
     ".HostConfig.NetworkMode",
     ".NetworkSettings.Networks.compared.Aliases",
+    ".NetworkSettings.Networks.compared.IPAMConfig.IPv4Address",  # of the next free subnet of each
     ".NetworkSettings.Networks.compared.Gateway",
 }
 

@@ -144,6 +144,8 @@ def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under
         assert reasons(controller)["node9"] == "node-missing"
 
         expected = meddle(backend)
+        if backend.name == "docker":
+            until(lambda: node(backend, "node2").get("ManagerStatus"), "node2 is a manager")
         until(
             lambda: set(drifts(controller)) >= set(expected),
             f"all are found: {set(expected) - set(drifts(controller))}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem, Severity
-from reconciler.model.objects import Kind, ObservedObject
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.planning.context import Context, Draft, action_id
 
 
@@ -31,6 +31,12 @@ class ListedNode:
     @property
     def is_down(self) -> bool:
         return is_down(self.found)
+
+    @property
+    def is_joining_managers(self) -> bool:
+        """Whether it was promoted, and its engine, which answers, is no manager yet."""
+        promoted = self.found.spec.get("Role") == NodeRole.MANAGER and self.found.dig("ManagerStatus") is None
+        return promoted and self.found.dig("Status", "State") == "ready"
 
 
 def is_down(node: ObservedObject) -> bool:

@@ -171,6 +171,12 @@ class _Work:
                 f"Promotions come before demotions, and node {self.refused_promotion} can't be promoted.",
                 "Mend that node, or ask for another manager instead, and apply again.",
             )
+        if node.is_joining_managers:
+            return (
+                "It was promoted and has not joined the managers yet: if it joins while it is demoted, it counts "
+                "among them and is gone, and they may have no majority any more.",
+                "Apply again once `swarmctl status` shows it reachable.",
+            )
         why = self.managers.why_not_without(node.found.id)
         return why, "Promote other nodes first, and apply again once `swarmctl status` shows them reachable."
 

@@ -124,6 +124,18 @@ def test_the_last_manager_is_never_demoted_nor_removed():
         assert "the last manager" in refused(made)["m1"]
 
 
+@pytest.mark.parametrize("asked", [wanted_node("m2", role="worker"), absent("m2")])
+def test_who_was_promoted_is_not_demoted_before_it_has_joined(asked: DesiredNode):
+    """Else it may join while it is demoted, and be gone: of two managers one is then no majority."""
+    m1, m2 = managers("m1", "m2")
+    joining = replace(m2, raw={"Status": {"State": "ready"}})
+    made = made_for((asked,), m1, joining)
+    assert made.actions == ()
+    assert "has not joined the managers yet" in refused(made)["m2"]
+    gone = replace(m2, raw={"Status": {"State": "down"}})
+    assert made_for((asked,), m1, gone).blocked == ()
+
+
 def test_a_manager_stays_when_the_rest_has_no_reachable_majority():
     nodes = (*managers("m1", "m2"), a_node("m3", role="manager", reachable=False))
     made = made_for((wanted_node("m2", role="worker"),), *nodes)
