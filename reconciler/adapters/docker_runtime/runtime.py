@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from reconciler.adapters.docker_runtime import container
 from reconciler.adapters.docker_runtime.engine import CONFLICT, NOT_FOUND, EngineRefused, NodeEngine
@@ -16,6 +16,7 @@ from reconciler.adapters.docker_runtime.files import TaskFiles
 from reconciler.adapters.docker_runtime.images import Images
 from reconciler.adapters.docker_runtime.networks import BridgeNetworks
 from reconciler.adapters.docker_runtime.printed import NANOSECONDS, lines_of
+from reconciler.adapters.stopping import StopPolicy
 from reconciler.model.assignments import Assignment
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
@@ -41,14 +42,6 @@ REMOVALS_MAX = 3
 
 
 _log = logging.getLogger(__name__)
-
-
-class StopPolicy(Protocol):
-    @property
-    def signal(self) -> str: ...
-
-    @property
-    def grace_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from reconciler.adapters.process_runtime.addresses import LoopbackAddresses
 from reconciler.adapters.process_runtime.child import Child, EndedChild, Program, read_exit_code
@@ -39,6 +38,7 @@ from reconciler.adapters.process_runtime.leftovers import (
 from reconciler.adapters.process_runtime.limits import ControlGroups, Limits, limits_of
 from reconciler.adapters.process_runtime.output import OutputLog, error_pipe, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
+from reconciler.adapters.stopping import StopPolicy
 from reconciler.model.assignments import Assignment, MountedFile
 from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
@@ -48,16 +48,6 @@ CLOSE_GRACE_S = 1.0
 """For how long tasks may end in peace when the whole swarm stops."""
 
 TAIL_LINES_MAX = 10_000
-
-
-class StopPolicy(Protocol):
-    """How to ask a task to end: a signal's name, and seconds until it is killed."""
-
-    @property
-    def signal(self) -> str: ...
-
-    @property
-    def grace_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)

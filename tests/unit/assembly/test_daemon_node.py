@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,7 @@ import pytest
 
 from reconciler.assembly.daemon import DaemonSettings, start_daemon
 from reconciler.assembly.node_certificate import keep_certified
-
-
-def a_free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+from tests.simulation.live import free_port
 
 
 class SlowWriting:
@@ -41,7 +35,7 @@ async def test_who_has_left_writes_no_more_to_the_folder(tmp_path: Path, monkeyp
     monkeypatch.setattr("reconciler.assembly.daemon.keep_certified", writing)
     node = await start_daemon(DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere"))
     try:
-        await node.init({"ListenAddr": f"127.0.0.1:{a_free_port()}", "AdvertiseAddr": "127.0.0.1"})
+        await node.init({"ListenAddr": f"127.0.0.1:{free_port()}", "AdvertiseAddr": "127.0.0.1"})
         async with asyncio.timeout(60):
             while writing.begun < 2:  # noqa: ASYNC110 - the look at the certificate that follows, in a thread
                 await asyncio.sleep(0.01)
