@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,17 +17,11 @@ from reconciler import unix_socket
 from reconciler.api.application import application
 from reconciler.api.node import node_of
 from reconciler.api.ports import Cluster, LocalNode
+from reconciler.http_runner import runner_of
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
-STOP_WAIT_S = 2.0
-LINGER_S = 0.5
-"""Seconds for which the rest of a refused body is read and dropped, so that its sender reads why: as in Go's server."""
 LINE_BYTES_MAX = 64 * 1024
 """Of the request's line and of one header: filters may name many ids, and a registry's login is one header."""
-
-# What is no HTTP is answered with 400 and is the client's affair; aiohttp would log a traceback of each.
-_malformed = logging.getLogger(f"{__name__}.malformed")
-_malformed.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +48,8 @@ async def serve_node(node: LocalNode, host: str) -> AsyncIterator[Server]:
     """
     scheme, _, rest = host.partition("://")
     with _listen_on_unix(Path(rest)) if scheme == "unix" else _listen_on_tcp(host) as (listening, reached):
-        runner = web.AppRunner(
-            application(node, on_tcp=listening.family != socket.AF_UNIX),
-            access_log=None,
-            logger=_malformed,
-            max_line_size=LINE_BYTES_MAX,
-            max_field_size=LINE_BYTES_MAX,
-            handle_signals=False,
-            handler_cancellation=True,
-            shutdown_timeout=STOP_WAIT_S,
-            lingering_time=LINGER_S,
-        )
+        app = application(node, on_tcp=listening.family != socket.AF_UNIX)
+        runner = runner_of(app, max_line_size=LINE_BYTES_MAX, max_field_size=LINE_BYTES_MAX)
         try:
             await runner.setup()
             await web.SockSite(runner, listening, backlog=unix_socket.BACKLOG).start()

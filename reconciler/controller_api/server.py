@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -21,16 +20,10 @@ from reconciler.controller_api.application import application
 from reconciler.controller_api.bodies import BODY_S
 from reconciler.controller_api.door import HEADERS_S, Door
 from reconciler.controller_api.ports import Controller
+from reconciler.http_runner import runner_of
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 HANDSHAKE_S: Final = 5.0
-STOP_S: Final = 2.0
-LINGER_S: Final = 0.5
-"""Seconds for which the rest of a refused body is read and dropped, so that its sender reads why: as in Go's server."""
-
-# What is no HTTP is answered with 400 and is the caller's affair; aiohttp would log a traceback of each.
-_malformed = logging.getLogger(f"{__name__}.malformed")
-_malformed.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +56,7 @@ async def serve(controller: Controller, access: Access, settings: ListenSettings
         door = Door(lambda: _protocol(runner), settings.headers_s)
         app = application(controller, access, body_s=settings.body_s)
         app.middlewares.insert(0, door.notice)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=_malformed,
-            handle_signals=False,
-            handler_cancellation=True,
-            shutdown_timeout=STOP_S,
-            lingering_time=LINGER_S,
-        )
+        runner = runner_of(app)
         await runner.setup()
         tasks = {
             asyncio.create_task(door.receive(listening, context, HANDSHAKE_S), name="api receives"),
