@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -17,7 +17,7 @@ _malformed = logging.getLogger(f"{__name__}.malformed")
 _malformed.setLevel(logging.CRITICAL)
 
 
-def runner_of(app: web.Application, **limits: int) -> web.AppRunner:
+def runner_of(app: web.Application, **limits: Any) -> web.AppRunner:
     """Return a runner of `app`, which is not set up. It logs no request and leaves signals to the program.
 
     A handler is cancelled when its caller goes away. `limits` are more of aiohttp's own, by their names there.
