@@ -244,9 +244,9 @@ class Core:
         """The snapshot whose last piece came is published and loaded; all Readies before it are persisted."""
         snapshots.installed(self._at(now_s), meta)
 
-    def snapshot_refused(self, now_s: float, wait_s: float) -> None:
-        """The snapshot of the last pieces can't be used; none is wanted for `wait_s`, more than 0."""
-        snapshots.refused(self._at(now_s), wait_s)
+    def snapshot_refused(self, now_s: float, wait_s: float, why: str = "") -> None:
+        """The snapshot of the last pieces can't be used; none is wanted for `wait_s`, more than 0. `why` is told."""
+        snapshots.refused(self._at(now_s), wait_s, why)
 
     def send_chunk(self, wanted: SnapshotRead, data: bytes, total: int, now_s: float) -> None:
         """`data` is what `wanted` asked for, of a snapshot of `total` bytes."""

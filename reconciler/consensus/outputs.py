@@ -145,7 +145,10 @@ class MemberChange(msgspec.Struct, frozen=True):
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
-    """The leader's view of another member. `silent_s`: seconds since it sent the last heartbeat that was answered."""
+    """The leader's view of another member. `silent_s`: seconds since it sent the last heartbeat that was answered.
+
+    `refuses`: why it can't use the snapshot that it needs, in its own words; "" unless it has said so.
+    """
 
     node: NodeId
     voter: bool
@@ -154,6 +157,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
     flow: str
     silent_s: float
     caught_up: bool
+    refuses: str = ""
 
 
 class Status(msgspec.Struct, frozen=True):

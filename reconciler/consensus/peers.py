@@ -23,7 +23,7 @@ class Peer:
 
     __slots__ = (
         "acked_round", "acked_s", "chunk_due_s", "commit_told", "flow", "inflight", "inflight_bytes",
-        "match", "next", "offset", "paused", "snapshot",
+        "match", "next", "offset", "paused", "refuses", "snapshot",
     )  # fmt: skip
 
     def __init__(self, next_index: int, acked_s: float) -> None:
@@ -39,6 +39,7 @@ class Peer:
         self.snapshot: SnapshotMeta | None = None
         self.offset = 0  # SNAPSHOT only: of the piece that is under way
         self.chunk_due_s = NEVER_S  # SNAPSHOT only: when to ask for it again
+        self.refuses = ""  # why it can't use the snapshot that it needs
 
     def probe(self, next_index: int) -> None:
         """Stop streaming; find out where the logs meet, beginning before `next_index`."""
@@ -53,6 +54,7 @@ class Peer:
         self.flow = Flow.STREAM
         self.next = max(self.next, self.match + 1)
         self.snapshot = None
+        self.refuses = ""
 
     def sent(self, last_index: int, size: int) -> None:
         """Entries up to `last_index` are under way."""

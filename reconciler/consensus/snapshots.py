@@ -7,6 +7,11 @@ from reconciler.consensus.peers import NEVER_S, Flow, Leading, Peer
 from reconciler.consensus.state import Staging, State
 from reconciler.consensus.values import AppendReply, NodeId, SnapshotChunk, SnapshotMeta, SnapshotReply
 
+WHY_CHARS = 500
+"""Characters of why a member can't use a snapshot, that the leader keeps for whoever looks."""
+
+_NOT_SAID = "It does not say why."
+
 
 def begin(state: State, node: NodeId, peer: Peer) -> None:
     """Send our newest snapshot to a peer, from its start."""
@@ -46,6 +51,7 @@ def on_reply(state: State, leading: Leading, node: NodeId, reply: SnapshotReply)
     if peer.flow is not Flow.SNAPSHOT or peer.snapshot is None or peer.snapshot.index != reply.index:
         return
     if reply.wait_s > 0:
+        peer.refuses = reply.why[:WHY_CHARS] or _NOT_SAID
         peer.offset = 0
         peer.chunk_due_s = state.now_s + min(reply.wait_s, state.settings.snapshot_wait_s)
     elif reply.next_offset != peer.offset:
@@ -79,18 +85,19 @@ def on_chunk(state: State, sender: NodeId, chunk: SnapshotChunk) -> None:
     state.send(sender, SnapshotReply(state.term, chunk.round, meta.index, staging.received))
 
 
-def refused(state: State, wait_s: float) -> None:
+def refused(state: State, wait_s: float, why: str) -> None:
     """The snapshot on its way can't be used. Without a pause the leader would send it again and again, whole."""
     meta = state.installing or (state.staging.meta if state.staging else None)
     state.installing = state.staging = None
     state.refused_until_s = state.now_s + wait_s
+    state.refused_why = why[:WHY_CHARS]
     if meta is not None and state.leader and state.leader != state.node_id:
         _say_refused(state, state.leader, 0, meta)
 
 
 def _say_refused(state: State, to: NodeId, round_number: int, meta: SnapshotMeta) -> None:
     wait_s = state.refused_until_s - state.now_s
-    state.send(to, SnapshotReply(state.term, round_number, meta.index, 0, wait_s))
+    state.send(to, SnapshotReply(state.term, round_number, meta.index, 0, wait_s, state.refused_why))
 
 
 def installed(state: State, meta: SnapshotMeta) -> None:

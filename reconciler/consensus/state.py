@@ -45,7 +45,7 @@ class State:
         "after", "at_once", "campaign_s", "chunks_wanted", "commit", "election_due_s", "flights", "forwarded",
         "forwarded_number", "handed", "hard_given", "hard_saved", "heard_s", "installing", "leader", "leading", "log",
         "new_readers", "node_id", "now_s", "persisted", "pieces", "random", "read_at", "reads_done",
-        "refused_until_s", "role", "role_told", "settings", "snapshot", "staging", "term", "ungiven", "voted_for",
+        "refused_until_s", "refused_why", "role", "role_told", "settings", "snapshot", "staging", "term", "ungiven", "voted_for",
         "votes",
     )  # fmt: skip
 
@@ -88,6 +88,7 @@ class State:
         self.staging: Staging | None = None
         self.installing: SnapshotMeta | None = None
         self.refused_until_s = NEVER_S  # the last one could not be used: none is taken before then
+        self.refused_why = ""
         self.pieces: list[SnapshotPiece] = []
         self.chunks_wanted: list[SnapshotRead] = []
         # readers: not yet asked for, asked for at the leader, and waiting until `handed` reaches their index

@@ -19,6 +19,7 @@ def status_of(state: State, now_s: float) -> Status:
             flow=peer.flow.value,
             silent_s=now_s - peer.acked_s,
             caught_up=membership.is_caught_up(state, peer),
+            refuses=peer.refuses,
         )
         for node, peer in sorted(leading.peers.items() if leading else ())
     )

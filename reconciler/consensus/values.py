@@ -132,7 +132,7 @@ class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=Fals
     """The receiver has the first `next_offset` bytes of the snapshot at `index`.
 
     Once it is in use, AppendReply says so. `wait_s` above 0: it can't use what it got, and wants nothing more for so
-    many seconds.
+    many seconds; `why` says so to people.
     """
 
     term: int
@@ -140,6 +140,7 @@ class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=Fals
     index: int
     next_offset: int
     wait_s: float = 0.0
+    why: str = ""
 
 
 class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

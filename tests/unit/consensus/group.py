@@ -108,7 +108,7 @@ class Group:
         for piece in ready.pieces:
             assert SNAPSHOT[piece.offset : piece.offset + len(piece.data)] == piece.data
             if piece.last and name in self.refusing:
-                core.snapshot_refused(self.now, self.refusing[name])
+                core.snapshot_refused(self.now, self.refusing[name], "it is too new")
             elif piece.last:
                 core.snapshot_installed(piece.meta, self.now)
                 self.snapshots[name] = piece.meta

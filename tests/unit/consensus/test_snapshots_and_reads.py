@@ -163,6 +163,30 @@ def test_a_snapshot_that_is_refused_again_and_again_costs_a_piece_now_and_then()
     assert group.leaders() == [leader], "and who refuses it holds no election"
 
 
+def test_the_leader_knows_who_can_not_use_its_snapshot_and_why_until_it_has_caught_up() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    group.lose = []
+    group.refusing[away] = 3.0
+    group.run(1)
+    refusals = {peer.node: peer.refuses for peer in group.cores[leader].status(group.now).peers}
+    assert refusals == {node: "it is too new" if node == away else "" for node in refusals}
+    del group.refusing[away]
+    group.run(5)
+    assert group.snapshots[away].index == last
+    assert not any(peer.refuses for peer in group.cores[leader].status(group.now).peers)
+
+
+def test_what_a_member_says_of_a_snapshot_takes_little_room_at_the_leader() -> None:
+    group, leader, away, last = a_group_with_one_far_behind()
+    core = group.cores[leader]
+    term = core.status(group.now).term
+    core.receive(away, SnapshotReply(term, 0, last, 0, 1.0, "x" * 100_000), group.now)
+    (told,) = [peer.refuses for peer in core.status(group.now).peers if peer.node == away]
+    assert told == "x" * 500
+    core.receive(away, SnapshotReply(term, 0, last, 0, 1.0), group.now)
+    assert [peer.refuses for peer in core.status(group.now).peers if peer.node == away] == ["It does not say why."]
+
+
 def test_who_refused_a_snapshot_and_starts_anew_takes_it_soon() -> None:
     group, leader, away, last = a_group_with_one_far_behind()
     group.lose = []
