@@ -45,8 +45,8 @@ class State:
         "after", "at_once", "campaign_s", "chunks_wanted", "commit", "election_due_s", "flights", "forwarded",
         "forwarded_number", "handed", "hard_given", "hard_saved", "heard_s", "installing", "leader", "leading", "log",
         "new_readers", "node_id", "now_s", "persisted", "pieces", "random", "read_at", "reads_done",
-        "refused_until_s", "refused_why", "role", "role_told", "settings", "snapshot", "staging", "term", "ungiven", "voted_for",
-        "votes",
+        "refused_until_s", "refused_why", "role", "role_told", "settings", "snapshot", "staging", "term", "ungiven",
+        "voted_for", "votes",
     )  # fmt: skip
 
     def __init__(
