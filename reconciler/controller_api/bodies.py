@@ -61,13 +61,20 @@ async def read_form(request: web.Request, form: type[Form], seconds: float = BOD
 
 
 async def give(response: web.StreamResponse, read: Callable[[], Awaitable[bytes]]) -> None:
-    """Send what is read. Who does not take it is cut off, and sees by the length that it has not all."""
+    """Send what is read, of the length that the answer says. Raises ConnectionResetError, which ends the connection.
+
+    So who does not take it is cut off; and who gets less than was promised sees it at once, and waits for no more.
+    """
+    left = response.content_length or 0
     try:
         while piece := await read():
             async with asyncio.timeout(PIECE_S):
                 await response.write(piece)
+            left -= len(piece)
     except (TimeoutError, OSError) as error:
         raise ConnectionResetError("The rest can't be sent.") from error
+    if left > 0:
+        raise ConnectionResetError("The rest is not there.")
 
 
 def limit_of(request: web.Request) -> int:

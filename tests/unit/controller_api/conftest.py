@@ -71,15 +71,21 @@ def controller() -> FakeController:
     return FakeController(a_busy_state())
 
 
-@pytest.fixture
-async def local(tmp_path: Path, controller: FakeController) -> AsyncIterator[Api]:
+@asynccontextmanager
+async def over_unix(tmp_path: Path, controller: FakeController, **settings: Any) -> AsyncIterator[Api]:
     """The API on a unix socket."""
     path = tmp_path / "api.sock"
     async with (
-        serve(controller, Access(local=True), ListenSettings(unix_path=str(path))),
+        serve(controller, Access(local=True), ListenSettings(unix_path=str(path), **settings)),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
     ):
         yield Api("http://controller", controller, session)
+
+
+@pytest.fixture
+async def local(tmp_path: Path, controller: FakeController) -> AsyncIterator[Api]:
+    async with over_unix(tmp_path, controller) as api:
+        yield api
 
 
 @asynccontextmanager

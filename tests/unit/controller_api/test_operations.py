@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,7 +21,7 @@ from reconciler.gitops.overview import Health
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.controller import JOIN_TOKEN, WEBHOOK_SECRET, FakeController
-from tests.unit.controller_api.conftest import READ, Answer, Api
+from tests.unit.controller_api.conftest import READ, Answer, Api, over_unix
 from tests.unit.gitops.story import START
 
 DOCUMENT = openapi.document()
@@ -210,13 +211,15 @@ async def test_a_webhook_is_taken_once_and_only_with_its_signature(remote: Api) 
     assert without.status == 401
 
 
-async def test_a_backup_comes_whole_or_is_seen_to_be_cut_off(local: Api) -> None:
-    answer = await local.ask("GET", "/v1/backup")
-    assert (answer.text, answer.headers["Content-Length"]) == ("all of the state", "16")
-    assert "backup" in str(local.controller.asked)
-    local.controller.backup_bytes += 1
-    with pytest.raises(aiohttp.ClientPayloadError):
-        await local.ask("GET", "/v1/backup")
+async def test_a_backup_comes_whole_or_is_seen_to_be_cut_off(tmp_path: Path, controller: FakeController) -> None:
+    # Nobody is shown out for being idle: the answer itself must end.
+    async with over_unix(tmp_path, controller, headers_s=3600.0) as local:
+        answer = await local.ask("GET", "/v1/backup")
+        assert (answer.text, answer.headers["Content-Length"]) == ("all of the state", "16")
+        assert "backup" in str(controller.asked)
+        controller.backup_bytes += 1
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await local.ask("GET", "/v1/backup", timeout=aiohttp.ClientTimeout(total=60))
 
 
 async def test_a_reading_token_gets_no_backup(remote: Api) -> None:
