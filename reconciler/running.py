@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from reconciler.adapters import docker, logs, single_file
-from reconciler.adapters.clock import SystemClock
+from reconciler.adapters import docker, logs, service_manager, single_file
+from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.followed import FollowedRepository, FollowedTree
 from reconciler.adapters.git.source import GitSource
 from reconciler.adapters.metrics import Metrics, Remembered
@@ -88,12 +88,13 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
     tasks = {
         asyncio.create_task(node.run(), name="member"),
         asyncio.create_task(node.lead(leader.work), name="lead"),
-        asyncio.create_task(_serve(answers, config), name="api"),
+        asyncio.create_task(_serve(answers, config, settings), name="api"),
         asyncio.create_task(told_to_end.wait(), name="end"),
     }
     try:
         ended, _rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        service_manager.tell(settings.environment, service_manager.STOPPING)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -102,7 +103,7 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
         task.result()
 
 
-async def _serve(answers: Answers, config: ControllerConfig) -> None:
+async def _serve(answers: Answers, config: ControllerConfig, settings: Settings) -> None:
     """Serve the API on its socket, and over the network where the file says so, until cancelled."""
     api = config.api
     async with AsyncExitStack() as serving:
@@ -114,6 +115,8 @@ async def _serve(answers: Answers, config: ControllerConfig) -> None:
             access = Access(tokens, open_metrics=api.open_metrics)
             addresses.append(await serving.enter_async_context(serve(answers, access, listen)))
         log.info("api listens", addresses=" ".join(addresses))
+        # Not only once somebody leads: the first of three would be ended before the second is begun.
+        service_manager.tell(settings.environment, service_manager.READY)
         await asyncio.Event().wait()
 
 
@@ -181,7 +184,17 @@ def _found_once(settings: MemberSettings, group: GroupConfig) -> None:
     if mark.exists() and not Path(settings.folder).exists():
         return
     _found(settings, dict(group.members), joins=group.joins)
-    mark.touch(mode=0o600)
+    if mark.exists():
+        return
+    try:
+        mark.touch(mode=0o600)
+    except OSError as error:
+        raise SwarmctlError(
+            ErrorCode.BAD_SETTING,
+            f"The controller can't write to the folder {group.peers}.",
+            why=f"{error.strerror}. It notes there that it has begun, so that without its log it never begins anew.",
+            hint="Let this user write to it; for systemd name it under ReadWritePaths=, for a container mount it so.",
+        ) from error
 
 
 def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool) -> None:
@@ -198,7 +211,7 @@ def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool
 
 
 def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: str) -> tuple[Leader, Metrics]:
-    clock, schemas = SystemClock(), read_schemas()
+    clock, schemas, looker = SystemClock(), read_schemas(), RandomIds().new_id()
     endpoint = settings.endpoint
     if config.host or config.context:
         endpoint = replace(endpoint, host=config.host, context=config.context)
@@ -239,7 +252,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
         store=node,
         memory=memory,
         followings=[
-            Following(_source(one, config.data_dir, settings), inputs, clock, metrics) for one in config.sources
+            Following(_source(one, config.data_dir, settings), inputs, clock, metrics, looker) for one in config.sources
         ],
         connect=connect,
         clock=clock,

@@ -66,7 +66,7 @@ class _Guard:
         except SwarmctlError as error:
             return faults.from_error(error)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
-            return faults.respond(error.status, Problem(ErrorCode.API_REQUEST_INVALID, "There is no such operation."))
+            return faults.no_operation(error)
         except web.HTTPException as error:
             return faults.respond(error.status, Problem(ErrorCode.API_REQUEST_INVALID, f"{error.reason}."))
         except ConnectionError:

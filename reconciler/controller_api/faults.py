@@ -42,6 +42,14 @@ def respond(status: int, problem: Problem, *, close: bool = False) -> web.Respon
     return response
 
 
+def no_operation(error: web.HTTPNotFound | web.HTTPMethodNotAllowed) -> web.Response:
+    """Return the answer for a path or method that there is not; RFC 9110, 15.5.6: with the methods that there are."""
+    response = respond(error.status, Problem(ErrorCode.API_REQUEST_INVALID, "There is no such operation."))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
 def from_error(error: SwarmctlError) -> web.Response:
     """Return the answer for an error that a user may read: 503 where it helps to ask again, else 404 or 409."""
     status = _STATUSES.get(error.code, 503 if error.passing else 409)

@@ -25,6 +25,10 @@ _FAILURES: Final = {
     503: "No controller leads, the cluster does not answer, or this one is overloaded.",
 }
 
+_EXPOSITIONS: Final = ("text/plain", "application/openmetrics-text")
+"""What a scraper gets, by what it asks for."""
+_PROBED: Final = "Health"
+
 
 def document() -> JsonObject:
     """Return the document, OpenAPI 3.1."""
@@ -48,7 +52,7 @@ def _operation(route: Route) -> JsonObject:
     operation: JsonObject = {
         "operationId": route.name,
         "summary": route.about,
-        "responses": {str(route.status): _answer(route)} | {str(code): _failure(code) for code in _codes(route)},
+        "responses": {str(route.status): _answer(route)} | {str(code): _failure(route, code) for code in _codes(route)},
     }
     if route.need in (Need.READ, Need.WRITE, Need.METRICS):
         operation["security"] = [{"token": []}]
@@ -72,6 +76,8 @@ def _codes(route: Route) -> list[int]:
         codes |= {400, 408, 409, 413, 415}
     if route.name in ("trace", "history", "events") or route.body is not None:
         codes |= {404, 409}
+    if route.name == "backup":
+        codes.add(409)
     return sorted(codes)
 
 
@@ -81,12 +87,14 @@ def _answer(route: Route) -> JsonObject:
     if route.kind:
         return {"description": route.about, "content": {route.kind: {"schema": {"type": "string", "format": "binary"}}}}
     if not route.answer:
-        return {"description": route.about, "content": {"text/plain": {"schema": {"type": "string"}}}}
+        return {"description": route.about, "content": {kind: {"schema": {"type": "string"}} for kind in _EXPOSITIONS}}
     schema = {"$ref": _REF.format(name=route.answer)}
     return {"description": route.about, "content": {"application/json": {"schema": schema}}}
 
 
-def _failure(code: int) -> JsonObject:
+def _failure(route: Route, code: int) -> JsonObject:
+    if code == 503 and route.answer == _PROBED:
+        return {**_answer(route), "description": "It is not, and `why` says why."}
     schema = {"$ref": _REF.format(name="Error")}
     return {"description": _FAILURES[code], "content": {"application/json": {"schema": schema}}}
 

@@ -35,9 +35,12 @@ def load_fault(error: SwarmctlError, commit: str) -> SourceFault:
     return SourceFault(first.code, f"{at}{first.what}", why.strip(), first.hint, commit)
 
 
-def next_look(status: SourceStatus, spec: SourceSpec, looked: datetime) -> datetime:
-    """Return when to look again, after a look at `looked`. What may pass by itself is asked for less and less often."""
-    seed = f"{spec.name}/{int(looked.timestamp())}"
+def next_look(status: SourceStatus, spec: SourceSpec, looked: datetime, looker: str = "") -> datetime:
+    """Return when to look again, after a look at `looked`. What may pass by itself is asked for less and less often.
+
+    `looker` is what no other process has: all that follow one repository under one name must not ask at once.
+    """
+    seed = f"{looker}/{spec.name}/{int(looked.timestamp())}"
     if status.fault is None or not status.fault.passing:
         return after(looked, jittered_s(spec.interval_s, seed))
     most = max(LOOK_MAX_S, spec.interval_s)

@@ -37,6 +37,8 @@ class Following:
     inputs: Inputs
     clock: Clock
     meters: Meters
+    looker: str = ""
+    """What no other process has, so that no two ask a remote in step."""
     look_at: datetime | None = None
     _compiled: Compilation | None = None
     _states: dict[str, DesiredState] = field(default_factory=dict)
@@ -65,7 +67,7 @@ class Following:
         self.meters.fetched(self.source.spec.name, outcome, self.clock.monotonic_s() - started)
         now = self.clock.now()
         after = next_status(status, found, now)
-        self.look_at = next_look(after, self.source.spec, now)
+        self.look_at = next_look(after, self.source.spec, now, self.looker)
         return after
 
     def desired(self, status: SourceStatus) -> DesiredState | None:

@@ -40,6 +40,13 @@ def test_sources_of_one_interval_are_not_all_looked_at_at_once() -> None:
     assert len({round(waited) for waited in waits}) >= 10
 
 
+def test_controllers_that_look_in_the_same_second_do_not_look_in_step() -> None:
+    status, lookers = SourceStatus("infra", GOOD), [f"controller {number}" for number in range(100)]
+    assert len({next_look(status, spec(60.0), NOW, looker) for looker in lookers}) >= 90
+    away = next_status(status, AWAY, NOW)
+    assert len({next_look(away, spec(60.0), NOW, looker) for looker in lookers}) >= 90
+
+
 def test_a_remote_that_is_away_is_asked_less_and_less_often_and_by_its_interval_when_it_is_back() -> None:
     status, waits = SourceStatus("infra", GOOD), []
     for _ in range(12):
