@@ -25,6 +25,7 @@ class Member:
     """One member as the asked node sees it.
 
     `behind` (entries) and `silent_s` (seconds since its last answered heartbeat) are None unless the asked node leads.
+    `refuses`: why the member can't use the snapshot that it needs, as itself and the leader know it; "" else.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Member:
     leader: bool
     behind: int | None = None
     silent_s: float | None = None
+    refuses: str = ""
 
 
 @dataclass(frozen=True, slots=True)

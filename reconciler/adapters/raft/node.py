@@ -75,6 +75,7 @@ class RaftNode(Engine):
                     leader=node == status.leader,
                     behind=status.last_index - peer.match_index if peer else 0 if peers else None,
                     silent_s=peer.silent_s if peer else 0.0 if peers else None,
+                    refuses=self._snapshots.refuses if node == self.name else peer.refuses if peer else "",
                 )
             )
         return tuple(found)

@@ -20,12 +20,22 @@ class RefusedSnapshots:
         self._count = 0
         self._until_s = float("-inf")
         self._told: set[ErrorCode] = set()
+        self._index = 0
+        self._why = ""
 
-    def add(self, error: SwarmctlError, now_s: float) -> float:
+    def why(self, index: int) -> str:
+        """Why the last one can't be used, "" where all is well; `index` is what is applied here now.
+
+        Who applies anything after a refusal is fed by the log again: a new leader may have more of it.
+        """
+        return self._why if index <= self._index else ""
+
+    def add(self, error: SwarmctlError, now_s: float, index: int) -> float:
         """Return how many seconds none is wanted; log the reason if it is the first of its kind.
 
-        What fails in that time is the rest of the same snapshot, which was on its way.
+        What fails in that time is the rest of the same snapshot, which was on its way. `index` is what is applied here.
         """
+        self._index = index
         if now_s < self._until_s:
             return self._until_s - now_s
         wait_s = min(self._first_s * (1 << self._count), self._most_s)
@@ -34,16 +44,17 @@ class RefusedSnapshots:
         else:
             self._count = min(self._count + 1, _DOUBLINGS_MAX)
         self._until_s = now_s + wait_s
+        refused = answers.snapshot_refused(error)
+        problem = refused.problems[0]
+        self._why = problem.why
         if error.code not in self._told:
             self._told.add(error.code)
-            refused = answers.snapshot_refused(error)
-            problem = refused.problems[0]
             log.error("%s: %s %s %s", refused.code.value, problem.what, problem.why, problem.hint)
         return wait_s
 
     def taken(self) -> None:
         """One was taken over: all is well again."""
-        self._count, self._until_s = 0, float("-inf")
+        self._count, self._until_s, self._why = 0, float("-inf"), ""
         self._told.clear()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from reconciler.adapters.raft import snapshot_file
+from reconciler.adapters.raft.boot import check_index
 from reconciler.adapters.raft.disk_worker import DiskWorker
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
@@ -150,6 +151,7 @@ class Incoming:
             return None
         writer.finish()
         state = decode(writer.read_back())
+        check_index(state, piece.meta)
         durable.publish(writer)
         self._writer = None
         return state
@@ -219,6 +221,11 @@ class Snapshotter:
         self._after_s = 0.0
         self._index = newest.index if newest else 0
 
+    @property
+    def refuses(self) -> str:
+        """Why the leader's snapshot, which this member needs, can't be used here; "" where all is well."""
+        return self._refused.why(self._host.state.index)
+
     def begin_if_due(self) -> None:
         """Begin a snapshot of our own when the log has grown enough."""
         if self.growth.is_due and not self._lock.locked() and self._host.now_s() >= self._after_s:
@@ -279,7 +286,8 @@ class Snapshotter:
             if error.code is ErrorCode.RAFT_DISK_FAILED:
                 raise
             now_s = self._host.now_s()
-            self._host.core.snapshot_refused(now_s, self._refused.add(error, now_s))
+            wait_s = self._refused.add(error, now_s, self._host.state.index)
+            self._host.core.snapshot_refused(now_s, wait_s, self.refuses)
             self._host.wake()
             return
         if state is not None:

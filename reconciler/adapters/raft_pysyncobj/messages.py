@@ -95,12 +95,13 @@ class Piece(TypedDict):
 
 
 class PieceReply(TypedDict):
-    """The receiver has the first `offset` bytes of the snapshot at `index`."""
+    """The receiver has the first `offset` bytes of the snapshot at `index`; or `why` it can't use it, for people."""
 
     term: Index
     index: Index
     offset: Index
     sent: float
+    why: NotRequired[str]
 
 
 Shared: TypeAlias = Forward | Placed | NotTaken | Leave | Removed

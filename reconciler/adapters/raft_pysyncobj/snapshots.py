@@ -29,6 +29,9 @@ from reconciler.store.machine import State
 
 log = logging.getLogger(__name__)
 
+WHY_CHARS = 500
+"""Characters of why a member can't use a snapshot, that the leader keeps for whoever looks."""
+
 _SILENT_S = 1.0
 """Seconds without an answer after which a piece is sent again."""
 
@@ -48,6 +51,7 @@ class _Outgoing:
     reader: SnapshotReader
     offset: int = 0
     sent_s: float = 0.0
+    refusal: str = ""
 
 
 @dataclass(slots=True)
@@ -84,6 +88,11 @@ class Snapshots:
         self.growth = growth
 
     # --- making
+
+    @property
+    def refuses(self) -> str:
+        """Why the leader's snapshot, which this member needs, can't be used here; "" where all is well."""
+        return self._refused.why(self._core.applied)
 
     def begin_if_due(self, state: State) -> None:
         """Begin a snapshot of our own when the log has grown enough."""
@@ -150,9 +159,17 @@ class Snapshots:
             or message["index"] != outgoing.reader.meta.index
         ):
             return
+        if message.get("why"):
+            outgoing.refusal = message["why"][:WHY_CHARS]
+            return
         outgoing.offset = min(message["offset"], outgoing.reader.data_bytes)
         if outgoing.offset < outgoing.reader.data_bytes:
             self._send_piece(node, outgoing)
+
+    def refused_by(self, node: NodeId) -> str:
+        """Why a peer can't use our snapshot, in its own words; "" unless it has said so."""
+        outgoing = self._outgoing.get(node)
+        return outgoing.refusal if outgoing else ""
 
     def close_idle(self) -> None:
         """Close what is not being sent any more."""
@@ -191,24 +208,25 @@ class Snapshots:
         if meta.index <= core.applied:  # what is applied here is committed, and so equal to the leader's
             core.answer(leader, meta.index + 1, reset=False, matches=True)
             return
-        if self._is_installing or boot_clock() < self._refused_until_s:
+        if self._is_installing:
             return  # without an answer: the leader says again and again where it is, and sends nothing more
+        if boot_clock() < self._refused_until_s:
+            self._reply(leader, message, message["total"], why=self.refuses)  # as if nothing more were missing
+            return
         incoming = self._incoming
         if incoming is None or (incoming.meta, incoming.total) != (meta, message["total"]):
             incoming = self._incoming = _Incoming(meta, message["total"])
         if message["offset"] == len(incoming.data):
             incoming.data += message["data"]
-        reply = {
-            "type": "piece_reply",
-            "term": core.term,
-            "index": meta.index,
-            "offset": len(incoming.data),
-            "sent": message["sent"],
-        }
-        self._send(leader, encode(reply))
+        self._reply(leader, message, len(incoming.data))
         if len(incoming.data) >= incoming.total:
             self._incoming, self._is_installing = None, True
             self._host.spawn(self._install(leader, meta, bytes(incoming.data)))
+
+    def _reply(self, leader: NodeId, piece: Fields, offset: int, **more: str) -> None:
+        index, sent = piece["meta"].index, piece["sent"]
+        reply = {"type": "piece_reply", "term": self._core.term, "index": index, "offset": offset, "sent": sent}
+        self._send(leader, encode(reply | more))
 
     async def _install(self, leader: NodeId, meta: SnapshotMeta, data: bytes) -> None:
         """Put a received snapshot in the place of the state and of the log, unless it came too late.
@@ -233,6 +251,6 @@ class Snapshots:
             if error.code is ErrorCode.RAFT_DISK_FAILED:
                 raise
             now_s = boot_clock()
-            self._refused_until_s = now_s + self._refused.add(error, now_s)
+            self._refused_until_s = now_s + self._refused.add(error, now_s, core.applied)
         finally:
             self._is_installing = False

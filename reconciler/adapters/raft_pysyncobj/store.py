@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -318,7 +319,12 @@ class PySyncObjStore:
 
     def members(self) -> tuple[Member, ...]:
         """See the port."""
-        return self._roster.members(status_of(self._core))
+        return tuple(
+            replace(
+                one, refuses=self._snapshots.refuses if one.id == self._node else self._snapshots.refused_by(one.id)
+            )
+            for one in self._roster.members(status_of(self._core))
+        )
 
     async def add_member(self, member: NodeId, address: Address) -> None:
         """See the port."""
