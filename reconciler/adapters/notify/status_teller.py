@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Final, Protocol
 
-from reconciler.adapters.notify.outlet import Outlet, OutletLimits, OutletStatus
+from reconciler.adapters.notify.outlet import Outlet, OutletLimits
+from reconciler.adapters.notify.outlets import Outlets
 from reconciler.adapters.notify.status_sink import STATUS_LIMITS, StatusSink
 from reconciler.gitops.commit_status import Posted, due
 from reconciler.model.forges import CommitStatus
@@ -25,8 +23,8 @@ class Forge(Protocol):
         ...
 
 
-class StatusTeller(AbstractAsyncContextManager["StatusTeller"]):
-    """Posts while its context is open: as long as this controller leads. `offer` never waits or raises.
+class StatusTeller(Outlets[CommitStatus]):
+    """Posts what is offered. `offer` never waits or raises.
 
     `forges` are by source. `remember` is told (source, status) once a forge has a status, or never will: put it into
     the source's Posted. It must not raise and not block.
@@ -38,31 +36,16 @@ class StatusTeller(AbstractAsyncContextManager["StatusTeller"]):
         remember: Callable[[str, CommitStatus], None],
         limits: OutletLimits = STATUS_LIMITS,
     ) -> None:
+        super().__init__(
+            {
+                source: Outlet[CommitStatus](f"commit-status/{source}", forge.send, limits, self._settled)
+                for source, forge in forges.items()
+            }
+        )
         self._remember = remember
         self._offered: dict[tuple[str, str], CommitStatus] = {}
         self._on_the_way: dict[str, tuple[str, CommitStatus]] = {}
         self._number = 0
-        self._outlets = {
-            source: Outlet[CommitStatus](f"commit-status/{source}", forge.send, limits, self._settled)
-            for source, forge in forges.items()
-        }
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> StatusTeller:
-        self._tasks = [asyncio.create_task(one.run(), name=f"forge {name}") for name, one in self._outlets.items()]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def statuses(self) -> Sequence[OutletStatus]:
-        """Return where each forge stands."""
-        return tuple(one.status for one in self._outlets.values())
 
     def offer(self, source: str, wanted: Sequence[CommitStatus], posted: Posted) -> None:
         """Take what the commits of a source should say now. What was posted, or is on its way, is passed over."""
