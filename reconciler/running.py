@@ -244,6 +244,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
                 "requests": sum(len(memory.requests(one.spec.name)) for one in config.sources),
             },
             sinks=tellers.statuses(),
+            members=node.members(),
         )
 
     metrics = Metrics(remembered)

@@ -18,6 +18,10 @@ def status(terminal: Terminal, found: JsonObject) -> None:
     """Print where everything stands."""
     leads = found["leader"] or "nobody"
     terminal.say(f"Cluster {found['cluster'] or '-'}: {leads} leads (asked {found['member']})", "bold")
+    for one in found["members"]:
+        if trouble := one.get("trouble"):  # an older controller does not tell
+            behind = f" by {one['behind']} changes" if one["behind"] else ""
+            terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
     sources = _table("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
     for one in found["sources"]:
         revision, fault = one["revision"] or {}, one["fault"] or {}

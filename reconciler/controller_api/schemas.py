@@ -64,7 +64,7 @@ SCHEMAS: Final[dict[str, JsonObject]] = {
         member=_TEXT,
         leader=_TEXT,
         epoch=_NUMBER,
-        members=_list(_object(name=_TEXT, api=_TEXT, leads=_YES)),
+        members=_list(_object(name=_TEXT, api=_TEXT, leads=_YES, trouble=_TEXT, behind=_maybe(_NUMBER))),
         last_pass=_MAYBE_TIME,
         sources=_list(_SOURCE),
         scopes=_list(_SCOPE),

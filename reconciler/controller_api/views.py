@@ -30,7 +30,7 @@ def status(found: Overview, now: datetime) -> JsonObject:
         "member": found.member,
         "leader": found.leader,
         "epoch": found.epoch,
-        "members": [{"name": one.name, "api": one.api, "leads": one.leads} for one in found.members],
+        "members": [asdict(one) for one in found.members],
         "last_pass": _moment(found.last_pass),
         "sources": [_source(state, now) for state in states],
         "scopes": [_scope(state, name, one, now) for state in states for name, one in sorted(state.scopes.items())],

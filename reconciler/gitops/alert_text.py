@@ -56,6 +56,7 @@ _HEADLINES: Final[Mapping[AlertKind, tuple[str, str]]] = {
     AlertKind.CLUSTER: ("Cluster does not answer", "Cluster answers again"),
     AlertKind.LEADER: ("Leader changed", "Leader changed"),
     AlertKind.TOKEN: ("Join token rotated", "Join token rotated"),
+    AlertKind.CONTROLLER: ("Controller falls behind", "Controller has caught up"),
 }
 """{kind: what its beginning is called, and its end}."""
 

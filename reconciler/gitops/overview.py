@@ -21,11 +21,16 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One controller of the group. `api` is where its API is reached, "" where nobody said."""
+    """One controller of the group. `api` is where its API is reached, "" where nobody said.
+
+    `trouble` is why it can't follow the others, "" if it can. `behind` (changes) is None unless the asked one leads.
+    """
 
     name: str
     api: str = ""
     leads: bool = False
+    trouble: str = ""
+    behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

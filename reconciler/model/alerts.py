@@ -21,6 +21,7 @@ class AlertKind(enum.StrEnum):
     CLUSTER = "cluster"
     LEADER = "leader-changed"
     TOKEN = "token-rotated"
+    CONTROLLER = "controller"
 
 
 class AlertPhase(enum.StrEnum):

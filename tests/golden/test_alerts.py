@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.gitops.alert_text import BODY_CHARS_MAX, TITLE_CHARS_MAX, alert_text
+from reconciler.gitops.laggards import look
 from reconciler.gitops.notices import leader_changed, token_rotated
 from reconciler.model.alerts import Alert
 from reconciler.model.desired import DesiredNode
@@ -17,6 +18,7 @@ from reconciler.model.errors import ErrorCode, Place
 from reconciler.model.plan import Action, ActionType, Change, Origin
 from reconciler.model.policies import DriftMode, Policies
 from reconciler.model.progress import Verdict
+from reconciler.model.replication import Address, Member
 from reconciler.model.sources import SourceFault, SourceRevision
 from tests.unit.gitops.story import START, Story, actual, desired, node, stack, update
 
@@ -187,6 +189,16 @@ def leader() -> Alert:
     return made
 
 
+def laggards(*, refuses: bool) -> Alert:
+    why = "The snapshot has format 3, and this version of swarmctl reads formats up to 2. (snapshot-too-new)"
+    at = Address("10.0.0.3", 7946)
+    first = look({}, [Member("node3", at, voter=True, leader=False, behind=9000, refuses=why)], 9120, START)
+    if refuses:
+        return first.alerts[0]
+    later = START + timedelta(minutes=20)
+    return look(first.found, [Member("node3", at, voter=True, leader=False, behind=3)], 9150, later).alerts[0]
+
+
 STORIES = {
     "deployed": deployed,
     "failed": failed,
@@ -208,6 +220,8 @@ STORIES = {
     "manifests-wrong": manifests_wrong,
     "cluster-silent": cluster_silent,
     "leader-changed": leader,
+    "controller-behind": lambda: laggards(refuses=True),
+    "controller-caught-up": lambda: laggards(refuses=False),
     "token-rotated": lambda: token_rotated("worker", "It was 30 days old.", START + timedelta(days=30)),
 }
 

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from reconciler.adapters.notify.outlet import OutletStatus
 from reconciler.gitops.conditions import NODE
 from reconciler.gitops.state import CLUSTER, LoopState
+from reconciler.model.replication import Member
 
 SERIES_MAX: Final = 5000
 """Series of one metric, at most: a cluster that drifts as a whole must not burst a Prometheus."""
@@ -30,6 +31,7 @@ class Remembered:
     states: Sequence[LoopState] = ()
     queues: Mapping[str, int] = field(default_factory=dict)
     sinks: Sequence[OutletStatus] = ()
+    members: Sequence[Member] = ()
 
 
 class RememberedCollector(Collector):
@@ -49,6 +51,7 @@ class RememberedCollector(Collector):
             "swarmctl_leader", "1 on the controller that leads.", [((now.member,), float(now.leading))], "member"
         )
         yield _family("swarmctl_epoch", "The term in which the leader may write.", [((), float(now.epoch))])
+        yield from _of_members(now)
         yield from _of_sources(now)
         yield from _of_scopes(now)
         yield from _of_drifts(now)
@@ -66,6 +69,17 @@ def _family(name: str, about: str, samples: Sequence[Sample], *labels: str) -> G
     for values, number in samples[:SERIES_MAX]:
         family.add_metric(list(values), number)
     return family
+
+
+def _of_members(now: Remembered) -> Iterator[Metric]:
+    """Yield what this controller knows of the others: all of it while it leads, of itself always."""
+    refusing = [((one.id,), float(bool(one.refuses))) for one in now.members if one.id == now.member or now.leading]
+    about = "1 while a controller can't use the leader's snapshot, and so falls behind."
+    yield _family("swarmctl_member_snapshot_refused", about, refusing, "member")
+    behind = [((one.id,), float(one.behind)) for one in now.members if one.behind is not None]
+    yield _family("swarmctl_member_behind_entries", "Entries that a controller has not got yet.", behind, "member")
+    silent = [((one.id,), one.silent_s) for one in now.members if one.silent_s is not None]
+    yield _family("swarmctl_member_silent_seconds", "Since a controller was last heard.", silent, "member")
 
 
 def _of_sources(now: Remembered) -> Iterator[Metric]:

@@ -68,13 +68,17 @@ class Answers:
         return self.clock_now()
 
     def health(self) -> Health:
-        """Return how it is: ready is who knows a leader, since what it is asked for reaches that one."""
+        """Return how it is: ready is who knows a leader, since what it is asked for reaches that one.
+
+        Who can't follow the leader is not: what it shows may be hours old.
+        """
         standing = self.leader.store.standing
         if standing.removed:
             return Health(alive=False, ready=False, why="This controller was removed from its group.")
         if not standing.leader:
             return Health(ready=False, why="No controller leads: fewer than a majority of the group can be reached.")
-        return Health()
+        refuses = next((one.refuses for one in self.leader.store.members() if one.id == self.leader.member), "")
+        return Health(ready=not refuses, why=refuses)
 
     def overview(self) -> Overview:
         """Return where everything stands."""
@@ -86,9 +90,17 @@ class Answers:
             member=self.leader.member,
             leader=standing.leader,
             epoch=standing.epoch or (last.epoch if last else 0),
-            members=tuple(Member(one.id, leads=one.leader) for one in store.members()),
+            members=self._members(),
             states=self._states(),
             last_pass=self.leader.last_pass,
+        )
+
+    def _members(self) -> tuple[Member, ...]:
+        """Return the controllers: why one can't follow is known to itself and to the leader, which writes it down."""
+        written = {name: one.why for name, one in self.leader.memory.laggards().items()}
+        return tuple(
+            Member(one.id, "", one.leader, one.refuses or written.get(one.id, ""), one.behind)
+            for one in self.leader.store.members()
         )
 
     def _states(self) -> Mapping[str, LoopState]:

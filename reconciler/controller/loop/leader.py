@@ -14,6 +14,7 @@ import structlog
 
 from reconciler.controller.loop.around import ApplySettings, Around
 from reconciler.controller.loop.following import Following
+from reconciler.controller.loop.laggards import watch_laggards
 from reconciler.controller.loop.link import ClusterLink
 from reconciler.controller.loop.looking import Looking
 from reconciler.controller.loop.membership import WantedMembers, keep_members
@@ -87,6 +88,7 @@ class Leader:
                     leading.create_task(self._passes(SourcePasses(one, around, wakeups, looking)))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(keep_members(self.store, self.members))
+                leading.create_task(watch_laggards(self.store, self.memory, epoch))
                 leading.create_task(_again(self._requests, "requests"))
                 if self.forge_telling is not None:
                     leading.create_task(self._tell_forges(self.forge_telling, epoch))

@@ -20,6 +20,7 @@ from reconciler.controller.loop.ports import Store
 from reconciler.gitops import commit_status, outbox, records
 from reconciler.gitops.bounded import encoded
 from reconciler.gitops.commit_status import Posted
+from reconciler.gitops.laggards import Laggard, Laggards
 from reconciler.gitops.outbox import Outbox, Routes
 from reconciler.gitops.overview import ControllerEvent, EventKind
 from reconciler.gitops.results import HistoryEntry
@@ -37,6 +38,7 @@ EVENTS: Final = "events"
 REQUESTS: Final = "requests"
 CONTROLLER: Final = "controller"
 TICKETS: Final = "tickets"
+LAGGARDS: Final = "laggards"
 LEADER_KEY: Final = "leader"
 REQUESTS_MAX: Final = 100
 """Requests that wait for one source."""
@@ -126,6 +128,10 @@ class Memory:
         """Return who was given join commands, oldest first."""
         return tuple(self._decoded(TICKETS, "", TicketIssue).values())
 
+    def laggards(self) -> dict[str, Laggard]:
+        """Return the controllers that can't follow, by name."""
+        return self._decoded(LAGGARDS, "", Laggard)
+
     def last_leader(self) -> Leader | None:
         """Return who led last, as far as it was written down."""
         return self._decoded(CONTROLLER, LEADER_KEY, Leader).get(LEADER_KEY)
@@ -208,6 +214,21 @@ class Memory:
                 PutRecord(at=now, namespace=CONTROLLER, key=LEADER_KEY, value=leader),
                 *outbox.commands(box, queued, now),
                 *self._events(told("", alerts), now),
+            ]
+            await self._propose(commands, epoch)
+        self.offer(queued)
+
+    async def note_laggards(self, now_so: Laggards, epoch: int) -> None:
+        """Write down which controllers can't follow, with what to tell of it."""
+        async with self._turn:
+            now, box, before = self.now(), self.outbox(), self.laggards()
+            queued = outbox.queued(box, "", now_so.alerts, self.routes, now)
+            changed = [one for name, one in now_so.found.items() if one != before.get(name)]
+            commands: list[Command] = [
+                *(PutRecord(at=now, namespace=LAGGARDS, key=one.member, value=encoded(one)) for one in changed),
+                *(DeleteRecord(at=now, namespace=LAGGARDS, key=name) for name in before if name not in now_so.found),
+                *outbox.commands(box, queued, now),
+                *self._events(told("", now_so.alerts), now),
             ]
             await self._propose(commands, epoch)
         self.offer(queued)

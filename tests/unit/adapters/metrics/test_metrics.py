@@ -15,6 +15,7 @@ from reconciler.gitops.state import Suspension
 from reconciler.model.plan import Origin
 from reconciler.model.policies import DriftMode, Policies
 from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult
+from reconciler.model.replication import Address, Member
 from tests.unit.gitops.story import START, Story, plan, update
 
 
@@ -32,6 +33,28 @@ def drifted() -> Story:
     story = Story(policies=Policies(drift=DriftMode.REPORT))
     story.sees(update("web_api", Origin.DRIFT))
     return story
+
+
+def test_a_scrape_of_the_leader_says_who_can_not_follow_and_one_of_another_only_of_itself() -> None:
+    at = Address("10.0.0.1", 7946)
+    seen = [
+        Member("one", at, voter=True, leader=True, behind=0, silent_s=0.0),
+        Member("two", at, voter=True, leader=False, behind=4000, silent_s=0.25, refuses="It is too new."),
+    ]
+    found = scraped(Metrics(lambda: Remembered(START, "one", leading=True, epoch=7, members=seen)))
+    assert {name: number for name, number in found.items() if name.startswith("swarmctl_member")} == {
+        "swarmctl_member_snapshot_refused{member=one}": 0,
+        "swarmctl_member_snapshot_refused{member=two}": 1,
+        "swarmctl_member_behind_entries{member=one}": 0,
+        "swarmctl_member_behind_entries{member=two}": 4000,
+        "swarmctl_member_silent_seconds{member=one}": 0,
+        "swarmctl_member_silent_seconds{member=two}": 0.25,
+    }
+    seen = [Member("one", at, voter=True, leader=True), Member("two", at, voter=True, leader=False, refuses="Too new.")]
+    found = scraped(Metrics(lambda: Remembered(START, "two", members=seen)))
+    assert {name: number for name, number in found.items() if name.startswith("swarmctl_member")} == {
+        "swarmctl_member_snapshot_refused{member=two}": 1
+    }, "it does not know how the others are"
 
 
 def test_a_scrape_says_what_drifted_for_how_long_and_who_leads() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.metrics import Metrics
 from reconciler.adapters.notify.outlet import OutletLimits
 from reconciler.adapters.notify.status_teller import StatusTeller
-from reconciler.controller.loop import one_pass
+from reconciler.controller.loop import laggards, one_pass
+from reconciler.controller.loop.answers import Answers
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, REQUESTS_MAX, Request, RequestKind
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX
@@ -22,6 +26,7 @@ from reconciler.gitops.state import Suspension
 from reconciler.model.alerts import AlertKind
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind
+from reconciler.model.replication import Address, Member
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.lab.git_servers import Repository
 from tests.unit.controller.loop.shell import Shell, stack, swarm, until
@@ -307,3 +312,25 @@ async def test_who_leads_no_more_writes_neither_to_the_cluster_nor_to_the_store(
         with pytest.raises(SwarmctlError) as refused:
             await shell.memory.write(shell.state(), shell.state(), 1, entry=entry)
         assert refused.value.code is ErrorCode.FENCED
+
+
+async def test_a_controller_that_can_not_follow_is_written_down_told_and_shown_until_it_can(shell, monkeypatch):
+    other = Member("node2", Address("10.0.0.2", 7946), voter=True, leader=False, behind=900, refuses="It is too new.")
+    monkeypatch.setattr(laggards, "LOOK_S", 0.02)
+    shell.routes = {"chat": frozenset({AlertKind.CONTROLLER})}
+    async with shell.leading():
+        answers = Answers("prod", shell.leader, Metrics(lambda: None), clock_now=SystemClock().now)
+        own = shell.node.members()[0]
+        seen = [own, other]
+        monkeypatch.setattr(shell.node, "members", lambda: tuple(seen))
+        await until(shell.memory.laggards, "it is written down")
+        (pending,) = shell.memory.outbox().pending.values()
+        assert pending.alert.subject == "node2"
+        seen[1] = replace(other, refuses="", behind=None)  # as a controller sees it that does not lead
+        assert [one.trouble for one in answers.overview().members] == ["", "It is too new."], "all of them know it"
+        seen[1] = replace(other, refuses="", behind=0)
+        await until(lambda: not shell.memory.laggards(), "it has caught up")
+        assert len([one for one in shell.memory.events() if "controller" in one.message]) == 2, "once each"
+        assert answers.health().ready
+        seen[0] = replace(own, refuses="It is too new.")
+        assert (answers.health().ready, answers.health().why) == (False, "It is too new.")
