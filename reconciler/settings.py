@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from reconciler.model.forges import ForgeName
 
 CONTROLLER_SOCKET = "unix:///var/lib/swarmctl/controller.sock"
 """Where the systemd unit's controller listens."""
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte that is no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Settings:
     """Colour: None asks the terminal; NO_COLOR switches it off, FORCE_COLOR on."""
 
 
-def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+def _positive(environment: Mapping[str, str], name: str, default: float, *, least: float = 0.0) -> float:
     text = environment.get(name, "").strip()
     if not text:
         return default
@@ -73,10 +77,10 @@ def _positive(environment: Mapping[str, str], name: str, default: float) -> floa
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 < number < float("inf"):
+    if not 0 < number < float("inf") or number < least:
         raise SwarmctlError(
             ErrorCode.BAD_SETTING,
-            f"{name} is not a positive number.",
+            f"{name} is not {f'a number of {least:g} or more' if least else 'a positive number'}.",
             why=f"Its value is {text!r}.",
             hint=f"Unset {name}, or set it to a number such as {default:g}.",
         )
@@ -116,13 +120,21 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     )
     return Settings(
         endpoint=endpoint,
-        environment=env,
+        environment={_as_sent(name): _as_sent(value) for name, value in env.items()},
         home=home,
         data_dir=_data_dir(env),
-        parallel_writes=int(_positive(env, "SWARMCTL_PARALLEL", 8)),
+        parallel_writes=int(_positive(env, "SWARMCTL_PARALLEL", 8, least=1)),
         controller=_controller(env),
         color=_color(env),
     )
+
+
+def _as_sent(text: str) -> str:
+    """Return what Go's JSON, and so docker, makes of a variable: U+FFFD for each byte that is no UTF-8.
+
+    Otherwise what the swarm keeps would never be what the file asks for.
+    """
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _controller(environment: Mapping[str, str]) -> ControllerSettings:

@@ -90,7 +90,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         check_revisions(revision, base, head, offline=offline, saved=False)
         given = ForgeSettings(api_url or "", repository or "", pull_request, commit or "")
         target = target_of(outside, given, provider, status=status)
-        source = options.source(path, head or revision, stack_name, compose_file)
+        source = options.source(path, revision if head is None else head, stack_name, compose_file)
         resolve = resolve_image or ResolveMode.CHANGED
         question = Question(source, base, offline, plans.selected(stack), resolve)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)

@@ -84,7 +84,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     ) -> None:
         """Show what apply would change. Exit code 0: nothing; 2: something; 1: an error. Writes nothing."""
         check_revisions(revision, base, head, offline=offline, saved=out is not None)
-        source = options.source(path, head or revision, stack_name, compose_file)
+        source = options.source(path, revision if head is None else head, stack_name, compose_file)
         question = Question(source, base, offline, plans.selected(stack), resolve_image or ResolveMode.CHANGED)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
         if not offline:
@@ -122,7 +122,7 @@ def check_revisions(revision: str | None, base: str | None, head: str | None, *,
 def answer(outside: Outside, question: Question, connect: Connecting) -> Planned:
     """Return the plan that the question asks for. Nothing is written."""
     desired = outside.load(question.source)
-    baseline = outside.load(replace(question.source, revision=question.base)) if question.base else None
+    baseline = None if question.base is None else outside.load(replace(question.source, revision=question.base))
     if baseline is not None and question.offline:
         from reconciler.planning.baseline import imagined
         from reconciler.planning.options import PlanOptions

@@ -306,12 +306,17 @@ def _indexed(at: KeyPath, items: JsonValue) -> list[tuple[KeyPath, str]]:
 def _default_stacks(source: _ClusterSource) -> _ListedStacks:
     folder = posixpath.join(source.folder, "stacks")
     try:
-        paths = [path for path in source.revision.files_under(folder) if path.endswith((".yaml", ".yml"))]
+        paths = [path for path in source.revision.files_under(folder) if _is_stack_file(path)]
     except SwarmctlError as error:
         source.problems.add_error(error, Place(source.revision.display(folder)))
         return _ListedStacks()
     stacks = tuple(Stack(stack_name(path), path, (), Place(source.revision.display(path))) for path in paths)
     return _ListedStacks(stacks, {stack.name: stack.place for stack in stacks})
+
+
+def _is_stack_file(path: str) -> bool:
+    """Return whether a file of the folder is a stack that nobody had to list; hidden ones are editors' own."""
+    return path.endswith((".yaml", ".yml")) and not posixpath.basename(path).startswith(".")
 
 
 def stack_name(path: str) -> str:

@@ -155,7 +155,7 @@ def read_document(content: bytes, file: str, problems: ProblemList) -> Document 
         tree = parse(text)
     except YamlProblem as error:
         place = Place(file, min(error.line, _line_count(text)), error.column)
-        problems.add(Problem(error.code, error.what, error.why, _yaml_hint(error.code), place))
+        problems.add(Problem(error.code, error.what, error.why, error.hint, place))
         return None
     next_place = _next_place(file, tree.next_mark)
     if next_place is not None:  # broken YAML may be told of after the last line
@@ -182,12 +182,6 @@ def further_document(document: Document, severity: Severity) -> Problem | None:
 
 def _line_count(text: str) -> int:
     return max(1, len(text.splitlines()))
-
-
-def _yaml_hint(code: ErrorCode) -> str:
-    if code is ErrorCode.YAML_TOO_COMPLEX:
-        return "Use fewer aliases, or split the file."
-    return "Check the indentation, quotes and brackets at and before this line."
 
 
 @dataclass(slots=True)

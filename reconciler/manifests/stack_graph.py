@@ -39,7 +39,7 @@ def check_stacks(stacks: tuple[Stack, ...], problems: ProblemList) -> None:
         for name in stack.depends_on:
             if name not in first:
                 what = f"The stack {shown(stack.name)} depends on {shown(name)}, which is not listed."
-                hint = did_you_mean(name, [known for known in first if known != stack.name], noun="stacks")
+                hint = did_you_mean(name, [known for known in first if known != stack.name], noun="other stacks")
                 place = stack.place_of_need(name)
                 problems.add(Problem(ErrorCode.UNDEFINED_REFERENCE, what, "No stack has that name.", hint, place))
     for cycle in cycles({name: stack.depends_on for name, stack in first.items()}):

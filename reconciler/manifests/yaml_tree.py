@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from reconciler.manifests.problems import did_you_mean
 from reconciler.model.errors import ErrorCode
 
 DEPTH_MAX: Final = 100
@@ -21,6 +22,9 @@ NODES_MAX: Final = 200_000
 """How many nodes a document may have, each alias counted as all that it stands for (the "billion laughs")."""
 EMPTY_DOCUMENTS_MAX: Final = 100
 """Empty documents that are passed over in search of one that is not; that many are a mistake themselves."""
+
+TABS: Final = "Indent with spaces: YAML takes no tabs there."
+LOOK_AROUND: Final = "Check the indentation, quotes and brackets at and before this line."
 
 _Loader: Final = getattr(yaml, "CLoader", yaml.Loader)
 
@@ -59,11 +63,12 @@ class Node:
 class YamlProblem(Exception):
     """The text is no YAML that we read. `line` and `column` count from 1."""
 
-    def __init__(self, code: ErrorCode, what: str, why: str, line: int, column: int) -> None:
+    def __init__(self, code: ErrorCode, what: str, why: str, line: int, column: int, hint: str = LOOK_AROUND) -> None:
         super().__init__(what)
         self.code = code
         self.what = what
         self.why = why
+        self.hint = hint
         self.line = line
         self.column = column
 
@@ -102,10 +107,18 @@ class _Builder:
         target = self.anchors.get(event.anchor)
         if target is None:
             why = f"No anchor `&{event.anchor[:40]}` comes before the alias `*{event.anchor[:40]}`."
-            raise YamlProblem(ErrorCode.YAML_SYNTAX, "Unknown anchor.", why, node.line, node.column)
+            hint = did_you_mean(event.anchor, self.anchors, noun="anchors before it")
+            raise YamlProblem(ErrorCode.YAML_SYNTAX, "Unknown anchor.", why, node.line, node.column, hint)
         if id(target) in self.open_ids:
             why = f"The alias `*{event.anchor[:40]}` stands inside the value that it names."
-            raise YamlProblem(ErrorCode.YAML_SYNTAX, "An anchor's value contains itself.", why, node.line, node.column)
+            raise YamlProblem(
+                ErrorCode.YAML_SYNTAX,
+                "An anchor's value contains itself.",
+                why,
+                node.line,
+                node.column,
+                "Remove the alias, or anchor a value that does not hold it.",
+            )
         node.target, node.size, node.height = target, target.size, target.height
         self._attach(node, None)
 
@@ -123,7 +136,12 @@ class _Builder:
         if self.seen > NODES_MAX or parent.size > NODES_MAX:
             why = f"With its aliases followed the document has more than {NODES_MAX} values."
             raise YamlProblem(
-                ErrorCode.YAML_TOO_COMPLEX, "The file stands for too many values.", why, node.line, node.column
+                ErrorCode.YAML_TOO_COMPLEX,
+                "The file stands for too many values.",
+                why,
+                node.line,
+                node.column,
+                "Use fewer aliases, or split the file.",
             )
         if len(self.open) + node.height > DEPTH_MAX:
             raise _too_deep(node)
@@ -136,7 +154,8 @@ def _node(kind: NodeKind, event: Any) -> Node:
 
 def _too_deep(node: Node) -> YamlProblem:
     why = f"Its values nest more than {DEPTH_MAX} deep."
-    return YamlProblem(ErrorCode.YAML_TOO_COMPLEX, "The file nests too deeply.", why, node.line, node.column)
+    hint = "Nest the values less; no key of ours is that deep."
+    return YamlProblem(ErrorCode.YAML_TOO_COMPLEX, "The file nests too deeply.", why, node.line, node.column, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +215,28 @@ def _events(text: str) -> Iterator[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        why = " ".join(part for part in (error.context, error.problem) if part)
-        raise YamlProblem(ErrorCode.YAML_SYNTAX, "The file is not valid YAML.", _sentence(why), line, column) from error
+        why = " ".join(part for part in (_context(error), error.problem) if part)
+        hint = TABS if mark and _is_tab(text, mark) else LOOK_AROUND
+        what = "The file is not valid YAML."
+        raise YamlProblem(ErrorCode.YAML_SYNTAX, what, _sentence(why), line, column, hint) from error
     except yaml.YAMLError as error:
         line, column = _spot(text, getattr(error, "position", 0))
         why = "It holds a character that YAML does not allow, such as a control character."
-        raise YamlProblem(ErrorCode.YAML_SYNTAX, "The file is not valid YAML.", why, line, column) from error
+        what, hint = "The file is not valid YAML.", "Remove the character, or write it as an escape in double quotes."
+        raise YamlProblem(ErrorCode.YAML_SYNTAX, what, why, line, column, hint) from error
+
+
+def _context(error: yaml.MarkedYAMLError) -> str:
+    """Return what the parser was about, and where that begins: a bracket that nobody closes may be far above."""
+    begin, end = error.context_mark, error.problem_mark
+    if not error.context or not begin or not end or begin.line == end.line:
+        return error.context or ""
+    return f"{error.context} that starts at {begin.line + 1}:{begin.column + 1},"
+
+
+def _is_tab(text: str, mark: Any) -> bool:
+    line = text.splitlines()[mark.line : mark.line + 1]
+    return bool(line) and line[0][mark.column : mark.column + 1] == "\t"
 
 
 def _spot(text: str, position: int) -> tuple[int, int]:

@@ -30,5 +30,20 @@ def test_a_number_that_makes_no_sense_is_refused(text):
     assert "SWARMCTL_REQUEST_TIMEOUT" in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["0.5", "0", "-3", "many"])
+def test_less_than_one_write_at_once_is_refused(text):
+    with pytest.raises(SwarmctlError) as refused:
+        settings.read({"HOME": "/h", "SWARMCTL_PARALLEL": text})
+    assert refused.value.code is ErrorCode.BAD_SETTING
+    assert settings.read({"HOME": "/h", "SWARMCTL_PARALLEL": "1"}).parallel_writes == 1
+
+
+def test_a_byte_that_is_no_utf_8_is_what_docker_makes_of_it():
+    surrogates = b"a\xe2\x82\xffb".decode("utf-8", "surrogateescape")
+    read = settings.read({"HOME": "/h", "A": surrogates, "B": "\u00e9"})
+    assert read.environment["A"] == "a\ufffd\ufffd\ufffdb"
+    assert read.environment["B"] == "\u00e9"
+
+
 def test_no_setting_shows_the_environment():
     assert "hunter2" not in repr(settings.read({"HOME": "/h", "PASSWORD": "hunter2"}))

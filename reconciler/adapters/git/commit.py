@@ -294,7 +294,8 @@ def _commit(repository: Any, revision: str, shown: str) -> Any:
     from git.exc import AmbiguousObjectName, ODBError  # noqa: PLC0415
 
     if not _REVISION.fullmatch(revision):
-        raise _no_revision(repository, revision, shown, "That is no name of a commit, branch or tag.")
+        why = "That is no name of a commit, branch or tag." if revision else "It is empty."
+        raise _no_revision(repository, revision, shown, why)
     try:
         found = repository.rev_parse(revision)
         for _ in range(_TAGS_MAX):
@@ -308,21 +309,23 @@ def _commit(repository: Any, revision: str, shown: str) -> Any:
         why = "Several objects start with these digits."
         raise _no_revision(repository, revision, shown, why) from error
     except (git.GitError, ODBError, OSError, ValueError, LookupError, NotImplementedError, AssertionError) as error:
-        raise _no_revision(repository, revision, shown, _missing_why(repository)) from error
+        raise _no_revision(repository, revision, shown, *_missing_why(repository)) from error
     return found
 
 
-def _missing_why(repository: Any) -> str:
-    if not any(True for _ in repository.references):
-        return "The repository has no commit yet."
+def _missing_why(repository: Any) -> tuple[str, str]:
+    """Return why a revision was not found, and what to do where that is not to look for a name like it."""
+    if not any(True for _ in repository.references) and not repository.head.is_valid():
+        return "The repository has no commit yet.", "Commit something, or fetch the branch."
     if os.path.exists(os.path.join(repository.common_dir, "shallow")):
-        return "No commit, branch or tag has that name; the clone is shallow, and older commits are not in it."
-    return "No commit, branch or tag has that name."
+        why = "No commit, branch or tag has that name; the clone is shallow, and older commits are not in it."
+        return why, "Fetch what is missing: `git fetch --unshallow`, and the branch itself."
+    return "No commit, branch or tag has that name.", ""
 
 
-def _no_revision(repository: Any, revision: str, shown: str, why: str) -> SwarmctlError:
+def _no_revision(repository: Any, revision: str, shown: str, why: str, hint: str = "") -> SwarmctlError:
     names = [reference.name for reference in repository.references]
     text = "".join(char if char.isprintable() else "?" for char in revision[:80])
     what = f"The revision {text!r} does not exist in the repository of `{shown}`."
-    hint = did_you_mean(text, names, noun="branches and tags") or "Commit something, or fetch the branch."
+    hint = hint or did_you_mean(text, names, noun="branches and tags")
     return SwarmctlError(ErrorCode.REVISION_NOT_FOUND, what, why=why, hint=hint)

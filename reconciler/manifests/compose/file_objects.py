@@ -98,7 +98,7 @@ def references(source: StackSource, kind: FileObjectKind, at: KeyPath, service: 
             source.invalid(spot, what, "Each file in a container takes one.", "Give it another `target`.")
         targets.add(target)
         result.append(_reference(source, kind, spot, reference))
-    return sorted(result, key=lambda each: str(each[f"{kind.field}Name"]).encode())
+    return sorted(result, key=lambda each: str(each[f"{kind.field}Name"]).encode("utf-8", "surrogatepass"))
 
 
 def _reference(source: StackSource, kind: FileObjectKind, at: KeyPath, reference: JsonObject) -> JsonObject:

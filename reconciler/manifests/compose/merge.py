@@ -200,7 +200,7 @@ def _keyed(key: str, missing: JsonValue, merge: _Merge, at: KeyPath, base: JsonV
 
 
 def _sort_key(name: JsonValue) -> tuple[float, bytes]:
-    return (0.0, name.encode()) if isinstance(name, str) else (float(name), b"")
+    return (0.0, name.encode("utf-8", "surrogatepass")) if isinstance(name, str) else (float(name), b"")
 
 
 _KEYED: Final = ("ports", "volumes", "secrets", "configs")

@@ -55,7 +55,7 @@ def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject
             aliases.append(name)
         driver_options = texts(options.get("driver_opts"))
         result.append(without_empty({"Target": target, "Aliases": aliases, "DriverOpts": driver_options}))
-    return sorted(result, key=lambda attachment: str(attachment["Target"]).encode())
+    return sorted(result, key=lambda attachment: str(attachment["Target"]).encode("utf-8", "surrogatepass"))
 
 
 def used_keys(source: StackSource, services: Iterable[JsonObject]) -> frozenset[str]:

@@ -140,6 +140,7 @@ def test_an_empty_repository_has_no_revision(tmp_path: Path) -> None:
         GitRevision.open(str(tmp_path), "HEAD")
     assert caught.value.code is ErrorCode.REVISION_NOT_FOUND
     assert "no commit yet" in caught.value.problems[0].why
+    assert "Commit something" in caught.value.problems[0].hint
 
 
 def test_a_folder_outside_git_is_told(tmp_path: Path) -> None:
@@ -166,6 +167,23 @@ def test_a_shallow_clone_says_that_it_is_shallow(repository: Path, tmp_path: Pat
         GitRevision.open(str(tmp_path / "shallow"), git(repository, "rev-parse", "plain"))
     assert caught.value.code is ErrorCode.REVISION_NOT_FOUND
     assert "shallow" in caught.value.problems[0].why
+    assert "git fetch" in caught.value.problems[0].hint
+
+
+def test_a_shallow_clone_of_a_detached_head_has_a_commit(repository: Path, tmp_path: Path) -> None:
+    git(repository, "checkout", "-q", "--detach", "plain")
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
+    with pytest.raises(SwarmctlError) as caught:
+        GitRevision.open(str(tmp_path / "shallow"), "main")
+    assert "shallow" in caught.value.problems[0].why
+    assert GitRevision.open(str(tmp_path / "shallow"), "HEAD").read("swarm.yaml") == b"first\n"
+
+
+def test_an_empty_revision_is_told_as_such(repository: Path) -> None:
+    with pytest.raises(SwarmctlError) as caught:
+        GitRevision.open(str(repository), "")
+    assert caught.value.code is ErrorCode.REVISION_NOT_FOUND
+    assert "empty" in caught.value.problems[0].why
 
 
 def test_a_repository_of_another_owner_is_read(repository: Path) -> None:

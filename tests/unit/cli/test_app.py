@@ -79,6 +79,26 @@ def test_wrong_usage_ends_with_1_and_never_with_the_2_of_diff(arguments, capsys:
     assert "hint:" in shown.err
 
 
+@pytest.mark.parametrize("which", [("--base", ""), ("--base", "x", "--head", ""), ("--revision", "")])
+def test_an_empty_revision_is_not_taken_for_none(which: tuple[str, ...]):
+    asked: list[str | None] = []
+    outside = Wiring(settings.read({"HOME": "/root"}))
+    terminal = Terminal(color=False)
+
+    class Noting:
+        def __getattr__(self, name: str):
+            return getattr(outside, name)
+
+        def load(self, source):
+            asked.append(source.revision)
+            if source.revision == "":
+                raise SwarmctlError(ErrorCode.REVISION_NOT_FOUND, "No such revision.")
+
+    arguments = ("diff", *which, *(("--offline",) if "--base" in which else ()))
+    assert app.run(app.build(Noting(), terminal, arguments), terminal, arguments) == ExitCode.ERROR
+    assert "" in asked
+
+
 def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str]):
     assert run_with(lambda: None) == ExitCode.OK
     assert "Commands:" in capsys.readouterr().out

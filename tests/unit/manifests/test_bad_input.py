@@ -172,6 +172,35 @@ def test_text_that_is_no_yaml_is_refused(text: str) -> None:
     assert problem.hint
 
 
+HINTS = [
+    ("a: *b", "no anchors before it"),
+    ("x-ab: &one 1\na: *onee", "Did you mean `one`?"),
+    ("a: &a [*a]", "Remove the alias"),
+    ("a:\n\t- b", "no tabs"),
+    ("a: \x01", "Remove the character"),
+    ("a: 'x", "quotes"),
+    ("[" * 200, "Nest the values less"),
+]
+
+
+@pytest.mark.parametrize(("text", "hint"), HINTS)
+def test_the_hint_is_about_what_is_wrong(text: str, hint: str) -> None:
+    assert hint in the_problem(text).hint
+
+
+def test_what_nobody_closes_is_told_with_its_beginning() -> None:
+    problem = the_problem("services:\n  a: {image: i,\n   k: [x\n")
+    assert "starts at 3:7" in problem.why
+
+
+def test_a_file_whose_name_is_no_utf_8_is_an_error_of_the_name() -> None:
+    name = b"stacks/b\xff.yaml".decode("utf-8", "surrogateescape")
+    text = "services: {a: {image: i, networks: [n], configs: [c]}}\nnetworks: {n: }\nconfigs: {c: {file: ./c}}\n"
+    found = problems({name: text, "stacks/c": "x"})
+    assert {problem.code for problem in found} == {ErrorCode.INVALID_VALUE}
+    assert "stack name" in found[0].what
+
+
 @pytest.mark.parametrize("key", ["8080", "true", "~", "2001-01-01", "1.5", "[a]", "{a: b}"])
 def test_a_key_that_is_no_text_is_refused(key: str) -> None:
     found = stack_problems(f"services:\n  a: {{image: i}}\nx-a:\n  ? {key}\n  : 1\n")

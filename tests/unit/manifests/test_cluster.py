@@ -161,6 +161,7 @@ def test_without_stacks_every_file_under_stacks_is_one() -> None:
         "stacks/b.yml": "services: {}",
         "stacks/a.yaml": "services: {}",
         "stacks/n.txt": "",
+        "stacks/.#a.yaml": "]",
         "stacks/x/c.yaml": "]",
     }
     assert [each.name for each in loaded(files).stacks] == ["a", "b"]
