@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from reconciler.adapters import whole_file
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 SIZE_MAX = 64 * 1024 * 1024
@@ -45,18 +44,9 @@ def read_text(path: str) -> str:
 
 def write_text(path: str, text: str) -> None:
     """Put a file in place at once and whole, readable by this user only. Raises output-failed."""
-    target = Path(path)
-    temporary = ""
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(target)
+        whole_file.put(Path(path), text.encode())
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise SwarmctlError(
             ErrorCode.OUTPUT_FAILED,
             f"{path} can't be written.",

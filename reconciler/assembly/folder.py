@@ -84,7 +84,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def put_file(path: Path, content: str) -> None:
-    """Put a file in place for this user alone, durably, at once or not at all."""
+    """Put a file in place for this user alone, durably, at once or not at all.
+
+    On its way it has one name, by which `remove_leftovers` finds it: the folder is locked, so nobody else writes it.
+    """
     new = path.with_name(f"{path.name}{NEW}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:

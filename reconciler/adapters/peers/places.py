@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from reconciler.adapters import whole_file
+from reconciler.adapters.whole_file import sync_folder
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FOLDER_MODE = 0o700
@@ -57,16 +59,7 @@ def put(target: Path, files: Mapping[str, bytes], now: datetime) -> str:
 def replace_file(path: Path, content: bytes) -> None:
     """Put one file in place of another, whole and synced, for its owner only. Raises output-failed."""
     with failures_told(path):
-        descriptor, temporary = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        whole_file.put(path, content)
         sync_folder(path.parent)
 
 
@@ -82,15 +75,6 @@ def failures_told(target: Path) -> Iterator[None]:
             why=f"{error.strerror or error}.",
             hint="Name a place in a folder that you may write to. It can't be a mount point itself.",
         ) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _prefix(target: Path) -> str:
