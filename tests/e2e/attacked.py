@@ -16,7 +16,7 @@ from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended
 from tests.e2e.followed import Followed, controller_of
 from tests.fakes.certificate import self_signed
-from tests.lab.git_servers import free_port
+from tests.free_ports import free_port
 
 READ, WRITE = "token-of-those-who-read", "token-of-those-who-write"
 GIB = 2**30

@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.chaos.group.wires import Wires
 from tests.e2e.controllers import Controller, ended, until
-from tests.lab.git_servers import Repository, free_port
+from tests.free_ports import free_ports
+from tests.lab.git_servers import Repository
 from tests.lab.proxy import Call, Fault, Proxy
 
 STACKS = 6
@@ -183,7 +184,7 @@ def a_group(
 def _addresses(wires: Wires | None) -> dict[str, str]:
     if wires is not None:
         return {name: f"{wires.hosts[name][0]}:{IN_WIRES_PORT}" for name in NAMES}
-    return {name: f"127.0.0.1:{free_port()}" for name in NAMES}
+    return {name: f"127.0.0.1:{port}" for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True)}
 
 
 def _make_identities(backend: Any, members: Mapping[str, str], tmp_path: Path) -> None:

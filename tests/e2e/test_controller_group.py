@@ -15,7 +15,8 @@ from tests.chaos.group.wires import Wires
 from tests.e2e.conftest import Backend
 from tests.e2e.controller_group import NAMES, STACKS, SWARM, Group, a_group, is_write, slow_writes, stacks
 from tests.e2e.controllers import Controller, ended, until
-from tests.lab.git_servers import Repository, free_port
+from tests.free_ports import free_port
+from tests.lab.git_servers import Repository
 from tests.lab.proxy import Call, Fault
 
 embedded = pytest.mark.parametrize("backend", ["embedded"], indirect=True)

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.free_ports import free_port
+
 BACKEND = "/usr/lib/git-core/git-http-backend"
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -234,11 +236,6 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     finally:
         server.kill()
         server.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:

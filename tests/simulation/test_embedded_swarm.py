@@ -18,11 +18,11 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tasks import TaskState
+from tests.free_ports import free_port, free_ports
 from tests.simulation.live import (
     SECOND,
     WAIT_S,
     Live,
-    free_port,
     is_alive,
     live_swarm,
     pid_of,
@@ -65,7 +65,7 @@ async def test_a_published_port_leads_to_every_running_task_in_turn(live: Live) 
 
 
 async def test_a_published_port_follows_an_update_and_ends_with_the_service(live: Live) -> None:
-    port, other = free_port(), free_port()
+    port, other = free_ports(2)
     service_id = await live.create(web(port=port, greeting="old", replicas=1))
     await fetched(port, "old")
     await live.update(service_id, web(port=other, greeting="new", replicas=1))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.free_ports import free_ports
 
 START_S = 30.0
 TRANSACTION_MAX = 2_000
@@ -60,7 +61,7 @@ async def etcd_group(folder: Path, members: int = 3) -> AsyncIterator[EtcdStore]
     """Start members with their data in `folder`, peers over TLS as ours are; the client talks to the leader."""
     import grpc.aio
 
-    ports = _free_ports(2 * members)
+    ports = free_ports(2 * members)
     clients, peers = ports[:members], ports[members:]
     cluster = ",".join(f"m{number}=https://127.0.0.1:{port}" for number, port in enumerate(peers))
     started = [_start(folder, number, clients[number], peers[number], cluster) for number in range(members)]
@@ -131,13 +132,3 @@ def _varint(message: bytes, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
-
-
-def _free_ports(count: int) -> list[int]:
-    taken = [socket.socket() for _ in range(count)]
-    for one in taken:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in taken]
-    for one in taken:
-        one.close()
-    return ports

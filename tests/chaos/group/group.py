@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from tests.chaos.group.histories import not_linearizable
 from tests.chaos.group.ledger import Account
 from tests.chaos.group.stores import Parts, identity
 from tests.fakes.identities import Authority
+from tests.free_ports import free_port, free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 ANSWER_S = 60.0
@@ -160,7 +160,10 @@ class Group:
         group = cls(folder)
         for name in ("ledgers", "histories", "logs"):
             (folder / name).mkdir()
-        addresses = {name: (hosts[name][0] if hosts else "127.0.0.1", _free_port()) for name in names}
+        ports = free_ports(len(names))
+        addresses = {
+            name: (hosts[name][0] if hosts else "127.0.0.1", port) for name, port in zip(names, ports, strict=True)
+        }
         for name in names:
             parts = Parts(
                 kind=kind,
@@ -180,7 +183,7 @@ class Group:
         self._replaced += 1
         name = f"{dead.name.partition('-')[0]}-{self._replaced}"
         host, _ = dead.parts.addresses[dead.name]
-        address = (host, _free_port())
+        address = (host, free_port())
         others = [member for member in self.members if member is not dead]
         known = {member.name: member.parts.addresses[member.name] for member in others}
         parts = msgspec.structs.replace(
@@ -281,9 +284,3 @@ class Verdict:
     acknowledged: int
     operations: int
     complaints: list[str]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.adapters.ingress import PortIngress
 from reconciler.model.assignments import Route
+from tests.free_ports import free_port
 
 WAIT_S = 30.0
 HERE = "127.0.0.1"
@@ -45,12 +46,6 @@ async def udp_tasks(*names: str) -> AsyncIterator[dict[str, tuple[str, int]]]:
     finally:
         for transport in transports:
             transport.close()
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probing:
-        probing.bind((HERE, 0))
-        return int(probing.getsockname()[1])
 
 
 class Client:
@@ -102,7 +97,7 @@ async def test_datagrams_of_a_client_go_to_one_task_and_those_of_clients_to_all(
 
 
 async def test_a_number_serves_both_protocols_and_is_free_once_it_is_published_no_more(ingress: PortIngress) -> None:
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     routes = (Route("s", "web", port, (), "tcp"), Route("s", "web", port, (), "udp"))
     assert await ingress.follow(routes) == ()
     other = PortIngress()
@@ -117,7 +112,7 @@ async def test_a_number_serves_both_protocols_and_is_free_once_it_is_published_n
 
 
 async def test_what_the_engine_publishes_is_left_to_it() -> None:
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     beside = PortIngress(engine_publishes=True)
     with socket.create_server((HERE, port)):
         assert await beside.follow((Route("s", "web", port, (), is_host_mode=True),)) == ()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from reconciler.assembly.daemon import DaemonSettings, start_daemon
-from reconciler.assembly.node_certificate import keep_certified
-from tests.simulation.live import free_port
+from reconciler.assembly.node_certificate import kept
+from tests.free_ports import free_port
 
 
 class SlowWriting:
@@ -31,8 +31,8 @@ class SlowWriting:
 
 
 async def test_who_has_left_writes_no_more_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    writing = SlowWriting(keep_certified)
-    monkeypatch.setattr("reconciler.assembly.daemon.keep_certified", writing)
+    writing = SlowWriting(kept)
+    monkeypatch.setattr("reconciler.assembly.certifying.kept", writing)
     node = await start_daemon(DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere"))
     try:
         await node.init({"ListenAddr": f"127.0.0.1:{free_port()}", "AdvertiseAddr": "127.0.0.1"})
