@@ -39,7 +39,9 @@ def without_a_swarm(standing: Standing) -> str:
 async def cluster_shown(cluster: Cluster, standing: Standing) -> JsonObject:
     """Return the swarm as the API shows it, without its join tokens."""
     raw = (await cluster.found(Kind.SWARM, "")).raw
-    return {**raw, "TLSInfo": standing.tls_info} if standing.tls_info else raw
+    if not standing.tls_info:
+        return raw
+    return {**raw, "TLSInfo": standing.tls_info, "RootRotationInProgress": standing.root_rotates}
 
 
 class FixedNode:

@@ -63,6 +63,10 @@ class Cluster(Protocol):
         """Remove a node, network, secret, config or service."""
         ...
 
+    def pending_nodes(self) -> Collection[str]:
+        """Return the ids of the nodes whose membership is pending, by the filter of that name."""
+        ...
+
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield changes from now on."""
         ...
@@ -92,8 +96,8 @@ class Standing:
 
     `node_id` and `address` are "" outside a swarm. `remote_managers` are {node id: "address:port"} of all managers
     it knows, itself among them. `error` is why it is in no good state. `tls_info` is the swarm's root certificate, as
-    every node's Description has it under TLSInfo. `limits` are what `GET /info` says of how a host without an engine
-    can limit its tasks, with the warnings.
+    every node's Description has it under TLSInfo; `root_rotates` while one has not. `limits` are what `GET /info` says
+    of how a host without an engine can limit its tasks, with the warnings.
     """
 
     state: LocalState
@@ -104,6 +108,9 @@ class Standing:
     remote_managers: Mapping[str, str] = field(default_factory=dict)
     tls_info: JsonObject = field(default_factory=dict)
     limits: JsonObject = field(default_factory=dict)
+    root_rotates: bool = False
+    node_networks: Sequence[ObservedObject] = ()
+    """What a worker knows of the swarm's networks: the ingress network, and those of the tasks that it has."""
 
 
 class LocalNode(Protocol):

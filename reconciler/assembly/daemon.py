@@ -20,7 +20,8 @@ from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
-from reconciler.assembly.external_ca import refuse_external
+from reconciler.assembly.certifying import Certifier
+from reconciler.assembly.external_ca import NOBODY, UPDATING, check_external, check_new
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
 from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.local_addresses import check_listen
@@ -33,12 +34,12 @@ from reconciler.assembly.manager import (
     found_manager,
     open_manager,
 )
-from reconciler.assembly.node_certificate import Certified, Chance, keep_certified
+from reconciler.assembly.node_certificate import Certified, Chance
 from reconciler.assembly.node_keys import NodeKeys, SealedKeys
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
 from reconciler.assembly.settings_change import SettingsChange, commands_for, remembered_key, unlock_key
-from reconciler.assembly.trust import Trust, certificates_valid, first_trust, stored
+from reconciler.assembly.trust import Trust, first_trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster
 from reconciler.model.errors import SwarmctlError
@@ -89,7 +90,7 @@ class DaemonNode:
         self._manager: Manager | None = None
         self._cluster: EmbeddedCluster | None = None
         self._error = ""
-        self._tls_info: JsonObject = {}
+        self._certifier = Certifier(folder)
         self._keys: NodeKeys | None = None
         self._sealed: SealedKeys | None = None
         self._renewal_part = random.random()  # noqa: S311 -- only spreads the load
@@ -108,12 +109,14 @@ class DaemonNode:
         if self._state is LocalState.LOCKED:
             return Standing(self._state, address=node.address, error=faults.LOCKED)
         managers = {node.node_id: f"{node.address}:{node.port}"}
-        return Standing(self._state, self._cluster, node.node_id, node.address, self._error, managers, self._tls_info)
+        root, rotates = self._certifier.trusted, self._certifier.rotates
+        known = (self._cluster, node.node_id, node.address, self._error, managers, root)
+        return Standing(self._state, *known, root_rotates=rotates)
 
     def description(self) -> JsonObject:
         """Return what the node tells of itself."""
-        trusted = {"TLSInfo": self._tls_info} if self._tls_info else {}
-        return {**self._runtime.description, **trusted}
+        certified = {"TLSInfo": self._certifier.issued_by} if self._certifier.issued_by else {}
+        return {**self._runtime.description, **certified}
 
     @property
     def engine_host(self) -> str | None:
@@ -142,18 +145,19 @@ class DaemonNode:
                 raise
 
     async def _begin(self, wanted: InitRequest) -> str:
-        await refuse_external(wanted.asked)
+        await check_new(wanted.asked, self._clock.now())
         await asyncio.to_thread(clear, self._folder)
         key = new_unlock_key() if wanted.autolock else ""
         node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port)
         trust = await asyncio.to_thread(first_trust, wanted.asked, self._clock.now())
-        self._tls_info = trust.tls_info()
+        self._certifier.trusted = self._certifier.issued_by = trust.tls_info()
         self._keys = await asyncio.to_thread(self._first_keys, node, key)
         manager = await found_manager(self._manager_settings(node), self._first_commands(node, wanted, trust, key))
         try:
             # From here on there is a swarm, also after a crash: whoever asked has not been answered yet.
             await asyncio.to_thread(node_state.save, self._folder, node)
-            await self._certify(manager, node)
+            if await self._certify(manager, node) is None:
+                raise swarm_settings.refused(UPDATING + NOBODY.format("desired"))
         except BaseException:
             await manager.stop(let_go=False)
             await asyncio.to_thread(node_state.forget, self._folder)
@@ -211,7 +215,8 @@ class DaemonNode:
                 await end_containers(self._manager_settings(self._node))
             await self._end(let_go=False)
             await asyncio.to_thread(clear, self._folder)
-            self._node, self._state, self._error, self._tls_info = None, LocalState.INACTIVE, "", {}
+            self._node, self._state, self._error = None, LocalState.INACTIVE, ""
+            self._certifier.forget()
             self._keys = self._sealed = None
 
     async def unlock(self, key: str) -> None:
@@ -241,7 +246,10 @@ class DaemonNode:
             await self._change(manager, self._node, change)
 
     async def _change(self, manager: Manager, node: NodeState, change: SettingsChange) -> None:
-        await refuse_external(change.spec)
+        current, now = stored(manager.store.tables), self._clock.now()
+        if current is not None and self._keys is not None:
+            shown = await asyncio.to_thread(self._certifier.introduction, current.root.certificate, self._keys)
+            await check_external(change.spec, current.root, shown, now)
         await manager.carry_out(commands_for(manager.store.tables, change, self._clock.now()))
         await self._keep_in_step(manager, node)
 
@@ -294,6 +302,9 @@ class DaemonNode:
         """Bring what is in the folder, and what the swarm knows of this node, in step with the swarm's settings."""
         await self._keep_locked(manager, node)
         await self._certify(manager, node)
+        await self._describe(manager, node)
+
+    async def _describe(self, manager: Manager, node: NodeState) -> None:
         now, described = self._clock.now(), self.description()
         await manager.carry_out((DescribeNode(at=now, id=node.node_id, description=described, address=node.address),))
 
@@ -310,15 +321,11 @@ class DaemonNode:
         manager.seal_with(keys.data[-1])
 
     async def _certify(self, manager: Manager, node: NodeState) -> Certified | None:
-        """Have a certificate of the swarm's root that is valid for a while; return it, None in a swarm without one."""
-        tables, keys = manager.store.tables, self._keys
-        trust, valid = stored(tables), certificates_valid(tables.cluster)
-        if trust is None or keys is None:
+        """Have a certificate of the swarm's root; return it, None where nobody signs one now."""
+        if self._keys is None:
             return None
         chance = Chance(self._clock.now(), self._renewal_part)
-        certified = await asyncio.to_thread(keep_certified, self._folder, node, keys, trust, valid, chance)
-        self._tls_info = await asyncio.to_thread(trust.tls_info)
-        return certified
+        return await self._certifier.certify(node, self._keys, manager.store.tables, chance)
 
     def _go(self, node: NodeState, manager: Manager) -> None:
         manager.serve()
@@ -343,7 +350,10 @@ class DaemonNode:
         while True:
             try:
                 async with self._changing:  # who lets the node leave finds nobody writing to its folder
+                    before = self._certifier.issued_by
                     await self._certify(manager, node)
+                    if self._certifier.issued_by != before:
+                        await self._describe(manager, node)
             except OSError as error:  # it is valid for a while still
                 _log.warning("The node's certificate can't be renewed: %s.", error.strerror)
             await asyncio.sleep(RENEWAL_LOOK_S)

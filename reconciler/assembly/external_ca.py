@@ -1,44 +1,88 @@
-"""A root whose key is somewhere else: refused, as an engine refuses one that nobody answers for, and else for now."""
+"""External CAs of a swarm's settings: whether they may be taken over, and who signs for a root. (facts: swarmkit 6)
+
+An external CA is one of the root that it names, of the swarm's present one if it names none.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
+import logging
+import re
+from dataclasses import replace
+from datetime import datetime
 
+from reconciler.adapters.swarm_ca import Root, given_root
+from reconciler.adapters.swarm_ca.external import Introduction, why_unreachable
+from reconciler.assembly import swarm_settings
 from reconciler.assembly.swarm_settings import refused
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject, dig
 
-DIAL_S = 2.0
-"""Seconds for an external CA to take a connection."""
-HTTPS_PORT = 443
 NOBODY = (
     "rpc error: code = InvalidArgument desc = there must be at least one valid, reachable external CA corresponding to "
-    "the desired CA certificate"
+    "the {} CA certificate"
 )
-NOT_YET = "a root certificate without its key needs an external CA, which this version can't use: give --ca-key too"
+FROM_ONE_TO_ANOTHER = (
+    "rpc error: code = InvalidArgument desc = rotating from one external CA to a different external CA is not supported"
+)
+UPDATING = "error updating cluster settings: "
+"""What an engine says before a manager's refusal of the settings that a swarm is to begin with."""
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+
+_log = logging.getLogger(__name__)
 
 
-async def refuse_external(spec: JsonObject) -> None:
-    """Raise SwarmctlError (request-refused, not-updatable) for a root certificate without its key."""
-    if not dig(spec, "CAConfig", "SigningCACert") or dig(spec, "CAConfig", "SigningCAKey"):
-        return
-    named = dig(spec, "CAConfig", "ExternalCAs") or ()
-    places = [str(one.get("URL") or "") for one in named if isinstance(one, dict)]
-    if not any(await asyncio.gather(*map(_is_reachable, places))):
-        raise refused(NOBODY)
-    raise SwarmctlError(ErrorCode.NOT_UPDATABLE, "The swarm's root can't be replaced.", why=NOT_YET)
+def authorities(spec: JsonObject, root: str, present: str) -> tuple[str, ...]:
+    """Return the URLs of those who sign for `root`, in the order in which they are asked. `present` is the root that
+    the swarm has now, "" for a swarm that begins; both as PEM."""
+    found: list[str] = []
+    for one in dig(spec, "CAConfig", "ExternalCAs") or ():
+        of_root = str(one.get("CACert") or "") or present
+        if str(one.get("Protocol") or "cfssl").lower() == "cfssl" and _normal(of_root) == _normal(root):
+            found.append(str(one.get("URL") or ""))
+    return tuple(found)
 
 
-async def _is_reachable(url: str) -> bool:
-    """Whether somebody takes a connection there; nothing is sent."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
-            return False
-        async with asyncio.timeout(DIAL_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or HTTPS_PORT)
-    except (OSError, ValueError, TimeoutError):
-        return False
-    writer.close()
-    return True
+def _normal(pem: str) -> tuple[str, ...]:
+    """Return what is in PEM text, however it is spaced and whatever is written between."""
+    return tuple("".join(block.split()) for block in _BLOCK.findall(pem))
+
+
+async def check_new(spec: JsonObject, now: datetime) -> None:
+    """Raise SwarmctlError as `check_external` for the settings of a swarm that begins."""
+    if asked := await _keyless(spec, now):
+        try:
+            await _check_reachable(spec, asked, "", Introduction("", "", ""), "desired")
+        except SwarmctlError as error:
+            raise refused(UPDATING + error.problems[0].why) from None
+
+
+async def check_external(spec: JsonObject, current: Root, shown: Introduction, now: datetime) -> None:
+    """Raise SwarmctlError (request-refused) for a root without its key for which nobody answers.
+
+    `current` is the root that the swarm has, and `shown` is how this node makes itself known.
+    """
+    swarm_settings.check(spec)
+    if not current.key:
+        await _check_reachable(spec, current.certificate, current.certificate, shown, "current")
+    if asked := await _keyless(spec, now):
+        await _check_reachable(spec, asked, current.certificate, shown, "desired")
+        if not current.key and _normal(current.certificate) != _normal(asked):
+            raise refused(FROM_ONE_TO_ANOTHER)
+
+
+async def _keyless(spec: JsonObject, now: datetime) -> str:
+    """Return the root certificate that is given without its key, "" for none. Raises SwarmctlError for an unfit one."""
+    certificate = dig(spec, "CAConfig", "SigningCACert")
+    if not certificate or dig(spec, "CAConfig", "SigningCAKey"):
+        return ""
+    return (await asyncio.to_thread(given_root, str(certificate), "", now)).certificate
+
+
+async def _check_reachable(spec: JsonObject, root: str, present: str, shown: Introduction, which: str) -> None:
+    urls = authorities(spec, root, present)
+    reasons = await asyncio.gather(*(why_unreachable(url, replace(shown, root=root)) for url in urls))
+    if all(reasons):
+        for url, reason in zip(urls, reasons, strict=True):
+            _log.warning("The external CA %s is unreachable or invalid: %s.", url, reason)
+        raise refused(NOBODY.format(which))

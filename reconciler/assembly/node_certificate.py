@@ -1,17 +1,14 @@
-"""The certificate of this node and the root that it trusts, in its folder: made, found again, and made anew in time."""
+"""The certificate of this node and the root that it trusts, in its folder: put there, and found again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from reconciler.adapters.swarm_ca import NodeCertificate, issue, renewal_at, was_issued_by
+from reconciler.adapters.swarm_ca import Root, renewal_at, was_issued_by
 from reconciler.assembly.folder import CERTIFICATES_FOLDER, put_file, sync
 from reconciler.assembly.node_keys import NodeKeys
-from reconciler.assembly.node_state import NodeState
-from reconciler.assembly.trust import Trust
-from reconciler.model.objects import NodeRole
 
 ROOT_FILE = "swarm-root-ca.crt"
 NODE_FILE = "swarm-node.crt"
@@ -33,27 +30,33 @@ class Chance:
     part: float
 
 
-def keep_certified(
-    folder: Path, node: NodeState, keys: NodeKeys, trust: Trust, valid: timedelta, chance: Chance
-) -> Certified:
-    """Return the node's certificate of this root: the one in its folder, or a new one if it is not, or too old."""
+def kept(folder: Path, keys: NodeKeys, root: Root, chance: Chance) -> Certified | None:
+    """Return the certificate in a node's folder, None if it is not of this root, or too old."""
+    certificate = in_force(folder)[0]
+    if not certificate or not was_issued_by(root, certificate, keys.tls, chance.now):
+        return None
+    at = renewal_at(certificate, chance.part)
+    return Certified(certificate, at) if chance.now < at else None
+
+
+def put(folder: Path, root: Root, certificate: str, chance: Chance) -> Certified:
+    """Have a certificate in a node's folder from now on, with its root."""
     place = folder / CERTIFICATES_FOLDER
-    kept = _read(place / NODE_FILE)
-    if kept and was_issued_by(trust.root, kept, keys.tls, chance.now):
-        at = renewal_at(kept, chance.part)
-        if chance.now < at:
-            return Certified(kept, at)
-    wanted = NodeCertificate(node.node_id, node.cluster_id, NodeRole.MANAGER, valid)
-    made = issue(trust.root, wanted, keys.tls, chance.now)
     place.mkdir(mode=0o700, exist_ok=True)
     sync(folder)
-    put_file(place / ROOT_FILE, trust.root.certificate)
-    put_file(place / NODE_FILE, made)
-    return Certified(made, renewal_at(made, chance.part))
+    put_file(place / ROOT_FILE, root.certificate)
+    put_file(place / NODE_FILE, certificate)
+    return Certified(certificate, renewal_at(certificate, chance.part))
+
+
+def in_force(folder: Path) -> tuple[str, str]:
+    """Return the certificate that a node has and its root, "" for what it does not have: both can be made again."""
+    place = folder / CERTIFICATES_FOLDER
+    return _read(place / NODE_FILE), _read(place / ROOT_FILE)
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text()
-    except (OSError, ValueError):  # it can be made again at any time
+    except (OSError, ValueError):
         return ""

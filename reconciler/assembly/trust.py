@@ -71,7 +71,7 @@ def put_in_force(current: Trust, renewed: Trust, now: datetime) -> tuple[Command
 
 def _given(spec: JsonObject, now: datetime) -> Trust | None:
     certificate, key = dig(spec, "CAConfig", "SigningCACert"), dig(spec, "CAConfig", "SigningCAKey")
-    if not key:
+    if not key and not certificate:
         return None
     return Trust(given_root(_text(certificate), _text(key), now), _rotation(spec))
 

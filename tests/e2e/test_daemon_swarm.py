@@ -23,6 +23,7 @@ from reconciler.assembly import node_keys, node_state
 from reconciler.assembly.node_keys import NodeKeys, SealedKeys
 from reconciler.model.errors import SwarmctlError
 from tests.e2e.daemon import Daemon, a_daemon, until
+from tests.fakes.authority import an_external_authority
 from tests.lab.lab import Lab
 
 TOKEN = f"SWMTKN-1-{'1' * 50}-{'2' * 25}"
@@ -210,17 +211,37 @@ def given(root: Root, **others: Any) -> Any:
     return {"SigningCACert": root.certificate, "SigningCAKey": root.key, **others}
 
 
-def refuse_external(daemon: Daemon, root: Root) -> None:
-    """See that a root without its key is refused, whether anybody answers for it or not."""
-    with socket.socket() as authority:
-        authority.bind(("127.0.0.1", 0))
-        external = {"Protocol": "cfssl", "URL": f"https://127.0.0.1:{authority.getsockname()[1]}/sign"}
-        alone = {"SigningCACert": root.certificate, "ExternalCAs": [external]}
-        status, text = refusal(lambda: update(daemon, CAConfig=alone))
-        assert (status, "there must be at least one valid, reachable external CA" in text) == (400, True)
-        authority.listen()
-        status, text = refusal(lambda: update(daemon, CAConfig=alone))
-        assert (status, "give --ca-key too" in text) == (501, True)
+def test_an_external_ca_signs_for_the_node_and_without_it_nothing_moves(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.init()
+    before, root = daemon.client.inspect_swarm(), make_root(datetime.now(UTC))
+    nobody = "there must be at least one valid, reachable external CA corresponding to the {} CA certificate"
+    with an_external_authority(root, tmp_path) as authority:
+        authority.trust(before["TLSInfo"]["TrustRoot"])
+        named = {"Protocol": "cfssl", "URL": authority.url, "CACert": root.certificate}
+        wanted = {"SigningCACert": root.certificate, "ExternalCAs": [named]}
+        unnamed = {**wanted, "ExternalCAs": [{**named, "CACert": ""}]}
+        status, text = refusal(lambda: update(daemon, CAConfig=unnamed))
+        assert (status, nobody.format("desired") in text) == (400, True)
+        assert daemon.client.inspect_swarm() == before
+        authority.answer = (500, b"not now")
+        update(daemon, CAConfig=wanted)
+        swarm, (node,) = daemon.client.inspect_swarm(), daemon.client.nodes()
+        assert (swarm["RootRotationInProgress"], swarm["TLSInfo"]["TrustRoot"]) == (True, root.certificate)
+        assert node["Description"]["TLSInfo"] == before["TLSInfo"]
+        assert "not now" in (daemon.folder / "log").read_text()
+        authority.answer = None
+        daemon.kill()
+        daemon.start()
+        swarm, (node,) = daemon.client.inspect_swarm(), daemon.client.nodes()
+        assert swarm["RootRotationInProgress"] is False
+        assert swarm["TLSInfo"]["TrustRoot"] == root.certificate
+        assert node["Description"]["TLSInfo"] == swarm["TLSInfo"]
+        assert swarm["JoinTokens"]["Worker"] != before["JoinTokens"]["Worker"]
+    signed = certificate(daemon)
+    signed.verify_directly_issued_by(x509.load_pem_x509_certificate(root.certificate.encode()))
+    status, text = refusal(lambda: update(daemon, Orchestration={"TaskHistoryRetentionLimit": 3}))
+    assert (status, nobody.format("current") in text) == (400, True)
+    assert certificate(daemon) == signed
 
 
 def test_a_root_that_is_given_is_taken_and_its_key_is_shown_to_nobody(daemon: Daemon) -> None:
@@ -230,7 +251,6 @@ def test_a_root_that_is_given_is_taken_and_its_key_is_shown_to_nobody(daemon: Da
     wrong = given(Root(root.certificate, other.key))
     text = "rpc error: code = InvalidArgument desc = certificate key mismatch"
     assert refusal(lambda: update(daemon, CAConfig=wrong)) == (400, text)
-    refuse_external(daemon, root)
     update(daemon, CAConfig=given(root))
     swarm = daemon.client.inspect_swarm()
     assert swarm["TLSInfo"]["TrustRoot"] == root.certificate

@@ -21,15 +21,18 @@ CURVES = frozenset({"secp224r1", "secp256r1", "secp384r1", "secp521r1"})
 
 
 def given_root(certificate: str, key: str, now: datetime) -> Root:
-    """Return a root that can sign. Raises SwarmctlError (request-refused, embedded-failed) with the manager's text."""
+    """Return a root; without a key it is one that an external CA signs for.
+
+    Raises SwarmctlError (request-refused, embedded-failed) with the manager's text.
+    """
     if not certificate:
         raise _refused("if a signing CA key is provided, the signing CA cert must also be provided")
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
 
     certificates = _certificates(certificate)
-    parsed, private = certificates[0], _key(key)
+    parsed, private = certificates[0], _key(key) if key else None
     _check_strength(parsed.public_key())
-    if private.public_key() != parsed.public_key():
+    if private is not None and private.public_key() != parsed.public_key():
         raise _refused("certificate key mismatch")
     if len(certificates) > 1:
         raise _refused("the desired CA certificate cannot contain multiple certificates")
@@ -39,8 +42,10 @@ def given_root(certificate: str, key: str, now: datetime) -> Root:
         why = "rpc error: code = Internal desc = unable to generate a cross-signed certificate for root rotation"
         raise SwarmctlError(ErrorCode.EMBEDDED_FAILED, "The swarm's root can't be replaced.", why=why)
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    private_bytes = private.private_bytes(pem, pkcs8, serialization.NoEncryption())
-    return Root(parsed.public_bytes(pem).decode(), private_bytes.decode())
+    shown = parsed.public_bytes(pem).decode()
+    if private is None:
+        return Root(shown, "")
+    return Root(shown, private.private_bytes(pem, pkcs8, serialization.NoEncryption()).decode())
 
 
 def _certificates(text: str) -> list[x509.Certificate]:

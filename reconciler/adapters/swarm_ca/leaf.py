@@ -45,12 +45,11 @@ def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> s
 
     issuer = x509.load_pem_x509_certificate(root.certificate.encode())
     signing = serialization.load_pem_private_key(root.key.encode(), None)
-    public = _loaded(tls_key).public_key()
-    unit = f"swarm-{wanted.role}"
-    names = [unit, wanted.node_id] + ([ROOT_NAME] if wanted.role is NodeRole.MANAGER else [])
+    public = loaded_key(tls_key).public_key()
+    names = host_names(wanted)
     subject = [
         x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, wanted.cluster_id),
-        x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
+        x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, unit_of(wanted.role)),
         x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.node_id),
     ]
     uses = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -66,10 +65,32 @@ def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> s
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(_issuer_key(issuer), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
     )
     signed = builder.sign(signing, hashes.SHA256())  # type: ignore[arg-type]  # `given_root` lets only EC and RSA in
     return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _issuer_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return which of the roots of this name has signed: they are all called the same."""
+    from cryptography import x509  # noqa: PLC0415
+
+    try:
+        known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
+
+
+def unit_of(role: NodeRole) -> str:
+    """Return the organizational unit by which a role is known."""
+    return f"swarm-{role}"
+
+
+def host_names(wanted: NodeCertificate) -> list[str]:
+    """Return the names that a node answers to: its role's, its own, and a manager to the authority's as well."""
+    return [unit_of(wanted.role), wanted.node_id] + ([ROOT_NAME] if wanted.role is NodeRole.MANAGER else [])
 
 
 def _usage() -> x509.KeyUsage:
@@ -80,7 +101,8 @@ def _usage() -> x509.KeyUsage:
     return x509.KeyUsage(**signing, **dict.fromkeys((*others, "encipher_only", "decipher_only"), False))
 
 
-def _loaded(tls_key: str) -> ec.EllipticCurvePrivateKey:
+def loaded_key(tls_key: str) -> ec.EllipticCurvePrivateKey:
+    """Return a private key that `new_tls_key` made."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
 
@@ -99,7 +121,20 @@ def was_issued_by(root: Root, certificate: str, tls_key: str, now: datetime) -> 
         leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(root.certificate.encode()))
     except (ValueError, TypeError, InvalidSignature):
         return False
-    return leaf.public_key() == _loaded(tls_key).public_key() and now < leaf.not_valid_after_utc.astimezone(UTC)
+    return leaf.public_key() == loaded_key(tls_key).public_key() and now < leaf.not_valid_after_utc.astimezone(UTC)
+
+
+def names_it(certificate: str, wanted: NodeCertificate) -> bool:
+    """Whether a certificate names this node, its role and its swarm, and nothing else in their places."""
+    from cryptography import x509  # noqa: PLC0415
+
+    subject = x509.load_pem_x509_certificate(certificate.encode()).subject
+    asked = {
+        x509.NameOID.COMMON_NAME: wanted.node_id,
+        x509.NameOID.ORGANIZATIONAL_UNIT_NAME: unit_of(wanted.role),
+        x509.NameOID.ORGANIZATION_NAME: wanted.cluster_id,
+    }
+    return all([one.value for one in subject.get_attributes_for_oid(oid)] == [text] for oid, text in asked.items())
 
 
 def renewal_at(certificate: str, chance: float) -> datetime:

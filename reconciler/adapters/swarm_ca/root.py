@@ -19,7 +19,10 @@ DIGEST_LENGTH = 50
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Both as PEM text; the certificate ends with a newline, which counts for the digest in join tokens."""
+    """Both as PEM text; the certificate ends with a newline, which counts for the digest in join tokens.
+
+    The key is "" where an external CA has it.
+    """
 
     certificate: str
     key: str = field(repr=False)
@@ -27,39 +30,11 @@ class Root:
 
 def make_root(now: datetime) -> Root:
     """Return a new root. Takes tens of milliseconds the first time, for the import."""
-    from cryptography import x509  # noqa: PLC0415 -- a daemon needs it once in its swarm's life
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from reconciler.adapters import signing  # noqa: PLC0415 -- a daemon needs it once in its swarm's life
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ROOT_NAME)])
-    usage = x509.KeyUsage(
-        key_cert_sign=True,
-        crl_sign=True,
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + ROOT_VALID)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    private = key.private_bytes(pem, pkcs8, serialization.NoEncryption())
-    return Root(certificate.public_bytes(pem).decode(), private.decode())
+    key = signing.new_key()
+    certificate = signing.self_signed_root(ROOT_NAME, key, now, ROOT_VALID, path_length=None)
+    return Root(signing.certificate_pem(certificate).decode(), signing.key_pem(key).decode())
 
 
 def tls_info(certificate: str) -> JsonObject:
