@@ -52,7 +52,7 @@ class Networks:
         own = await self._own(in_a_swarm=standing.state == "active")
         if standing.cluster is not None:
             return [*own, *await standing.cluster.listed(Kind.NETWORK)]
-        return own
+        return [*own, *standing.node_networks]
 
     async def list(self, request: web.Request) -> web.Response:
         filters = filters_of(request, selection.keys_of(Kind.NETWORK))

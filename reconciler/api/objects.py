@@ -75,6 +75,8 @@ class Collection:
         filters = filters_of(request, selection.keys_of(self.kind))
         selection.check_values(self.kind, filters)
         chosen = selection.select(await cluster.listed(self.kind), self.kind, filters)
+        if self.kind is Kind.NODE:
+            chosen = selection.members(chosen, filters, cluster.pending_nodes())
         if self.kind is Kind.SERVICE and flag(request, "status"):
             statuses = [selection.service_status(one, await cluster.tasks(service_id=one.id)) for one in chosen]
             return as_json(
@@ -166,4 +168,5 @@ class Tasks:
 
     async def inspect(self, request: web.Request) -> web.Response:
         cluster = swarm_of(self.node)
-        return as_json(selection.find_task(await cluster.tasks(), request.match_info["id"]).raw)
+        tasks, services = await cluster.tasks(), await cluster.listed(Kind.SERVICE)
+        return as_json(selection.find_task(tasks, services, request.match_info["id"]).raw)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -85,7 +85,7 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
         "label": _engine_label,
         "node.label": _label,
         "role": lambda found, value: found.spec.get("Role") == value,
-        "membership": lambda _, value: value == "accepted",
+        "membership": lambda *_: True,  # no part of what is shown: see `members`
     },
     Kind.SECRET: {**_COMMON, "names": lambda found, value: found.name == value},
     Kind.CONFIG: _COMMON,
@@ -145,12 +145,28 @@ def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> l
     return [found for found in objects if passes(found)]
 
 
-def find_task(tasks: Sequence[ObservedTask], wanted: str) -> ObservedTask:
-    """Return the task with this id, or whose id alone begins so."""
-    candidates = [task for task in tasks if task.id == wanted] or [
-        task for task in tasks if wanted and task.id.startswith(wanted)
-    ]
-    if len(candidates) != 1:
+def members(nodes: Sequence[ObservedObject], filters: Filters, pending: Collection[str]) -> list[ObservedObject]:
+    """Return the nodes whose membership is asked for, `pending` being the ids of those that are no accepted members."""
+    wanted = filters.get("membership")
+    if wanted is None:
+        return list(nodes)
+    return [node for node in nodes if ("pending" if node.id in pending else "accepted") in wanted]
+
+
+def find_task(tasks: Sequence[ObservedTask], services: Iterable[ObservedObject], wanted: str) -> ObservedTask:
+    """Return the task with this id, or this whole name (web.1.ID), or whose id alone begins so.
+
+    Source: moby's daemon/cluster/helpers.go, getTask.
+    """
+    by_id = {service.id: service for service in services}
+    candidates = (
+        [task for task in tasks if task.id == wanted]
+        or [task for task in tasks if wanted and _task_name(task, by_id.get(task.service_id)) == wanted]
+        or [task for task in tasks if wanted and task.id.startswith(wanted)]
+    )
+    if len(candidates) > 1:
+        raise Refused(400, f"task {wanted} is ambiguous ({len(candidates)} matches found)")
+    if not candidates:
         raise Refused(404, f"task {wanted} not found")
     return candidates[0]
 
@@ -213,5 +229,11 @@ def service_status(service: ObservedObject, tasks: Iterable[ObservedTask]) -> Js
     return {
         "RunningTasks": sum(task.state is TaskState.RUNNING for task in own),
         "DesiredTasks": desired,
-        "CompletedTasks": sum(task.state is TaskState.COMPLETE for task in own) if mode.endswith("-job") else 0,
+        "CompletedTasks": sum(_completes(service, task) for task in own) if mode.endswith("-job") else 0,
     }
+
+
+def _completes(service: ObservedObject, task: ObservedTask) -> bool:
+    """Return whether a job's task has ended well, in the iteration that the job is in."""
+    iteration = dig(task.raw, "JobIteration", "Index") or 0
+    return task.state is TaskState.COMPLETE and iteration == (service.dig("JobStatus", "JobIteration", "Index") or 0)

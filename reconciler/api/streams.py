@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -15,12 +15,16 @@ from reconciler.api.faults import Refused
 from reconciler.api.passthrough import Engine
 from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import Filters, filters_of, instant_of
+from reconciler.api.selection import has_label
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 
 STREAMS_MAX = 64
 """Streams open at once; one more is refused."""
+SCOPE = "swarm"
+NAMED = frozenset({"config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"})
+"""Filters by the name or id of an object."""
 LOCAL_END_WAIT_S = 5.0
 """How long the end of the engine's events is waited for, once those of the swarm have ended."""
 
@@ -78,7 +82,7 @@ class Events:
         """Tell changes as they come; `since` begins with those remembered, `until` ends the stream at that instant."""
         wish = _Wish(filters_of(request, None), instant_of(request, "since"), instant_of(request, "until"))
         if wish.since is not None and wish.until is not None and wish.since > wish.until:
-            since, until = int(wish.since), int(wish.until)
+            since, until = request.query["since"], request.query["until"]
             raise Refused(400, f"`since` time ({since}) cannot be after `until` time ({until})")
         self.streams.check_room()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -123,12 +127,32 @@ class _Wish:
         """Return how many seconds there are until `until`; None when there is no end."""
         return None if self.until is None else max(self.until - time.time(), 0.0)
 
+    def reaches_back_to(self, event: ClusterEvent) -> bool:
+        """Return whether an event of the past is asked for: none, where neither a beginning nor an end is given."""
+        return event.at >= self.since if self.since is not None else self.until is not None
+
     def takes(self, event: ClusterEvent) -> bool:
         if self.until is not None and event.at > self.until:
             return False
-        offered = {"type": {event.kind}, "event": {event.action}, "scope": {"swarm"}}
-        offered[event.kind] = {event.object_id, event.name}
-        return all(offered.get(key, set()) & set(values) for key, values in self.filters.items())
+        return all(_matches(event, key, values) for key, values in self.filters.items())
+
+
+def _matches(event: ClusterEvent, key: str, values: Sequence[str]) -> bool:
+    """Return whether an event passes one filter; a key that there is not lets all pass.
+
+    A kind of object as the key means the beginning of a name or an id, of whatever kind the event's object is.
+    (moby daemon/events/filter.go)
+    """
+    exact = {"type": event.kind, "event": event.action, "scope": SCOPE}
+    if key in exact:
+        return exact[key] in values
+    if key == "label":
+        return all(has_label(_attributes(event), value) for value in values)
+    if key == "image":
+        return event.object_id in values
+    if key in NAMED:
+        return any(event.object_id.startswith(value) or event.name.startswith(value) for value in values)
+    return True
 
 
 async def _follow(
@@ -138,7 +162,7 @@ async def _follow(
     waiting = asyncio.ensure_future(anext(stream))
     try:
         await asyncio.sleep(0)  # let the swarm's side begin, so that the header means: listening
-        past = [] if wish.since is None else [one for one in cluster.recent_events() if one.at >= wish.since]
+        past = [one for one in cluster.recent_events() if wish.reaches_back_to(one)]
         await response.prepare(request)
         begun.set()
         for event in past:
@@ -162,12 +186,16 @@ async def _tell(response: web.StreamResponse, event: ClusterEvent, wish: _Wish) 
         await response.write(json.dumps(_message(event)).encode() + b"\n")
 
 
+def _attributes(event: ClusterEvent) -> dict[str, str]:
+    return dict(event.attributes) or {"name": event.name}
+
+
 def _message(event: ClusterEvent) -> JsonObject:
     return {
         "Type": event.kind,
         "Action": event.action,
-        "Actor": {"ID": event.object_id, "Attributes": dict(event.attributes) or {"name": event.name}},
-        "scope": "swarm",
+        "Actor": {"ID": event.object_id, "Attributes": _attributes(event)},
+        "scope": SCOPE,
         "time": int(event.at),
         "timeNano": int(event.at * 1_000_000_000),
     }

@@ -131,6 +131,10 @@ class EmbeddedCluster:
         records = tables.tasks.values() if service_id is None else tables.tasks_of_service(service_id)
         return tuple(shapes.observed_task(tables, task) for task in records)
 
+    def pending_nodes(self) -> frozenset[str]:
+        """Return the ids of the nodes that an engine's filter takes for pending members."""
+        return frozenset(node.id for node in self._swarm.tables.nodes.values() if node.was_updated)
+
     def recent_events(self) -> tuple[ClusterEvent, ...]:
         """Return the last changes, oldest first; at most subscribers.RECENT_MAX."""
         return self._swarm.subscribers.recent()

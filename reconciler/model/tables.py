@@ -72,7 +72,8 @@ class Availability(enum.StrEnum):
 class NodeRecord:
     """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager.
 
-    `state_since` is when `state` last became another.
+    `state_since` is when `state` last became another. `was_updated` tells whether a request has given it a spec: such
+    a spec does not say that the node is accepted, and an engine's filter takes it for pending from then on.
     """
 
     id: str
@@ -86,6 +87,7 @@ class NodeRecord:
     address: str
     is_leader: bool = False
     state_since: datetime | None = None
+    was_updated: bool = False
 
     @property
     def hostname(self) -> str:

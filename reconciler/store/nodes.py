@@ -67,7 +67,7 @@ def update(draft: Draft, command: UpdateNode) -> Applied:
     spec = _checked(command.spec)
     if node.version != command.version:
         raise out_of_sequence()
-    changed = replace(node, version=draft.index, updated_at=command.at, spec=spec)
+    changed = replace(node, version=draft.index, updated_at=command.at, spec=spec, was_updated=True)
     heirs = [other for other in draft.nodes.values() if _is_manager(other) and other.id != node.id]
     if _is_manager(node) and not _is_manager(changed):
         if not heirs:

@@ -1,8 +1,8 @@
 """Scenarios of one machine that is started anew in between: a dockerd, and our daemon as a process of its own.
 
 Both have network, mount, process and host-name namespaces of their own, with the same name and addresses. The steps are
-in scenarios/lone; `1! restart` ends the machine's daemon in an orderly way and starts it again, and {in1} enters its
-network namespace.
+in scenarios/lone; `1! restart` ends the machine's daemon in an orderly way and starts it again, {in1} enters its
+network namespace, and {ask} asks its API (scenarios/ask.py).
 
 `python -m tests.transcript.lone record|ours|both [SCENARIO...]` does what the package's own verbs do.
 """
@@ -108,7 +108,7 @@ def names() -> list[str]:
 async def play(name: str, world: LoneWorld, folder: Path) -> list[Printed]:
     """Run one scenario, which leaves the machine in no swarm; return what its compared steps printed."""
     await asyncio.to_thread(shutil.copytree, scenarios.SCENARIOS, folder / "files", dirs_exist_ok=True)
-    player = Player(folder, folder / "files", {"in1": world.inside})
+    player = Player(folder, folder / "files", {"in1": world.inside, "ask": f"{sys.executable} ask.py"})
     printed: list[Printed] = []
     for step in scenarios.steps(name):
         if step.sign == "!":
@@ -131,6 +131,8 @@ async def _played(player: Player, world: LoneWorld, step: Step) -> list[Printed]
 def played(kind: type[Engine], chosen: Sequence[str]) -> dict[str, list[Printed]]:
     """Return what the chosen scenarios print, all with one machine of a kind."""
     with lone_world(kind) as world:
+        if kind is Engine:
+            world.machines[0].engine.load_images()  # those of processes are names only
         return {name: _in_folder(name, world) for name in chosen}
 
 

@@ -17,6 +17,8 @@ MASKED_KEYS = {
     "Index": "<INDEX>",
     "CertIssuerPublicKey": "<B64>",
     "CertIssuerSubject": "<B64>",
+    "time": "<TIME>",
+    "timeNano": "<TIME>",
     "com.docker.network.driver.overlay.vxlanid_list": "<VXLAN>",
 }
 

@@ -24,12 +24,13 @@ from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.manager.chronicle import Chronicle
 from reconciler.manager.embedded_cluster import EmbeddedCluster
+from reconciler.manager.shapes import network_object
 from reconciler.manager.subscribers import Subscribers
 from reconciler.model.commands import AddNode, Applied, Command, InitCluster, Outcome, ReportTask, SetNodeState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.output import STDOUT, LogLine
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
@@ -207,7 +208,17 @@ class Machine:
             "",
             {one.id: f"{one.address}:2377" for one in managers},
             self.description()["TLSInfo"],
+            node_networks=self._networks(),
         )
+
+    def _networks(self) -> tuple[ObservedObject, ...]:
+        """Return the swarm's networks that a worker knows."""
+        assert self.swarm is not None
+        tables = self.swarm.tables
+        tasks = [task for task in tables.tasks.values() if task.node_id == self.node_id and not task.has_ended]
+        wanted = {network_id for task in tasks for network_id, _ in task.attachments}
+        found = [one for one in tables.networks.values() if one.spec.get("Ingress") or one.id in wanted]
+        return tuple(network_object(one) for one in found if not one.is_predefined)
 
     def description(self) -> JsonObject:
         tls = {"TrustRoot": "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n"}
