@@ -1,7 +1,8 @@
 """What a forge's webhook says: verified by the shared secret first, read second. Pure.
 
 A webhook only wakes a look at the remote; nothing in its body is applied. So a forged or replayed one could at most
-cost a look, and even that it is refused. Sources: the forges' own documentation of webhooks, and standardwebhooks.com.
+cost a look, and even that it is refused: a replayed one by each controller that has taken it before, since what came is
+in the memory of whom it came to. Sources: the forges' own documentation of webhooks, and standardwebhooks.com.
 """
 
 from __future__ import annotations
