@@ -27,7 +27,7 @@ def given_root(certificate: str, key: str, now: datetime) -> Root:
     """
     if not certificate:
         raise _refused("if a signing CA key is provided, the signing CA cert must also be provided")
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from reconciler.adapters import signing  # noqa: PLC0415
 
     certificates = _certificates(certificate)
     parsed, private = certificates[0], _key(key) if key else None
@@ -41,11 +41,8 @@ def given_root(certificate: str, key: str, now: datetime) -> Root:
     if not _may_sign(parsed):
         why = "rpc error: code = Internal desc = unable to generate a cross-signed certificate for root rotation"
         raise SwarmctlError(ErrorCode.EMBEDDED_FAILED, "The swarm's root can't be replaced.", why=why)
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    shown = parsed.public_bytes(pem).decode()
-    if private is None:
-        return Root(shown, "")
-    return Root(shown, private.private_bytes(pem, pkcs8, serialization.NoEncryption()).decode())
+    shown = signing.certificate_pem(parsed).decode()
+    return Root(shown, "" if private is None else signing.key_pem(private).decode())
 
 
 def _certificates(text: str) -> list[x509.Certificate]:

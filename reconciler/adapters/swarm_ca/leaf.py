@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.adapters.swarm_ca.root import BACKDATED, ROOT_NAME, Root
+from reconciler.adapters.swarm_ca.root import ROOT_NAME, Root
 from reconciler.model.objects import NodeRole
 
 if TYPE_CHECKING:
@@ -30,12 +30,9 @@ class NodeCertificate:
 
 def new_tls_key() -> str:
     """Return a new private key, as PEM."""
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from reconciler.adapters import signing  # noqa: PLC0415
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return key.private_bytes(pem, pkcs8, serialization.NoEncryption()).decode()
+    return signing.key_pem(signing.new_key()).decode()
 
 
 def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> str:
@@ -43,8 +40,10 @@ def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> s
     from cryptography import x509  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
 
+    from reconciler.adapters import signing  # noqa: PLC0415
+
     issuer = x509.load_pem_x509_certificate(root.certificate.encode())
-    signing = serialization.load_pem_private_key(root.key.encode(), None)
+    root_key = serialization.load_pem_private_key(root.key.encode(), None)
     public = loaded_key(tls_key).public_key()
     names = host_names(wanted)
     subject = [
@@ -52,24 +51,17 @@ def issue(root: Root, wanted: NodeCertificate, tls_key: str, now: datetime) -> s
         x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, unit_of(wanted.role)),
         x509.NameAttribute(x509.NameOID.COMMON_NAME, wanted.node_id),
     ]
-    uses = [x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name(subject))
-        .issuer_name(issuer.subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(min(now + wanted.valid, issuer.not_valid_after_utc))
-        .add_extension(_usage(), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        signing.begun_leaf(x509.Name(subject), issuer, public, now, wanted.valid)
+        .add_extension(signing.usage("digital_signature", "key_encipherment"), critical=True)
+        .add_extension(signing.BOTH_ENDS, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(_issuer_key(issuer), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
     )
-    signed = builder.sign(signing, hashes.SHA256())  # type: ignore[arg-type]  # `given_root` lets only EC and RSA in
-    return signed.public_bytes(serialization.Encoding.PEM).decode()
+    signed = builder.sign(root_key, hashes.SHA256())  # type: ignore[arg-type]  # `given_root` lets only EC and RSA in
+    return signing.certificate_pem(signed).decode()
 
 
 def _issuer_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
@@ -91,14 +83,6 @@ def unit_of(role: NodeRole) -> str:
 def host_names(wanted: NodeCertificate) -> list[str]:
     """Return the names that a node answers to: its role's, its own, and a manager to the authority's as well."""
     return [unit_of(wanted.role), wanted.node_id] + ([ROOT_NAME] if wanted.role is NodeRole.MANAGER else [])
-
-
-def _usage() -> x509.KeyUsage:
-    from cryptography import x509  # noqa: PLC0415
-
-    signing = dict.fromkeys(("digital_signature", "key_encipherment"), True)
-    others = ("content_commitment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
-    return x509.KeyUsage(**signing, **dict.fromkeys((*others, "encipher_only", "decipher_only"), False))
 
 
 def loaded_key(tls_key: str) -> ec.EllipticCurvePrivateKey:

@@ -13,7 +13,6 @@ from reconciler.model.json import JsonObject
 
 ROOT_NAME = "swarm-ca"
 ROOT_VALID = timedelta(days=20 * 365)
-BACKDATED = timedelta(hours=1)
 DIGEST_LENGTH = 50
 
 
