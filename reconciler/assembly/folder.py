@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from reconciler.adapters.process_runtime import sweep
+from reconciler.adapters.whole_file import sync_folder
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 LOCK_FILE = "swarm.lock"
@@ -95,13 +96,4 @@ def put_file(path: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)

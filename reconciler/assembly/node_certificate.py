@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.adapters.swarm_ca import Root, renewal_at, was_issued_by
-from reconciler.assembly.folder import CERTIFICATES_FOLDER, put_file, sync
+from reconciler.adapters.whole_file import sync_folder
+from reconciler.assembly.folder import CERTIFICATES_FOLDER, put_file
 from reconciler.assembly.node_keys import NodeKeys
 
 ROOT_FILE = "swarm-root-ca.crt"
@@ -43,7 +44,7 @@ def put(folder: Path, root: Root, certificate: str, chance: Chance) -> Certified
     """Have a certificate in a node's folder from now on, with its root."""
     place = folder / CERTIFICATES_FOLDER
     place.mkdir(mode=0o700, exist_ok=True)
-    sync(folder)
+    sync_folder(folder)
     put_file(place / ROOT_FILE, root.certificate)
     put_file(place / NODE_FILE, certificate)
     return Certified(certificate, renewal_at(certificate, chance.part))

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reconciler.assembly.folder import NODE_FILE, put_file, sync
+from reconciler.adapters.whole_file import sync_folder
+from reconciler.assembly.folder import NODE_FILE, put_file
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FORMAT = 2
@@ -50,4 +51,4 @@ def save(folder: Path, state: NodeState) -> None:
 def forget(folder: Path) -> None:
     """From now on, and durably, this node is in no swarm."""
     (folder / NODE_FILE).unlink(missing_ok=True)
-    sync(folder)
+    sync_folder(folder)
