@@ -16,8 +16,9 @@ from reconciler.api.defaults import with_defaults
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.names import a_name
 from reconciler.api.node import swarm_of
+from reconciler.api.older_clients import forget_newer, knows_status
 from reconciler.api.ports import Cluster, LocalNode
-from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, version_of
+from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, strict_flag, version_of
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
@@ -77,7 +78,7 @@ class Collection:
         chosen = selection.select(await cluster.listed(self.kind), self.kind, filters)
         if self.kind is Kind.NODE:
             chosen = selection.members(chosen, filters, cluster.pending_nodes())
-        if self.kind is Kind.SERVICE and flag(request, "status"):
+        if self.kind is Kind.SERVICE and _wants_status(request):
             statuses = [selection.service_status(one, await cluster.tasks(service_id=one.id)) for one in chosen]
             return as_json(
                 [{**found.raw, "ServiceStatus": status} for found, status in zip(chosen, statuses, strict=True)]
@@ -86,7 +87,7 @@ class Collection:
 
     async def inspect(self, request: web.Request) -> web.Response:
         raw = (await self._found(swarm_of(self.node), request)).raw
-        if self.kind is Kind.SERVICE and flag(request, "insertDefaults"):
+        if self.kind is Kind.SERVICE and strict_flag(request, "insertDefaults", "{0}: {0}"):
             raw = {**raw, "Spec": with_defaults(raw["Spec"])}
         return as_json(raw)
 
@@ -142,6 +143,7 @@ class Collection:
     async def _spec(self, request: web.Request) -> JsonObject:
         spec = await body_of(request, OBJECTS[self.kind])
         if self.kind is Kind.SERVICE:
+            forget_newer(spec, request.match_info.get("version"))
             check_service(spec)
         if self.kind is Kind.NODE:
             check_node(spec)
@@ -149,6 +151,13 @@ class Collection:
 
     async def _found(self, cluster: Cluster, request: web.Request) -> ObservedObject:
         return await cluster.found(self.kind, request.match_info["id"])
+
+
+def _wants_status(request: web.Request) -> bool:
+    """Return whether the tasks of services are to be counted."""
+    if not knows_status(request.match_info.get("version")):
+        return False
+    return strict_flag(request, "status", '{0}: strconv.ParseBool: parsing "{1}": invalid syntax')
 
 
 @dataclass(frozen=True, slots=True)

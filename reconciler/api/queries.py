@@ -23,6 +23,8 @@ VERSION_MAX = 2**64 - 1
 NANOSECONDS = 1_000_000_000
 MOMENT_MAX_NS = 2**63 - 1
 VERSION_DIGITS_MAX = 400
+TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 REGISTRY_AUTH_HEADER = "X-Registry-Auth"
 
 Filters = Mapping[str, tuple[str, ...]]
@@ -124,6 +126,17 @@ def version_of(request: web.Request, kind: Kind) -> int:
 def flag(request: web.Request, name: str) -> bool:
     """Return a boolean parameter as the engine reads it."""
     return request.query.get(name, "").strip().lower() not in ("", "0", "no", "false", "none")
+
+
+def strict_flag(request: web.Request, name: str, told: str = "{0}") -> bool:
+    """Return a boolean parameter that an engine reads as Go's strconv.ParseBool does; False if it is not there.
+
+    `told` is what the refusal of another text says, {0} standing for "invalid value for NAME: TEXT", {1} for TEXT.
+    """
+    text = request.query.get(name, "")
+    if text in TRUE or text in FALSE:
+        return text in TRUE
+    raise Refused(400, told.format(f"invalid value for {name}: {text}", text))
 
 
 def instant_of(request: web.Request, name: str) -> float | None:

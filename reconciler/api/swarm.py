@@ -11,12 +11,10 @@ from reconciler.api.faults import Refused, as_json
 from reconciler.api.node import cluster_shown, swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.ports import LocalNode, LocalState
-from reconciler.api.queries import body_of, flag, version_of
+from reconciler.api.queries import body_of, flag, strict_flag, version_of
 from reconciler.api.schemas import INIT, JOIN, SWARM_SPEC, UNLOCK
 from reconciler.model.objects import Kind, NodeRole
 
-TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
 ROTATIONS = {NodeRole.WORKER: "rotateWorkerToken", NodeRole.MANAGER: "rotateManagerToken"}
 
 
@@ -72,8 +70,8 @@ class Swarm:
         swarm_of(self.node)
         version = version_of(request, Kind.SWARM)
         spec = await body_of(request, SWARM_SPEC)
-        roles = [role for role, name in ROTATIONS.items() if _is_true(request, name)]
-        new_key = _is_true(request, "rotateManagerUnlockKey")
+        roles = [role for role, name in ROTATIONS.items() if strict_flag(request, name)]
+        new_key = strict_flag(request, "rotateManagerUnlockKey")
         await whole(self.node.update_swarm(version, spec, rotate=roles, rotate_unlock_key=new_key))
         return web.Response()
 
@@ -92,11 +90,3 @@ class Swarm:
     async def unlock_key(self, _: web.Request) -> web.Response:
         swarm_of(self.node)
         return as_json({"UnlockKey": await self.node.unlock_key()})
-
-
-def _is_true(request: web.Request, name: str) -> bool:
-    """Return a parameter that an engine reads more strictly than others, as Go's strconv.ParseBool does."""
-    text = request.query.get(name, "")
-    if text in TRUE or text in FALSE:
-        return text in TRUE
-    raise Refused(400, f"invalid value for {name}: {text}")
