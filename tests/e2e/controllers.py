@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -32,6 +33,26 @@ def until(condition: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> An
 
 
 @dataclass
+class _Log:
+    """A log that grows, of which each line is read once: tests look at it twenty times a second."""
+
+    read: int = 0
+    found: list[dict[str, Any]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def lines(self, path: Path) -> list[dict[str, Any]]:
+        """All that are JSON. A process may be in the midst of the last one: that is left for the next look."""
+        with self.lock, path.open("rb") as file:
+            file.seek(self.read)
+            new = file.read()
+            new = new[: new.rfind(b"\n") + 1]
+            assert b"Traceback" not in new, new.decode()[-3000:]
+            self.read += len(new)
+            self.found += [json.loads(line) for line in new.splitlines() if line.startswith(b"{")]
+            return list(self.found)
+
+
+@dataclass
 class Controller:
     """One `swarmctl run`. `folder` has its file, its log and its data; they stay from process to process."""
 
@@ -41,6 +62,7 @@ class Controller:
     process: subprocess.Popen[bytes] | None = None
     inside: int | None = None
     """A process whose network it is to share."""
+    _log: _Log = field(default_factory=_Log, repr=False)
 
     @property
     def socket(self) -> Path:
@@ -91,10 +113,7 @@ class Controller:
 
     def lines(self, event: str = "") -> list[dict[str, Any]]:
         """The log's lines so far, of all processes; those of one event."""
-        text = (self.folder / "log").read_text()
-        assert "Traceback" not in text, text[-3000:]
-        found = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return [line for line in found if not event or line["event"] == event]
+        return [line for line in self._log.lines(self.folder / "log") if not event or line["event"] == event]
 
     def passes(self) -> list[dict[str, Any]]:
         return self.lines("pass decided")
