@@ -44,6 +44,10 @@ WALKED = {f"web_f{number:02d}": (path, value) for number, (path, value) in enume
 WEB = "services:\n" + "".join(f"  {name.removeprefix('web_')}: {SERVICE}\n" for name in (*WALKED, "web_gone"))
 WEB += "configs: {unused: {file: app.ini}}\nsecrets: {spare: {file: app.ini}}\n"
 
+HEAL_S = 240.0
+"""An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and the
+new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its store lock was held too long."""
+
 
 @contextmanager
 def followed(backend: Backend, folder: Path, repository: Repository, **more: Any):
@@ -135,6 +139,7 @@ def names(backend: Backend, kind: str) -> set[str]:
     return {one["Name"] if kind == "networks" else one["Spec"]["Name"] for one in found}
 
 
+@pytest.mark.timeout(600)
 def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under_heal(backend: Backend, tmp_path: Path):
     repository = Repository.make(tmp_path)
     report = {"swarm_DOT_yaml": SWARM.replace("MODE", "report"), "stacks__web_DOT_yaml": WEB}
@@ -159,7 +164,7 @@ def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under
         assert backend.versions() == versions, "what is only to be told is not written"
 
         repository.commit("heal", swarm_DOT_yaml=SWARM.replace("MODE", "heal"))
-        until(lambda: not drifts(controller), f"all is put back but {drifts(controller)}")
+        until(lambda: not drifts(controller), "all is put back", HEAL_S)
         specs = walked(backend)
         changed = [name for name, (path, value) in WALKED.items() if dig(specs[name], *path.split(".")) == value]
         assert not changed
@@ -168,7 +173,7 @@ def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under
         assert "spare" in names(backend, "networks")
         assert node(backend, "node1")["Spec"]["Labels"] == {"zone": "a"}
         assert node(backend, "node2")["Spec"]["Availability"] == "active"
-        until(lambda: not node(backend, "node2").get("ManagerStatus"), "node2 is a worker again")
+        until(lambda: not node(backend, "node2").get("ManagerStatus"), "node2 is a worker again", HEAL_S)
         assert backend.engine.inspect_swarm()["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"] == 4
         controller.await_line("pass decided", count=1, outcome="idle", drifted=0)
 
