@@ -23,7 +23,7 @@ from reconciler.api.streams import OpenStreams
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.model.output import STDERR, STDOUT, LogLine
-from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.tasks import ObservedTask
 
 FRAME_HEADER = struct.Struct(">BxxxL")
 FOLLOW_POLL_S = 0.5
@@ -34,7 +34,8 @@ RAW = "application/vnd.docker.raw-stream"
 """Of a terminal's output, which has no frames; and of all, for clients that know no other (before API 1.42)."""
 FRAMES_SINCE = (1, 42)
 
-Tasks = Callable[[], Awaitable[Sequence[ObservedTask]]]
+Tasks = Callable[[], Awaitable[Sequence[ObservedTask] | None]]
+"""Returns the tasks whose lines are asked for; None once what they belong to is gone, and they are too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,18 @@ class Logs:
     async def task(self, request: web.Request) -> web.StreamResponse:
         wish = _wish(request)
         cluster = swarm_of(self.node)
-        task = selection.find_task(await cluster.tasks(), request.match_info["id"])
+        tasks, services = await cluster.tasks(), await cluster.listed(Kind.SERVICE)
+        task = selection.find_task(tasks, services, request.match_info["id"])
         return await self._answer(request, _Reader(cluster, wish), lambda: _one(cluster, task))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
         wish = _wish(request)
         cluster = swarm_of(self.node)
         service = await cluster.found(Kind.SERVICE, request.match_info["id"])
-        return await self._answer(request, _Reader(cluster, wish), lambda: cluster.tasks(service_id=service.id))
+        return await self._answer(request, _Reader(cluster, wish), lambda: _of_service(cluster, service.id))
 
     async def _answer(self, request: web.Request, reader: _Reader, tasks: Tasks) -> web.StreamResponse:
-        found = await tasks()
+        found = await tasks() or ()
         reader.is_terminal = any(dig(task.raw, "Spec", "ContainerSpec", "TTY") for task in found)
         kind = RAW if reader.is_terminal or not _knows_frames(request) else FRAMES
         if not flag(request, "follow"):
@@ -72,13 +74,11 @@ class Logs:
 
 
 async def _follow(request: web.Request, response: web.StreamResponse, reader: _Reader, tasks: Tasks) -> None:
+    """Hand on lines as they come, those of tasks to come too: as an engine, until the client has heard enough."""
     await response.prepare(request)
-    while found := await tasks():
-        printed = await reader.new(found)
-        if printed:
+    while (found := await tasks()) is not None:
+        if printed := await reader.new(found):
             await response.write(printed)
-        elif all(task.state > TaskState.RUNNING and task.desired_state > TaskState.RUNNING for task in found):
-            return  # nothing of it will ever print again
         await asyncio.sleep(FOLLOW_POLL_S)
 
 
@@ -133,7 +133,7 @@ class _Reader:
 
     def _shown(self, task: ObservedTask, line: LogLine) -> bytes:
         before = f"{_moment(line.at_ns)} " if self.wish.timestamps else ""
-        content = f"{before}{_details(task) if self.wish.details else ''}".encode() + line.text + b"\n"
+        content = f"{before}{_details(task, line) if self.wish.details else ''}".encode() + line.text + b"\n"
         return content if self.is_terminal else FRAME_HEADER.pack(line.stream, len(content)) + content
 
 
@@ -143,10 +143,12 @@ def _moment(at_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 
 
-def _details(task: ObservedTask) -> str:
-    """Return what the CLI takes a line's task and node from."""
+def _details(task: ObservedTask, line: LogLine) -> str:
+    """Return what the CLI takes a line's task and node from, and what the log's driver has kept with the line."""
     named = {"node": task.node_id, "service": task.service_id, "task": task.id}
-    return ",".join(f"com.docker.swarm.{noun}.id={value}" for noun, value in named.items()) + " "
+    kept = dict(one.partition("=")[::2] for one in line.details.split(",") if one)
+    kept |= {f"com.docker.swarm.{noun}.id": value for noun, value in named.items()}
+    return ",".join(f"{key}={value}" for key, value in sorted(kept.items())) + " "
 
 
 def _knows_frames(request: web.Request) -> bool:
@@ -154,5 +156,12 @@ def _knows_frames(request: web.Request) -> bool:
     return asked is None or tuple(map(int, asked.split("."))) >= FRAMES_SINCE
 
 
-async def _one(cluster: Cluster, task: ObservedTask) -> Sequence[ObservedTask]:
-    return [one for one in await cluster.tasks(service_id=task.service_id) if one.id == task.id]
+async def _of_service(cluster: Cluster, service_id: str) -> Sequence[ObservedTask] | None:
+    tasks = await cluster.tasks(service_id=service_id)
+    if tasks or any(one.id == service_id for one in await cluster.listed(Kind.SERVICE)):
+        return tasks
+    return None
+
+
+async def _one(cluster: Cluster, task: ObservedTask) -> Sequence[ObservedTask] | None:
+    return [one for one in await cluster.tasks(service_id=task.service_id) if one.id == task.id] or None

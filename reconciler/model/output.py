@@ -10,11 +10,13 @@ STDOUT, STDERR = 1, 2
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line as a task has printed it, without its end. `at_ns` are nanoseconds since the epoch, and grow from line
-    to line of one task; `stream` is STDOUT or STDERR."""
+    to line of one task; `stream` is STDOUT or STDERR. `details` are what the log's driver was told to keep of the
+    task's labels and variables, as an engine writes them: "key=value,key=value", each escaped as in a URL's query."""
 
     stream: int
     at_ns: int
     text: bytes
+    details: str = ""
 
     @property
     def words(self) -> str:

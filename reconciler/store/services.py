@@ -146,7 +146,9 @@ def roll_back(draft: Draft, command: RollBackService) -> Applied:
         raise out_of_sequence()
     if service.previous_spec is None:
         raise invalid(f"service {service.id} does not have a previous spec", rpc="FailedPrecondition")
-    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, command.message, command.at, None, draft.index)
+    # What rolls itself back is still the same update, that began when it began. (swarmkit's updater)
+    started_at = command.at if command.by_hand or service.update is None else service.update.started_at
+    status = UpdateStatus(UpdateState.ROLLBACK_STARTED, command.message, started_at, None, draft.index)
     changed = replace(
         service,
         version=draft.index,

@@ -6,6 +6,7 @@ import calendar
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reconciler.model.output import STDERR, STDOUT, LogLine
 
@@ -15,12 +16,32 @@ NANOSECONDS = 1_000_000_000
 
 
 def lines_of(content: bytes) -> tuple[LogLine, ...]:
-    """Return the lines of an answer that was asked for with timestamps, oldest first.
+    """Return the lines of an answer that was asked for with timestamps and details, oldest first.
 
-    A terminal's log has no frames: all of it is standard output.
+    A terminal's log has no frames: all of it is standard output. A line longer than an engine's buffer comes in
+    several pieces, of which only the last one ends; it is as old as its first piece.
     """
-    found = (_line(stream, line) for stream, piece in _pieces(content) for line in piece.splitlines())
-    return tuple(sorted((line for line in found if line is not None), key=lambda line: line.at_ns))
+    found: list[LogLine] = []
+    begun: dict[int, LogLine] = {}
+    for stream, piece in _pieces(content):
+        for text in _at_newlines(piece):
+            line = _line(stream, text.removesuffix(b"\n"))
+            if line is None:
+                continue
+            if (first := begun.pop(stream, None)) is not None:
+                line = replace(first, text=first.text + line.text)
+            if text.endswith(b"\n"):
+                found.append(line)
+            else:
+                begun[stream] = line
+    return tuple(sorted([*found, *begun.values()], key=lambda line: line.at_ns))
+
+
+def _at_newlines(piece: bytes) -> Iterator[bytes]:
+    *whole, rest = piece.split(b"\n")
+    yield from (text + b"\n" for text in whole)
+    if rest:
+        yield rest
 
 
 def _pieces(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -36,9 +57,10 @@ def _pieces(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _line(stream: int, line: bytes) -> LogLine | None:
-    told, _, text = line.partition(b" ")
+    told, _, rest = line.partition(b" ")
+    details, _, text = rest.partition(b" ")
     at_ns = _nanoseconds(told.decode("ascii", "replace"))
-    return None if at_ns is None else LogLine(stream, at_ns, text)
+    return None if at_ns is None else LogLine(stream, at_ns, text, details.decode("ascii", "replace"))
 
 
 def _nanoseconds(told: str) -> int | None:

@@ -295,7 +295,8 @@ class DockerRuntime:
         if container_id is None:
             return ()
         since = f"{since_ns // NANOSECONDS}.{since_ns % NANOSECONDS:09d}"
-        query = {"stdout": "1", "stderr": "1", "timestamps": "1", "tail": str(tail_lines), "since": since}
+        query = {"stdout": "1", "stderr": "1", "timestamps": "1", "details": "1"}
+        query |= {"tail": str(tail_lines), "since": since}
         try:
             content = await self._engine.ask("GET", "containers", container_id, "logs", query=query)
         except EngineRefused:
