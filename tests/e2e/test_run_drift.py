@@ -45,8 +45,8 @@ WEB = "services:\n" + "".join(f"  {name.removeprefix('web_')}: {SERVICE}\n" for 
 WEB += "configs: {unused: {file: app.ini}}\nsecrets: {spare: {file: app.ini}}\n"
 
 HEAL_S = 240.0
-"""An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and the
-new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its store lock was held too long."""
+"""An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and
+the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long."""
 
 
 @contextmanager
