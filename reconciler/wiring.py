@@ -232,16 +232,43 @@ class Wiring:
             file = await asyncio.to_thread(BackupFile, path)
             try:
                 await client.download("/v1/backup", file.write)
-                return (await asyncio.to_thread(file.finish)).index
+                return await asyncio.to_thread(file.finish)
+            finally:
+                await asyncio.to_thread(file.abandon)
+
+    async def back_up_daemon(self, host: str, path: str) -> int:
+        """Put a copy of all that a running daemon knows into a file, whole and verified; return its index."""
+        import asyncio
+
+        from reconciler.adapters.controller_client import DaemonClient
+        from reconciler.adapters.raft.backup import BackupFile
+        from reconciler.api.backup import PATH
+        from reconciler.assembly import backup
+
+        async with DaemonClient(host) as client:
+            file = await asyncio.to_thread(BackupFile, path, backup.verify)
+            try:
+                await client.download(PATH, file.write)
+                return await asyncio.to_thread(file.finish)
             finally:
                 await asyncio.to_thread(file.abandon)
 
     def verify_backup(self, path: str) -> int:
         """Return the index that a whole backup stands for."""
         from reconciler.adapters.raft.snapshot_file import verify
+        from reconciler.assembly import backup
 
         try:
-            return verify(path).index
+            return backup.verify(path) if backup.is_backup(path) else verify(path).index
+        except OSError as error:
+            raise _unreadable_backup(path, error) from error
+
+    def restore_daemon(self, data_dir: str, path: str) -> int:
+        """Put the swarm of a backup into the folder of a daemon that does not run; return its index."""
+        from reconciler.assembly import backup
+
+        try:
+            return backup.restore(data_dir, path)
         except OSError as error:
             raise _unreadable_backup(path, error) from error
 

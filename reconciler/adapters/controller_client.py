@@ -1,4 +1,4 @@
-"""A running controller's API, as commands use it: over its unix socket, or over HTTPS with a token."""
+"""A running controller's API, as commands use it: over its unix socket, or over HTTPS with a token. And a daemon's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from reconciler.model.json import JsonObject
 
 REQUEST_WAIT_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
-_HINT: Final = "See whether it runs; --controller names its address: unix://PATH, or https://HOST:PORT."
 
 
 class ControllerClient:
@@ -25,6 +24,10 @@ class ControllerClient:
 
     `token` and `ca_file` are for https; the token goes to that address only and is in no error.
     """
+
+    code = ErrorCode.CONTROLLER_UNREACHABLE
+    what = "controller"
+    hint = "See whether it runs; --controller names its address: unix://PATH, or https://HOST:PORT."
 
     def __init__(self, address: str, token: str = "", ca_file: str = "") -> None:
         self._address = address
@@ -54,7 +57,7 @@ class ControllerClient:
         if not self._address.startswith("https://"):
             raise SwarmctlError(
                 ErrorCode.USAGE,
-                f"{self._address[:80]} is no address of a controller.",
+                f"{self._address[:80]} is no address of a {self.what}.",
                 why="Over the network it serves nothing without TLS.",
                 hint="Write unix://PATH or https://HOST:PORT.",
             )
@@ -102,10 +105,10 @@ class ControllerClient:
 
     def _unreachable(self, error: BaseException) -> SwarmctlError:
         return SwarmctlError(
-            ErrorCode.CONTROLLER_UNREACHABLE,
-            f"The controller at {self._address} does not answer.",
+            self.code,
+            f"The {self.what} at {self._address} does not answer.",
             why=f"{_reason(error)}.",
-            hint=_HINT,
+            hint=self.hint,
         )
 
     def _checked(self, status: int, content: bytes) -> JsonObject:
@@ -115,12 +118,18 @@ class ControllerClient:
             answer = None
         if not isinstance(answer, dict):
             why = f"Its answer has the status {status} and is no JSON."
-            raise SwarmctlError(
-                ErrorCode.CONTROLLER_UNREACHABLE, f"No controller answers at {self._address}.", why=why, hint=_HINT
-            )
+            raise SwarmctlError(self.code, f"No {self.what} answers at {self._address}.", why=why, hint=self.hint)
         if status >= 300:
             raise SwarmctlError.from_problems((_problem(answer),))
         return answer
+
+
+class DaemonClient(ControllerClient):
+    """The unix socket of a running daemon, for what is no part of the Engine API."""
+
+    code = ErrorCode.ENGINE_UNREACHABLE
+    what = "daemon"
+    hint = "See whether it runs; --data-dir names its folder, or --host its socket: unix://PATH."
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from reconciler.api import faults
+from reconciler.api.backup import Backups
 from reconciler.api.local_networks import LocalNetworks
 from reconciler.api.logs import Logs
 from reconciler.api.networks import Networks
@@ -41,6 +42,7 @@ def application(node: LocalNode, *, on_tcp: bool) -> web.Application:
         *Logs(node, streams).routes(),
         *Swarm(node).routes(),
         *Tasks(node).routes(),
+        *(() if on_tcp else Backups(node).routes()),
     ]
     networks = Networks(node, LocalNetworks(), engine)
     for kind in LISTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 
 from reconciler.api import faults
 from reconciler.api.faults import Refused
@@ -10,6 +11,7 @@ from reconciler.api.ports import Cluster, LocalNode, LocalState, Standing
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.replication import Backup
 
 _WITHOUT = {
     LocalState.INACTIVE: faults.NOT_IN_A_SWARM,
@@ -79,6 +81,13 @@ class FixedNode:
 
     async def unlock_key(self) -> str:
         return ""
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        raise SwarmctlError(
+            ErrorCode.NOT_UPDATABLE,
+            "This embedded swarm can't be backed up.",
+            why="This embedded swarm lives in one process, and nothing of it outlives that: run `swarmctl daemon`.",
+        )
 
     async def update_swarm(
         self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.output import LogLine
+from reconciler.model.replication import Backup
 from reconciler.model.tables import JoinTokens
 from reconciler.model.tasks import ObservedTask
 
@@ -150,6 +152,10 @@ class LocalNode(Protocol):
 
     async def unlock_key(self) -> str:
         """Return the key that unlocks the managers, "" while they lock nothing."""
+        ...
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that a daemon needs to go on with the swarm in another folder."""
         ...
 
     async def update_swarm(

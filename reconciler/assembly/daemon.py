@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -20,6 +20,7 @@ from reconciler.api import faults
 from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
+from reconciler.assembly.backup import offered
 from reconciler.assembly.certifying import Certifier
 from reconciler.assembly.external_ca import NOBODY, UPDATING, check_external, check_new
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
@@ -45,7 +46,7 @@ from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluste
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
-from reconciler.model.replication import Address
+from reconciler.model.replication import Address, Backup
 
 RENEWAL_LOOK_S = 60.0
 """Seconds between looks at whether the node's certificate is to be renewed; the shortest lives an hour."""
@@ -258,6 +259,16 @@ class DaemonNode:
         if self._manager is None:
             raise Refused(503, faults.NOT_IN_A_SWARM)
         return unlock_key(self._manager.store.tables)
+
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[Backup]:
+        """Offer a copy of all that `assembly.backup.restore` needs."""
+        async with AsyncExitStack() as held:
+            async with self._changing:  # nobody leaves, locks or begins between its parts
+                if self._manager is None or self._node is None:
+                    raise Refused(503, faults.LOCKED if self._sealed else faults.NOT_IN_A_SWARM)
+                found = await held.enter_async_context(offered(self._manager, self._folder, self._node))
+            yield found
 
     # --- the life of the daemon
 

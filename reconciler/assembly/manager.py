@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.manager.ports import NodeAgent, ReportSink
 from reconciler.model.commands import Command, Rejected
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.replication import Address
+from reconciler.model.replication import Address, Backup
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +107,10 @@ class Manager:
         """Seal what is written from now on with another data key, which is in the node's folder already."""
         assert self._seal is not None, "it began with a data key"
         self._seal.add(key)
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """Offer a copy of all that is applied here, for an `async with`, sealed with the newest data key."""
+        return self.store.backup(_disk(self._seal))
 
     async def carry_out(self, commands: Sequence[Command]) -> None:
         """Carry out commands together. Raises SwarmctlError with the refusal's text as `why`."""

@@ -214,6 +214,14 @@ class Outside(Protocol):
         """Put a copy of a running controller's state into a file, whole and verified; return its index."""
         ...
 
+    async def back_up_daemon(self, host: str, path: str) -> int:
+        """Put a copy of all that a running daemon knows into a file, whole and verified; return its index."""
+        ...
+
+    def restore_daemon(self, data_dir: str, path: str) -> int:
+        """Put the swarm of a backup into the folder of a daemon that does not run; return its index."""
+        ...
+
     def verify_backup(self, path: str) -> int:
         """Return the index that a whole backup stands for."""
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,8 +15,6 @@ from reconciler.model.errors import ErrorCode
 JSON_BYTES_MAX: Final = 64 * 1024
 BODY_S: Final = 10.0
 """Seconds for a whole body."""
-PIECE_S: Final = 30.0
-"""Seconds for a caller to take the next piece of a long answer."""
 NUMBER_MAX: Final = 2**53
 
 Form = TypeVar("Form", bound=msgspec.Struct)
@@ -58,23 +55,6 @@ async def read_form(request: web.Request, form: type[Form], seconds: float = BOD
         raise invalid("The body is not what is expected here.", f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is no JSON.") from None
-
-
-async def give(response: web.StreamResponse, read: Callable[[], Awaitable[bytes]]) -> None:
-    """Send what is read, of the length that the answer says. Raises ConnectionResetError, which ends the connection.
-
-    So who does not take it is cut off; and who gets less than was promised sees it at once, and waits for no more.
-    """
-    left = response.content_length or 0
-    try:
-        while piece := await read():
-            async with asyncio.timeout(PIECE_S):
-                await response.write(piece)
-            left -= len(piece)
-    except (TimeoutError, OSError) as error:
-        raise ConnectionResetError("The rest can't be sent.") from error
-    if left > 0:
-        raise ConnectionResetError("The rest is not there.")
 
 
 def limit_of(request: web.Request) -> int:

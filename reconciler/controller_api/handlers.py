@@ -12,6 +12,7 @@ from reconciler.controller_api.routes import IssueBody, ResumeBody, RollbackBody
 from reconciler.gitops.state import EVERYTHING, Suspension
 from reconciler.gitops.webhooks import BODY_BYTES_MAX, Passed, WebhookRequest
 from reconciler.gitops.webhooks import Refused as WebhookRefused
+from reconciler.http_backup import give
 
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
@@ -108,12 +109,7 @@ class Handlers:
     async def backup(self, request: web.Request) -> web.StreamResponse:
         """Give a copy of the state away."""
         async with self._controller.backup(request[CALLER].name) as found:
-            response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
-            response.content_length = found.size
-            await response.prepare(request)
-            await bodies.give(response, found.read)
-            await response.write_eof()
-            return response
+            return await give(request, found)
 
     async def webhook(self, request: web.Request) -> web.Response:
         """Take a webhook. Why it is refused stands in our log; the sender learns no more than the status says."""

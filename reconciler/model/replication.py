@@ -53,7 +53,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """A copy of all that a member has applied, as of the log's `index`: a file of `size` bytes.
+    """A copy of all that a member has applied, as of the log's `index`, whose entry has `term`: a file of `size` bytes.
 
     `read` gives the next bytes of it, none at its end.
     """
@@ -61,6 +61,7 @@ class Backup:
     index: int
     size: int
     read: Callable[[], Awaitable[bytes]]
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,20 +92,22 @@ class RaftNode(Engine):
         """Let another voter lead. What this leader does ends first, so that two never act, also not for a moment."""
         await self.member_changes.hand_over(member)
 
-    async def back_up(self, target: str) -> SnapshotMeta:
-        """Write all that is applied here to a file, verified and synced.
+    async def back_up(self, target: str, disk: Disk | None = None) -> SnapshotMeta:
+        """Write all that is applied here to a file, verified and synced, and sealed if `disk` has a seal.
 
         Raises SwarmctlError: raft-snapshot-corrupt, raft-disk-full (of this member's own folder); OSError for the
         target.
         """
-        return await self._snapshots.back_up(target)
+        return await self._snapshots.back_up(target, disk)
 
-    def backup(self) -> AbstractAsyncContextManager[Backup]:
+    def backup(self, disk: Disk | None = None) -> AbstractAsyncContextManager[Backup]:
         """Offer a copy of all that is applied here, for an `async with`. Works without a leader too.
+
+        The copy is sealed if `disk` has a seal.
 
         Raises SwarmctlError: raft-snapshot-corrupt, raft-disk-full, raft-disk-failed.
         """
-        return offered(self, self._durable.folder)
+        return offered(self, self._durable.folder, disk)
 
     # --- the life of a member ---
 

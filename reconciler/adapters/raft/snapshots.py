@@ -14,6 +14,11 @@ from reconciler.consensus.values import SnapshotMeta
 _NAME = re.compile(r"snapshot-(\d{20})-(\d{20})")
 
 
+def file_name(index: int, term: int) -> str:
+    """What the snapshot of an entry is called."""
+    return f"snapshot-{index:020d}-{term:020d}"
+
+
 class Snapshots:
     """The files `snapshot-INDEX-TERM` of a folder."""
 
@@ -83,7 +88,7 @@ class Snapshots:
         return SnapshotReader(self._disk, self._path(self.newest))
 
     def _path(self, meta: SnapshotMeta) -> str:
-        return os.path.join(self._folder, f"snapshot-{meta.index:020d}-{meta.term:020d}")
+        return os.path.join(self._folder, file_name(meta.index, meta.term))
 
     @property
     def newest_path(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from reconciler.adapters.raft import snapshot_file
 from reconciler.adapters.raft.boot import check_index
+from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.disk_worker import DiskWorker
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
@@ -267,16 +268,17 @@ class Snapshotter:
             log.error("There is no space for a snapshot; it is tried again in %g s.", self._retry_s)
             self._after_s = self._host.now_s() + self._retry_s
 
-    async def back_up(self, target: str) -> SnapshotMeta:
+    async def back_up(self, target: str, disk: Disk | None = None) -> SnapshotMeta:
         """Copy a snapshot of what is applied here to a file, verified and synced. Errors as `take`; OSError.
 
-        In a thread of its own: the log goes on meanwhile, however slow the target is.
+        In a thread of its own: the log goes on meanwhile, however slow the target is. The copy is sealed if `disk` has
+        a seal.
         """
         await self.take()
         reader = await self._worker.run(lambda durable: durable.read_snapshot())
         if reader is None:
             raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "There is nothing to back up: nothing was ever written.")
-        return await asyncio.to_thread(snapshot_file.copy, reader, target)
+        return await asyncio.to_thread(snapshot_file.copy, reader, target, disk)
 
     async def store(self, piece: SnapshotPiece) -> None:
         """Take a piece of a leader's snapshot; the last one makes it ours."""

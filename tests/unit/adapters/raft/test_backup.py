@@ -49,7 +49,7 @@ async def test_any_member_offers_all_that_it_has_while_the_group_goes_on(group: 
         target = BackupFile(str(tmp_path / f"backup-{name}"))
         target.write(await read(store))
         await group.put("node-1", f"after-{name}")
-        index = target.finish().index
+        index = target.finish()
         assert verify(str(tmp_path / f"backup-{name}")).index == index
         assert (tmp_path / f"backup-{name}").stat().st_mode & 0o777 == 0o600
         target.abandon()
