@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Annotated
 
 import typer
@@ -26,7 +27,8 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.ports import Outside, Source
 from reconciler.cli.terminal import Terminal
-from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
+from reconciler.model.desired import DesiredState
+from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.planned import Planned, PlanRequest
 from reconciler.settings import EndpointSettings
@@ -121,8 +123,12 @@ def check_revisions(revision: str | None, base: str | None, head: str | None, *,
 
 def answer(outside: Outside, question: Question, connect: Connecting) -> Planned:
     """Return the plan that the question asks for. Nothing is written."""
-    desired = outside.load(question.source)
-    baseline = None if question.base is None else outside.load(replace(question.source, revision=question.base))
+    desired, baseline = outside.load(question.source), None
+    if question.base is not None:
+        baseline = _baseline(outside, question.source, question.base)
+        if baseline is None:
+            desired = replace(desired, warnings=(*desired.warnings, _all_is_new(question)))
+            baseline = DesiredState(desired.cluster, question.base, None)
     if baseline is not None and question.offline:
         from reconciler.planning.baseline import imagined
         from reconciler.planning.options import PlanOptions
@@ -134,6 +140,40 @@ def answer(outside: Outside, question: Question, connect: Connecting) -> Planned
     request = PlanRequest(desired, question.resolve, question.stacks, baseline)
     with connect() as connection:
         return connection.run(connection.swarm.plan(request))
+
+
+def _baseline(outside: Outside, source: Source, base: str) -> DesiredState | None:
+    """Return what the base asks for, or None where it has no such manifests: a pull request may be the first.
+
+    What is wrong in its files is told as the base's, which no commit on top of it can mend.
+    """
+    try:
+        return outside.load(replace(source, revision=base))
+    except SwarmctlError as error:
+        if _is_not_there(error.problems):
+            return None
+        told = (replace(one, what=f"In the base {base}: {one.what}") if one.place else one for one in error.problems)
+        raise SwarmctlError.from_problems(tuple(told)) from error
+
+
+def _is_not_there(problems: Sequence[Problem]) -> bool:
+    from reconciler.manifests.load import CLUSTER_FILES
+
+    [first, *others] = problems
+    if others or first.code not in (ErrorCode.PATH_NOT_FOUND, ErrorCode.FILE_NOT_FOUND):
+        return False
+    file = first.place.file if first.place else None
+    return first.code is ErrorCode.PATH_NOT_FOUND or PurePosixPath(file or "").name in CLUSTER_FILES
+
+
+def _all_is_new(question: Question) -> Problem:
+    return Problem(
+        ErrorCode.PATH_NOT_FOUND,
+        f"The base {question.base} has no manifests at {question.source.path}: everything counts as new.",
+        why="They are not in that commit.",
+        hint="Where they were moved to this path, compare with the swarm instead: leave out --base.",
+        severity=Severity.WARNING,
+    )
 
 
 def _save(
