@@ -160,10 +160,10 @@ def _is_not_there(problems: Sequence[Problem]) -> bool:
     from reconciler.manifests.load import CLUSTER_FILES
 
     [first, *others] = problems
-    if others or first.code not in (ErrorCode.PATH_NOT_FOUND, ErrorCode.FILE_NOT_FOUND):
-        return False
-    file = first.place.file if first.place else None
-    return first.code is ErrorCode.PATH_NOT_FOUND or PurePosixPath(file or "").name in CLUSTER_FILES
+    if others or first.code is not ErrorCode.FILE_NOT_FOUND:
+        return not others and first.code is ErrorCode.PATH_NOT_FOUND
+    # A place with a line is where another file is named.
+    return first.place is not None and not first.place.line and PurePosixPath(first.place.file).name in CLUSTER_FILES
 
 
 def _all_is_new(question: Question) -> Problem:
