@@ -111,7 +111,8 @@ class NetworkRecord:
     """`spec` is the body of the create request, completed with subnet, gateway and options.
 
     `last_address` is the number of the address that was given out last, 0 before the first: the next one comes after
-    it, so that one that was given back is not used again soon. To move it makes no new `version`.
+    it, so that one that was given back is not used again soon. `node_addresses` are the numbers of the addresses that
+    nodes have for balancing, by node id. To change either makes no new `version`.
     """
 
     id: str
@@ -120,6 +121,7 @@ class NetworkRecord:
     updated_at: datetime
     spec: JsonObject
     last_address: int = 0
+    node_addresses: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

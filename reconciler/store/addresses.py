@@ -2,6 +2,10 @@
 
 The next address comes after the last one given, so that one that was given back is not used again soon. An address that
 is given back counts as free from the next transaction on.
+
+Those who get one are services, tasks, and each node for balancing: in ingress from the moment it is there, and in each
+network that a task of its own is on, after that task has its own. A node for which there is none left does without, and
+is looked at again with its next task there. Source: swarmkit manager/allocator/network.go (reallocateNode).
 """
 
 from __future__ import annotations
@@ -15,8 +19,9 @@ from reconciler.model.addresses import (
     attached_ids,
     has_virtual_ips,
     ingress_network,
+    number,
 )
-from reconciler.model.tables import NetworkAddress, NetworkRecord, ServiceRecord
+from reconciler.model.tables import NetworkAddress, NetworkRecord, ServiceRecord, TaskRecord
 from reconciler.store.draft import Draft
 
 
@@ -55,9 +60,9 @@ class Pool:
         return None
 
     @property
-    def moved(self) -> NetworkRecord | None:
-        """The network's record as it is to be after this transaction; None where nothing was taken."""
-        return None if self._last == self.network.last_address else replace(self.network, last_address=self._last)
+    def last(self) -> int:
+        """The number of the address that was given out last, 0 before the first."""
+        return self._last
 
 
 def _pool(draft: Draft, network_id: str) -> Pool | None:
@@ -73,8 +78,9 @@ def _pool(draft: Draft, network_id: str) -> Pool | None:
 
 def _keep_cursors(draft: Draft) -> None:
     for network_id, pool in draft.pools.items():
-        if (moved := pool.moved) is not None and network_id in draft.networks:
-            draft.networks[network_id] = moved
+        network = draft.networks.get(network_id)
+        if network is not None and network.last_address != pool.last:
+            draft.networks[network_id] = replace(network, last_address=pool.last)
 
 
 def ingress_id(draft: Draft) -> str:
@@ -131,3 +137,77 @@ class Attacher:
     def close(self) -> None:
         """Remember in the networks how far they have given out."""
         _keep_cursors(self._draft)
+
+
+Place = tuple[str, str]
+"""A network's id and a node's."""
+
+
+def attach_nodes(draft: Draft) -> None:
+    """Give nodes the addresses that they need after this transaction, and take back those that they need no more.
+
+    To be called once all commands are carried out. Costs a look at each task that was written.
+    """
+    gained, lost = _moved(draft)
+    if not gained and not lost:
+        return
+    held: dict[str, dict[str, None]] = {}
+    changed: dict[str, dict[str, int]] = {}
+    for network_id, node_id in lost:
+        network = draft.networks.get(network_id)
+        if network is None or node_id not in network.node_addresses or _needs(draft, held, network, node_id):
+            continue
+        del changed.setdefault(network_id, dict(network.node_addresses))[node_id]
+    for network_id, node_id in gained:
+        network, pool = draft.networks.get(network_id), _pool(draft, network_id)
+        if network is None or pool is None or not _needs(draft, held, network, node_id):
+            continue
+        present = changed.get(network_id, network.node_addresses)
+        if node_id not in present and (address := pool.take()) is not None:
+            changed.setdefault(network_id, dict(present))[node_id] = number(address)
+    for network_id, addresses in changed.items():
+        if (network := draft.networks.get(network_id)) is not None:
+            draft.networks[network_id] = replace(network, node_addresses=addresses)
+    _keep_cursors(draft)
+
+
+def _moved(draft: Draft) -> tuple[dict[Place, None], dict[Place, None]]:
+    """Return where nodes may need an address now, and where they may need none any more; both in order."""
+    gained: dict[Place, None] = {}
+    lost: dict[Place, None] = {}
+    if (tasks := draft.laid_out("tasks")) is not None:
+        for task_id, task in tasks.written.items():
+            old = tasks.base.get(task_id)
+            if task.attachments or (old is not None and old.attachments):
+                before, after = _places(old), _places(task)
+                gained.update((place, None) for place in after if place not in before)
+                lost.update((place, None) for place in before if place not in after)
+        for task_id in tasks.gone:
+            lost.update(dict.fromkeys(_places(tasks.base[task_id])))
+    if (nodes := draft.laid_out("nodes")) is not None:
+        ingress = ingress_id(draft)
+        gained.update({(ingress, node_id): None for node_id in nodes.written if node_id not in nodes.base})
+        lost.update({(network.id, node_id): None for node_id in nodes.gone for network in draft.networks.values()})
+    if (networks := draft.laid_out("networks")) is not None:
+        new = [one.id for one in networks.written.values() if one.spec.get("Ingress") and one.id not in networks.base]
+        gained.update({(network_id, node.id): None for network_id in new for node in draft.nodes.values()})
+    return gained, lost
+
+
+def _places(task: TaskRecord | None) -> tuple[Place, ...]:
+    """Return where a task makes its node need an address."""
+    if task is None or not task.node_id or not task.attachments or task.has_ended:
+        return ()
+    return tuple((network_id, task.node_id) for network_id, address in task.attachments if address)
+
+
+def _needs(draft: Draft, held: dict[str, dict[str, None]], network: NetworkRecord, node_id: str) -> bool:
+    """Whether a node needs an address in a network. `held` remembers the networks of the tasks of each node."""
+    if node_id not in draft.nodes:
+        return False
+    if network.spec.get("Ingress"):
+        return True
+    if node_id not in held:
+        places = (place for task in draft.tasks_on_node(node_id) for place in _places(task))
+        held[node_id] = {network_id: None for network_id, _ in places}
+    return network.id in held[node_id]

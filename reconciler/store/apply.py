@@ -12,6 +12,7 @@ from reconciler.model.commands import Applied, Command, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
 from reconciler.store import cluster, networks, nodes, records, sealed, services, tasks
+from reconciler.store.addresses import attach_nodes
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal
 
@@ -75,7 +76,13 @@ def apply_noting(tables: Tables, command: Command) -> tuple[Outcome, list[Change
     tables.index += 1
     draft = Draft(tables)
     outcome = carry_out(draft, command)
-    return outcome, draft.commit() if isinstance(outcome, Applied) else []
+    return outcome, committed(draft) if isinstance(outcome, Applied) else []
+
+
+def committed(draft: Draft) -> list[Change]:
+    """Put what commands have written into the tables, with what follows from it; return what changed."""
+    attach_nodes(draft)
+    return draft.commit()
 
 
 def carry_out(draft: Draft, command: Command) -> Outcome:

@@ -121,6 +121,10 @@ class Draft:
         self._open.append((name, table))
         return table
 
+    def laid_out(self, name: str) -> TableDraft[Any] | None:
+        """Return a table that was asked for, None for one that was not: nothing of that was written."""
+        return next((table for known, table in self._open if known == name), None)
+
     def id_of(self, kind: TableKind, name: str) -> str | None:
         """Return the id of the network, secret, config or service of that name, in capitals or not."""
         name = name.lower()

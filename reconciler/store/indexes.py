@@ -9,7 +9,15 @@ from typing import Any
 
 from reconciler.model.addresses import number
 from reconciler.model.changes import TableKind
-from reconciler.model.tables import Indexes, KeyValueRecord, NetworkAddress, ServiceRecord, Tables, TaskRecord
+from reconciler.model.tables import (
+    Indexes,
+    KeyValueRecord,
+    NetworkAddress,
+    NetworkRecord,
+    ServiceRecord,
+    Tables,
+    TaskRecord,
+)
 
 Updater = Callable[[Indexes, Any, Any], None]
 """Takes the record as it was and as it is; None where there is none."""
@@ -42,6 +50,21 @@ def _update_addresses(indexes: Indexes, before: Held, after: Held) -> None:
 
 def _held_by_task(task: TaskRecord | None) -> Held:
     return task.attachments if task is not None and task.attachments and task.holds_addresses else ()
+
+
+def _update_networks(indexes: Indexes, old: NetworkRecord | None, new: NetworkRecord | None) -> None:
+    _update_network_names(indexes, old, new)
+    before, after = old.node_addresses if old else {}, new.node_addresses if new else {}
+    if before is after:
+        return
+    network_id = (new or old).id  # type: ignore[union-attr]  # one of them is there
+    used = indexes.addresses_by_network.setdefault(network_id, {})
+    for node_id, address in before.items():
+        if after.get(node_id) != address:
+            del used[address]
+    used.update((address, None) for node_id, address in after.items() if before.get(node_id) != address)
+    if not used:
+        del indexes.addresses_by_network[network_id]
 
 
 def _update_services(indexes: Indexes, old: ServiceRecord | None, new: ServiceRecord | None) -> None:
@@ -98,6 +121,7 @@ def _update_records(indexes: Indexes, old: KeyValueRecord | None, new: KeyValueR
 
 
 _update_service_names = _name_updater("service_ids_by_name")
+_update_network_names = _name_updater("network_ids_by_name")
 
 UPDATERS: Mapping[TableKind, Updater] = MappingProxyType(
     {
@@ -105,6 +129,7 @@ UPDATERS: Mapping[TableKind, Updater] = MappingProxyType(
         TableKind.RECORD: _update_records,
         **{kind: _name_updater(index_name) for kind, (_, index_name) in NAME_INDEXES.items()},
         TableKind.SERVICE: _update_services,
+        TableKind.NETWORK: _update_networks,
     }
 )
 

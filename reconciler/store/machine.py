@@ -13,7 +13,7 @@ from reconciler.model.changes import Change, EntryOutcome, TableKind
 from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
-from reconciler.store.apply import carry_out
+from reconciler.store.apply import carry_out, committed
 from reconciler.store.codec import ExpectationRow, TransactionRow, decode_command, decode_entry, decode_transaction
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal, out_of_sequence
@@ -87,7 +87,7 @@ def _transact(state: State, encoded: bytes) -> tuple[Outcome, list[Change] | Non
         return known, None
     draft = Draft(state.tables)
     outcome = _carry_out_all(draft, row)
-    changes = draft.commit() if isinstance(outcome, Applied) else None
+    changes = committed(draft) if isinstance(outcome, Applied) else None
     sessions.remember(row.client, row.sequence, index, outcome)
     return outcome, changes
 

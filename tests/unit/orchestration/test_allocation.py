@@ -62,8 +62,8 @@ def test_a_published_port_leads_through_ingress_which_comes_first() -> None:
     network(swarm, "net")
     web = swarm.create(on("net", EndpointSpec=published()))
     swarm.settle()
-    assert swarm.service(web).virtual_ips == (("i", "10.0.0.2/24"), ("net-id", "10.0.1.2/24"))
-    assert addresses(swarm.running(web)) == [["10.0.0.3/24", "10.0.1.3/24"]]
+    assert swarm.service(web).virtual_ips == (("i", "10.0.0.5/24"), ("net-id", "10.0.1.2/24"))  # 2 to 4: nodes
+    assert addresses(swarm.running(web)) == [["10.0.0.6/24", "10.0.1.3/24"]]
 
 
 def test_a_port_in_host_mode_takes_no_address_of_ingress() -> None:
@@ -82,7 +82,7 @@ def test_an_update_keeps_what_is_still_of_use_and_appends_ingress() -> None:
     swarm.update(web, on("one", "two", EndpointSpec=published()))
     assert swarm.service(web).virtual_ips == (
         ("one-id", "10.0.1.2/24"),
-        ("i", "10.0.0.2/24"),
+        ("i", "10.0.0.5/24"),
         ("two-id", "10.0.2.2/24"),
     )
     swarm.update(web, on("two"))
@@ -92,7 +92,7 @@ def test_an_update_keeps_what_is_still_of_use_and_appends_ingress() -> None:
 
 
 def test_an_address_that_was_given_back_is_not_given_again_soon() -> None:
-    swarm = VirtualSwarm()
+    swarm = VirtualSwarm(nodes=1)
     network(swarm, "net", Subnet="10.9.0.0/29")  # .1 is the gateway, .2 to .6 are to be had
     web = swarm.create(on("net", task={"RestartPolicy": {"Delay": 0}}))
     swarm.settle()
@@ -102,7 +102,7 @@ def test_an_address_that_was_given_back_is_not_given_again_soon() -> None:
         seen += addresses([task])[0]
         swarm.exit(task)
         swarm.rest()
-    assert seen == [f"10.9.0.{last}/29" for last in (3, 4, 5, 6, 3)]
+    assert seen == [f"10.9.0.{last}/29" for last in (3, 5, 3, 5, 3)]  # its node takes 4 and 6 in between
 
 
 def test_a_task_for_which_there_is_no_address_is_new_until_there_is_one() -> None:
@@ -137,7 +137,7 @@ def test_tasks_that_have_ended_show_their_addresses_and_hold_none() -> None:
     swarm.settle()
     assert swarm.tables.tasks[task.id].attachments == (("net-id", "10.0.1.3/24"),)
     held = swarm.tables.indexes.addresses_by_network["net-id"]
-    assert sorted(address & 255 for address in held) == [2, 4]
+    assert sorted(address & 255 for address in held) == [2, 5, 6]  # 4 was the node's, and has gone with its task
 
 
 def test_a_range_its_gateway_and_what_is_set_aside_are_respected() -> None:
@@ -184,5 +184,55 @@ def test_removing_what_holds_addresses_frees_them(order: str) -> None:
     for command in commands if order == "service first" else commands[::-1]:
         swarm.do(command)
     swarm.do(RemoveNetwork(at=START, id="net-id"))
-    assert swarm.tables.indexes.addresses_by_network == {}
+    assert list(swarm.tables.indexes.addresses_by_network) == ["i"]
     assert swarm.tables.indexes == indexes_of(swarm.tables)
+
+
+def of_nodes(swarm: VirtualSwarm, network_id: str) -> dict[str, int]:
+    """Return the last byte of the address that each node has in a network."""
+    return {node: address & 255 for node, address in swarm.tables.networks[network_id].node_addresses.items()}
+
+
+def test_nodes_get_an_address_after_the_tasks_that_they_are_given_and_lose_it_with_the_last_one() -> None:
+    """As a real engine does: virtual IP .2, two tasks .3 and .4, their node .5, the tasks that come after .6 and .7."""
+    swarm = VirtualSwarm(nodes=1)
+    network(swarm, "net")
+    web = swarm.create(on("net", replicas=2))
+    swarm.settle()
+    assert of_nodes(swarm, "net-id") == {"node1": 5}
+    swarm.update(web, on("net", replicas=4))
+    swarm.settle()
+    assert addresses(swarm.running(web)) == [[f"10.0.1.{last}/24"] for last in (3, 4, 6, 7)]
+    other = swarm.create(on("net", name="other", replicas=1))
+    swarm.settle()
+    swarm.do(RemoveService(at=START, id=web))
+    swarm.rest()
+    assert of_nodes(swarm, "net-id") == {"node1": 5}
+    swarm.update(other, on("net", name="other", replicas=0))
+    swarm.rest()
+    assert of_nodes(swarm, "net-id") == {}
+
+
+def test_a_node_has_an_address_in_ingress_as_long_as_both_are_there() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    assert of_nodes(swarm, "i") == {"node1": 2, "node2": 3}
+    swarm.remove_node("node2")
+    swarm.add_node("node3")
+    assert of_nodes(swarm, "i") == {"node1": 2, "node3": 4}
+    swarm.do(RemoveNetwork(at=START, id="i"))
+    swarm.do(CreateNetwork(at=START, id="j", spec={"Name": "mine", "Driver": "overlay", "Ingress": True}))
+    assert of_nodes(swarm, "j") == {"node1": 2, "node3": 3}
+    assert swarm.tables.indexes == indexes_of(swarm.tables)
+
+
+def test_a_node_for_which_there_is_no_address_does_without_until_its_next_task() -> None:
+    swarm = VirtualSwarm(nodes=1)
+    network(swarm, "net", Subnet="10.9.0.0/29")
+    web = swarm.create(on("net", replicas=4))
+    swarm.settle()
+    assert (len(swarm.running(web)), of_nodes(swarm, "net-id")) == (4, {})
+    swarm.update(web, on("net", replicas=2))
+    swarm.rest()
+    swarm.update(web, on("net", replicas=3))
+    swarm.settle()
+    assert (len(swarm.running(web)), len(of_nodes(swarm, "net-id"))) == (3, 1)
