@@ -30,6 +30,7 @@ from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.forges import CommitStatus, ForgeAddress, ForgeName, PostedComment, StatusState
 from reconciler.model.images import ResolveMode
 from reconciler.model.plan import Plan
+from reconciler.model.words import many
 from reconciler.planning import render_markdown, render_text
 from reconciler.settings import EndpointSettings, ForgeSettings
 
@@ -156,8 +157,7 @@ def judge(outside: Outside, question: Question, connect: Connecting, name: str, 
     try:
         plan = answer(outside, question, connect).plan
     except SwarmctlError as error:
-        count = len(error.problems)
-        summary = "1 error, no plan" if count == 1 else f"{count} errors, no plan"
+        summary = f"{many(len(error.problems), 'error')}, no plan"
         body = render_markdown.render_problems(error.problems, marker=name)
         return Verdict(body, StatusState.FAILURE, summary, error.problems)
     return _of_plan(plan, name, strict=strict)

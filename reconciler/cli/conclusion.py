@@ -10,6 +10,7 @@ from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
 from reconciler.model.progress import ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
+from reconciler.model.words import many
 
 
 def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
@@ -62,9 +63,9 @@ def _undone_problem(undone: UndoneStack) -> Problem:
     done = [one.action.type for one in undone.actions if one.status is ActionStatus.DONE]
     removed = done.count(ActionType.DELETE)
     again = len(done) - removed
-    parts = [f"{_counted(again, 'service')} written again"] if again or not removed else []
+    parts = [f"{many(again, 'service')} written again"] if again or not removed else []
     if removed:
-        parts.append(f"{removed} removed" if again else f"{_counted(removed, 'service')} removed")
+        parts.append(f"{removed} removed" if again else f"{many(removed, 'service')} removed")
     return Problem(
         ErrorCode.ROLLED_BACK,
         f"Stack {undone.stack} was put back to what it was before: {', '.join(parts)}.",
@@ -123,7 +124,3 @@ def _taken_back(result: ApplyResult) -> frozenset[str]:
     kept = {one.action.name for stack in result.undone for one in stack.actions if one.status is not ActionStatus.DONE}
     names = {action.name for action in result.plan.actions if action.stack in undone and action.kind is Kind.SERVICE}
     return frozenset(names - kept)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -20,6 +20,7 @@ from reconciler.model.errors import ErrorCode, ExitCode, Place, Problem, Severit
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
+from reconciler.model.words import many
 from reconciler.planning.differ import SENSITIVE_NAME
 from reconciler.planning.plan import plan as make_plan
 from reconciler.planning.residual import residuals
@@ -127,5 +128,4 @@ def _differences(plan: Plan) -> list[Problem]:
 
 def _summary(out: str, files: Mapping[str, bytes], desired: DesiredState) -> str:
     counts = [(len(files), "file"), (len(desired.stacks), "stack"), (len(desired.of_kind(Kind.SERVICE)), "service")]
-    parts = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts]
-    return f"Written to {out}: {', '.join(parts)}."
+    return f"Written to {out}: {', '.join(many(count, noun) for count, noun in counts)}."

@@ -26,6 +26,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import SENSITIVE
+from reconciler.model.words import many
 
 
 class SchemaName(enum.StrEnum):
@@ -85,7 +86,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
     @app.command()
     def schema(name: Annotated[SchemaName, typer.Argument(help="What the schema is for.")]) -> None:
-        """Print the JSON Schema of swarm.yaml or of a stack file, for editors, or of a plan as JSON, for programs."""
+        """Print a JSON Schema: of manifests and of a controller's file for editors, of a plan for programs."""
         terminal.json(outside.schema(name.value))
 
 
@@ -94,9 +95,7 @@ def _counts(desired: DesiredState) -> str:
     parts = [(len(desired.stacks), "stack"), *((kinds[kind], kind.value) for kind in Kind if kinds[kind])]
     if desired.nodes:
         parts.append((len(desired.nodes), "node"))
-    return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in parts if count) or (
-        "nothing declared"
-    )
+    return ", ".join(many(count, noun) for count, noun in parts if count) or "nothing declared"
 
 
 def rendered(desired: DesiredState) -> JsonObject:

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from reconciler.cli.options import Format, FormatOption
 from reconciler.cli.ports import Outside, Peers
+from reconciler.cli.tables import titled
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
@@ -130,9 +130,7 @@ def _tell(terminal: Terminal, what: str, written: WrittenIdentity) -> None:
 
 
 def _show(terminal: Terminal, listing: PeersListing, now: datetime) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("NODE", "ADDRESS", "EXPIRES", ""):
-        table.add_column(title)
+    table = titled("NODE", "ADDRESS", "EXPIRES", "")
     for found in listing.certificates:
         own = " (this node)" if found.node == listing.own else ""
         table.add_row(f"{found.node}{own}", str(found.address), f"{found.expires:%Y-%m-%d}", _left(found.expires, now))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.cli.tables import titled
 from reconciler.cli.terminal import Terminal
 from reconciler.model.json import JsonObject
+from reconciler.model.plan import NO_STACK
 
 STYLES = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Drifted": "yellow"}
-NOBODY = "(cluster)"
 
 
 def status(terminal: Terminal, found: JsonObject) -> None:
@@ -22,7 +23,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
         if trouble := one.get("trouble"):  # an older controller does not tell
             behind = f" by {one['behind']} changes" if one["behind"] else ""
             terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
-    sources = _table("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
+    sources = titled("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
     for one in found["sources"]:
         revision, fault = one["revision"] or {}, one["fault"] or {}
         commit = str(revision.get("commit", ""))[:12]
@@ -34,8 +35,8 @@ def status(terminal: Terminal, found: JsonObject) -> None:
             Text(_fault(fault), style="red"),
         )
     terminal.out.print(sources)
-    stacks = _table("STACK", "SOURCE", "STATE", "REASON", "APPLIED", "MESSAGE")
-    nodes = _table("NODE", "STATE", "REASON", "MESSAGE")
+    stacks = titled("STACK", "SOURCE", "STATE", "REASON", "APPLIED", "MESSAGE")
+    nodes = titled("NODE", "STATE", "REASON", "MESSAGE")
     for one in found["scopes"]:
         state, reason, message = _standing(one)
         styled = Text(state, style=STYLES[state])
@@ -44,7 +45,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
         else:
             commit = str((one["applied"] or {}).get("commit", ""))[:12]
             told = message if reason == "suspended" else f"{message} {_suspended(one['suspended'])}".strip()
-            stacks.add_row(one["name"] or NOBODY, one["source"], styled, reason, commit, told)
+            stacks.add_row(one["name"] or NO_STACK, one["source"], styled, reason, commit, told)
     for table in (stacks, nodes):
         if table.row_count:
             terminal.say()
@@ -77,7 +78,7 @@ def _standing(scope: JsonObject) -> tuple[str, str, str]:
 def _drifts(terminal: Terminal, drifts: Sequence[JsonObject]) -> None:
     if not drifts:
         return
-    table = _table("DRIFT", "SINCE", "FIELD", "APPLIED", "FOUND")
+    table = titled("DRIFT", "SINCE", "FIELD", "APPLIED", "FOUND")
     for one in drifts:
         for number, difference in enumerate(one["differences"] or [{"path": "", "applied": "", "found": ""}]):
             name, since = ("", "") if number else (one["object"], one["since"])
@@ -88,15 +89,15 @@ def _drifts(terminal: Terminal, drifts: Sequence[JsonObject]) -> None:
 
 def history(terminal: Terminal, found: JsonObject) -> None:
     """Print applies."""
-    table = _table("AT", "COMMIT", "STACKS", "WRITES", "RESULT", "AUTHOR", "SUBJECT")
+    table = titled("AT", "COMMIT", "STACKS", "WRITES", "RESULT", "AUTHOR", "SUBJECT")
     for one in found["applies"]:
-        failed = "; ".join(f"{scope or NOBODY}: {why}" for scope, why in one["failed"].items())
+        failed = "; ".join(f"{scope or NO_STACK}: {why}" for scope, why in one["failed"].items())
         result = Text(failed or "ok", style="red" if failed else "green")
-        stacks = " ".join(scope or NOBODY for scope in one["scopes"])
+        stacks = " ".join(scope or NO_STACK for scope in one["scopes"])
         table.add_row(one["at"], one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"])
     terminal.out.print(table)
     if found["tickets"]:
-        given = _table("JOIN COMMAND GIVEN AT", "ROLE", "FOR", "TO")
+        given = titled("JOIN COMMAND GIVEN AT", "ROLE", "FOR", "TO")
         for one in found["tickets"]:
             given.add_row(one["at"], one["role"], one["hostname"], one["by"])
         terminal.say()
@@ -105,7 +106,7 @@ def history(terminal: Terminal, found: JsonObject) -> None:
 
 def events(terminal: Terminal, found: JsonObject) -> None:
     """Print what happened."""
-    table = _table("NUMBER", "AT", "KIND", "STACK", "MESSAGE")
+    table = titled("NUMBER", "AT", "KIND", "STACK", "MESSAGE")
     for one in found["events"]:
         table.add_row(str(one["number"]), one["at"], one["kind"], one["scope"], one["message"])
     terminal.out.print(table)
@@ -132,10 +133,3 @@ def trace(terminal: Terminal, found: JsonObject) -> None:
     terminal.out.print(table)
     if not found["file"]:
         terminal.note("No source that this controller follows asks for it.", "yellow")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

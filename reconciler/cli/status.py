@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from reconciler.cli import options
@@ -23,16 +22,19 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.ports import Outside
 from reconciler.cli.remote import ControllerOption, ask
+from reconciler.cli.tables import titled
 from reconciler.cli.terminal import VERDICT_STYLES, Terminal
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import ObservedObject
-from reconciler.model.plan import Plan
+from reconciler.model.plan import NO_STACK, Plan
 from reconciler.model.progress import Assessment
+from reconciler.model.words import many
 from reconciler.planning.plan import plan as make_plan
 from reconciler.settings import EndpointSettings
 
+IN_SYNC = "in sync"
 MODE_WORDS = {
     "Replicated": "replicated",
     "Global": "global",
@@ -92,18 +94,15 @@ def sync_by_stack(desired: DesiredState, plan: Plan) -> dict[str, str]:
     """Return {stack: "in sync" | "N changes pending"}; what belongs to no stack goes under "(cluster)"."""
     pending = {stack.name: 0 for stack in desired.stacks}
     if desired.cluster:
-        pending["(cluster)"] = 0
+        pending[NO_STACK] = 0
     stack_of = {f"{wanted.kind}.{wanted.name}": wanted.stack for wanted in desired.objects}
     for action in plan.actions:
-        pending[action.stack or "(cluster)"] = pending.get(action.stack or "(cluster)", 0) + 1
-    for blocked in plan.blocked:
-        stack = stack_of.get(blocked.id) or "(cluster)"
+        stack = action.stack or NO_STACK
         pending[stack] = pending.get(stack, 0) + 1
-    return {name: _pending(count) for name, count in pending.items()}
-
-
-def _pending(count: int) -> str:
-    return "in sync" if not count else "1 change pending" if count == 1 else f"{count} changes pending"
+    for blocked in plan.blocked:
+        stack = stack_of.get(blocked.id) or NO_STACK
+        pending[stack] = pending.get(stack, 0) + 1
+    return {name: f"{many(count, 'change')} pending" if count else IN_SYNC for name, count in pending.items()}
 
 
 def as_json(actual: ActualState, assessments: Iterable[Assessment], sync: dict[str, str]) -> JsonObject:
@@ -142,7 +141,7 @@ def as_json(actual: ActualState, assessments: Iterable[Assessment], sync: dict[s
 
 def _show(terminal: Terminal, actual: ActualState, assessments: tuple[Assessment, ...], sync: dict[str, str]) -> None:
     terminal.say(f"Swarm at {actual.endpoint}", "bold")
-    nodes = _table("HOSTNAME", "ROLE", "AVAILABILITY", "STATE", "MANAGER", "LABELS")
+    nodes = titled("HOSTNAME", "ROLE", "AVAILABILITY", "STATE", "MANAGER", "LABELS")
     for node in sorted(actual.nodes, key=lambda one: one.name):
         labels = " ".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
         nodes.add_row(
@@ -154,7 +153,7 @@ def _show(terminal: Terminal, actual: ActualState, assessments: tuple[Assessment
             labels,
         )
     terminal.out.print(nodes)
-    services = _table("SERVICE", "MODE", "TASKS", "STATE", "IMAGE", "MESSAGE")
+    services = titled("SERVICE", "MODE", "TASKS", "STATE", "IMAGE", "MESSAGE")
     for service, one in sorted(zip(actual.services, assessments, strict=True), key=lambda pair: pair[0].name):
         state = Text(one.verdict.value, style=VERDICT_STYLES[one.verdict])
         services.add_row(
@@ -164,18 +163,11 @@ def _show(terminal: Terminal, actual: ActualState, assessments: tuple[Assessment
         terminal.say()
         terminal.out.print(services)
     if sync:
-        stacks = _table("STACK", "SYNC")
+        stacks = titled("STACK", "SYNC")
         for name, pending in sync.items():
-            stacks.add_row(name, Text(pending, style="green" if pending == "in sync" else "yellow"))
+            stacks.add_row(name, Text(pending, style="green" if pending == IN_SYNC else "yellow"))
         terminal.say()
         terminal.out.print(stacks)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _manager(node: ObservedObject) -> str:

@@ -23,6 +23,8 @@ ABSENT: Final = Absent()
 
 SENSITIVE: Final = "(sensitive value)"
 """What stands in the place of a value that must not be shown."""
+NO_STACK: Final = "(cluster)"
+"""What stands for a stack where something belongs to none: nodes, settings, networks of swarm.yaml."""
 
 
 class ActionType(enum.StrEnum):

@@ -15,6 +15,7 @@ from reconciler.model.objects import ObservedObject
 from reconciler.model.plan import Change, TaskCounts, TaskEffect
 from reconciler.model.tables import Availability
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.words import many
 from reconciler.planning.preflight.rooms import Room
 from reconciler.planning.renewal import Filled, Names, Renewal, SlotKey, SlotUse, constraints_of, filled_slots
 from reconciler.planning.rollout_time import about, pace_of, seconds
@@ -53,7 +54,7 @@ def of_create(spec: JsonObject, rooms: Rooms) -> Effect:
     count = task_count(spec, rooms)
     if not count:
         return Effect(TaskEffect.NONE, _why_none_starts(spec), TaskCounts())
-    text = f"{_tasks(count)} {_verb(count, 'start')}{_spread(spec, count)}"
+    text = f"{many(count, 'task')} {_verb(count, 'start')}{_spread(spec, count)}"
     return Effect(TaskEffect.START, text, TaskCounts(start=count))
 
 
@@ -61,7 +62,7 @@ def of_delete(running: int) -> Effect:
     """Return the effect of removing a service that has `running` tasks."""
     if not running:
         return Effect(TaskEffect.NONE, "no task runs", TaskCounts())
-    return Effect(TaskEffect.STOP, f"{_tasks(running)} {_verb(running, 'stop')}", TaskCounts(stop=running))
+    return Effect(TaskEffect.STOP, f"{many(running, 'task')} {_verb(running, 'stop')}", TaskCounts(stop=running))
 
 
 def of_replace(running: int, spec: JsonObject, rooms: Rooms) -> Effect:
@@ -116,7 +117,7 @@ def _of_job(update: Update) -> Effect:
     """Swarm runs a job again at each update, whatever it changes, be it a label (measured on 20.10)."""
     stop = len([task for task in update.tasks if _is_wanted(task)])
     start = task_count(update.body, update.rooms)
-    text = f"the job runs again: {_tasks(start)} {_verb(start, 'start')}{_spread(update.body, start)}"
+    text = f"the job runs again: {many(start, 'task')} {_verb(start, 'start')}{_spread(update.body, start)}"
     if stop:
         text += f", {stop} still running {_verb(stop, 'stop')}"
     return Effect(TaskEffect.RERUN, text, TaskCounts(start=start, stop=stop))
@@ -138,9 +139,9 @@ def _of_replicated(update: Update) -> Effect:
     if wanted != before:
         parts.append(f"scale {before} -> {wanted}")
     if counts.start:
-        parts.append(f"{_tasks(counts.start)} {_verb(counts.start, 'start')}")
+        parts.append(f"{many(counts.start, 'task')} {_verb(counts.start, 'start')}")
     if counts.stop:
-        parts.append(f"{_tasks(counts.stop)} {_verb(counts.stop, 'stop')}")
+        parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')}")
     return _composed(update, ", ".join(parts), kept, counts, "up to " if unsure else "")
 
 
@@ -156,11 +157,11 @@ def _of_global(update: Update) -> Effect:
     counts = TaskCounts(restart=len(renewed), start=len(fitting - slots.keys()), stop=len(gone))
     parts = []
     if counts.start:
-        nodes = "1 more node" if counts.start == 1 else f"{counts.start} more nodes"
-        parts.append(f"{_tasks(counts.start)} {_verb(counts.start, 'start')} on {nodes}")
+        nodes = many(counts.start, "more node")
+        parts.append(f"{many(counts.start, 'task')} {_verb(counts.start, 'start')} on {nodes}")
     if counts.stop:
         nodes = "a node that does" if counts.stop == 1 else "nodes that do"
-        parts.append(f"{_tasks(counts.stop)} {_verb(counts.stop, 'stop')} on {nodes} not fit")
+        parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')} on {nodes} not fit")
     return _composed(update, ", ".join(parts), renewed, counts, "")
 
 
@@ -200,13 +201,13 @@ def _renewal(update: Update, renewed: list[Filled], kind: TaskEffect, unsure: st
         return f"{unsure}{count} {noun} {_verb(count, 'run')} again", None
     if not running:
         who = "that does not run yet is" if count == 1 else "that do not run yet are"
-        return f"{unsure}{_tasks(count)} {who} replaced", None
+        return f"{unsure}{many(count, 'task')} {who} replaced", None
     pace = pace_of(update.body, count)
     taken = seconds(update.found.spec, update.body, pace)
     if kind is TaskEffect.MOVE:
-        what = f"{unsure}{_tasks(count)} {_verb(count, 'move')} to another node"
+        what = f"{unsure}{many(count, 'task')} {_verb(count, 'move')} to another node"
     else:
-        what = f"rolling restart of {unsure}{_tasks(count)}"
+        what = f"rolling restart of {unsure}{many(count, 'task')}"
     order = "start-first" if pace.start_first else "stop-first"
     steps = [f"{pace.at_once} at a time" if pace.at_once < count else "all at once"] if count > 1 else []
     return ", ".join([what, *steps, order, about(taken)]), taken
@@ -245,10 +246,6 @@ def _spread(spec: JsonObject, count: int) -> str:
     if mode == "ReplicatedJob" and 0 < _concurrent(spec) < count:
         return f", {_concurrent(spec)} at a time"
     return ""
-
-
-def _tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count} tasks"
 
 
 def _verb(count: int, verb: str) -> str:

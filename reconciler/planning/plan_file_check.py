@@ -12,9 +12,9 @@ from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, Plan
+from reconciler.model.words import many
 from reconciler.planning import render_json
 from reconciler.planning.plan_file_fields import SavedObject, SavedPlan
-from reconciler.planning.render_values import many
 
 PROOF_COST = 2**14
 """About 40 ms: the specs hold secrets, and a quick hash of them in a file would let weak ones be found by trying."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.model.plan import Action, ActionType, Change, Origin, Plan
+from reconciler.model.plan import NO_STACK, Action, ActionType, Change, Origin, Plan
+from reconciler.model.words import many
 from reconciler.planning.context import NO_CLUSTER
-from reconciler.planning.render_values import many
 
 MOVED = frozenset({Origin.DRIFT, Origin.BOTH})
 """Origins that say: the cluster is something else than what was last applied."""
-
-NO_STACK = "(cluster)"
-"""What stands for a stack where something belongs to none: nodes, settings, networks of swarm.yaml."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from reconciler.model.errors import Place, Problem
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.plan import Absent, Action, Change, Plan, TaskCounts
-from reconciler.planning.render_counts import NO_STACK, by_stack, counts, drift
+from reconciler.model.plan import NO_STACK, Absent, Action, Change, Plan, TaskCounts
+from reconciler.planning.render_counts import by_stack, counts, drift
 
 FORMAT_VERSION = 2
 """Counts up when a field changes its meaning or goes; new fields may come without."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, Change, Plan, TaskEffect
+from reconciler.model.words import many
 from reconciler.planning.render_counts import Drift, by_stack, counts, drift, drifted_changes, is_offline, totals
 from reconciler.planning.render_escapes import code, fenced, html_code, html_prose, prose, units
 from reconciler.planning.render_text import FUTURE, MISSING, NO_CHANGES, comment_of
@@ -25,7 +26,6 @@ from reconciler.planning.render_values import (
     elided_pair,
     is_text_block,
     line_of,
-    many,
     printable,
     shown,
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin, Plan, TaskEffect
+from reconciler.model.words import many
 from reconciler.planning.render_counts import MOVED, drift, drifted_changes, is_offline, totals
 from reconciler.planning.render_values import (
     SYMBOLS,
@@ -25,7 +26,6 @@ from reconciler.planning.render_values import (
     head,
     is_text_block,
     line_of,
-    many,
     printable,
     shown,
 )

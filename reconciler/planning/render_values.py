@@ -205,8 +205,3 @@ def _lines(text: str) -> list[str]:
     if lines[-1] == "":
         return lines[:-1]
     return [*lines[:-1], f"{lines[-1]}  (no line feed at the end)"]
-
-
-def many(count: int, noun: str) -> str:
-    """Return "1 field" or "2 fields"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.model.objects import NodeRole, ObservedObject
+from reconciler.model.words import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,11 @@ class Managers:
             return "It is the last manager: without one the swarm can't be changed any more."
         if not left.has_majority:
             count, known = len(left.members), len(left.reachable)
-            return f"Of the {_managers(count)} left, {known} would be known to be reachable: no majority."
+            return f"Of the {many(count, 'manager')} left, {known} would be known to be reachable: no majority."
         return ""
 
     def why_not_joined(self) -> str:
         """Return why nobody must join now, or "" when somebody may."""
         if self.has_majority:
             return ""
-        return f"Of the {_managers(len(self.members))}, {len(self.reachable)} are reachable: no majority."
-
-
-def _managers(count: int) -> str:
-    return "1 manager" if count == 1 else f"{count} managers"
+        return f"Of the {many(len(self.members), 'manager')}, {len(self.reachable)} are reachable: no majority."
