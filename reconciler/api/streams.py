@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -25,6 +24,8 @@ STREAMS_MAX = 64
 SCOPE = "swarm"
 NAMED = frozenset({"config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"})
 """Filters by the name or id of an object."""
+SWARM_LOOK_S = 0.25
+"""How often a stream of events looks whether the node has come into a swarm."""
 LOCAL_END_WAIT_S = 5.0
 """How long the end of the engine's events is waited for, once those of the swarm have ended."""
 
@@ -80,7 +81,7 @@ class Events:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Tell changes as they come; `since` begins with those remembered, `until` ends the stream at that instant."""
-        wish = _Wish(filters_of(request, None), instant_of(request, "since"), instant_of(request, "until"))
+        wish = _Wish(filters_of(request, None), instant_of(request, "since"), instant_of(request, "until"), time.time())
         if wish.since is not None and wish.until is not None and wish.since > wish.until:
             since, until = request.query["since"], request.query["until"]
             raise Refused(400, f"`since` time ({since}) cannot be after `until` time ({until})")
@@ -90,22 +91,37 @@ class Events:
         return await self.streams.run(response, self._copy(request, response, wish))
 
     async def _copy(self, request: web.Request, response: web.StreamResponse, wish: _Wish) -> None:
-        cluster = self.node.standing().cluster
         begun = asyncio.Event()
         local = asyncio.create_task(self._tell_local(request, response, begun))
         try:
-            if cluster is None:
-                await response.prepare(request)
-                begun.set()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(wish.remaining_s()):
-                        await asyncio.Event().wait()  # a node without a swarm has nothing else to tell
-            else:
-                await _follow(cluster, request, response, wish, begun)
+            while await self._tell_swarm(request, response, wish, begun) and wish.remaining_s() != 0.0:
+                pass
             await asyncio.wait((local,), timeout=LOCAL_END_WAIT_S)
         finally:
             local.cancel()
             await asyncio.gather(local, return_exceptions=True)
+
+    async def _tell_swarm(
+        self, request: web.Request, response: web.StreamResponse, wish: _Wish, begun: asyncio.Event
+    ) -> bool:
+        """Tell what happens in the swarm until it ends, or wait a little for one; return whether to go on.
+
+        A daemon's events go on when its swarm has ended. Raises SwarmctlError where one that goes on tells no more.
+        """
+        cluster = self.node.standing().cluster
+        if cluster is None:
+            if not begun.is_set():
+                await response.prepare(request)
+                begun.set()
+            remaining_s = wish.remaining_s()
+            await asyncio.sleep(SWARM_LOOK_S if remaining_s is None else min(remaining_s, SWARM_LOOK_S))
+            return True
+        try:
+            await _follow(cluster, request, response, wish, begun)
+        except SwarmctlError:
+            if self.node.standing().cluster is cluster:
+                raise
+        return self.node.standing().cluster is not cluster
 
     async def _tell_local(self, request: web.Request, response: web.StreamResponse, begun: asyncio.Event) -> None:
         """Tell what the node's own engine does, as far as it has one: its containers, images, volumes."""
@@ -117,19 +133,26 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """`since` and `until` are seconds since the epoch; None when they were not given."""
+    """Moments are seconds since the epoch; `since` and `until` are None when they were not given."""
 
     filters: Filters
     since: float | None
     until: float | None
+    asked_at: float
 
     def remaining_s(self) -> float | None:
         """Return how many seconds there are until `until`; None when there is no end."""
         return None if self.until is None else max(self.until - time.time(), 0.0)
 
-    def reaches_back_to(self, event: ClusterEvent) -> bool:
-        """Return whether an event of the past is asked for: none, where neither a beginning nor an end is given."""
-        return event.at >= self.since if self.since is not None else self.until is not None
+    def reaches_back_to(self, event: ClusterEvent, *, is_late: bool) -> bool:
+        """Return whether an event of the past is asked for.
+
+        Where neither a beginning nor an end is given, none; but all since the request, if only now (`is_late`) there
+        is a swarm to follow.
+        """
+        if self.since is not None:
+            return event.at >= self.since
+        return self.until is not None or (is_late and event.at >= self.asked_at)
 
     def takes(self, event: ClusterEvent) -> bool:
         if self.until is not None and event.at > self.until:
@@ -162,9 +185,11 @@ async def _follow(
     waiting = asyncio.ensure_future(anext(stream))
     try:
         await asyncio.sleep(0)  # let the swarm's side begin, so that the header means: listening
-        past = [one for one in cluster.recent_events() if wish.reaches_back_to(one)]
-        await response.prepare(request)
-        begun.set()
+        is_late = begun.is_set()
+        past = [one for one in cluster.recent_events() if wish.reaches_back_to(one, is_late=is_late)]
+        if not begun.is_set():
+            await response.prepare(request)
+            begun.set()
         for event in past:
             await _tell(response, event, wish)
         async with asyncio.timeout(wish.remaining_s()):
