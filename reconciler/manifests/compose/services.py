@@ -13,6 +13,7 @@ from reconciler.manifests.compose.pairs import texts
 from reconciler.manifests.compose.ports import endpoint_spec
 from reconciler.manifests.compose.source import StackSource, without_empty, without_null
 from reconciler.manifests.problems import KeyPath, key_path_text
+from reconciler.manifests.stack_graph import name_problem
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject
@@ -69,6 +70,8 @@ def _log_driver(given: JsonObject | None) -> JsonObject | None:
 def _check_name(source: StackSource, at: KeyPath, name: str) -> None:
     if _DNS_NAME.fullmatch(name) and len(name) <= NAME_CHARS_MAX:
         return
+    if not source.standalone and name_problem(source.stack, source.document.place(())) is not None:
+        return  # the stack's own name is what is wrong, which is told once
     what = f"The service name `{name[:80]}` is not valid in Swarm."
     why = f"With its stack's name it must have at most {NAME_CHARS_MAX} letters, digits, dashes and underscores."
     hint = "Choose a shorter or plainer key or stack name; dots and a dash at the end are not allowed."

@@ -199,6 +199,7 @@ def test_a_file_whose_name_is_no_utf_8_is_an_error_of_the_name() -> None:
     found = problems({name: text, "stacks/c": "x"})
     assert {problem.code for problem in found} == {ErrorCode.INVALID_VALUE}
     assert "stack name" in found[0].what
+    assert "service" not in "".join(problem.what for problem in found)
 
 
 @pytest.mark.parametrize("key", ["8080", "true", "~", "2001-01-01", "1.5", "[a]", "{a: b}"])
