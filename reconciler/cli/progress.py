@@ -28,12 +28,6 @@ DOING = {
     ActionType.REPLACE: "replacing",
     ActionType.DELETE: "removing",
 }
-DONE = {
-    ActionType.CREATE: "created",
-    ActionType.UPDATE: "updated",
-    ActionType.REPLACE: "replaced",
-    ActionType.DELETE: "removed",
-}
 REFRESH_PER_S = 8
 
 
@@ -90,7 +84,7 @@ class ProgressDisplay:
         if self._plan is not None and step.action in self._plan.actions:
             self._endings[step.status] += 1
         if step.status is ActionStatus.DONE:
-            self._terminal.note(f"{name}: {DONE[step.action.type]}", "green")
+            self._terminal.note(f"{name}: {step.action.type.done}", "green")
         elif step.problem is not None:
             self._terminal.note(f"{name}: {step.status.value}: {step.problem.what}", "red")
 

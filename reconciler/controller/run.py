@@ -16,12 +16,6 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus
 
-_VERBS = {
-    ActionType.CREATE: "created",
-    ActionType.UPDATE: "updated",
-    ActionType.REPLACE: "replaced",
-    ActionType.DELETE: "removed",
-}
 _AGAIN = (
     "Run the command again: it plans with what the swarm is now. If the same comes back, mend what the engine names."
 )
@@ -150,7 +144,7 @@ def _failed(action: Action, problem: Problem) -> Problem:
     if action.name in problem.what:
         return told
     how = "may not have been" if problem.code in AWAY else "was not"  # an answer that is lost says neither
-    what = f"{action.kind.capitalize()} {action.name} {how} {_VERBS[action.type]}"
+    what = f"{action.kind.capitalize()} {action.name} {how} {action.type.done}"
     return replace(told, what=f"{what}: {problem.what[:1].lower()}{problem.what[1:]}")
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.controller.ports import Cluster
+from reconciler.controller.write import STALE_RETRIES_MAX
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.planning.topology.tokens import stamped
-
-STALE_RETRIES_MAX = 5
-"""Times to read and write again because somebody else wrote to the swarm in between."""
 
 
 async def rotate_join_token(cluster: Cluster, role: NodeRole, now: datetime) -> None:

@@ -35,6 +35,19 @@ class ActionType(enum.StrEnum):
     REPLACE = "replace"
     DELETE = "delete"
 
+    @property
+    def done(self) -> str:
+        """What it has done to the object, in a word for people."""
+        return _DONE[self]
+
+
+_DONE: Final = {
+    ActionType.CREATE: "created",
+    ActionType.UPDATE: "updated",
+    ActionType.REPLACE: "replaced",
+    ActionType.DELETE: "removed",
+}
+
 
 class TaskEffect(enum.StrEnum):
     """What an Action does to running tasks."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.controller.tokens import STALE_RETRIES_MAX, rotate_join_token
+from reconciler.controller.tokens import rotate_join_token
+from reconciler.controller.write import STALE_RETRIES_MAX
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind, NodeRole
