@@ -1,18 +1,24 @@
-"""Plays recorded steps of a real engine against ours, and counts which of them come out the same."""
+"""Plays recorded steps of a real engine against ours, and counts which of them come out the same.
+
+Steps of one machine that need no tasks go to a daemon of its own, which takes root; all others to the stand-in.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.transcript.player import Player
+from tests.transcript.lone import LoneWorld, OurDaemon, lone_world
+from tests.transcript.player import Machines, Player
 from tests.transcript.shaping import shaped
-from tests.transcript.stand_in import World, a_world
+from tests.transcript.stand_in import a_world
 
 WILD = {
     "<ID>": r"(?:<ID>|[0-9a-z]{12,64})",
@@ -28,7 +34,7 @@ WILD = {
 }
 
 
-def matches(expected: list[str], ours: list[str], world: World) -> bool:
+def matches(expected: list[str], ours: list[str], world: Machines) -> bool:
     """Return whether lines are the same but for what was masked; the order of some outputs is Go's chance."""
     if len(expected) != len(ours):
         return False
@@ -95,19 +101,42 @@ async def replay(recorded: list[dict[str, Any]], scenarios: list[str], folder: P
 
 
 async def _scenario(name: str, steps: list[dict[str, Any]], player: Player, score: Score) -> None:
-    rest = list(steps)
-    while rest:
-        async with a_world(player.folder) as world:
-            rest = await _until_reset(name, rest, player, world, score)
+    for part in _parts(steps):
+        async with a_daemon() if _needs_no_tasks(part) else a_world(player.folder) as world:
+            await _play(name, part, player, world, score)
 
 
-async def _until_reset(
-    name: str, steps: list[dict[str, Any]], player: Player, world: World, score: Score
-) -> list[dict[str, Any]]:
-    for position, step in enumerate(steps):
+def _parts(steps: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the steps from one reset of all machines to the next."""
+    parts: list[list[dict[str, Any]]] = [[]]
+    for step in steps:
+        if step.get("ctl") == "reset":
+            parts.append([])
+        else:
+            parts[-1].append(step)
+    return [part for part in parts if part]
+
+
+def _needs_no_tasks(steps: list[dict[str, Any]]) -> bool:
+    """Whether a daemon of its own can play them, whose tasks would be processes, and which is one machine."""
+    commands = " ".join(step.get("cmd", "") for step in steps)
+    return {step["node"] for step in steps} == {1} and not re.search(r"service|stack|docker run", commands)
+
+
+@contextlib.asynccontextmanager
+async def a_daemon() -> AsyncIterator[LoneWorld]:
+    """Start `swarmctl daemon` on a machine of its own."""
+    starting = lone_world(OurDaemon)
+    world = await asyncio.to_thread(starting.__enter__)
+    try:
+        yield world
+    finally:
+        await asyncio.to_thread(starting.__exit__, None, None, None)
+
+
+async def _play(name: str, steps: list[dict[str, Any]], player: Player, world: Machines, score: Score) -> None:
+    for step in steps:
         number = step["node"]
-        if step.get("ctl") == "reset" and position:
-            return steps[position:]
         if "wait" in step:
             await player.settle(world, number, step["wait"])
         if "cmd" not in step or "out" not in step:
@@ -127,7 +156,6 @@ async def _until_reset(
             score.same[name] += 1
         else:
             score.failures.append(_told(step, status, ours_out, ours_err))
-    return []
 
 
 def _told(step: dict[str, Any], status: int, out: list[str], err: list[str]) -> str:
