@@ -90,18 +90,14 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
 def address_of(text: str) -> Address:
     """Return HOST:PORT as an address; IPv6 in brackets. Raises SwarmctlError (usage)."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        host = ""
-    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+    address = Address.read(text)
+    if address is None:
         raise SwarmctlError(
             ErrorCode.USAGE,
             f"{text!r} is not HOST:PORT.",
             hint="For example 10.0.0.1:7946, node1.example:7946, or [fd00::1]:7946.",
         )
-    return Address(host, int(port))
+    return address
 
 
 def as_json(listing: PeersListing) -> JsonObject:

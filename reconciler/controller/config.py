@@ -288,12 +288,11 @@ class _Reader:
         )
 
     def _address(self, text: str, at: KeyPath) -> Address:
-        host, _, port = text.rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        if not bare or not (port.isascii() and port.isdigit()) or not 0 <= int(port) < 65536:
+        address = Address.read(text)
+        if address is None:
             self._bad(at, f"{shown(text)} is not HOST:PORT.", "For example 10.0.0.1:7946, or [fd00::1]:7946.")
             return Address("", 0)
-        return Address(bare, int(port))
+        return address
 
     def _seconds(self, given: JsonObject, at: KeyPath, key: str, default: float) -> float:
         text: JsonValue = given.get(key)

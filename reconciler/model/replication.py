@@ -19,6 +19,18 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @classmethod
+    def read(cls, text: str) -> Address | None:
+        """Return HOST:PORT as an address, None where it is something else. An IPv6 address is in brackets there."""
+        host, _, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            return None
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+            return None
+        return cls(host, int(port))
+
 
 @dataclass(frozen=True, slots=True)
 class Member:

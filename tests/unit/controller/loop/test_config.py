@@ -42,6 +42,14 @@ def test_the_example_is_a_good_one_and_no_secret_is_shown():
             "  dataDir: /d\n  sources: [{name: a, url: /u}]\n  group: {peers: /p, members: {a: 'h:1', b: 'h:2'}}\n",
             "2 con",
         ),
+        (
+            "  dataDir: /d\n  sources: [{name: a, url: /u}]\n  group: {peers: /p, members: {a: 'h:0'}}\n",
+            '"h:0" is not HOST',
+        ),
+        (
+            "  dataDir: /d\n  sources: [{name: a, url: /u}]\n  group: {peers: /p, members: {a: 'fd::1:80'}}\n",
+            "is not HOST",
+        ),
         ("  dataDir: /d\n  sources: [{name: a, url: /u, access: {token: x}}]\n", "token"),
     ],
 )
