@@ -32,10 +32,6 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     group = typer.Typer(help="Certificates by which managers know each other.", no_args_is_help=True)
     app.add_typer(group, name="peers")
 
-    @group.callback()
-    def peers() -> None:
-        """Certificates by which managers know each other."""
-
     @group.command()
     def init(
         name: Annotated[str, typer.Option("--name", help="What this node is called.")],

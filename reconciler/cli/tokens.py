@@ -30,10 +30,6 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     token = typer.Typer(help="Join tokens, which let engines into the swarm.", no_args_is_help=True)
     app.add_typer(token, name="token")
 
-    @token.callback()
-    def group() -> None:
-        """Join tokens, which let engines into the swarm."""
-
     @token.command()
     def issue(role: RoleOption, for_: ForOption, to: ToOption = None, controller: ControllerOption = None) -> None:
         """Ask a running controller for the command that lets a machine in. Who got it, and for which, is kept."""
