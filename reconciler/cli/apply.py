@@ -15,6 +15,7 @@ from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
     ContextOption,
+    EngineChoice,
     HostOption,
     PlanFormat,
     ResolveOption,
@@ -82,18 +83,18 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         """Show the plan, ask, carry it out, and wait until the services have converged."""
         limits = ApplyLimits(outside.settings.parallel_writes, not no_wait, timeout, with_registry_auth)
         manner = _Manner(limits, yes, dry_run, strict, tuple(prune_volume or ()))
-        target = saved.Target(host, context, backend)
+        engine = EngineChoice(host, context, backend)
         plan_file = saved.open_saved(outside, path)
         if plan_file is None:
             source = options.source(path, revision, stack_name, compose_file)
-            options.greet(outside, host, context, backend)
+            options.greet(outside, engine)
             request = PlanRequest(outside.load(source), resolve_image or ResolveMode.CHANGED, plans.selected(stack))
         else:
             saved.refuse_with(revision, stack, stack_name, compose_file, resolve_image)
-            target = target.or_saved(plan_file)
+            engine = engine or saved.engine_of(plan_file)
             with saved.made_elsewhere(plan_file):
                 request = saved.request_again(outside, plan_file)
-        with Connection(outside, options.endpoint(outside, target.host, target.context, target.backend)) as connection:
+        with Connection(outside, options.endpoint(outside, engine)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
                 from reconciler.planning.plan_file import check_fresh

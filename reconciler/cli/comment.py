@@ -16,6 +16,7 @@ from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
     ContextOption,
+    EngineChoice,
     HostOption,
     PathArgument,
     ResolveOption,
@@ -94,7 +95,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         source = options.source(path, revision if head is None else head, stack_name, compose_file)
         resolve = resolve_image or ResolveMode.CHANGED
         question = Question(source, base, offline, plans.selected(stack), resolve)
-        endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
+        endpoint = EndpointSettings() if offline else options.endpoint(outside, EngineChoice(host, context, backend))
         verdict = judge(outside, question, lambda: Connection(outside, endpoint), name, strict=strict)
         posted = asyncio.run(_post(outside, target, verdict, name))
         terminal.say(f"Comment {posted.fate.value}: {posted.url or f'pull request {target.pull_request}'}")

@@ -15,6 +15,7 @@ from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
     ContextOption,
+    EngineChoice,
     HostOption,
     PathArgument,
     PlanFormat,
@@ -88,14 +89,15 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         check_revisions(revision, base, head, offline=offline, saved=out is not None)
         source = options.source(path, revision if head is None else head, stack_name, compose_file)
         question = Question(source, base, offline, plans.selected(stack), resolve_image or ResolveMode.CHANGED)
-        endpoint = EndpointSettings() if offline else options.endpoint(outside, host, context, backend)
+        engine = EngineChoice(host, context, backend)
+        endpoint = EndpointSettings() if offline else options.endpoint(outside, engine)
         if not offline:
-            options.greet(outside, host, context, backend)
+            options.greet(outside, engine)
         planned = answer(outside, question, lambda: Connection(outside, endpoint))
         plans.show(terminal, planned.plan, output)
         plans.refuse_if_strict(planned.plan, strict=strict)
         if out is not None:
-            _save(outside, out, planned, question, (host, context, backend))
+            _save(outside, out, planned, question, engine)
             terminal.note(f"Saved. To carry out exactly this plan: swarmctl apply {out}")
         raise typer.Exit(ExitCode.OK if planned.plan.is_empty else ExitCode.CHANGES)
 
@@ -181,8 +183,8 @@ def _save(
     path: str,
     planned: Planned,
     question: Question,
-    engine: tuple[str | None, str | None, options.Backend | None],
+    engine: EngineChoice,
 ) -> None:
     from reconciler.cli import saved
 
-    saved.save(outside, path, planned, question.source, question.resolve, question.stacks, saved.Target(*engine))
+    saved.save(outside, path, planned, question.source, question.resolve, question.stacks, engine)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.cli.options import BackendOption, ContextOption, HostOption
+from reconciler.cli.options import BackendOption, ContextOption, EngineChoice, HostOption
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.manifests.export.repository import exported
@@ -48,7 +48,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         backend: BackendOption = None,
     ) -> None:
         """Write a live swarm down as a repository of which `diff` says that there is nothing to change."""
-        actual = asyncio.run(_observed(outside, options.endpoint(outside, host, context, backend)))
+        actual = asyncio.run(_observed(outside, options.endpoint(outside, EngineChoice(host, context, backend))))
         schemas = Schemas(outside.schema("cluster"), outside.schema("stack"))
         files, desired = exported(actual, name or owner_name(actual), schemas, residuals)
         sensitive = sensitive_variables(desired)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import signal
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -32,6 +32,18 @@ class PlanFormat(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Which engine the options --host, --context and --backend name; none of them: what the environment says."""
+
+    host: str | None
+    context: str | None
+    backend: Backend | None
+
+    def __bool__(self) -> bool:
+        return bool(self.host or self.context or self.backend)
 
 
 PathArgument = Annotated[str, typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, or one stack file.")]
@@ -90,8 +102,9 @@ def source(path: str, revision: str | None, stack_name: str | None, compose_file
     return Source(path, revision, stack_name, files)
 
 
-def endpoint(outside: Outside, host: str | None, context: str | None, backend: Backend | None) -> EndpointSettings:
-    """Return which engine the options mean. A flag beats every variable, as in the docker CLI."""
+def endpoint(outside: Outside, chosen: EngineChoice) -> EndpointSettings:
+    """Return where the chosen engine is. A flag beats every variable, as in the docker CLI."""
+    host, context = chosen.host, chosen.context
     if host and context:
         raise SwarmctlError(
             ErrorCode.USAGE,
@@ -99,7 +112,7 @@ def endpoint(outside: Outside, host: str | None, context: str | None, backend: B
             hint="Give one of them.",
         )
     base = outside.settings.endpoint
-    if backend is Backend.EMBEDDED:
+    if chosen.backend is Backend.EMBEDDED:
         if host or context:
             raise SwarmctlError(
                 ErrorCode.USAGE,
@@ -115,15 +128,15 @@ def endpoint(outside: Outside, host: str | None, context: str | None, backend: B
     return base
 
 
-def greet(outside: Outside, host: str | None, context: str | None, backend: Backend | None) -> None:
-    """Begin to connect to the engine that the options mean, while something else is done.
+def greet(outside: Outside, chosen: EngineChoice) -> None:
+    """Begin to connect to the chosen engine, while something else is done.
 
     Reading manifests comes first in what is told: what is wrong with the options or the engine, the connection tells.
     SIGTERM ends the command from now on with the same exit code as later, when the connection sees to it.
     """
     signal.signal(signal.SIGTERM, _told_to_end)
     with suppress(SwarmctlError):
-        outside.greet(endpoint(outside, host, context, backend))
+        outside.greet(endpoint(outside, chosen))
 
 
 def _told_to_end(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.cli.options import Backend
+from reconciler.cli.options import Backend, EngineChoice
 from reconciler.cli.ports import Outside, Source
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
@@ -23,20 +22,10 @@ ENDING = ".json"
 """What a file's name ends with that `apply` takes for a saved plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which engine the options --host, --context and --backend name."""
-
-    host: str | None
-    context: str | None
-    backend: Backend | None
-
-    def or_saved(self, saved: SavedPlan) -> Target:
-        """Return this choice, or where none was made the one that the plan was made with."""
-        if self.host or self.context or self.backend:
-            return self
-        source = saved.source
-        return Target(source.host, source.context, Backend(source.backend) if source.backend else None)
+def engine_of(saved: SavedPlan) -> EngineChoice:
+    """Return which engine a plan was made with."""
+    source = saved.source
+    return EngineChoice(source.host, source.context, Backend(source.backend) if source.backend else None)
 
 
 def save(
@@ -46,7 +35,7 @@ def save(
     source: Source,
     resolve: ResolveMode,
     stacks: frozenset[str] | None,
-    target: Target,
+    engine: EngineChoice,
 ) -> None:
     """Write the plan with all that it takes to make it again. Raises output-failed."""
     from reconciler.planning import plan_file
@@ -57,9 +46,9 @@ def save(
         stack_name=source.stack_name,
         compose_files=source.compose_files,
         stacks=None if stacks is None else tuple(sorted(stacks)),
-        backend=target.backend.value if target.backend else None,
-        host=target.host,
-        context=target.context,
+        backend=engine.backend.value if engine.backend else None,
+        host=engine.host,
+        context=engine.context,
         resolve=resolve,
         absolute=_absolute(source.path),
     )

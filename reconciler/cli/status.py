@@ -13,6 +13,7 @@ from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
     ContextOption,
+    EngineChoice,
     Format,
     FormatOption,
     HostOption,
@@ -62,11 +63,11 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
         With --controller, or SWARMCTL_CONTROLLER and nothing else: what a running controller says of its stacks.
         """
-        chosen = path or compose_file or host or context or backend
-        if controller or (outside.settings.controller.is_named and not chosen):
+        engine = EngineChoice(host, context, backend)
+        if controller or (outside.settings.controller.is_named and not (path or compose_file or engine)):
             _of_controller(outside, terminal, controller, output)
             return
-        endpoint = options.endpoint(outside, host, context, backend)
+        endpoint = options.endpoint(outside, engine)
         named = path or ("." if compose_file else None)
         desired = outside.load(options.source(named, revision, stack_name, compose_file)) if named else None
         actual, assessments = asyncio.run(_look(outside, endpoint))

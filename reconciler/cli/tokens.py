@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import options
-from reconciler.cli.options import BackendOption, ContextOption, HostOption
+from reconciler.cli.options import BackendOption, ContextOption, EngineChoice, HostOption
 from reconciler.cli.ports import Outside
 from reconciler.cli.remote import ControllerOption, wish
 from reconciler.cli.terminal import Terminal
@@ -54,11 +54,12 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
         With --controller, or SWARMCTL_CONTROLLER and nothing else: a running controller does it, and tells of it.
         """
-        if controller or (outside.settings.controller.is_named and not (host or context or backend)):
+        engine = EngineChoice(host, context, backend)
+        if controller or (outside.settings.controller.is_named and not engine):
             wish(outside, controller, "/v1/tokens/rotate", {"role": role.value})
             terminal.note("The controller has it; `swarmctl events` shows what comes of it.", "green")
             return
-        endpoint = options.endpoint(outside, host, context, backend)
+        endpoint = options.endpoint(outside, engine)
         asyncio.run(_rotate(outside, endpoint, role))
         terminal.say(f"The join token of {role.value}s is a new one; the old one lets nobody in any more.", "green")
         terminal.note(f"`docker swarm join-token {role.value}` shows it. Nodes that have joined are not affected.")
