@@ -8,8 +8,15 @@ Fields may be added at the end, with a default; older managers skip what they do
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+ENTRIES_MAX = 65_536
+"""Entries of one message, and MEMBERS_MAX members: far more than are sent. A frame of millions of tiny ones would cost
+seconds and a hundred times its size to decode."""
+MEMBERS_MAX = 1_024
 
 NodeId = str
 """A manager's name in the group. Never used again for another manager, also not for the same one with an empty disk."""
@@ -42,8 +49,8 @@ class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Membership(msgspec.Struct, frozen=True, array_like=True):
     """Who takes part. Voters elect and count; learners only get the log. Both sorted, nobody is in both."""
 
-    voters: tuple[NodeId, ...] = ()
-    learners: tuple[NodeId, ...] = ()
+    voters: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)] = ()
+    learners: Annotated[tuple[NodeId, ...], Meta(max_length=MEMBERS_MAX)] = ()
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self.voters or node in self.learners
@@ -98,7 +105,7 @@ class Append(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     prev_term: int
     commit: int
     round: int
-    entries: tuple[Entry, ...] = ()
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=ENTRIES_MAX)] = ()
 
 
 class AppendReply(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):

@@ -6,18 +6,22 @@ transport knows, from the certificate. Fields may be added at the end, with a de
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from reconciler.consensus.values import Message
+
+FORWARDED_MAX = 10_000
+"""Transactions of one forward; a member sends at most Limits.entry_transactions of them."""
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, tag=32):
     """Encoded transactions that the receiver shall propose, all in one entry. The sender numbers its forwards."""
 
     number: int
-    transactions: list[bytes]
+    transactions: Annotated[list[bytes], Meta(max_length=FORWARDED_MAX)]
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True, tag=33, gc=False):
@@ -55,5 +59,8 @@ encode_frame = _ENCODER.encode
 
 
 def decode_frame(data: bytes) -> Frame:
-    """The frame in `data`. Raises msgspec.MsgspecError (a ValueError) for anything else."""
-    return _DECODER.decode(data)
+    """The frame in `data`. Raises msgspec.MsgspecError or ValueError for anything else."""
+    try:
+        return _DECODER.decode(data)
+    except RecursionError as error:  # in what a newer version may have added, which is passed over
+        raise ValueError("nested too deeply") from error

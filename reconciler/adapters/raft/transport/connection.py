@@ -198,7 +198,7 @@ class Connection(TlsChannel):
     def _greeted(self, frame: bytes) -> None:
         try:
             greeting = _GREETINGS.decode(frame[:GREETING_BYTES_MAX])
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: a text that is no UTF-8
             self.refuse(Refusal(ErrorCode.PEERS_PROTOCOL, "its greeting makes no sense"))
             return
         if not greeting.code:
