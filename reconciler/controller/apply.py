@@ -50,6 +50,8 @@ class ApplyOptions:
     """Seconds for which each wait for convergence may last: one for each wave of dependencies, and the last."""
     registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
     """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
+    resumed: tuple[str, ...] = ()
+    """Services whose tasks an earlier apply moved that was left: they are awaited as though this one had."""
     interrupt_grace_s: float = INTERRUPT_GRACE_S
     """Seconds for which an interrupted apply lets the writes under way end. 0 for who must act no more at once."""
 
@@ -199,7 +201,8 @@ class _Apply:
     async def _finish(self, ended: tuple[ActionProgress, ...], atomic: tuple[str, ...]) -> _Finish:
         """Wait for the services, each atomic stack by itself, and put back those stacks that failed."""
         names = services_to_await(self.plan, self.actual, ended) if self.options.wait else ()
-        updated = frozenset(one.action.name for one in ended if starts_tasks(one.action))
+        names = tuple(dict.fromkeys((*names, *self.options.resumed)))
+        updated = frozenset((*(one.action.name for one in ended if starts_tasks(one.action)), *self.options.resumed))
         stacks = {action.name: action.stack for action in self.plan.actions if action.kind is Kind.SERVICE}
         if self.options.wait:
             begun = self._begun_earlier()

@@ -1,13 +1,14 @@
 """Applies whose end nobody has written down: whoever leads next finds them, and finishes the books as well. Pure.
 
-Before an apply begins, the state says so. Whoever was carrying it out may die after its last write: of what it has
-written nothing is left to do then, and without this nobody would know which commit brought it.
+Before an apply begins, the state says so of each scope that it writes. Whoever was carrying it out may die after its
+last write: of what it has written nothing is left to do then, and without this nobody would know which commit it was.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.gitops.conditions import Standing
@@ -18,17 +19,16 @@ from reconciler.gitops.wrongs import name_of
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase
 from reconciler.model.plan import Origin, Plan
 from reconciler.model.progress import Verdict
+from reconciler.model.sources import SourceRevision
 
 NAMES_TOLD_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a pass finds out about an apply of an earlier leader: what is still open, and what to write down."""
+    """What a pass finds out about applies: what is to be remembered of scopes, and what to write down and tell."""
 
-    begun: Begun | None
-    scopes: Mapping[str, ScopeState]
-    """Those that it has brought to its commit."""
+    scopes: Mapping[str, ScopeState] = field(default_factory=dict)
     entry: HistoryEntry | None = None
     alerts: tuple[Alert, ...] = ()
 
@@ -40,41 +40,98 @@ def finished(
     standings: Mapping[str, Standing],
     now: datetime,
 ) -> Finished:
-    """Return what is known now of what an earlier leader began, and `plan` added to what is under way.
+    """Return what is known now of what earlier leaders began, and `plan` added to what is under way.
 
-    As long as more is to be written for the same revision, its scopes wait, so that one entry tells of all.
+    As long as the same commit is being brought about elsewhere, their scopes wait, so that one entry tells of all.
+    Of several commits, one is finished in each pass.
     """
-    before, revision = state.begun, state.source.in_force
-    applying = tuple(dict.fromkeys(scope_of(action) for action in plan.actions)) if plan else ()
+    revision = state.source.in_force
     if look.plan is None or revision is None:
-        return Finished(before, {})
-    if before is not None and before.identity == revision.identity and (applying or look.busy):
-        return Finished(_with(before, plan, applying), {})
-    new = _new(state, plan, applying)
-    if before is None:
-        return Finished(new, {})
-    if before.identity != revision.identity:
-        return Finished(new, {}, _unknown(before, revision.commit, now))
-    ended = tuple(scope for scope in before.scopes if _has_ended(standings.get(scope)))
+        return Finished()
+    left = {scope: one for scope, one in state.begun.items() if scope not in look.busy}
+    older = {scope: one for scope, one in left.items() if one.identity != revision.identity}
+    begun = _begun(state, plan, revision) | _kept_up(state, look, revision)
+    if older:
+        return _unknown(state, older, begun, revision.commit, now)
+    commits = {one.commit for scope, one in {**state.begun, **begun}.items() if scope in look.busy or scope in begun}
+    ended = {
+        scope: one
+        for scope, one in left.items()
+        if scope not in begun and one.commit not in commits and _has_ended(standings.get(scope))
+    }
     if not ended:
-        return Finished(before, {})
+        return Finished(_with(state, begun))
+    return _ended(state, _of_one_commit(ended), begun, standings, now)
+
+
+def _begun(state: LoopState, plan: Plan | None, revision: SourceRevision) -> dict[str, Begun]:
+    """Return {scope: its apply} of `plan`, which begins now. What an earlier leader had begun for the same goes on."""
+    by_git, found = by_git_of(plan), {}
+    for scope, writes in _writes(plan).items():
+        before = state.scope(scope).begun
+        if before is not None and before.identity == revision.identity:
+            is_by_git = before.by_git or scope in by_git
+            found[scope] = replace(before, by_git=is_by_git, actions=max(before.actions, writes))
+        else:
+            found[scope] = Begun(
+                revision.commit, revision.identity, revision.author, revision.subject, scope in by_git, writes
+            )
+    return found
+
+
+def _kept_up(state: LoopState, look: Look, revision: SourceRevision) -> dict[str, Begun]:
+    """Return the applies under way. A newer revision that left them asks for the same: whoever leads next knows it."""
+    return {
+        scope: replace(one, identity=revision.identity)
+        for scope, one in state.begun.items()
+        if scope in look.busy and one.identity != revision.identity
+    }
+
+
+def _with(state: LoopState, begun: Mapping[str, Begun | None]) -> dict[str, ScopeState]:
+    return {scope: replace(state.scope(scope), begun=one) for scope, one in begun.items()}
+
+
+def _of_one_commit(begun: Mapping[str, Begun]) -> dict[str, Begun]:
+    commit = next(iter(begun.values())).commit
+    return {scope: one for scope, one in begun.items() if one.commit == commit}
+
+
+def _unknown(
+    state: LoopState, older: Mapping[str, Begun], begun: Mapping[str, Begun], newer: str, now: datetime
+) -> Finished:
+    """Return that nothing is known of applies whose leader was gone, and that had not ended when a newer one came."""
+    ones = _of_one_commit(older)
+    why = f"Its leader was gone, and it had not ended when {newer[:12]} came."
+    entry = entry_of(ones, now, dict.fromkeys(ones, why))
+    return Finished(_with(state, {**dict.fromkeys(ones), **begun}), entry)
+
+
+def _ended(
+    state: LoopState,
+    ended: Mapping[str, Begun],
+    begun: Mapping[str, Begun],
+    standings: Mapping[str, Standing],
+    now: datetime,
+) -> Finished:
     failed = {
         scope: standing.message or standing.reason.value
         for scope in ended
         if (standing := standings.get(scope)) is not None and standing.stalled
     }
-    good = [scope for scope in ended if scope not in failed]
-    entry = HistoryEntry(now, before.commit, before.author, before.subject, ended, before.actions, failed)
-    told = [scope for scope in good if scope in before.by_git]
-    alerts = deployed(told, entry, before.actions, state.source.name) if told else ()
-    return Finished(without_scopes(before, ended), applied_by(state, good, now), entry, alerts)
+    entry = entry_of(ended, now, failed)
+    told = [scope for scope, one in ended.items() if scope not in failed and one.by_git]
+    alerts = deployed(told, entry, entry.actions, state.source.name) if told else ()
+    scopes = _with(state, {**dict.fromkeys(ended), **begun})
+    scopes |= applied_by(state, [scope for scope in ended if scope not in failed], now)
+    return Finished(scopes, entry, alerts)
 
 
-def _unknown(begun: Begun, newer: str, now: datetime) -> HistoryEntry:
-    """Return the entry of an apply whose leader was gone, and which nobody had ended when a newer revision came."""
-    why = f"Its leader was gone, and it had not ended when {newer[:12]} came."
-    failed = dict.fromkeys(begun.scopes, why)
-    return HistoryEntry(now, begun.commit, begun.author, begun.subject, begun.scopes, begun.actions, failed)
+def entry_of(begun: Mapping[str, Begun], at: datetime, failed: Mapping[str, str]) -> HistoryEntry:
+    """Return the entry of applies of one commit, one or more of them, that have ended."""
+    one = next(iter(begun.values()))
+    writes = sum(each.actions for each in begun.values())
+    return HistoryEntry(at, one.commit, one.author, one.subject, tuple(begun), writes, dict(failed))
 
 
 def _has_ended(standing: Standing | None) -> bool:
@@ -82,29 +139,9 @@ def _has_ended(standing: Standing | None) -> bool:
     return standing is None or standing.ready or standing.stalled
 
 
-def _new(state: LoopState, plan: Plan | None, applying: Sequence[str]) -> Begun | None:
-    revision = state.source.in_force
-    if plan is None or revision is None or not applying:
-        return None
-    return Begun(
-        revision.commit,
-        revision.identity,
-        revision.author,
-        revision.subject,
-        tuple(applying),
-        by_git_of(plan),
-        len(plan.actions),
-    )
-
-
-def _with(before: Begun, plan: Plan | None, applying: Sequence[str]) -> Begun:
-    """Return an apply with those of its scopes that `plan` adds. What it has left to do was counted before."""
-    return replace(
-        before,
-        scopes=tuple(dict.fromkeys((*before.scopes, *applying))),
-        by_git=tuple(dict.fromkeys((*before.by_git, *by_git_of(plan)))),
-        actions=max(before.actions, len(plan.actions) if plan else 0),
-    )
+def _writes(plan: Plan | None) -> Counter[str]:
+    """Return {scope: how many writes a plan has there}, in the plan's order."""
+    return Counter(scope_of(action) for action in plan.actions) if plan else Counter()
 
 
 def by_git_of(plan: Plan | None) -> tuple[str, ...]:
@@ -113,38 +150,32 @@ def by_git_of(plan: Plan | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scope_of(one) for one in actions if one.origin is not Origin.DRIFT))
 
 
-def written_before(begun: Begun | None, plan: Plan | None) -> int:
-    """Return how many writes of an apply were done before `plan`, which has the rest, began."""
-    return max(begun.actions - len(plan.actions), 0) if begun is not None and plan is not None else 0
+def written_before(state: LoopState, scopes: Collection[str], plan: Plan | None) -> int:
+    """Return how many writes to these scopes were done before `plan`, which has the rest, began."""
+    left = _writes(plan)
+    return sum(max(one.actions - left[scope], 0) for scope, one in state.begun.items() if scope in scopes)
 
 
-def carried(state: LoopState, look: Look, applying: Collection[str]) -> tuple[str, ...]:
-    """Return the scopes that an earlier leader has brought to the revision in force, beside those that are applied."""
-    begun, revision = state.begun, state.source.in_force
-    if begun is None or revision is None or begun.identity != revision.identity:
-        return ()
+def carried(state: LoopState, look: Look, applying: Collection[str], commit: str) -> tuple[str, ...]:
+    """Return the scopes that an earlier leader has brought to `commit`, beside those that are applied."""
     services = services_by_scope(look)
     return tuple(
         scope
-        for scope in begun.scopes
-        if scope not in applying
+        for scope, begun in state.begun.items()
+        if begun.commit == commit
+        and scope not in applying
         and scope not in look.busy
         and all(one.verdict is Verdict.CONVERGED for one in services.get(scope, ()))
     )
 
 
-def without_scopes(begun: Begun | None, ended: Collection[str]) -> Begun | None:
-    """Return what is left of an apply when some of its scopes have ended; None when that is nothing."""
-    left = tuple(scope for scope in begun.scopes if scope not in ended) if begun else ()
-    return replace(begun, scopes=left) if begun is not None and left else None
-
-
 def applied_by(state: LoopState, scopes: Collection[str], now: datetime) -> dict[str, ScopeState]:
-    """Return scopes as they are once what was begun has brought them to its commit."""
-    if state.begun is None:
-        return {}
-    applied = Applied(state.begun.commit, state.begun.identity, now)
-    return {scope: replace(state.scope(scope), applied=applied, attempt=None) for scope in scopes}
+    """Return those of `scopes` in which something was begun, as they are once that has brought them to its commit."""
+    return {
+        scope: replace(state.scope(scope), applied=Applied(begun.commit, begun.identity, now), attempt=None, begun=None)
+        for scope, begun in state.begun.items()
+        if scope in scopes
+    }
 
 
 def deployed(scopes: Sequence[str], entry: HistoryEntry, writes: int, source: str) -> tuple[Alert, ...]:

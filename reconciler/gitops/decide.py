@@ -16,7 +16,7 @@ from reconciler.gitops.incidents import told
 from reconciler.gitops.look import Decision, Gate, Held, Look, scope_of, scopes_of, scopes_of_objects
 from reconciler.gitops.narrowing import without
 from reconciler.gitops.stages import gates, held_actions
-from reconciler.gitops.state import LoopState, ScopeState, Suspension
+from reconciler.gitops.state import CLUSTER, LoopState, ScopeState, Suspension
 from reconciler.gitops.windows import opening
 from reconciler.gitops.wrongs import endings, wrongs
 from reconciler.model.objects import Kind
@@ -53,7 +53,6 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         scopes=_next_scopes(look, known, standings, now),
         drifts=drifts,
         incidents=said.incidents,
-        begun=ended.begun,
     )
     return Decision(
         plan=plan,
@@ -64,6 +63,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         wake_at=_wake_at(look, after, closed, now),
         counts=_counts(plan, held.values(), standings),
         entry=ended.entry,
+        awaited=tuple(sorted(look.busy)),
     )
 
 
@@ -74,7 +74,10 @@ def _narrowed(look: Look, held: Mapping[str, Held]) -> Plan | None:
     # Nor is it waited for services of others: a stack that never converges must not hold up those that do.
     scopes, written = scopes_of_objects(look), {scope_of(action) for action in plan.actions}
     services = tuple(name for name in plan.services if scopes.get(f"{Kind.SERVICE}.{name}") in written)
-    return replace(plan, services=services)
+    # Whoever brings a stack about puts it back, should it fail; and writes down what it asked of nodes and settings.
+    atomic = tuple(name for name in plan.atomic_stacks if name not in look.busy)
+    topology = plan.topology if not look.busy or CLUSTER in written else None
+    return replace(plan, services=services, atomic_stacks=atomic, topology=topology)
 
 
 def _lasting(suspensions: Mapping[str, Suspension], now: datetime) -> dict[str, Suspension]:
@@ -98,7 +101,7 @@ def _next_scopes(
     look: Look, state: LoopState, standings: Mapping[str, Standing], now: datetime
 ) -> dict[str, ScopeState]:
     """Return what is remembered of each scope. One that is ready has nothing to remember of an earlier failure."""
-    scopes = dict(state.scopes) if look.plan is None else {}
+    scopes = {name: one for name, one in state.scopes.items() if look.plan is None or one.begun is not None}
     for scope, standing in standings.items():
         before = state.scope(scope)
         attempt = None if standing.ready else before.attempt

@@ -30,20 +30,21 @@ _BY_THE_CLUSTER: Final = (Origin.DRIFT, Origin.BOTH)
 def next_drifts(look: Look, state: LoopState, now: datetime) -> dict[str, DriftIncident]:
     """Return {object id: its drift} as of this look. What could not be looked at stays as it was.
 
-    Drift that the policy ignores is none. An incident keeps its beginning and its fields as long as it lasts.
+    Drift that the policy ignores is none. An incident keeps its beginning and its fields as long as it lasts. What an
+    apply is bringing about is its own business: an object that it replaces is gone for a moment.
     """
     if look.plan is None:
         return dict(state.drifts)
-    found: dict[str, DriftIncident] = {}
+    found = {name: one for name, one in state.drifts.items() if one.scope in look.busy}
     for action in look.plan.actions:
-        paths, object_id = _paths(action), object_of(action)
-        if not paths or look.policies.drift_of(object_id, scope_of(action)) is DriftMode.IGNORE:
+        paths, object_id, scope = _paths(action), object_of(action), scope_of(action)
+        if not paths or scope in look.busy or look.policies.drift_of(object_id, scope) is DriftMode.IGNORE:
             continue
         before, step = state.drifts.get(object_id), found.get(object_id)
         known = frozenset((*(before.paths if before else ()), *(step.paths if step else ())))
         made = DriftIncident(
             object_id=object_id,
-            scope=scope_of(action),
+            scope=scope,
             since=before.since if before else now,
             paths=tuple(sorted(known | set(paths)))[:PATHS_MAX],
             commit=_commit_of(state, action),

@@ -31,8 +31,8 @@ class Look:
     whole plan. `assessments` has each service of `actual`.
     `forced` are scopes that somebody asked to sync now, "*" for all: windows, back-off, drift modes and an earlier
     failure don't hold these, but a suspension does.
-    `busy` are scopes that an apply is bringing about, which waits for tasks: of these nothing is written, and of the
-    others drift only is put back.
+    `busy` are scopes that applies are bringing about now: of these nothing is written. `is_full` says that no further
+    apply may begin beside those.
     """
 
     policies: Policies
@@ -44,6 +44,7 @@ class Look:
     cluster_failures: int = 0
     forced: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
+    is_full: bool = False
 
     def is_forced(self, scope: str) -> bool:
         """Return whether somebody asked for this scope to be synced now."""
@@ -79,7 +80,8 @@ class Decision:
     `plan` holds what to apply, and may be empty; `applying` are the scopes that it writes. `held` is everything else
     that the whole plan had. `state` is to be stored, and `alerts` sent, before the apply begins. `wake_at` is when the
     clock alone may change the decision, None for never. `counts` is the one line of the log that says what was decided.
-    `entry` is what an apply of an earlier leader has come to.
+    `entry` is what an apply of an earlier leader has come to. `awaited` are the scopes that earlier decisions bring
+    about, and whose end is awaited beside the passes.
     """
 
     plan: Plan | None
@@ -90,6 +92,7 @@ class Decision:
     wake_at: datetime | None
     counts: Mapping[str, int] = field(default_factory=dict)
     entry: HistoryEntry | None = None
+    awaited: tuple[str, ...] = ()
 
 
 def scope_of(action: Action) -> str:

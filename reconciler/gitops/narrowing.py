@@ -26,15 +26,6 @@ def without(plan: Plan, held: Collection[str], actual: ActualState) -> Plan:
     )
 
 
-def beside(plan: Plan) -> Plan:
-    """Return `plan`, whose actions only put drift back, so that it minds and records nothing else.
-
-    It is carried out while another apply is under way, whose records and services are that one's own.
-    """
-    names = tuple(action.name for action in plan.actions if action.kind is Kind.SERVICE)
-    return replace(plan, services=names, atomic_stacks=(), inventory=None, topology=None)
-
-
 def _inventory(plan: Plan, left_out: list[Action]) -> frozenset[str] | None:
     if plan.inventory is None:
         return None

@@ -33,6 +33,8 @@ def pass_line(decision: Decision, *, cause: str, pass_id: str, seconds: float) -
     }
     if decision.applying:
         line["applying"] = _names(decision.applying)
+    if decision.awaited:
+        line["awaited"] = _names(tuple(name or "cluster" for name in decision.awaited))
     reasons = dict.fromkeys(f"{one.scope or 'cluster'}:{one.reason.value}" for one in decision.held)
     if reasons:
         line["waiting"] = _names(tuple(reasons))
@@ -49,6 +51,8 @@ def outcome(decision: Decision) -> str:
         return "blind"
     if decision.applying:
         return "applies"
+    if decision.awaited:
+        return "waits"
     return "holds" if decision.held or decision.plan.blocked else "idle"
 
 

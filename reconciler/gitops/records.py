@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from reconciler.gitops.bounded import encoded
-from reconciler.gitops.state import Begun, DriftIncident, Incident, LoopState, ScopeState, Suspension
+from reconciler.gitops.state import DriftIncident, Incident, LoopState, ScopeState, Suspension
 from reconciler.model.commands import DeleteRecord, PutRecord
 from reconciler.model.sources import SourceStatus
 from reconciler.model.tables import KeyValueRecord
@@ -50,8 +50,6 @@ def to_records(state: LoopState) -> dict[str, bytes]:
     found |= {_key(name, "drift", object_id): one for object_id, one in state.drifts.items()}
     found |= {_key(name, "incident", key): one for key, one in state.incidents.items()}
     found |= {_key(name, "suspension", scope): one for scope, one in state.suspensions.items()}
-    if state.begun is not None:
-        found[_key(name, "begun")] = state.begun
     return {key: encoded(one) for key, one in found.items()}
 
 
@@ -67,7 +65,6 @@ _KINDS: Final[Mapping[str, type]] = {
     "drift": DriftIncident,
     "incident": Incident,
     "suspension": Suspension,
-    "begun": Begun,
 }
 
 
@@ -98,7 +95,6 @@ def from_records(source: str, records: Iterable[KeyValueRecord]) -> LoopState:
         drifts={one.object_id: one for one in found["drift"]},
         incidents={one.key: one for one in found["incident"]},
         suspensions={one.scope: one for one in found["suspension"]},
-        begun=next(iter(found["begun"]), None),
     )
 
 

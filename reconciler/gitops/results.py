@@ -12,7 +12,6 @@ from reconciler.gitops.begun import (
     by_git_of,
     carried,
     deployed,
-    without_scopes,
     written_before,
 )
 from reconciler.gitops.drifts import marked_healed
@@ -64,45 +63,53 @@ class AfterApply:
 
 
 def after_apply(
-    decision: Decision, look: Look, result: ApplyResult, actual: ActualState | None, now: datetime
+    decision: Decision,
+    look: Look,
+    result: ApplyResult,
+    actual: ActualState | None,
+    now: datetime,
+    state: LoopState | None = None,
 ) -> AfterApply:
     """Return what is remembered after `decision.plan` was carried out with `result`.
 
     `actual` is the cluster as it is after that, None where it could not be read: then what failed is tried again by
-    the clock. Each scope stands for itself: what failed in one says nothing of another.
+    the clock. Each scope stands for itself: what failed in one says nothing of another. `state` is what is remembered
+    by now, where passes went on meanwhile; a newer revision in force asks for the same of these scopes. `look.busy` are
+    the scopes of other applies under way.
     """
-    state, revision = decision.state, decision.state.source.in_force
+    state, revision = state or decision.state, decision.state.source.in_force
     if revision is None or not decision.applying:
         return AfterApply(state, (), None)
     failures = {scope: why for scope in decision.applying if (why := _failure(scope, look, result)) is not None}
     waited = {scope for scope in decision.applying if scope not in failures and not _is_done(scope, result)}
-    earlier = carried(state, look, decision.applying)
+    earlier = carried(state, look, decision.applying, revision.commit)
     scopes = dict(state.scopes) | applied_by(state, earlier, now)
     for scope in decision.applying:
         before = state.scope(scope)
         if scope in failures:
-            attempt = _attempt(before.attempt, failures[scope], revision, actual, scope, now)
-            scopes[scope] = replace(before, attempt=attempt)
-        elif scope not in waited:
+            attempt = _attempt(before.attempt, failures[scope], state.source.in_force or revision, actual, scope, now)
+            scopes[scope] = replace(before, attempt=attempt, begun=None)
+        elif scope in waited:
+            scopes[scope] = replace(before, begun=None)
+        else:
             applied = Applied(revision.commit, revision.identity, now)
-            scopes[scope] = replace(before, applied=applied, attempt=None)
+            scopes[scope] = replace(before, applied=applied, attempt=None, begun=None)
     written = {one.action.id for one in result.actions if one.status is ActionStatus.DONE}
-    left = without_scopes(state.begun, (*earlier, *decision.applying))
-    after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written), begun=left)
+    after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written))
     done = [*earlier, *(scope for scope in decision.applying if scope not in failures and scope not in waited)]
-    before_it = 0 if look.busy else written_before(state.begun, decision.plan)
+    all_scopes = (*earlier, *decision.applying)
     entry = HistoryEntry(
         at=now,
         commit=revision.commit,
         author=revision.author,
         subject=revision.subject,
-        scopes=(*earlier, *decision.applying),
-        actions=before_it + result.count(ActionStatus.DONE),
+        scopes=all_scopes,
+        actions=written_before(state, all_scopes, decision.plan) + result.count(ActionStatus.DONE),
         failed={scope: problem.what for scope, problem in failures.items()},
     )
-    by_git = state.begun.by_git if state.begun is not None else by_git_of(decision.plan)
+    by_git = {*by_git_of(decision.plan), *(scope for scope, one in state.begun.items() if one.by_git)}
     told = [scope for scope in done if scope in by_git]
-    writes = before_it + _writes_in(told, result)
+    writes = written_before(state, told, decision.plan) + _writes_in(told, result)
     return AfterApply(after, deployed(told, entry, writes, state.source.name) if told else (), entry)
 
 

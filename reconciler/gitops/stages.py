@@ -15,7 +15,8 @@ from reconciler.gitops.windows import opening
 from reconciler.model.conditions import Reason
 from reconciler.model.desired import Stack
 from reconciler.model.errors import ErrorCode, Problem
-from reconciler.model.plan import Action, Origin
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType, Origin
 from reconciler.model.policies import DriftMode
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.planning.order import stack_waves
@@ -83,7 +84,7 @@ def _with_dependencies(look: Look, own: Mapping[str, Gate]) -> dict[str, Gate]:
         if stack.name in closed:
             continue
         for needed in stack.depends_on:
-            gate = closed.get(needed) if needed in planned else None
+            gate = closed.get(needed) if needed in planned or needed in look.busy else None
             gate = gate or _unready(needed, planned, blocked.get(needed, ()), services.get(needed, ()))
             if gate is not None:
                 closed[stack.name] = replace(
@@ -132,21 +133,19 @@ def held_actions(look: Look, closed: Mapping[str, Gate]) -> dict[str, Held]:
         elif earlier is not None:
             message = f"It has to wait for {earlier.action_id}. {earlier.message}"
             held[action.id] = Held(action.id, written, scope, Reason.DEPENDENCY_NOT_READY, message, earlier.until)
-        elif look.busy and not _goes_beside(look, action):
+        elif look.is_full or _may_be_needed_again(look, action):
             held[action.id] = Held(
-                action.id, written, scope, Reason.APPLYING, "It has to wait for the apply that is under way."
+                action.id, written, scope, Reason.APPLYING, "It has to wait for the applies that are under way."
             )
     return held
 
 
-def _goes_beside(look: Look, action: Action) -> bool:
-    """Return whether an action may be carried out beside an apply that is under way.
-
-    Drift may: it changes none of the swarm's records of this repository, which an apply writes at its end. That of an
-    atomic stack does, and waits.
-    """
+def _may_be_needed_again(look: Look, action: Action) -> bool:
+    """Return whether an action removes what an atomic stack may need, should it go back to what it was."""
+    if action.type is not ActionType.DELETE or action.kind not in (Kind.NETWORK, Kind.SECRET, Kind.CONFIG):
+        return False
     atomic = look.plan.atomic_stacks if look.plan is not None else ()
-    return action.origin is Origin.DRIFT and action.stack not in atomic
+    return not look.busy.isdisjoint(atomic)
 
 
 def _left_alone(look: Look, action: Action) -> bool:

@@ -47,12 +47,29 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """An apply of one scope of which nobody has written down yet how it ended: who carries it out may die.
+
+    `commit` is what it brings, `identity` that of the newest revision in force that asks for the same of this scope.
+    `by_git` says that it does more than put drift back. `actions` counts its writes.
+    """
+
+    commit: str
+    identity: str
+    author: str
+    subject: str
+    by_git: bool
+    actions: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScopeState:
     """One stack, or what belongs to none."""
 
     applied: Applied | None = None
     attempt: Attempt | None = None
     conditions: Conditions = ()
+    begun: Begun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +117,6 @@ class Suspension:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """An apply of which nobody has written down yet how it ended: who carries it out may die, or lead no more.
-
-    `scopes` are those that it writes, `by_git` those of them in which it does more than put drift back. `actions`
-    counts its writes.
-    """
-
-    commit: str
-    identity: str
-    author: str
-    subject: str
-    scopes: tuple[str, ...]
-    by_git: tuple[str, ...]
-    actions: int
-
-
-@dataclass(frozen=True, slots=True)
 class LoopState:
     """All of it. The maps are by scope, object id, incident key and scope."""
 
@@ -125,11 +125,15 @@ class LoopState:
     drifts: Mapping[str, DriftIncident] = field(default_factory=dict)
     incidents: Mapping[str, Incident] = field(default_factory=dict)
     suspensions: Mapping[str, Suspension] = field(default_factory=dict)
-    begun: Begun | None = None
 
     def scope(self, name: str) -> ScopeState:
         """Return one scope's state, an empty one where nothing is known."""
         return self.scopes.get(name, ScopeState())
+
+    @property
+    def begun(self) -> dict[str, Begun]:
+        """Return {scope: the apply of it that is not written down yet}."""
+        return {name: one.begun for name, one in self.scopes.items() if one.begun is not None}
 
     def suspension(self, scope: str, now: datetime) -> Suspension | None:
         """Return what holds a scope at `now`, or None."""

@@ -56,19 +56,21 @@ class Around:
 
 @dataclass(slots=True)
 class Told:
-    """One line for each write: who reads them knows what was sent, and when. `under_way` are writes that have begun."""
+    """One line for each write: who reads them knows what was sent, and when. `statuses` are by the action's id."""
 
     pass_id: str
-    under_way: set[str] = field(default_factory=set)
+    statuses: dict[str, ActionStatus] = field(default_factory=dict)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a write is under way: it can't be taken back, and is ended first."""
+        return ActionStatus.RUNNING in self.statuses.values()
 
     def __call__(self, step: Progress) -> None:
         action = getattr(step, "action", None)
         status = getattr(step, "status", None)
         if action is None or status is None:
             return
-        if status is ActionStatus.RUNNING:
-            self.under_way.add(action.id)
-        else:
-            self.under_way.discard(action.id)
+        self.statuses[action.id] = status
         if status is not ActionStatus.WAITING:
             log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)

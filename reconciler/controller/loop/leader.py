@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from reconciler.controller.loop.applies import Applies
 from reconciler.controller.loop.around import ApplySettings, Around
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.laggards import watch_laggards
@@ -85,7 +86,8 @@ class Leader:
                     wakeups = self.wakeups[one.source.spec.name]
                     looking = Looking(one, wakeups)
                     leading.create_task(looking.run())
-                    leading.create_task(self._passes(SourcePasses(one, around, wakeups, looking)))
+                    applies = Applies(one, around, wakeups)
+                    leading.create_task(self._passes(SourcePasses(one, around, wakeups, looking, applies)))
                     leading.create_task(_again(partial(_files, one, wakeups), "files"))
                 leading.create_task(keep_members(self.store, self.members))
                 leading.create_task(watch_laggards(self.store, self.memory, epoch))
@@ -105,12 +107,19 @@ class Leader:
         await self.memory.begin_to_lead(self.member, epoch, [alert] if alert is not None else [])
 
     async def _passes(self, passes: SourcePasses) -> None:
-        """Do pass after pass over one source. A pass that fails is done again; it holds no other source."""
-        name, wakeups = passes.following.source.spec.name, passes.wakeups
-        wakeups.wake("start")
+        """Do pass after pass over one source, and end what these have begun. It holds no other source."""
+        try:
+            await self._pass_after_pass(passes)
+        finally:
+            await passes.applies.end()
+
+    async def _pass_after_pass(self, passes: SourcePasses) -> None:
+        """Do pass after pass over one source. A pass that fails is done again."""
+        name = passes.following.source.spec.name
+        passes.wakeups.wake("start")
         wait_s, failures = 0.0, 0
         while True:
-            causes = await wakeups.next(wait_s)
+            causes = await passes.causes(wait_s)
             try:
                 wait_s = await passes.one(causes)
                 self._give_way(passes)

@@ -10,7 +10,7 @@ import structlog
 from reconciler.controller.apply import apply
 from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
-from reconciler.controller.loop.state_records import Request, RequestKind
+from reconciler.controller.loop.state_records import Request
 from reconciler.controller.prepare import prepare
 from reconciler.gitops.pass_line import apply_line
 from reconciler.gitops.results import HistoryEntry
@@ -21,27 +21,15 @@ from reconciler.model.progress import ActionStatus, ApplyResult, Verdict
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def roll_back_asked(following: Following, around: Around) -> None:
-    """Carry out what rollbacks were asked for of one source, oldest first. Raises as writing down does."""
-    name = following.source.spec.name
-    for key, request in around.memory.requests(name).items():
-        if request.what is not RequestKind.ROLLBACK:
-            continue
-        state = around.memory.state(name)
-        entry = await _rolled_back(following, around, request)
-        await around.memory.write(state, state, around.epoch, entry=entry, done={key: request})
-
-
-async def _rolled_back(following: Following, around: Around, request: Request) -> HistoryEntry:
-    """Return what came of a rollback; a failure is in the entry."""
+async def rolled_back(following: Following, around: Around, request: Request, told: Told) -> HistoryEntry:
+    """Carry a rollback out, and return what came of it; a failure is in the entry."""
     started = around.clock.monotonic_s()
     try:
         desired = await following.at(request.commit)
         cluster = await around.link.cluster()
         asked = PlanRequest(desired, around.apply.resolve, frozenset({request.scope}))
         planned = await prepare(asked, cluster, around.apply.registry_auth, on_thread=True)
-        pass_id = f"{around.epoch}-rollback"
-        result = await apply(planned.plan, planned.actual, cluster, around.apply.options(), Told(pass_id))
+        result = await apply(planned.plan, planned.actual, cluster, around.apply.options(), told)
     except SwarmctlError as error:
         log.warning("rollback failed", scope=request.scope, commit=request.commit, code=error.code.value)
         return _entry(request, around, 0, str(error))
@@ -50,9 +38,14 @@ async def _rolled_back(following: Following, around: Around, request: Request) -
         "rollback ended",
         scope=request.scope,
         commit=request.commit,
-        **apply_line(result, pass_id=pass_id, seconds=seconds),
+        **apply_line(result, pass_id=told.pass_id, seconds=seconds),
     )
     return _entry(request, around, result.count(ActionStatus.DONE), _why_not(result))
+
+
+def left_entry(request: Request, around: Around, why: str) -> HistoryEntry:
+    """Return the entry of a rollback that was left before it had converged."""
+    return _entry(request, around, 0, f"It had not converged when {why}.")
 
 
 def _why_not(result: ApplyResult) -> str:

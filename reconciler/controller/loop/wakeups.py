@@ -9,7 +9,9 @@ SETTLE_S: Final = 0.2
 """Seconds in which further cluster events join the first: an update of a service sends several."""
 FETCHED: Final = "fetched"
 """The cause of a pass whose look at the source has ended, after earlier passes had gone on without it."""
-AT_ONCE: Final = frozenset({"webhook", "sync", "files", "start", FETCHED})
+ENDED: Final = "applied"
+"""The cause of a pass that writes down what came of an apply."""
+AT_ONCE: Final = frozenset({"webhook", "sync", "files", "start", FETCHED, ENDED})
 """Causes that wait for no others: somebody looks at a clock."""
 
 

@@ -27,7 +27,7 @@ def test_what_a_dead_leader_had_written_is_told_with_what_the_next_one_writes():
     )
     assert story.told() == ["deployed notice a, b, c"]
     assert "(3 writes)" in story.alerts[0].message
-    assert story.state.begun is None
+    assert story.state.begun == {}
 
 
 def test_an_apply_whose_leader_died_after_its_last_write_is_in_the_history():
@@ -66,7 +66,7 @@ def test_an_apply_that_fails_leaves_nothing_open():
     story = three()
     story.sees(*writes())
     story.applied(failed={"service.a_api": ErrorCode.APPLY_FAILED})
-    assert story.state.begun is None
+    assert story.state.begun == {}
     assert story.sees().entry is None
 
 
