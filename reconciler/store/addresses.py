@@ -159,11 +159,12 @@ def attach_nodes(draft: Draft) -> None:
             continue
         del changed.setdefault(network_id, dict(network.node_addresses))[node_id]
     for network_id, node_id in gained:
-        network, pool = draft.networks.get(network_id), _pool(draft, network_id)
-        if network is None or pool is None or not _needs(draft, held, network, node_id):
+        network = draft.networks.get(network_id)
+        present = changed.get(network_id, network.node_addresses) if network is not None else {}
+        if network is None or node_id in present or node_id not in draft.nodes:
             continue
-        present = changed.get(network_id, network.node_addresses)
-        if node_id not in present and (address := pool.take()) is not None:
+        pool = _pool(draft, network_id)
+        if pool is not None and (address := pool.take()) is not None:
             changed.setdefault(network_id, dict(present))[node_id] = number(address)
     for network_id, addresses in changed.items():
         if (network := draft.networks.get(network_id)) is not None:
@@ -172,25 +173,27 @@ def attach_nodes(draft: Draft) -> None:
 
 
 def _moved(draft: Draft) -> tuple[dict[Place, None], dict[Place, None]]:
-    """Return where nodes may need an address now, and where they may need none any more; both in order."""
+    """Return where nodes need an address now, and where they may need none any more; both in order."""
     gained: dict[Place, None] = {}
     lost: dict[Place, None] = {}
-    if (tasks := draft.laid_out("tasks")) is not None:
-        for task_id, task in tasks.written.items():
-            old = tasks.base.get(task_id)
-            if task.attachments or (old is not None and old.attachments):
-                before, after = _places(old), _places(task)
-                gained.update((place, None) for place in after if place not in before)
-                lost.update((place, None) for place in before if place not in after)
-        for task_id in tasks.gone:
-            lost.update(dict.fromkeys(_places(tasks.base[task_id])))
-    if (nodes := draft.laid_out("nodes")) is not None:
-        ingress = ingress_id(draft)
-        gained.update({(ingress, node_id): None for node_id in nodes.written if node_id not in nodes.base})
-        lost.update({(network.id, node_id): None for node_id in nodes.gone for network in draft.networks.values()})
-    if (networks := draft.laid_out("networks")) is not None:
-        new = [one.id for one in networks.written.values() if one.spec.get("Ingress") and one.id not in networks.base]
-        gained.update({(network_id, node.id): None for network_id in new for node in draft.nodes.values()})
+    for name, table in draft.laid_out():
+        if name == "tasks":
+            for task_id, task in table.written.items():
+                old = table.base.get(task_id)
+                if task.attachments or (old is not None and old.attachments):
+                    before, after = _places(old), _places(task)
+                    gained.update((place, None) for place in after if place not in before)
+                    lost.update((place, None) for place in before if place not in after)
+            for task_id in table.gone:
+                lost.update(dict.fromkeys(_places(table.base[task_id])))
+        elif name == "nodes":
+            new_nodes = [node_id for node_id in table.written if node_id not in table.base]
+            ingress = ingress_id(draft) if new_nodes else ""
+            gained.update({(ingress, node_id): None for node_id in new_nodes})
+            lost.update({(network.id, node_id): None for node_id in table.gone for network in draft.networks.values()})
+        elif name == "networks":
+            new = [one.id for one in table.written.values() if one.spec.get("Ingress") and one.id not in table.base]
+            gained.update({(network_id, node.id): None for network_id in new for node in draft.nodes.values()})
     return gained, lost
 
 

@@ -121,9 +121,9 @@ class Draft:
         self._open.append((name, table))
         return table
 
-    def laid_out(self, name: str) -> TableDraft[Any] | None:
-        """Return a table that was asked for, None for one that was not: nothing of that was written."""
-        return next((table for known, table in self._open if known == name), None)
+    def laid_out(self) -> tuple[tuple[str, TableDraft[Any]], ...]:
+        """Return the tables that were asked for so far, with their names; nothing of others was written."""
+        return tuple(self._open)
 
     def id_of(self, kind: TableKind, name: str) -> str | None:
         """Return the id of the network, secret, config or service of that name, in capitals or not."""
