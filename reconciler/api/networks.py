@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aiohttp import web
 
-from reconciler.api import faults, selection
+from reconciler.api import faults, pruning, selection
 from reconciler.api.conversion import SWARM_DRIVERS, check_network
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.local_networks import PREDEFINED, LocalNetworks, check_subnets
@@ -99,12 +100,13 @@ class Networks:
 
     async def prune(self, request: web.Request) -> web.Response:
         """Remove what nothing uses, and say which."""
-        filters = filters_of(request, frozenset({"label", "label!", "until"}))
-        labels = {"label": filters["label"]} if "label" in filters else {}
+        filters = filters_of(request, pruning.KEYS)
+        until = pruning.made_until(filters, datetime.now(UTC))
         gone = [*await self._pruned_by_the_engine(filters)] if self.engine.is_there else []
-        for found in selection.select(await self._all(), Kind.NETWORK, labels):
+        for found in [one for one in await self._all() if pruning.may_go(one, filters)]:
             if found.dig("Scope") == "local":
-                removed = not self.engine.is_there and self.local.prune(found)  # else the engine has
+                old = pruning.is_made(found, until)
+                removed = old and not self.engine.is_there and self.local.prune(found)  # else the engine has
             else:
                 removed = not found.dig("Ingress") and await self._removed(found)
             if removed:
@@ -119,8 +121,11 @@ class Networks:
         return tuple((answer or {}).get("NetworksDeleted") or ())
 
     async def _removed(self, found: ObservedObject) -> bool:
+        cluster = self.node.standing().cluster
+        if cluster is None:
+            return False  # a worker removes none of the swarm's
         try:
-            await whole(swarm_of(self.node).remove(Kind.NETWORK, found.id))
+            await whole(cluster.remove(Kind.NETWORK, found.id))
         except SwarmctlError:
             return False  # it is in use
         return True

@@ -144,18 +144,18 @@ def instant_of(request: web.Request, name: str) -> float | None:
     text = request.query.get(name, "")
     if text in ("", "0"):
         return None
-    return _moment(text) / NANOSECONDS
+    return moment_ns(text) / NANOSECONDS
 
 
 def since_of(request: web.Request) -> int:
     """Return the moment, in nanoseconds since the epoch, from which on lines of a log are asked for; 0 for all."""
     try:
-        return _moment(request.query.get("since", "") or "0")
+        return moment_ns(request.query.get("since", "") or "0")
     except Refused as refused:
         raise Refused(400, f"could not parse since timestamp: {refused.message}") from None
 
 
-def _moment(text: str) -> int:
+def moment_ns(text: str) -> int:
     """Return what "seconds.nanoseconds" is in nanoseconds, as Go's time types read it."""
     seconds, _, fraction = text.partition(".")
     for part in (seconds, *([fraction] if fraction else [])):
