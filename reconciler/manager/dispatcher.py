@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from reconciler.model.assignments import Assignment, AssignmentSet, AttachedNetwork, MountedFile, Route
 from reconciler.model.changes import Change, TableKind
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.tables import ConfigRecord, SecretRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 
@@ -104,6 +104,7 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         networks=_networks(tables, task),
         ports=tuple(task.endpoint_spec.get("Ports") or ()),
         registry_auth=_registry_auth(tables, task.service_id),
+        architecture=str(dig(node.description, "Platform", "Architecture") or ""),
     )
 
 

@@ -43,7 +43,7 @@ class Assignment:
     `desired_state` is what it shall become; an agent ignores one lower than it knows. `state` is how far the manager
     knew it to be when it handed it out: an agent that is new must not start again what was started. `ports` are the
     ports that its service publishes, as its endpoint has them; `registry_auth` is what its image is pulled with, in the
-    form of the header X-Registry-Auth, "" for nothing.
+    form of the header X-Registry-Auth, "" for nothing. `architecture` is the node's, as its engine tells it.
     """
 
     task_id: str
@@ -61,6 +61,7 @@ class Assignment:
     networks: tuple[AttachedNetwork, ...] = ()
     ports: tuple[JsonObject, ...] = ()
     registry_auth: str = field(default="", repr=False)
+    architecture: str = "x86_64"
 
     @property
     def task_name(self) -> str:

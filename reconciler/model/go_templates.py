@@ -34,7 +34,7 @@ _CONTEXT: Final[_Fields] = {
     "Task": {"ID": None, "Name": None, "Slot": None},
 }
 
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"""(?P<space>[ \t\r\n]+)
     | (?P<text>"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)+')
     | (?P<chain>\$[^\W\d]?\w*(?:\.[^\W\d]\w*)*|(?:\.[^\W\d]\w*)+)
@@ -74,6 +74,7 @@ class _Check:
     """
 
     text: str
+    functions: frozenset[str] = _FUNCTIONS
     at: int = 0
     open: list[str] = field(default_factory=list)
     variables: set[str] = field(default_factory=lambda: {"$"})
@@ -92,7 +93,7 @@ class _Check:
         self._block(words[0][1])
         for index, (kind, word, at) in enumerate(tokens):
             after_bracket = index > 0 and tokens[index - 1][1] == ")"
-            if kind == "word" and word not in _KEYWORDS and word not in _FUNCTIONS:
+            if kind == "word" and word not in _KEYWORDS and word not in self.functions:
                 shown = word[:_WORD_CHARS_MAX]
                 raise self.bad(f"the function `{shown}` is not defined", f'function "{shown}" not defined')
             if kind == "chain" and not after_bracket:
@@ -105,7 +106,7 @@ class _Check:
     def _tokens(self, start: int, end: int) -> Iterable[tuple[str, str, int]]:
         position = start
         while position < end:
-            found = _TOKEN.match(self.text, position, end)
+            found = TOKEN.match(self.text, position, end)
             if found is None:
                 sign = self.text[position]
                 quoted = sign in "\"'`"
@@ -152,12 +153,12 @@ class _Check:
         return BadGoTemplate(f"there is no field `{name[:_WORD_CHARS_MAX]}`", go)
 
 
-def check_template(text: str) -> None:
-    """Do nothing for a text that Swarm can expand. Raises BadGoTemplate.
+def check_template(text: str, functions: frozenset[str] = _FUNCTIONS) -> None:
+    """Do nothing for a text that Swarm can expand, which may call `functions`. Raises BadGoTemplate.
 
     After ACTIONS_MAX actions the rest is let through.
     """
-    check = _Check(text)
+    check = _Check(text, functions | _FUNCTIONS)
     position = 0
     for _ in range(ACTIONS_MAX):
         start = check.at = text.find("{{", position)

@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Sequence
 
-from reconciler.adapters.process_runtime.environment import expand
+from reconciler.adapters.process_runtime.environment import expand, expand_file
 from reconciler.model.assignments import Assignment, AttachedNetwork, MountedFile
 from reconciler.model.json import JsonObject
 
@@ -201,4 +201,4 @@ def file_content(file: MountedFile, assignment: Assignment) -> bytes:
     """Return what a file shall hold, its placeholders filled in where it is a template."""
     if not file.templated:
         return file.content
-    return expand(file.content.decode("utf-8", "surrogateescape"), assignment).encode("utf-8", "surrogateescape")
+    return expand_file(file.content, assignment)

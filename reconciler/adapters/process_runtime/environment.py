@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from reconciler.adapters.process_runtime.refusal import cannot_run
-from reconciler.model.assignments import Assignment
+from reconciler.model.assignments import Assignment, MountedFile
+from reconciler.model.go_expansion import Functions, Struct, expanded
+from reconciler.model.go_templates import BadGoTemplate
 
 DEFAULT_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LANGUAGE = "C.UTF-8"
@@ -14,38 +16,59 @@ TASK_DIR = "SWARM_TASK_DIR"
 TASK_ADDRESS = "SWARM_TASK_IP"
 _HOSTNAME_LENGTH = 12
 
-_ACTION = re.compile(r"\{\{(?P<action>.*?)\}\}", re.DOTALL)
-_LABEL = re.compile(r'index\s+\.Service\.Labels\s+(?:"(?P<double>[^"]*)"|`(?P<raw>[^`]*)`)')
-
 
 def expand(text: str, assignment: Assignment) -> str:
     """Return `text` with Swarm's placeholders filled in; a placeholder that we don't know is an error."""
+    return _expanded(text, assignment, {}, "expanding env failed")
+
+
+def expand_file(content: bytes, assignment: Assignment) -> bytes:
+    """Return a templated secret or config as its task is to see it; it may hold others, by the files that they are.
+
+    Source: swarmkit's template/context.go, PayloadContext.
+    """
+    functions = {
+        "secret": lambda target: _file(assignment.secrets, "secret", target),
+        "config": lambda target: _file(assignment.configs, "config", target),
+        "env": lambda name: _variables(assignment).get(name, ""),
+    }
+    text = content.decode("utf-8", "surrogateescape")
+    return _expanded(text, assignment, functions, "failed to expand template").encode("utf-8", "surrogateescape")
+
+
+def _expanded(text: str, assignment: Assignment, functions: Functions, beginning: str) -> str:
     if "{{" not in text:
         return text
-
-    def value(match: re.Match[str]) -> str:
-        action = match.group("action").strip().strip("-").strip()
-        if label := _LABEL.fullmatch(action):
-            return assignment.service_labels.get(label["double"] or label["raw"] or "", "")
-        found = _placeholders(assignment).get(action)
-        if found is None:
-            raise cannot_run(f"expanding env failed: the process runtime doesn't know the placeholder {action!r}")
-        return found
-
-    return _ACTION.sub(value, text)
+    try:
+        return expanded(text, _values(assignment), functions)
+    except BadGoTemplate as error:
+        raise cannot_run(f"{beginning}: {error.go}") from None
 
 
-def _placeholders(assignment: Assignment) -> Mapping[str, str]:
+def _file(files: Iterable[MountedFile], noun: str, target: str) -> str:
+    found = next((file for file in files if file.target == target), None)
+    if found is None:
+        raise BadGoTemplate(
+            f"there is no {noun} at {target}", f"error calling {noun}: {noun} target {target} not found"
+        )
+    return found.content.decode("utf-8", "surrogateescape")
+
+
+def _variables(assignment: Assignment) -> dict[str, str]:
+    given = (str(entry).partition("=") for entry in assignment.container.get("Env") or ())
+    return {name: expand(value, assignment) for name, separator, value in given if separator}
+
+
+def _values(assignment: Assignment) -> Mapping[str, Any]:
+    platform = Struct(Architecture=assignment.architecture, OS="linux")
+    labels = dict(assignment.service_labels)
     return {
-        ".Service.ID": assignment.service_id,
-        ".Service.Name": assignment.service_name,
-        ".Node.ID": assignment.node_id,
-        ".Node.Hostname": assignment.hostname,
-        ".Node.Platform.OS": "linux",
-        ".Task.ID": assignment.task_id,
-        ".Task.Name": assignment.task_name,
+        "Service": Struct(ID=assignment.service_id, Name=assignment.service_name, Labels=labels),
+        "Node": Struct(ID=assignment.node_id, Hostname=assignment.hostname, Platform=platform),
         # A global service's task has no slot: Swarm puts the node's id in its place.
-        ".Task.Slot": str(assignment.slot or assignment.node_id),
+        "Task": Struct(
+            ID=assignment.task_id, Name=assignment.task_name, Slot=str(assignment.slot or assignment.node_id)
+        ),
     }
 
 

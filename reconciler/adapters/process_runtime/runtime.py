@@ -15,7 +15,7 @@ from pathlib import Path
 from reconciler.adapters.process_runtime.addresses import LoopbackAddresses
 from reconciler.adapters.process_runtime.child import Child, EndedChild, Program, read_exit_code
 from reconciler.adapters.process_runtime.child import start as start_program
-from reconciler.adapters.process_runtime.environment import command_line, environment, expand
+from reconciler.adapters.process_runtime.environment import command_line, environment, expand, expand_file
 from reconciler.adapters.process_runtime.folder import (
     PRIVATE,
     SECRET_MODE,
@@ -362,7 +362,7 @@ def _workdir(folder: Path, assignment: Assignment) -> Path:
 def _content(file: MountedFile, assignment: Assignment) -> bytes:
     if not file.templated:
         return file.content
-    return expand(file.content.decode("utf-8", "surrogateescape"), assignment).encode("utf-8", "surrogateescape")
+    return expand_file(file.content, assignment)
 
 
 def _write_secret(folder: Path, secret: MountedFile, assignment: Assignment) -> Path:

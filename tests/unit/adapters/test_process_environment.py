@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.process_runtime.addresses import LOOPBACK_POOL, LoopbackAddresses
-from reconciler.adapters.process_runtime.environment import command_line, environment, expand
+from reconciler.adapters.process_runtime.environment import command_line, environment, expand, expand_file
 from reconciler.adapters.process_runtime.folder import inside
-from reconciler.model.assignments import Assignment
+from reconciler.model.assignments import Assignment, MountedFile
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.tasks import TaskState
 
@@ -33,6 +34,9 @@ def assigned(slot: int = 2, **container: Any) -> Assignment:
         ("{{.Node.ID}}@{{.Node.Hostname}}", "node9@host9"),
         ('{{index .Service.Labels "tier"}}', "front"),
         ('{{index .Service.Labels "none"}}', ""),
+        ("{{.Node.Platform.OS}}/{{.Node.Platform.Architecture}}", "linux/x86_64"),
+        ('{{if eq .Task.Slot "2"}}two{{else}}other{{end}}', "two"),
+        ("{{range $k, $v := .Service.Labels}}{{$k}}={{$v}};{{end}}", "tier=front;"),
     ],
 )
 def test_placeholders_are_filled_in(template: str, expected: str) -> None:
@@ -44,8 +48,17 @@ def test_a_global_task_has_its_node_in_place_of_a_slot() -> None:
 
 
 def test_an_unknown_placeholder_is_an_error() -> None:
-    with pytest.raises(SwarmctlError, match=r"expanding env failed.*'\.Task\.Color'"):
+    with pytest.raises(SwarmctlError, match=r"expanding env failed.*<\.Task\.Color>"):
         expand("{{.Task.Color}}", assigned())
+
+
+def test_a_templated_file_holds_others_by_their_targets() -> None:
+    key, plain = MountedFile("s1", "key", 0o400, b"hush"), MountedFile("c1", "/c", 0o444, b"plain")
+    task = replace(assigned(Env=["A={{.Task.Slot}}"]), secrets=(key,), configs=(plain,))
+    template = b'{{secret "key"}} {{config "/c"}} {{env "A"}} {{env "B"}}|{{.Service.Name}}'
+    assert expand_file(template, task) == b"hush plain 2 |web"
+    with pytest.raises(SwarmctlError, match="error calling config: config target c1 not found"):
+        expand_file(b'{{config "c1"}}', task)
 
 
 def test_the_environment_is_a_minimal_base_with_what_the_service_gives() -> None:
