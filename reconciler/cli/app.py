@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,27 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "remote": ("history", "events", "trace", "sync", "suspend", "resume", "rollback"),
 }
 """{module of this room: the commands that it registers}, in the order of the help."""
+
+
+ELSEWHERE: Mapping[str, str] = {
+    "plan": "swarmctl diff",
+    "preview": "swarmctl diff",
+    "deploy": "swarmctl apply",
+    "reconcile": "swarmctl sync",
+    "destroy": "docker stack rm STACK",
+    "rm": "docker stack rm STACK",
+    "show": "swarmctl status",
+    "get": "swarmctl status",
+    "ps": "swarmctl status",
+    "config": "swarmctl render",
+    "lint": "swarmctl validate",
+    "help": "swarmctl --help",
+    "version": "swarmctl --version",
+}
+"""What other tools call a command: {their word: what to write here}."""
+
+NO_COMMAND = re.compile(r"No such command '(.*)'\.")
+"""What Typer says of a word that is like none of ours."""
 
 
 def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None = None) -> typer.Typer:
@@ -123,7 +145,10 @@ def _no_folder(error: OSError) -> Problem:
 def _usage(error: TyperException) -> Problem:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "swarmctl"
-    return Problem(ErrorCode.USAGE, error.format_message(), hint=f"See `{command} --help`.")
+    what, meant = error.format_message(), None
+    if context is not None and context.parent is None and (unknown := NO_COMMAND.fullmatch(what)):
+        meant = ELSEWHERE.get(unknown[1])
+    return Problem(ErrorCode.USAGE, what, hint=f"{f'Did you mean `{meant}`? ' if meant else ''}See `{command} --help`.")
 
 
 def _interrupted() -> Problem:

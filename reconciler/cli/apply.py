@@ -34,7 +34,7 @@ from reconciler.model.progress import ApplyResult
 
 PathOrPlan = Annotated[
     str,
-    typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, one stack file, or a plan saved by `diff --out`."),
+    typer.Argument(metavar="PATH", help="Folder with swarm.yaml, one stack file, or a plan saved by `diff --out`."),
 ]
 
 

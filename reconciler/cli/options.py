@@ -46,9 +46,9 @@ class EngineChoice:
         return bool(self.host or self.context or self.backend)
 
 
-PathArgument = Annotated[str, typer.Argument(metavar="[PATH]", help="Folder with swarm.yaml, or one stack file.")]
+PathArgument = Annotated[str, typer.Argument(metavar="PATH", help="Folder with swarm.yaml, or one stack file.")]
 OptionalPath = Annotated[
-    str | None, typer.Argument(metavar="[PATH]", help="Compare with this folder or stack file as well.")
+    str | None, typer.Argument(metavar="PATH", help="Compare with this folder or stack file as well.")
 ]
 RevisionOption = Annotated[
     str | None,

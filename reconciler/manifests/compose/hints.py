@@ -7,6 +7,7 @@ from typing import Final
 KEY_HINTS: Final[dict[str, str]] = {
     # top level of the Compose Specification
     "name": "A stack's name is given in swarm.yaml (stacks[].name) or by the file's name; remove the key.",
+    "swarmctl_plan_file": "It is a saved plan: `swarmctl apply FILE --dry-run` shows it, `apply FILE` carries it out.",
     "include": "List the other file as a stack of its own in swarm.yaml.",
     # services
     "profiles": "Swarm has no profiles: put the service into a stack file of its own.",

@@ -104,6 +104,16 @@ def test_without_arguments_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert "Commands:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"), [("plan", "`swarmctl diff`"), ("deploy", "`swarmctl apply`"), ("aply", "'apply'"), ("xyzzy", "")]
+)
+def test_a_word_of_another_tool_is_answered_with_ours(word: str, meant: str, capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, word) == ExitCode.ERROR
+    shown = capsys.readouterr().err
+    assert f"No such command '{word}'." in shown
+    assert (f"Did you mean {meant}?" in shown) if meant else ("Did you mean" not in shown)
+
+
 @pytest.mark.parametrize("part", app.PARTS)
 def test_every_part_is_listed_with_the_commands_that_it_registers(part: str):
     built = app.build(Wiring(settings.read({"HOME": "/root"})), Terminal(color=False), [app.PARTS[part][0]])
