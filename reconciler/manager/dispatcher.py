@@ -105,6 +105,7 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         ports=tuple(task.endpoint_spec.get("Ports") or ()),
         registry_auth=_registry_auth(tables, task.service_id),
         architecture=str(dig(node.description, "Platform", "Architecture") or ""),
+        generic_resources=task.generic_resources,
     )
 
 

@@ -43,7 +43,8 @@ class Assignment:
     `desired_state` is what it shall become; an agent ignores one lower than it knows. `state` is how far the manager
     knew it to be when it handed it out: an agent that is new must not start again what was started. `ports` are the
     ports that its service publishes, as its endpoint has them; `registry_auth` is what its image is pulled with, in the
-    form of the header X-Registry-Auth, "" for nothing. `architecture` is the node's, as its engine tells it.
+    form of the header X-Registry-Auth, "" for nothing. `architecture` is the node's, as its engine tells it;
+    `generic_resources` are (kind, name or number) of what the scheduler has chosen there.
     """
 
     task_id: str
@@ -62,6 +63,15 @@ class Assignment:
     ports: tuple[JsonObject, ...] = ()
     registry_auth: str = field(default="", repr=False)
     architecture: str = "x86_64"
+    generic_resources: tuple[tuple[str, str | int], ...] = ()
+
+    @property
+    def resource_variables(self) -> list[str]:
+        """What tells a task which generic resources it was given: DOCKER_RESOURCE_GPU=gpu1,gpu2."""
+        given: dict[str, list[str]] = {}
+        for kind, value in self.generic_resources:
+            given.setdefault(kind.upper(), []).append(str(value))
+        return [f"DOCKER_RESOURCE_{kind}={','.join(values)}" for kind, values in given.items()]
 
     @property
     def task_name(self) -> str:

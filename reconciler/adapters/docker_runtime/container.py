@@ -42,7 +42,7 @@ def create_body(
     body: JsonObject = {
         "Image": spec.get("Image", ""),
         "Labels": labels(assignment),
-        "Env": [expand(str(entry), assignment) for entry in spec.get("Env") or ()],
+        "Env": [*(expand(str(entry), assignment) for entry in spec.get("Env") or ()), *assignment.resource_variables],
         "Hostname": expand(str(spec.get("Hostname") or ""), assignment),
         "User": spec.get("User") or "",
         "WorkingDir": spec.get("Dir") or "",

@@ -89,7 +89,7 @@ def command_line(assignment: Assignment) -> list[str]:
 def environment(assignment: Assignment, folder: str, address: str, search_path: str) -> dict[str, str]:
     """Return the whole environment of a task: a minimal base, what the service gives, and where the task is."""
     variables = {"PATH": search_path, "LANG": LANGUAGE, "HOME": folder}
-    for entry in assignment.container.get("Env") or ():
+    for entry in (*(assignment.container.get("Env") or ()), *assignment.resource_variables):
         name, separator, value = str(entry).partition("=")
         if not separator or not name:
             continue

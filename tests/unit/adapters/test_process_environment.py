@@ -61,6 +61,12 @@ def test_a_templated_file_holds_others_by_their_targets() -> None:
         expand_file(b'{{config "c1"}}', task)
 
 
+def test_a_task_is_told_its_generic_resources() -> None:
+    task = replace(assigned(), generic_resources=(("gpu", "a"), ("ssd", 2), ("gpu", "b")))
+    found = environment(task, "/data/t", "127.64.0.9", "/bin")
+    assert (found["DOCKER_RESOURCE_GPU"], found["DOCKER_RESOURCE_SSD"]) == ("a,b", "2")
+
+
 def test_the_environment_is_a_minimal_base_with_what_the_service_gives() -> None:
     given = ["A={{.Task.Slot}}", "EMPTY=", "NOVALUE", "B=x=y", "LANG=de", "SWARM_TASK_DIR=/elsewhere"]
     assert environment(assigned(Env=given), "/data/t", "127.64.0.9", "/bin") == {
