@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from tests.transcript import scenarios
 from tests.transcript.replay import replay
 from tests.transcript.scenarios import Printed
 from tests.transcript.subjects import of_lab, ours
+
+RECORDED = Path(__file__).with_name("recorded")
+"""Files as the recorded scenarios must have had them, and what they did between two steps (STEP.sh)."""
 
 
 async def _ours(name: str) -> list[Printed]:
@@ -42,7 +46,8 @@ def _replay(chosen: list[str]) -> int:
     path, files = Path(os.environ["TRANSCRIPT"]), os.environ.get("TRANSCRIPT_FILES")
     recorded = [json.loads(line) for line in path.read_text().splitlines()]
     with tempfile.TemporaryDirectory(prefix="tr-") as folder:
-        score = asyncio.run(replay(recorded, chosen, Path(folder), Path(files) if files else None))
+        work = shutil.copytree(files or RECORDED, Path(folder) / "files")
+        score = asyncio.run(replay(recorded, chosen, Path(folder), work, daemon=os.geteuid() == 0))
     print("\n".join(score.failures))
     for name, steps in score.steps.items():
         print(f"{name:14} {score.same[name]:4} of {steps}")

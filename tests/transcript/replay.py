@@ -1,7 +1,4 @@
-"""Plays recorded steps of a real engine against ours, and counts which of them come out the same.
-
-Steps of one machine that need no tasks go to a daemon of its own, which takes root; all others to the stand-in.
-"""
+"""Plays recorded steps of a real engine against ours, and counts which of them come out the same."""
 
 from __future__ import annotations
 
@@ -90,19 +87,24 @@ class Score:
     failures: list[str] = field(default_factory=list)
 
 
-async def replay(recorded: list[dict[str, Any]], scenarios: list[str], folder: Path, files: Path | None) -> Score:
-    """Play the chosen scenarios (all when none is named), each from fresh machines."""
+async def replay(
+    recorded: list[dict[str, Any]], scenarios: list[str], folder: Path, files: Path, *, daemon: bool = False
+) -> Score:
+    """Play the chosen scenarios (all when none is named), each from fresh machines, with `files` to work on.
+
+    With `daemon`, steps of one machine that need no tasks go to a daemon of its own, which takes root.
+    """
     score = Score()
     for name in dict.fromkeys(step["id"].split(".")[0] for step in recorded):
         if not scenarios or name in scenarios:
             steps = [step for step in recorded if step["id"].split(".")[0] == name]
-            await _scenario(name, steps, Player(folder, files), score)
+            await _scenario(name, steps, Player(folder, files), score, daemon=daemon)
     return score
 
 
-async def _scenario(name: str, steps: list[dict[str, Any]], player: Player, score: Score) -> None:
+async def _scenario(name: str, steps: list[dict[str, Any]], player: Player, score: Score, *, daemon: bool) -> None:
     for part in _parts(steps):
-        async with a_daemon() if _needs_no_tasks(part) else a_world(player.folder) as world:
+        async with a_daemon() if daemon and _needs_no_tasks(part) else a_world(player.folder) as world:
             await _play(name, part, player, world, score)
 
 
@@ -143,8 +145,8 @@ async def _play(name: str, steps: list[dict[str, Any]], player: Player, world: M
             if "cmd" in step:
                 await player.run(world, number, step["cmd"])
             continue
-        hook = None if player.files is None else player.files / f"{step['id']}.sh"
-        if hook is not None and hook.exists():
+        hook = (player.files or player.folder) / f"{step['id']}.sh"
+        if hook.exists():
             await player.run(world, number, hook.read_text())  # what the recording did between two steps
         if re.search(r"service create .*--name x ", step["cmd"]):
             await player.run(world, number, "docker service rm x")  # the recording did so, unrecorded

@@ -129,6 +129,6 @@ async def test_recorded_steps_are_played_and_counted(short_folder: Path) -> None
         {"id": "a.3", "node": 1, "cmd": "docker swarm init --advertise-addr {ip1} -q || echo <ID>", "tags": []},
         {"id": "a.4", "node": 1, "cmd": "echo {h1}", "rc": 0, "out": ["node1"], "err": [], "tags": []},
     ]
-    score = await replay(recorded, ["a"], short_folder, None)
+    score = await replay(recorded, ["a"], short_folder, short_folder)
     assert (score.same["a"], score.steps["a"]) == (1, 2)
     assert len(score.failures) == 1
