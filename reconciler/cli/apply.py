@@ -10,6 +10,7 @@ import typer
 
 from reconciler.cli import options, plans, saved
 from reconciler.cli.conclusion import conclude
+from reconciler.cli.confirming import confirm
 from reconciler.cli.connection import Connection
 from reconciler.cli.options import (
     BackendOption,
@@ -113,7 +114,8 @@ def _apply(
     if manner.dry_run or (plan.blocked and not plan.actions):
         return ExitCode.ERROR if plan.blocked else ExitCode.OK
     if (plan.actions or manner.volumes) and not manner.confirmed and not asked_before:
-        _confirm(terminal)
+        hint = "Give --yes to apply without asking, or --dry-run to see the plan only."
+        confirm(terminal, "Do you want to perform these actions?", hint)
     result = connection.run(_carry_out(terminal, connection.swarm, planned, manner.limits))
     code = conclude(terminal, result)
     if code is not ExitCode.OK:
@@ -121,28 +123,6 @@ def _apply(
     kept = connection.run(_remove_volumes(terminal, connection.swarm, manner.volumes))
     terminal.problems(kept)
     return ExitCode.ERROR if kept else ExitCode.OK
-
-
-def _confirm(terminal: Terminal) -> None:
-    """Ask whether to go on; anything but yes ends the command with not-confirmed."""
-    if not terminal.interactive:
-        raise SwarmctlError(
-            ErrorCode.NOT_CONFIRMED,
-            "Nothing was changed: nobody could be asked.",
-            why="Standard input is no terminal.",
-            hint="Give --yes to apply without asking, or --dry-run to see the plan only.",
-        )
-    terminal.note("Do you want to perform these actions? Only 'yes' will be accepted.", "bold")
-    try:
-        answer = terminal.err.input("Enter a value: ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() != "yes":
-        raise SwarmctlError(
-            ErrorCode.NOT_CONFIRMED,
-            "Nothing was changed: the plan was not confirmed.",
-            hint="Answer yes, or give --yes.",
-        )
 
 
 async def _carry_out(terminal: Terminal, swarm: Swarm, planned: Planned, limits: ApplyLimits) -> ApplyResult:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.confirming import confirm
 from reconciler.cli.ports import Outside
 from reconciler.cli.remote import ControllerOption
 from reconciler.cli.terminal import Terminal
@@ -28,7 +29,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         """Let one survivor go on alone, with all that it has. Only when the others are gone for good."""
         if not yes:
             terminal.note("The other controllers must never start again with what they have; their names are used up.")
-            typer.confirm("Go on alone?", abort=True)
+            confirm(terminal, "Is this one to go on alone?", "Give --yes to go on without being asked.")
         outside.force_new_group(config)
         terminal.say("This controller is the only member now. Start it; new ones join under new names.", "green")
 

@@ -82,8 +82,10 @@ async def test_a_survivor_goes_on_alone(tmp_path: Path) -> None:
     run = asyncio.create_task(node.run())
     await asyncio.sleep(0.1)
     await stopped(run)
-    arguments = ("store", "force-new-group", "--yes", "-c", str(tmp_path / "a" / "controller.yaml"))
-    assert (await asyncio.to_thread(swarmctl, *arguments)).returncode == 0
+    arguments = ("store", "force-new-group", "-c", str(tmp_path / "a" / "controller.yaml"))
+    unasked = await asyncio.to_thread(swarmctl, *arguments)
+    assert (unasked.returncode, "[not-confirmed]" in unasked.stderr) == (1, True)
+    assert (await asyncio.to_thread(swarmctl, *arguments, "--yes")).returncode == 0
     alone = await open_node(member_settings(config), MemberNetwork().end("a"))
     run = await working(alone)
     assert [member.id for member in alone.members()] == ["a"]
