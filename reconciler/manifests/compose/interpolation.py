@@ -13,11 +13,13 @@ from typing import Final
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
-from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonValue
 
 _NAME: Final = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")
 _OPERATOR: Final = re.compile(":?[-?]")
+_NESTED: Final = re.compile(r"(?<!\$)\$\{[_a-zA-Z][_a-zA-Z0-9]*:?[-?][^}]*\$\{")
+"""A variable in another's default, as in ${A:-${B}}: `docker compose` fills it in, `docker stack deploy` does not."""
 
 
 class BadTemplate(ValueError):
@@ -214,6 +216,8 @@ class Interpolation:
             hint = "Write `$$` for a plain `$`, or set the variable."
             self._problem(path, f"{error}.", hint)
             return template
+        if _NESTED.search(template):
+            self._tell_nested(path)
         cast = _cast_for(path) if text != template else None
         if cast is None:
             return text
@@ -223,6 +227,15 @@ class Interpolation:
             # The value may be a secret that got into the wrong place: it is not repeated.
             self._problem(path, f"its value is {error}.", "Set the variable to a fitting value.")
             return template
+
+    def _tell_nested(self, path: KeyPath) -> None:
+        what = f"A variable in the default of another is not filled in: in `{key_path_text(path)}`."
+        why = (
+            "Docker ends the default at the first `}`: what `${B}` stands for is not looked up, and a `}` is left over."
+        )
+        hint = "Write one variable with a plain default, and set it where swarmctl runs."
+        place = self.document.place(path)
+        self.problems.add(Problem(ErrorCode.BAD_INTERPOLATION, what, why, hint, place, Severity.WARNING))
 
     def _problem(self, path: KeyPath, why: str, hint: str) -> None:
         self.failed.add(path)

@@ -404,6 +404,16 @@ def test_a_variable_that_cannot_be_filled_in_is_told(text: str) -> None:
     assert problem.place.key_path == "services.a.hostname"
 
 
+@pytest.mark.parametrize(
+    ("text", "warns"), [("${A:-${B}}", True), ("x${A-${B:-c}}y", True), ("${A:-b}${C}", False), ("$${A:-${B}}", False)]
+)
+def test_a_default_that_docker_does_not_fill_in_is_warned_of(text: str, warns: bool) -> None:
+    warnings = stack(f"services: {{a: {{image: i, hostname: '{text}'}}}}").warnings
+    assert [(one.code, one.place and one.place.line) for one in warnings] == (
+        [(ErrorCode.BAD_INTERPOLATION, 1)] if warns else []
+    )
+
+
 def test_a_variable_of_the_wrong_type_is_told_once_and_without_its_value() -> None:
     problem = service_problem("deploy: {replicas: '${N}'}", N="hunter2")
     assert problem.code is ErrorCode.BAD_INTERPOLATION
