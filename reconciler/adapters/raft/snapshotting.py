@@ -124,6 +124,7 @@ class Incoming:
 
     def __init__(self) -> None:
         self._writer: SnapshotWriter | None = None
+        self._bytes = 0
 
     def take(self, durable: DurableLog, piece: SnapshotPiece) -> State | None:
         """Store a piece; after the last, publish the whole and return its state.
@@ -143,11 +144,12 @@ class Incoming:
     def _take(self, durable: DurableLog, piece: SnapshotPiece) -> State | None:
         if piece.offset == 0:
             self.abandon()
-            self._writer = durable.begin_snapshot(piece.meta)
+            self._writer, self._bytes = durable.begin_snapshot(piece.meta), 0
         writer = self._writer
-        if writer is None:
+        if writer is None or (writer.meta, self._bytes) != (piece.meta, piece.offset):
             raise SwarmctlError(ErrorCode.SNAPSHOT_CORRUPT, "A part of a snapshot came without the parts before it.")
         writer.write(piece.data)
+        self._bytes += len(piece.data)
         if not piece.last:
             return None
         writer.finish()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,12 @@ from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.snapshot_file import BLOCK_BYTES, SnapshotReader, backup, verify
+from reconciler.adapters.raft.snapshotting import Incoming
+from reconciler.consensus.outputs import SnapshotPiece
 from reconciler.consensus.values import HardState, Membership, SnapshotMeta
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.store.machine import State, pass_over
+from reconciler.store.snapshot import encode
 from tests.fakes.crash_disk import CrashDisk
 from tests.fakes.log_model import MEMBERS, OWNER, entry, open_log
 
@@ -243,3 +249,29 @@ def test_a_snapshot_under_another_name_or_of_another_cluster_is_refused(log, tmp
     with DurableLog(log.folder, OWNER, create=False) as again, pytest.raises(SwarmctlError) as refused:
         again.load()
     assert refused.value.code == ErrorCode.RAFT_SNAPSHOT_CORRUPT
+
+
+def test_pieces_that_are_missing_doubled_swapped_or_of_another_never_make_a_snapshot(log):
+    state = State()
+    pass_over(state, 20)
+    data = b"".join(encode(state))
+    cuts = [0, 1, len(data) // 2, len(data) - 1, len(data)]
+    metas = SnapshotMeta(20, 1, MEMBERS), SnapshotMeta(21, 1, MEMBERS)
+    pieces = [
+        SnapshotPiece(meta, start, data[start:end], end == len(data))
+        for meta in metas
+        for start, end in pairwise(cuts)
+    ]
+    chance, incoming = random.Random(3), Incoming()
+    for _ in range(300):
+        chosen = chance.choices(pieces, k=5)
+        if chosen[1:] == pieces[:4] or chosen[:4] == pieces[:4]:
+            continue  # as it ought to be
+        for piece in chosen:
+            with suppress(SwarmctlError):
+                assert incoming.take(log, piece) is None
+        incoming.abandon()
+    assert log.read_snapshot() is None
+    taken = [incoming.take(log, piece) for piece in pieces[:4]]
+    assert [one and one.index for one in taken] == [None, None, None, 20]
+    assert content(log) == data
