@@ -183,7 +183,8 @@ class _Apply:
         names = names_to_record(plan, ended, self.main.written, undone)
         over = [*self._over(ended, finish), *outlived(plan, self.actual)]
         topology = topology_to_record(plan, recorded_topology(self.actual, plan.owner), ended)
-        return await record(self.cluster, self.patience, Books(plan.owner, names, topology, dict.fromkeys(over)))
+        read = recorded(self.actual, plan.owner)
+        return await record(self.cluster, self.patience, Books(plan.owner, names, topology, dict.fromkeys(over), read))
 
     def _over(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> list[str]:
         """Return the stacks of which no later apply needs to know what they were: they are it, or new and well."""

@@ -14,7 +14,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.progress import ActionProgress, ActionStatus
-from reconciler.planning.inventory import swarm_spec_with
+from reconciler.planning.inventory import recorded_in, swarm_spec_with
 from reconciler.planning.topology_record import NODES, SETTINGS, swarm_spec_with_topology
 
 
@@ -76,17 +76,22 @@ class Books:
     """What one write to the swarm's own labels is to change: the inventory of `owner`, and stacks' records.
 
     `names` None leaves the inventory as it is, `topology` None what was asked of nodes and settings. `undo` has for
-    each stack what it is to go back to; None removes that.
+    each stack what it is to go back to; None removes that. `read` is the inventory as the plan found it: what other
+    applies of the same repository have added to it since, or taken out, stays so.
     """
 
     owner: str
     names: frozenset[str] | None = None
     topology: JsonObject | None = None
     undo: Mapping[str, Before | None] = field(default_factory=dict)
+    read: frozenset[str] = frozenset()
 
     def on(self, spec: JsonObject) -> JsonObject:
         """Return the swarm's own Spec with these changes."""
-        with_names = spec if self.names is None else swarm_spec_with(spec, self.owner, self.names)
+        with_names = spec
+        if self.names is not None:
+            names = (recorded_in(spec, self.owner) | self.names - self.read) - (self.read - self.names)
+            with_names = swarm_spec_with(spec, self.owner, names)
         if self.topology is not None:
             with_names = swarm_spec_with_topology(with_names, self.owner, self.topology)
         return swarm_spec_with_undo(with_names, self.owner, self.undo)

@@ -61,7 +61,12 @@ def inventory_label(owner: str) -> str:
 
 def recorded(actual: ActualState, owner: str) -> frozenset[str]:
     """Return the objects that the repository `owner` has created ("service.web_api"), as far as it is recorded."""
-    names = unpacked(actual.swarm.labels.get(inventory_label(owner))) if owner else None
+    return recorded_in(actual.swarm.spec, owner)
+
+
+def recorded_in(spec: JsonObject, owner: str) -> frozenset[str]:
+    """Return the same as the swarm's own Spec says it."""
+    names = unpacked((spec.get("Labels") or {}).get(inventory_label(owner))) if owner else None
     if not isinstance(names, list):
         return frozenset()
     return frozenset(name for name in names if isinstance(name, str))

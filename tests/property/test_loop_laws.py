@@ -112,7 +112,9 @@ def looks(draw):
         verdicts = dict.fromkeys(verdicts, Verdict.CONVERGED)
     forced = draw(st.frozensets(scopes, max_size=1))
     states_ = draw(st.sampled_from(("ready", "down")))
-    return Look(draw(policies), wanted, actual(node("a", states_)), draw(plans()), services(**verdicts), forced=forced)
+    busy = draw(st.frozensets(st.sampled_from(STACKS), max_size=2))
+    seen = actual(node("a", states_))
+    return Look(draw(policies), wanted, seen, draw(plans()), services(**verdicts), forced=forced, busy=busy)
 
 
 @settings(max_examples=100)
@@ -131,6 +133,9 @@ def test_the_laws_of_one_decision(look, state, now):
     assert all(one.message for one in held.values())
 
     for action in decision.plan.actions:
+        # What another apply is bringing about is its own; nor is anything written that depends on it.
+        needed = {one.name: one.depends_on for one in look.desired.stacks}[action.stack]
+        assert look.busy.isdisjoint((action.stack, *needed))
         # What people suspended is never written, and drift only where the policy or somebody says so.
         assert decision.state.suspension(scope_of(action), now) is None
         if action.origin is Origin.DRIFT and not look.is_forced(action.stack):
@@ -146,6 +151,20 @@ def test_the_laws_of_one_decision(look, state, now):
     for one in decision.state.scopes.values():
         assert sum(condition.status for condition in one.conditions) <= 1
         assert all(condition.reason is one.conditions[0].reason for condition in one.conditions)
+
+
+@settings(max_examples=60)
+@given(looks(), states, moments)
+def test_what_is_under_way_holds_up_nothing_but_itself_and_what_depends_on_it(look, state, now):
+    free = decide(replace(look, busy=frozenset()), state, now)
+    held = {one.action_id: one.scope for one in decide(look, state, now).held}
+    known = {one.action_id for one in free.held}
+    kept_up = set(look.busy)
+    for _ in STACKS:
+        kept_up |= {one.name for one in look.desired.stacks if not kept_up.isdisjoint(one.depends_on)}
+    for action in look.plan.actions:
+        if action.id in held.keys() - known and held[action.id] not in kept_up:
+            assert not held.keys().isdisjoint(action.after), "or what comes after something that is held"
 
 
 @settings(max_examples=60)

@@ -153,7 +153,7 @@ class Story:
         ended = {one.action.name: Verdict.CONVERGED for one in steps} | (verdicts or {})
         causes = tuple(UndoneStack(name, Problem(ErrorCode.TASKS_FAILING, "It fails.")) for name in undone)
         result = ApplyResult(self.decision.plan, tuple(steps), services(**ended), undone=causes)
-        after = after_apply(self.decision, self.look, result, cluster or actual(), self.now)
+        after = after_apply(self.decision, self.look, result, cluster or actual(), self.now, self.state)
         self.alerts += after.alerts
         self._remember(after.state)
         return after

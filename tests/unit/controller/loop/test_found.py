@@ -24,7 +24,7 @@ async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_t
     repository = Repository.make(tmp_path)
     repository.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
     shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
-    monkeypatch.setattr(following, "next_look", lambda status, spec, now: now + timedelta(days=1))
+    monkeypatch.setattr(following, "next_look", lambda status, spec, now, looker: now + timedelta(days=1))
     write, failures = Memory.write, 1
 
     async def failing(memory: Memory, before: LoopState, after: LoopState, *rest: int, **more: object) -> bool:

@@ -1,0 +1,168 @@
+"""Applies go on beside the passes: what they hold, what they leave, and what is remembered of several at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.gitops.results import suspended
+from reconciler.gitops.state import Suspension
+from reconciler.gitops.superseding import Standing, only_awaited, superseded
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType, Origin
+from reconciler.model.progress import ActionStatus, Verdict
+from tests.unit.gitops.story import START, Story, desired, plan, revision, stack, update
+
+DONE, WAITING, RUNNING = ActionStatus.DONE, ActionStatus.WAITING, ActionStatus.RUNNING
+PLAN = plan(update("a_api"), update("b_api"))
+
+
+def two() -> Story:
+    return Story(wanted=desired(stack("a"), stack("b"), stack("c")))
+
+
+def left(story: Story, *actions: Action, **statuses: ActionStatus) -> frozenset[str]:
+    """Which of a and b an apply of the first revision leaves, when these are planned now."""
+    if not story.look:
+        story.sees()
+    look = replace(story.look, plan=plan(*actions), busy=frozenset("ab"))
+    standing = Standing(PLAN, "ab", revision().identity, {f"service.{name}_api": one for name, one in statuses.items()})
+    return superseded(standing, look, story.state, story.now)
+
+
+def test_what_is_not_brought_by_another_revision_supersedes_nothing():
+    assert left(two(), update("a_api"), a=DONE, b=RUNNING) == set()
+
+
+def test_a_commit_for_another_stack_leaves_an_apply_that_only_waits_alone():
+    story = two().found(revision(2))
+    assert left(story, update("c_api"), a=DONE, b=WAITING) == set()
+
+
+def test_a_commit_for_a_stack_that_is_awaited_takes_its_place_and_the_others_are_awaited_still():
+    story = two().found(revision(2))
+    assert left(story, update("a_api"), update("c_api"), a=DONE, b=DONE) == {"a"}
+
+
+@pytest.mark.parametrize("status", [ActionStatus.FAILED, ActionStatus.SKIPPED, RUNNING])
+def test_what_is_not_written_is_left_to_the_newer_revision_whatever_that_asks_for(status):
+    story = two().found(revision(2))
+    assert left(story, a=DONE, b=status) == {"b"}
+    assert left(story, a=DONE) == {"b"}, "what has not even begun"
+
+
+def test_drift_of_what_is_awaited_and_what_may_not_be_written_now_take_the_place_of_nothing():
+    story = two().found(revision(2))
+    assert left(story, update("a_api", Origin.DRIFT), a=DONE, b=DONE) == set()
+    story.state = suspended(story.state, Suspension("a", START))
+    assert left(story, update("a_api"), a=DONE, b=DONE) == set()
+
+
+def test_while_the_cluster_is_away_only_what_is_not_written_is_left():
+    story = two().found(revision(2))
+    story.sees_nothing()
+    standing = Standing(PLAN, "ab", revision().identity, {"service.a_api": DONE})
+    assert superseded(standing, story.look, story.state, story.now) == {"b"}
+
+
+def test_what_is_still_awaited_writes_nothing_and_minds_its_own_services_only():
+    story = two()
+    story.sees(*PLAN.actions)
+    whole = replace(PLAN, services=("a_api", "b_api", "c_api"), atomic_stacks=("a", "b"), inventory=frozenset("x"))
+    kept = only_awaited(whole, {"b"}, story.look)
+    assert (kept.actions, kept.services, kept.atomic_stacks, kept.inventory) == ((), ("b_api",), ("b",), None)
+
+
+# --- what a pass decides beside them ---
+
+
+def test_a_stack_that_is_awaited_holds_only_itself_and_what_depends_on_it():
+    story = Story(wanted=desired(stack("a"), stack("b", "a"), stack("c")))
+    decision = story.sees(update("a_api"), update("b_api"), update("c_api"), busy=frozenset("a"))
+    assert decision.applying == ("c",)
+    assert {one.scope: one.reason.value for one in decision.held} == {"a": "applying", "b": "dependency-not-ready"}
+    assert decision.awaited == ("a",)
+    assert story.condition("a") == "Reconciling applying"
+
+
+def test_what_depends_on_a_stack_waits_though_its_tasks_run_as_long_as_it_is_awaited():
+    story = Story(wanted=desired(stack("a"), stack("b", "a")))
+    assert story.sees(update("b_api"), busy=frozenset("a")).applying == ()
+    assert story.sees(update("b_api")).applying == ("b",)
+
+
+def test_no_further_apply_begins_when_enough_are_under_way():
+    story = two()
+    assert story.sees(update("c_api"), busy=frozenset("a"), is_full=True).applying == ()
+    assert story.sees(update("c_api"), busy=frozenset("a")).applying == ("c",)
+
+
+def test_what_an_atomic_stack_may_need_to_go_back_to_is_not_removed_while_it_is_awaited():
+    story = two()
+    gone = replace(update("net"), id="network.net", type=ActionType.DELETE, kind=Kind.NETWORK, stack=None, spec=None)
+    atomic = replace(plan(gone, update("c_api")), atomic_stacks=("a", "c"))
+    decision = story.sees(plan=atomic, busy=frozenset("a"))
+    assert decision.applying == ("c",)
+    assert decision.plan.atomic_stacks == ("c",), "whoever brings the other one about puts it back"
+    assert story.sees(plan=atomic, busy=frozenset("b")).applying == ("", "c")
+
+
+def test_what_an_apply_replaces_is_no_drift_meanwhile():
+    story = two()
+    again = replace(update("a_api", Origin.DRIFT), type=ActionType.CREATE, changes=())
+    story.sees(again, busy=frozenset("a"))
+    assert (dict(story.state.drifts), story.told()) == ({}, [])
+    story.sees(again)
+    assert list(story.state.drifts) == ["service.a_api"]
+
+
+# --- what is remembered of several ---
+
+
+def test_each_apply_is_told_by_itself_also_when_a_newer_commit_came_beside_it():
+    story = two()
+    story.sees(update("a_api"), update("b_api"))
+    first, first_look = story.decision, story.look
+    story.found(revision(2)).wait(seconds=30)
+    story.sees(update("c_api"), busy=frozenset("ab"))
+    entry = story.applied().entry
+    assert (entry.commit, entry.scopes, entry.actions) == (revision(2).commit, ("c",), 1)
+    assert set(story.state.begun) == {"a", "b"}
+
+    story.decision, story.look = first, first_look
+    entry = story.applied(verdicts={"a_api": Verdict.FAILING}).entry
+    assert (entry.commit, entry.scopes, tuple(entry.failed)) == (revision().commit, ("a", "b"), ("a",))
+    assert story.state.source.in_force == revision(2)
+    assert story.state.scope("b").applied.commit == revision().commit
+    assert story.state.begun == {}
+    assert story.told() == ["deployed notice c", "deployed notice b"]
+    # The revision in force asks for the same of a: it is not tried once more because of the commit for c.
+    assert story.state.scope("a").attempt.identity == revision(2).identity
+    assert story.sees(update("a_api")).applying == ()
+
+
+def test_whoever_leads_next_finishes_an_apply_that_a_newer_commit_had_left_alone():
+    story = two()
+    story.sees(update("a_api"))
+    story.found(revision(2))
+    story.sees(update("c_api"), busy=frozenset("a"))
+    entries = [story.sees().entry, story.sees().entry]
+    assert {(one.commit, one.scopes, one.actions) for one in entries} == {
+        (revision().commit, ("a",), 1),
+        (revision(2).commit, ("c",), 1),
+    }
+    assert not [one for entry in entries for one in entry.failed]
+    assert story.state.scope("a").applied.commit == revision().commit
+    assert story.sees().entry is None
+
+
+def test_an_apply_that_an_earlier_leader_began_waits_for_the_rest_of_its_commit_but_for_no_other():
+    story = two()
+    story.sees(update("a_api"), update("b_api"))
+    assert story.sees(busy=frozenset("b")).entry is None
+    story.found(revision(2))
+    story.sees(busy=frozenset("ab"))
+    story.sees(update("c_api"), busy=frozenset("ab"))
+    entry = story.sees(busy=frozenset("c")).entry
+    assert (entry.commit, entry.scopes, entry.failed) == (revision().commit, ("a", "b"), {})
