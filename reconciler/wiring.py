@@ -75,9 +75,9 @@ class ConnectedSwarm:
 
     def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
         """Return where each service of `actual` stands, in its order."""
-        from reconciler.controller.assess import assess
+        from reconciler.controller.assess import assess_each
 
-        return tuple(assess(service, actual) for service in actual.services)
+        return assess_each(actual)
 
 
 @dataclass(frozen=True, slots=True)

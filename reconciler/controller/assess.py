@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -79,6 +79,24 @@ def mode_of(service: ObservedObject) -> str:
     """Return Replicated, Global, ReplicatedJob or GlobalJob."""
     mode = service.spec.get("Mode") or {}
     return next((name for name, value in mode.items() if value is not None), "Replicated")
+
+
+def apart(actual: ActualState, names: Container[str] | None = None) -> Iterator[tuple[ObservedObject, ActualState]]:
+    """Yield each service, or those of these names, with `actual` without the tasks of others.
+
+    So a look at all of a thousand services is a thousand short ones: each would read the tasks of all the others.
+    """
+    tasks: dict[str, list[ObservedTask]] = {}
+    for task in actual.tasks:
+        tasks.setdefault(task.service_id, []).append(task)
+    for service in actual.services:
+        if names is None or service.name in names:
+            yield service, replace(actual, tasks=tuple(tasks.get(service.id, ())))
+
+
+def assess_each(actual: ActualState) -> tuple[Assessment, ...]:
+    """Return where each service stands, in the order of `actual`."""
+    return tuple(assess(service, own) for service, own in apart(actual))
 
 
 def assess(service: ObservedObject, actual: ActualState) -> Assessment:

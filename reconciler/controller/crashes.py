@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from reconciler.controller.assess import Crew, Slot, assess, describe, newest_failure
+from reconciler.controller.assess import Crew, Slot, apart, assess, describe, newest_failure
 from reconciler.model.actual import ActualState
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
@@ -27,7 +27,7 @@ _PASSING: Final = (Verdict.CONVERGED, Verdict.PROGRESSING)
 def assessed(actual: ActualState) -> tuple[Assessment, ...]:
     """Return where each service stands, with what crashes in a loop told as failing."""
     suspects = {task.service_id for task in actual.tasks if task.up_to_date and task.error}
-    return tuple(_one(service, actual, suspect=service.id in suspects) for service in actual.services)
+    return tuple(_one(service, own, suspect=service.id in suspects) for service, own in apart(actual))
 
 
 def _one(service: ObservedObject, actual: ActualState, *, suspect: bool) -> Assessment:

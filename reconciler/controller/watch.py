@@ -10,6 +10,7 @@ from reconciler.controller.assess import (
     UPDATE_RUNS,
     Crew,
     Slot,
+    apart,
     assess,
     describe,
     given_up,
@@ -130,19 +131,13 @@ class Watch:
         return self._stories[service].last_failure
 
     def _each(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
-        services = actual.by_name(Kind.SERVICE)
-        tasks: dict[str, list[ObservedTask]] = {}
-        for task in actual.tasks:
-            tasks.setdefault(task.service_id, []).append(task)
-        looks = []
-        for name in self._stories:
-            service = services.get(name)
-            if service is None:
-                looks.append(Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else"))
-                continue
-            own = replace(actual, tasks=tuple(tasks.get(service.id, ())))
-            looks.append(self._one(service, own, actual, now_s))
-        return tuple(looks)
+        there = {service.name: (service, own) for service, own in apart(actual, self._stories)}
+        return tuple(
+            self._one(*there[name], actual, now_s)
+            if name in there
+            else Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
+            for name in self._stories
+        )
 
     def _one(self, service: ObservedObject, own: ActualState, actual: ActualState, now_s: float) -> Assessment:
         """Return where a service stands. `own` is `actual` without the tasks of others: a look is to stay linear."""
