@@ -1,0 +1,39 @@
+"""What a running controller answers, as people read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.cli.remote_tables import status
+from reconciler.cli.terminal import Terminal
+
+WHY = "The snapshot has format 3, and this version of swarmctl reads formats up to [2]. (snapshot-too-new)"
+
+
+def answered(*members: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "cluster": "prod",
+        "leader": "node1",
+        "member": "node1",
+        "members": list(members),
+        "sources": [],
+        "scopes": [],
+        "drifts": [],
+    }
+
+
+def test_a_controller_that_can_not_follow_is_named_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    well = {"name": "node1", "api": "", "leads": True, "trouble": "", "behind": 0}
+    status(Terminal(color=False), answered(well, {**well, "name": "node3", "trouble": WHY, "behind": 9000}))
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"Controller node3 can't follow, and is behind by 9000 changes: {WHY}" in told
+    assert "Controller node1" not in told
+    status(Terminal(color=False), answered({**well, "trouble": WHY, "behind": None}))
+    assert f"Controller node1 can't follow, and is behind: {WHY}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_older_controller_tells_less(capsys: pytest.CaptureFixture[str]) -> None:
+    status(Terminal(color=False), answered({"name": "node1", "api": "", "leads": True}))
+    assert "can't follow" not in capsys.readouterr().out
