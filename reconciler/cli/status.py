@@ -28,6 +28,7 @@ from reconciler.cli.terminal import VERDICT_STYLES, Terminal
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.modes import mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.plan import NO_STACK, Plan
 from reconciler.model.progress import Assessment
@@ -178,7 +179,7 @@ def _manager(node: ObservedObject) -> str:
 
 
 def _mode(service: ObservedObject) -> str:
-    return MODE_WORDS.get(next(iter(service.spec.get("Mode") or {"Replicated": {}})), "")
+    return MODE_WORDS.get(mode_of(service.spec), "")
 
 
 def _image(service: ObservedObject) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
+from reconciler.model.modes import mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.model.tasks import ObservedTask, TaskState
@@ -37,7 +38,7 @@ class Crew:
 
     @classmethod
     def of(cls, service: ObservedObject, actual: ActualState) -> Crew:
-        mode = mode_of(service)
+        mode = mode_of(service.spec)
         tasks = tuple(actual.tasks_of(service.id))
         if mode.endswith("Job"):
             iteration = service.dig("JobStatus", "JobIteration", "Index") or 0
@@ -73,12 +74,6 @@ class Crew:
     def is_done_for_good(self, task: ObservedTask) -> bool:
         """Return whether a service's task has ended well and the restart policy leaves it at that."""
         return task.up_to_date and task.state is TaskState.COMPLETE and self.restart_condition != "any"
-
-
-def mode_of(service: ObservedObject) -> str:
-    """Return Replicated, Global, ReplicatedJob or GlobalJob."""
-    mode = service.spec.get("Mode") or {}
-    return next((name for name, value in mode.items() if value is not None), "Replicated")
 
 
 def apart(actual: ActualState, names: Container[str] | None = None) -> Iterator[tuple[ObservedObject, ActualState]]:

@@ -9,6 +9,7 @@ from reconciler.controller.ports import Cluster
 from reconciler.controller.roles import await_role, changes_role
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
+from reconciler.model.modes import is_job
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.tasks import ObservedTask, TaskState
@@ -105,7 +106,7 @@ def _named(actual: ActualState, tasks: tuple[ObservedTask, ...]) -> str:
     names = []
     for task in tasks[:NAMED_MAX]:
         service = services.get(task.service_id)
-        kind = " of a job" if service and next(iter(service.spec.get("Mode") or {}), "").endswith("Job") else ""
+        kind = " of a job" if service and is_job(service.spec) else ""
         names.append(f"task {task.id}{kind} ({service.name if service else 'no service'}, {task.state.api_name})")
     more = f" and {len(tasks) - NAMED_MAX} more" if len(tasks) > NAMED_MAX else ""
     return ", ".join(names) + more

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredNode, DesiredState
 from reconciler.model.json import JsonObject
+from reconciler.model.modes import mode_of
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import Action
 from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.context import NO_CLUSTER, Context, Draft
-from reconciler.planning.effects import mode_of, task_count
+from reconciler.planning.effects import task_count
 from reconciler.planning.plan import plan
 from reconciler.planning.preflight.rooms import Room, planned_rooms
 from reconciler.planning.renewal import constraints_of

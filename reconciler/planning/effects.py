@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.modes import is_job, mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.plan import Change, TaskCounts, TaskEffect
 from reconciler.model.tables import Availability
@@ -74,17 +75,11 @@ def of_replace(running: int, spec: JsonObject, rooms: Rooms) -> Effect:
 
 def of_update(update: Update) -> Effect:
     """Return the effect of an update that leaves the service's mode what it is."""
-    if mode_of(update.body).endswith("Job"):
+    if is_job(update.body):
         return _of_job(update)
     if mode_of(update.body) == "Global":
         return _of_global(update)
     return _of_replicated(update)
-
-
-def mode_of(spec: JsonObject) -> str:
-    """Return the key of a spec's mode that is in use."""
-    mode = spec.get("Mode") or {}
-    return next((key for key, value in mode.items() if value is not None), "Replicated")
 
 
 def task_count(spec: JsonObject, rooms: Rooms) -> int:

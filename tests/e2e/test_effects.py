@@ -19,6 +19,7 @@ from reconciler.adapters.docker import DockerCluster, connect
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.controller.write import with_ids
 from reconciler.manifests.load import LoadInputs, load_stack_file
+from reconciler.model import modes
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredObject, DesiredState, Policy
 from reconciler.model.errors import Place, SwarmctlError
@@ -172,7 +173,7 @@ class Swarm:
         services = actual.by_name(Kind.SERVICE)
         for name, seen in self.seen.items():
             found = services[name]
-            is_job = effects.mode_of(found.spec).endswith("Job")
+            is_job = modes.is_job(found.spec)
             seen.observed = between(seen.before, list(actual.tasks_of(found.id)), is_job=is_job)
         return self.seen
 

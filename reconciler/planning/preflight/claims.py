@@ -66,7 +66,7 @@ class Claim:
         return bool(self.nano_cpus or self.memory_bytes or self.generic or self.host_ports or self.max_replicas)
 
 
-def mode_of(spec: JsonMapping) -> tuple[Mode, int]:
+def mode_and_count(spec: JsonMapping) -> tuple[Mode, int]:
     """Return a service's mode and how many tasks it wants at a time; 0 for one on each node.
 
     Source: the API's defaults, swarmkit.md 2.4.

@@ -17,7 +17,7 @@ from reconciler.planning.preflight.claims import (
     ResolveDriver,
     claim_of,
     counted,
-    mode_of,
+    mode_and_count,
     published,
     reserved,
 )
@@ -177,7 +177,7 @@ def displaced_demand(service: str, spec: JsonObject, count: int, driver_of: Reso
 
     A global service's task belongs to its node, a job's is not moved, and a service that never restarts stays short.
     """
-    mode, total = mode_of(spec)
+    mode, total = mode_and_count(spec)
     if mode is not Mode.REPLICATED or dig(spec, "TaskTemplate", "RestartPolicy", "Condition") == "none":
         return None
     return Demand(service, spec, claim_of(spec, driver_of), mode, min(count, total), total)
@@ -190,7 +190,7 @@ def _may_stay(rooms: Rooms, node_id: str, constraints: tuple[str, ...]) -> bool:
 
 def _all_new(service: str, spec: JsonObject, rooms: Rooms, driver_of: ResolveDriver) -> Demand:
     """Return the demand of a service of which nothing runs yet."""
-    mode, total = mode_of(spec)
+    mode, total = mode_and_count(spec)
     claim = claim_of(spec, driver_of)
     if not mode.is_global:
         return Demand(service, spec, claim, mode, total, total)

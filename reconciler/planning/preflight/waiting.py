@@ -9,7 +9,7 @@ from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask
 from reconciler.planning.context import Context, Draft, belongs_elsewhere
-from reconciler.planning.preflight.claims import ResolveDriver, claim_of, mode_of
+from reconciler.planning.preflight.claims import ResolveDriver, claim_of, mode_and_count
 from reconciler.planning.preflight.demands import Demand, Survey, network_drivers, survey
 from reconciler.planning.preflight.placing import place
 from reconciler.planning.preflight.rooms import planned_rooms
@@ -49,7 +49,7 @@ def waiting(context: Context, draft: Draft, surveyed: Survey | None = None) -> I
 
 
 def _demand(found: ObservedObject, tasks: list[ObservedTask], driver_of: ResolveDriver) -> Demand:
-    mode, total = mode_of(found.spec)
+    mode, total = mode_and_count(found.spec)
     bound = tuple(task.node_id for task in tasks) if mode.is_global else None
     return Demand(found.name, found.spec, claim_of(found.spec, driver_of), mode, len(tasks), total, bound)
 

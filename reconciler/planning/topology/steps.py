@@ -12,6 +12,7 @@ from typing import Final
 
 from reconciler.model import labels
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.modes import mode_of
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import Action, ActionType, Change, TaskEffect
 from reconciler.model.tasks import ObservedTask, TaskState
@@ -215,7 +216,7 @@ def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[
     running = [task for task in context.actual.tasks if task.node_id == node.found.id and is_running(task)]
     if not running:
         return TaskEffect.NONE, "no task runs on it now" + (f", and none may start {purpose}" if purpose else "")
-    modes = {service.id: next(iter(service.spec.get("Mode") or {}), "") for service in context.actual.services}
+    modes = {service.id: mode_of(service.spec) for service in context.actual.services}
     of = [modes.get(task.service_id, "") for task in running]
     jobs, everywhere = sum(mode.endswith("Job") for mode in of), of.count("Global")
     told = [
