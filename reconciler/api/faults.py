@@ -100,6 +100,11 @@ def not_for_services(network: str) -> str:
     )
 
 
+def in_use(network_id: str, container_id: str) -> str:
+    """Return why a network that a container is on stays; an engine makes a task of each such container."""
+    return f"rpc error: code = FailedPrecondition desc = network {network_id} is in use by task {container_id[:25]}"
+
+
 def from_error(error: SwarmctlError) -> web.Response:
     """Return the answer for an error of the swarm; what isn't known to be ours is the client's (400)."""
     if error.code in _FIXED:

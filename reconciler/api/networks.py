@@ -6,25 +6,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from aiohttp import web
 
 from reconciler.api import faults, pruning, selection
+from reconciler.api.attaching import STANDS_FOR, Attaching
 from reconciler.api.conversion import SWARM_DRIVERS, check_network
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.local_networks import PREDEFINED, LocalNetworks, check_subnets
 from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.passthrough import Engine
-from reconciler.api.ports import LocalNode
+from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import Filters, body_of, filters_of
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 
-STANDS_FOR = "com.docker.swarm.network.id"
-"""The label of an engine's network that a swarm's is made of on this node."""
 IPV4_SINCE = "EnableIPv4"
 """A field of API 1.48, which is newer than ours."""
 
@@ -44,9 +44,11 @@ class Networks:
             web.post("/networks/prune", self.prune),
             web.get("/networks/{id}", self.inspect),
             web.delete("/networks/{id}", self.remove),
-            web.post("/networks/{id}/connect", self.attach),
-            web.post("/networks/{id}/disconnect", self.attach),
+            *self._attaching().routes(),
         ]
+
+    def _attaching(self) -> Attaching:
+        return Attaching(self.engine, self._of_the_swarm)
 
     async def _all(self) -> Sequence[ObservedObject]:
         standing = self.node.standing()
@@ -66,7 +68,8 @@ class Networks:
         found = await self._found(request.match_info["id"], scope)
         if found.dig("Scope") == "local" and self.engine.is_there:
             return await self.engine.forward(request)  # which containers are in it, no list tells
-        return as_json(_shown(found))
+        bridge = await self._attaching().bridge_of(found) if found.dig("Scope") == "swarm" else None
+        return as_json({**_shown(found), "Containers": bridge["Containers"]} if bridge else _shown(found))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         spec = await body_of(request, OBJECTS[Kind.NETWORK])
@@ -95,8 +98,21 @@ class Networks:
         if found.dig("Scope") == "local":
             self.local.remove(found)
         else:
-            await whole(swarm_of(self.node).remove(Kind.NETWORK, found.id))
+            await self._remove_of_the_swarm(swarm_of(self.node), found)
         return web.Response(status=204)
+
+    async def _remove_of_the_swarm(self, cluster: Cluster, found: ObservedObject) -> None:
+        """Remove a network that neither a service nor one of this node's containers is on. Raises SwarmctlError."""
+        attaching = self._attaching()
+        bridge = await attaching.bridge_of(found)
+        if bridge is not None and bridge.get("Containers"):
+            statuses = [task.raw.get("Status") for task in await cluster.tasks()]
+            of_tasks = {dig(status, "ContainerStatus", "ContainerID") for status in statuses}
+            for container in bridge["Containers"].keys() - of_tasks:
+                raise Refused(400, faults.in_use(found.id, container))
+        await whole(cluster.remove(Kind.NETWORK, found.id))
+        if bridge is not None:
+            await attaching.let_go(found)
 
     async def prune(self, request: web.Request) -> web.Response:
         """Remove what nothing uses, and say which."""
@@ -125,13 +141,10 @@ class Networks:
         if cluster is None:
             return False  # a worker removes none of the swarm's
         try:
-            await whole(cluster.remove(Kind.NETWORK, found.id))
-        except SwarmctlError:
+            await self._remove_of_the_swarm(cluster, found)
+        except (SwarmctlError, Refused):
             return False  # it is in use
         return True
-
-    async def attach(self, request: web.Request) -> web.StreamResponse:
-        return await self.engine.forward(request)
 
     async def own(self) -> Sequence[ObservedObject]:
         """Return the networks that the node has by itself, all that a service can't be attached to."""
@@ -147,6 +160,15 @@ class Networks:
             for one in listed
             if STANDS_FOR not in (one.get("Labels") or {})
         ]
+
+    async def _of_the_swarm(self, wanted: str) -> ObservedObject | None:
+        try:
+            found = await self._found(wanted, "")
+        except Refused as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+        return found if found.dig("Scope") == "swarm" else None
 
     async def _found(self, wanted: str, scope: str) -> ObservedObject:
         """Return the network that is meant: by id, by name, by a prefix of its id, local ones first."""

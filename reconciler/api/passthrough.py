@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -62,15 +63,19 @@ class Engine:
         """Return what the engine answers to a look, None where it knows no such thing."""
         return await self._asked("GET", path, {})
 
-    async def post(self, path: str, **query: str) -> Any:
+    async def post(self, path: str, *, body: JsonObject | None = None, **query: str) -> Any:
         """Let the engine do what `path` says; return its answer, None where it refuses."""
-        return await self._asked("POST", path, query)
+        return await self._asked("POST", path, query, body)
 
-    async def _asked(self, method: str, path: str, query: Mapping[str, str]) -> Any:
+    async def delete(self, path: str) -> None:
+        """Let the engine remove something, unless it refuses."""
+        await self._asked("DELETE", path, {})
+
+    async def _asked(self, method: str, path: str, query: Mapping[str, str], body: JsonObject | None = None) -> Any:
         self._socket()
         try:
-            async with self._opened().request(method, f"http://engine{path}", params=query) as answer:
-                return await answer.json() if answer.status == 200 else None
+            async with self._opened().request(method, f"http://engine{path}", params=query, json=body) as answer:
+                return await answer.json() if answer.status in (HTTPStatus.OK, HTTPStatus.CREATED) else None
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Refused(503, UNREACHABLE) from error
 
@@ -89,20 +94,23 @@ class Engine:
         found = await self.get(path)
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
-    async def forward(self, request: web.Request, body: bytes | None = None) -> web.StreamResponse:
+    async def forward(
+        self, request: web.Request, body: bytes | None = None, path: str | None = None
+    ) -> web.StreamResponse:
         """Answer as the engine does. Its own version of the API is spoken: ours may be newer.
 
-        `body` is the request's if it has been read already.
+        `body` is the request's if it has been read already, or what stands for it; `path` is asked in place of its own.
         """
         self._socket()
         if "upgrade" in request.headers.get("Connection", "").lower():
             return await self._join(request)
-        headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_HEADERS}
+        left = HOP_HEADERS if body is None else HOP_HEADERS | {"content-length"}
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in left}
         response: web.StreamResponse | None = None
         try:
             async with self._opened().request(
                 request.method,
-                URL(f"http://engine{_target(request)}", encoded=True),
+                URL(f"http://engine{path or _target(request)}", encoded=True),
                 headers=headers,
                 data=body if body is not None else _chunks(request) if request.can_read_body else None,
                 allow_redirects=False,
