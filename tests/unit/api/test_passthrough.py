@@ -111,7 +111,7 @@ async def api() -> AsyncIterator[str]:
     engine.router.add_post("/networks/prune", prune)
     engine.router.add_post("/containers/x/attach", joined)
     engine.router.add_route("*", "/{rest:.*}", echo)
-    runner = web.AppRunner(engine)
+    runner = web.AppRunner(engine, handler_cancellation=True)
     with tempfile.TemporaryDirectory(prefix="pt-") as folder:
         await runner.setup()
         await web.UnixSite(runner, f"{folder}/engine.sock").start()
