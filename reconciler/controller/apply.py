@@ -14,7 +14,7 @@ from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.controller.record import Books, names_to_record, record, topology_to_record
-from reconciler.controller.run import INTERRUPT_GRACE_S, Run, left_as_it_is, starts_tasks
+from reconciler.controller.run import INTERRUPT_GRACE_S, Run, left_as_it_is
 from reconciler.controller.transactions import left_open, outlived, to_hold_back, to_open
 from reconciler.controller.undo import failure_of, ids_of, undo
 from reconciler.controller.write import Writer
@@ -203,7 +203,7 @@ class _Apply:
         """Wait for the services, each atomic stack by itself, and put back those stacks that failed."""
         names = services_to_await(self.plan, self.actual, ended) if self.options.wait else ()
         names = tuple(dict.fromkeys((*names, *self.options.resumed)))
-        updated = frozenset((*(one.action.name for one in ended if starts_tasks(one.action)), *self.options.resumed))
+        updated = frozenset((*(one.action.name for one in ended if one.action.starts_tasks), *self.options.resumed))
         stacks = {action.name: action.stack for action in self.plan.actions if action.kind is Kind.SERVICE}
         if self.options.wait:
             begun = self._begun_earlier()
@@ -250,7 +250,7 @@ class _Apply:
         back = undo(stack, ended, self.main.written, self.actual, now, self.left_open.get(stack))
         run = self._run(back.actions, now)
         writes = await run.carry_out()
-        names = [one.action.name for one in writes if starts_tasks(one.action) and one.status is ActionStatus.DONE]
+        names = [one.action.name for one in writes if one.action.starts_tasks and one.status is ActionStatus.DONE]
         looks: tuple[Assessment, ...] = ()
         if names and self.options.wait:
             looks = (await await_convergence(self.waiting, names, names)).assessments
@@ -286,7 +286,7 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
     those whose tasks it moves with a node are awaited, unless they were no better before.
     """
     done = [one.action for one in results if one.status is ActionStatus.DONE]
-    names = [action.name for action in done if starts_tasks(action)]
+    names = [action.name for action in done if action.starts_tasks]
     told = {one.action.name for one in results if one.status is not ActionStatus.DONE}
     removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
     if any(action.kind is Kind.NODE and action.effect is TaskEffect.MOVE for action in done):

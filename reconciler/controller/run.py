@@ -13,7 +13,7 @@ from reconciler.controller.write import Writer
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Action, ActionType, TaskEffect
+from reconciler.model.plan import Action
 from reconciler.model.progress import ActionProgress, ActionStatus
 
 _AGAIN = (
@@ -111,7 +111,7 @@ class Run:
             timeout_s = self.waiting.timeout_s
             problem = await await_node(self.writer.cluster, action, timeout_s, own) if waits else None
             return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
-        if not (self.wait and action.id in self._needed and starts_tasks(action)):
+        if not (self.wait and action.id in self._needed and action.starts_tasks):
             return ActionStatus.DONE, None
         self.waiting.report(ActionProgress(action, ActionStatus.WAITING))
         try:
@@ -126,16 +126,6 @@ class Run:
         progress = ActionProgress(action, status, problem)
         self.waiting.report(progress)
         return progress
-
-
-def starts_tasks(action: Action) -> bool:
-    """Return whether the action leaves a service whose tasks change.
-
-    An update without a change resumes a paused one: whether that ends well is to be seen, though no task is replaced.
-    """
-    if action.kind is not Kind.SERVICE or action.type is ActionType.DELETE:
-        return False
-    return action.effect is not TaskEffect.NONE or not action.changes
 
 
 def _failed(action: Action, problem: Problem) -> Problem:

@@ -104,7 +104,7 @@ def after_apply(
         author=revision.author,
         subject=revision.subject,
         scopes=all_scopes,
-        actions=written_before(state, all_scopes, decision.plan) + result.count(ActionStatus.DONE),
+        actions=written_before(state, all_scopes, decision.plan) + _writes_in(all_scopes, result),
         failed={scope: problem.what for scope, problem in failures.items()},
     )
     by_git = {*by_git_of(decision.plan), *(scope for scope, one in state.begun.items() if one.by_git)}

@@ -139,6 +139,17 @@ class Action:
     rotates: tuple[NodeRole, ...] = ()
     tasks: TaskCounts | None = None
 
+    @property
+    def starts_tasks(self) -> bool:
+        """Whether it leaves a service whose tasks change.
+
+        An update without a change resumes a paused one: whether that ends well is to be seen, though no task is
+        replaced.
+        """
+        if self.kind is not Kind.SERVICE or self.type is ActionType.DELETE:
+            return False
+        return self.effect is not TaskEffect.NONE or not self.changes
+
 
 @dataclass(frozen=True, slots=True)
 class Blocked:

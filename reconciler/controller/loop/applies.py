@@ -7,7 +7,7 @@ was decided. All of them end with the leadership; whoever leads next finds what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -25,8 +25,8 @@ from reconciler.gitops.look import Decision, Look, scope_of
 from reconciler.gitops.notices import token_rotated
 from reconciler.gitops.pass_line import apply_line
 from reconciler.gitops.results import HistoryEntry, after_apply
-from reconciler.gitops.state import LoopState
-from reconciler.gitops.superseding import Standing, only_awaited, superseded
+from reconciler.gitops.state import CLUSTER, LoopState
+from reconciler.gitops.superseding import Standing, only_awaited, released, superseded
 from reconciler.model.actual import ActualState
 from reconciler.model.alerts import Alert
 from reconciler.model.errors import SwarmctlError
@@ -71,7 +71,18 @@ class Applying:
     @property
     def standing(self) -> Standing:
         assert self.decision.plan is not None
-        return Standing(self.decision.plan, self.scopes, self.revision.identity, self.told.statuses)
+        return Standing(
+            self.decision.plan,
+            self.look,
+            self.scopes,
+            self.revision.identity,
+            {name: one.status for name, one in self.told.steps.items()},
+            {name: one.verdict for name, one in self.told.services.items()},
+        )
+
+    def narrowed(self, scopes: Collection[str]) -> Decision:
+        """Return the decision as far as it is about `scopes`."""
+        return replace(self.decision, applying=tuple(one for one in self.decision.applying if one in scopes))
 
 
 @dataclass(slots=True, eq=False)
@@ -169,23 +180,25 @@ class Applies:
                 self._bugs += 1
                 self._rests_until_s = self.around.clock.monotonic_s() + min(2.0**self._bugs, BUG_PAUSE_MAX_S)
                 raise
-            await self._write_down(one, result)
+            await self._write_down(one, one.decision, result)
             self._applying.remove(one)
             self._bugs = 0
+            seconds = self.around.clock.monotonic_s() - one.began_s
+            self.around.meters.applied(result, seconds)
+            log.info("apply ended", **apply_line(result, pass_id=one.told.pass_id, seconds=seconds))
         for back in [each for each in self._rolling_back if each.work.done()]:
             await self._write_down_rollback(back, back.work.result())
 
-    async def _write_down(self, one: Applying, result: ApplyResult) -> None:
+    async def _write_down(self, one: Applying, decision: Decision, result: ApplyResult) -> None:
+        """Write down what came of the scopes that `decision` is about, which may be some of an apply's."""
         around, memory = self.around, self.around.memory
-        seconds = around.clock.monotonic_s() - one.began_s
         actual = await self._after(result)
         now, state = around.clock.now(), memory.state(self.following.source.spec.name)
-        look = replace(one.look, busy=self.busy - one.scopes)
-        done = after_apply(one.decision, look, result, actual, now, state)
-        alerts = (*done.alerts, *_rotated(result, now))
-        await memory.write(state, done.state, around.epoch, alerts=alerts, entry=done.entry, done=one.requests)
-        around.meters.applied(result, seconds)
-        log.info("apply ended", **apply_line(result, pass_id=one.told.pass_id, seconds=seconds))
+        look = replace(one.look, busy=self.busy - frozenset(decision.applying))
+        done = after_apply(decision, look, result, actual, now, state)
+        alerts = (*done.alerts, *(_rotated(result, now) if CLUSTER in decision.applying else ()))
+        requests = one.requests if one.scopes <= frozenset(decision.applying) else {}
+        await memory.write(state, done.state, around.epoch, alerts=alerts, entry=done.entry, done=requests)
 
     async def _after(self, result: ApplyResult) -> ActualState | None:
         if result.lost is not None:
@@ -207,6 +220,9 @@ class Applies:
         """Leave what a newer revision, or a resumption, takes the place of; return whether there was any."""
         now, revision, has_left = self.around.clock.now(), state.source.in_force, False
         for one in tuple(self._applying):
+            if given := released(one.standing, look, state, now):
+                await self._release(one, given)
+                has_left = True
             left = superseded(one.standing, look, state, now)
             if left and revision is not None:
                 await self._leave(one, left, revision.commit[:12])
@@ -216,6 +232,14 @@ class Applies:
                 await self._leave_rollback(back, "it was resumed")
                 has_left = True
         return has_left
+
+    async def _release(self, one: Applying, given: frozenset[str]) -> None:
+        """Write down how some scopes of an apply have ended, which goes on to wait for the others."""
+        steps = tuple(step for step in one.told.steps.values() if scope_of(step.action) in given)
+        result = ApplyResult(one.standing.plan, steps, tuple(one.told.services.values()))
+        await self._write_down(one, one.narrowed(given), result)
+        one.decision = one.narrowed(one.scopes - given)
+        log.info("apply goes on", pass_id=one.told.pass_id, without=" ".join(sorted(given)))
 
     async def _leave(self, one: Applying, left: frozenset[str], by: str) -> None:
         """Leave some scopes of an apply, and go on to wait for the others. No write is broken off.
@@ -231,10 +255,7 @@ class Applies:
         self._applying.remove(one)
         if kept:
             cluster = await self.around.link.cluster()
-            plan = only_awaited(one.standing.plan, kept, one.look)
-            decision = replace(
-                one.decision, plan=plan, applying=tuple(scope for scope in one.decision.applying if scope in kept)
-            )
+            decision = replace(one.narrowed(kept), plan=only_awaited(one.standing, kept))
             actual, told = await cluster.observe(), Told(one.told.pass_id)
             work = self._working(decision, actual, cluster, told, one.began_s)
             self._applying.append(replace(one, decision=decision, told=told, work=work))

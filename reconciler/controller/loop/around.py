@@ -14,7 +14,7 @@ from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.gitops.state import LoopState
 from reconciler.model.images import ResolveMode
-from reconciler.model.progress import ActionStatus, Progress
+from reconciler.model.progress import ActionProgress, ActionStatus, Assessment, Progress, ServicesProgress
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,21 +56,25 @@ class Around:
 
 @dataclass(slots=True)
 class Told:
-    """One line for each write: who reads them knows what was sent, and when. `statuses` are by the action's id."""
+    """One line for each write: who reads them knows what was sent, and when.
+
+    `steps` are the last of each action, by its id, `services` the last looks at those that are awaited, by name.
+    """
 
     pass_id: str
-    statuses: dict[str, ActionStatus] = field(default_factory=dict)
+    steps: dict[str, ActionProgress] = field(default_factory=dict)
+    services: dict[str, Assessment] = field(default_factory=dict)
 
     @property
     def is_writing(self) -> bool:
         """Whether a write is under way: it can't be taken back, and is ended first."""
-        return ActionStatus.RUNNING in self.statuses.values()
+        return any(one.status is ActionStatus.RUNNING for one in self.steps.values())
 
     def __call__(self, step: Progress) -> None:
-        action = getattr(step, "action", None)
-        status = getattr(step, "status", None)
-        if action is None or status is None:
+        if isinstance(step, ServicesProgress):
+            self.services |= {one.service: one for one in step.assessments}
             return
-        self.statuses[action.id] = status
+        action, status = step.action, step.status
+        self.steps[action.id] = step
         if status is not ActionStatus.WAITING:
             log.info("action", pass_id=self.pass_id, action=action.id, type=action.type.value, status=status.value)

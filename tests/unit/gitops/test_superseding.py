@@ -8,14 +8,15 @@ import pytest
 
 from reconciler.gitops.results import suspended
 from reconciler.gitops.state import Suspension
-from reconciler.gitops.superseding import Standing, only_awaited, superseded
+from reconciler.gitops.superseding import Standing, only_awaited, released, superseded
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Action, ActionType, Origin
+from reconciler.model.plan import Action, ActionType, Origin, TaskEffect
+from reconciler.model.policies import DriftMode
 from reconciler.model.progress import ActionStatus, Verdict
 from tests.unit.gitops.story import START, Story, desired, plan, revision, stack, update
 
 DONE, WAITING, RUNNING = ActionStatus.DONE, ActionStatus.WAITING, ActionStatus.RUNNING
-PLAN = plan(update("a_api"), update("b_api"))
+PLAN = plan(*(replace(update(name), effect=TaskEffect.ROLLING) for name in ("a_api", "b_api")))
 
 
 def two() -> Story:
@@ -27,8 +28,19 @@ def left(story: Story, *actions: Action, **statuses: ActionStatus) -> frozenset[
     if not story.look:
         story.sees()
     look = replace(story.look, plan=plan(*actions), busy=frozenset("ab"))
-    standing = Standing(PLAN, "ab", revision().identity, {f"service.{name}_api": one for name, one in statuses.items()})
-    return superseded(standing, look, story.state, story.now)
+    return superseded(standing_of(story, statuses), look, story.state, story.now)
+
+
+def standing_of(story: Story, statuses: dict[str, ActionStatus], **verdicts: Verdict) -> Standing:
+    """An apply of a and b, by how their writes stand and by what is known of their services."""
+    return Standing(
+        PLAN,
+        story.look,
+        "ab",
+        revision().identity,
+        {f"service.{name}_api": one for name, one in statuses.items()},
+        {f"{name}_api": one for name, one in verdicts.items()},
+    )
 
 
 def test_what_is_not_brought_by_another_revision_supersedes_nothing():
@@ -62,16 +74,50 @@ def test_drift_of_what_is_awaited_and_what_may_not_be_written_now_take_the_place
 def test_while_the_cluster_is_away_only_what_is_not_written_is_left():
     story = two().found(revision(2))
     story.sees_nothing()
-    standing = Standing(PLAN, "ab", revision().identity, {"service.a_api": DONE})
-    assert superseded(standing, story.look, story.state, story.now) == {"b"}
+    assert superseded(standing_of(story, {"a": DONE}), story.look, story.state, story.now) == {"b"}
 
 
 def test_what_is_still_awaited_writes_nothing_and_minds_its_own_services_only():
     story = two()
     story.sees(*PLAN.actions)
     whole = replace(PLAN, services=("a_api", "b_api", "c_api"), atomic_stacks=("a", "b"), inventory=frozenset("x"))
-    kept = only_awaited(whole, {"b"}, story.look)
+    kept = only_awaited(Standing(whole, story.look, "ab", ""), {"b"})
     assert (kept.actions, kept.services, kept.atomic_stacks, kept.inventory) == ((), ("b_api",), ("b",), None)
+
+
+def given_back(story: Story, statuses: dict[str, ActionStatus], *actions: Action, **verdicts: Verdict) -> frozenset:
+    """Which of a and b an apply gives back, when these are planned now."""
+    if not story.look:
+        story.sees()
+    standing = standing_of(story, statuses, **verdicts)
+    return released(standing, replace(story.look, plan=plan(*actions), busy=frozenset("ab")), story.state, story.now)
+
+
+def test_a_stack_that_has_converged_is_given_back_when_there_is_something_to_write_to_it():
+    story, both, verdicts = two(), {"a": DONE, "b": DONE}, {"a": Verdict.PROGRESSING, "b": Verdict.CONVERGED}
+    assert given_back(story, both, update("b_api", Origin.DRIFT), update("a_api"), **verdicts) == {"b"}
+    assert given_back(story, both, **verdicts) == set(), "one entry and one alert tell of all that a commit brings"
+    assert given_back(story, both, update("b_api"), a=Verdict.PROGRESSING) == set(), "nothing is known of it yet"
+    held = replace(story.policies, drift=DriftMode.REPORT)
+    story.look = replace(story.look, policies=held)
+    assert given_back(story, both, update("b_api", Origin.DRIFT), **verdicts) == set()
+    story.look = replace(story.look, forced=frozenset("b"))
+    assert given_back(story, both, update("b_api", Origin.DRIFT), **verdicts) == {"b"}
+
+
+@pytest.mark.parametrize("status", [RUNNING, WAITING, ActionStatus.FAILED])
+def test_what_could_not_be_written_is_given_back_and_what_is_on_its_way_is_not(status):
+    story, statuses = two(), {"a": DONE, "b": status}
+    found = given_back(story, statuses, update("b_api"), a=Verdict.PROGRESSING)
+    assert found == ({"b"} if status is ActionStatus.FAILED else set())
+
+
+def test_an_atomic_stack_is_kept_until_all_of_its_apply_has_ended():
+    story = two()
+    story.sees()
+    standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.CONVERGED)
+    standing = replace(standing, plan=replace(PLAN, atomic_stacks=("b",)))
+    assert released(standing, replace(story.look, plan=plan(update("b_api"))), story.state, story.now) == set()
 
 
 # --- what a pass decides beside them ---
