@@ -108,16 +108,18 @@ class Events:
 
         A daemon's events go on when its swarm has ended. Raises SwarmctlError where one that goes on tells no more.
         """
-        cluster = self.node.standing().cluster
+        standing = self.node.standing()
+        cluster, past = standing.cluster, () if begun.is_set() else standing.past_events
         if cluster is None:
             if not begun.is_set():
                 await response.prepare(request)
                 begun.set()
+                await _tell_past(response, past, wish)
             remaining_s = wish.remaining_s()
             await asyncio.sleep(SWARM_LOOK_S if remaining_s is None else min(remaining_s, SWARM_LOOK_S))
             return True
         try:
-            await _follow(cluster, request, response, wish, begun)
+            await _follow(cluster, past, request, response, wish, begun)
         except SwarmctlError:
             if self.node.standing().cluster is cluster:
                 raise
@@ -179,19 +181,23 @@ def _matches(event: ClusterEvent, key: str, values: Sequence[str]) -> bool:
 
 
 async def _follow(
-    cluster: Cluster, request: web.Request, response: web.StreamResponse, wish: _Wish, begun: asyncio.Event
+    cluster: Cluster,
+    earlier: Sequence[ClusterEvent],
+    request: web.Request,
+    response: web.StreamResponse,
+    wish: _Wish,
+    begun: asyncio.Event,
 ) -> None:
     stream: AsyncIterator[ClusterEvent] = cluster.events()
     waiting = asyncio.ensure_future(anext(stream))
     try:
         await asyncio.sleep(0)  # let the swarm's side begin, so that the header means: listening
         is_late = begun.is_set()
-        past = [one for one in cluster.recent_events() if wish.reaches_back_to(one, is_late=is_late)]
+        past = [*earlier, *cluster.recent_events()]
         if not begun.is_set():
             await response.prepare(request)
             begun.set()
-        for event in past:
-            await _tell(response, event, wish)
+        await _tell_past(response, past, wish, is_late=is_late)
         async with asyncio.timeout(wish.remaining_s()):
             while True:
                 await _tell(response, await waiting, wish)
@@ -204,6 +210,14 @@ async def _follow(
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+
+
+async def _tell_past(
+    response: web.StreamResponse, past: Sequence[ClusterEvent], wish: _Wish, *, is_late: bool = False
+) -> None:
+    for event in past:
+        if wish.reaches_back_to(event, is_late=is_late):
+            await _tell(response, event, wish)
 
 
 async def _tell(response: web.StreamResponse, event: ClusterEvent, wish: _Wish) -> None:

@@ -42,8 +42,10 @@ from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
 from reconciler.assembly.settings_change import SettingsChange, commands_for, remembered_key, unlock_key
 from reconciler.assembly.trust import Trust, first_trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
+from reconciler.manager.subscribers import RECENT_MAX
 from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster
 from reconciler.model.errors import SwarmctlError
+from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address, Backup
@@ -91,6 +93,7 @@ class DaemonNode:
         self._manager: Manager | None = None
         self._cluster: EmbeddedCluster | None = None
         self._error = ""
+        self._past_events: tuple[ClusterEvent, ...] = ()
         self._certifier = Certifier(folder)
         self._keys: NodeKeys | None = None
         self._sealed: SealedKeys | None = None
@@ -101,7 +104,7 @@ class DaemonNode:
 
     def standing(self) -> Standing:
         """Return where the node stands now."""
-        return replace(self._standing(), limits=self._limits)
+        return replace(self._standing(), limits=self._limits, past_events=self._past_events)
 
     def _standing(self) -> Standing:
         node = self._node
@@ -376,6 +379,8 @@ class DaemonNode:
 
     async def _end(self, *, let_go: bool) -> None:
         guard, self._guard = self._guard, None
+        if self._cluster is not None:
+            self._past_events = (*self._past_events, *self._cluster.recent_events())[-RECENT_MAX:]
         manager, self._manager, self._cluster = self._manager, None, None
         if guard is not None:
             guard.cancel()
