@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -88,6 +89,7 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
     tasks = {
         asyncio.create_task(node.run(), name="member"),
         asyncio.create_task(node.lead(leader.work), name="lead"),
+        asyncio.create_task(leader.pulse(), name="pulse"),
         asyncio.create_task(_serve(answers, config, settings), name="api"),
         asyncio.create_task(told_to_end.wait(), name="end"),
     }
@@ -256,6 +258,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
             Following(_source(one, config.data_dir, settings), inputs, clock, metrics, looker) for one in config.sources
         ],
         connect=connect,
+        answers=partial(docker.answers, endpoint) if config.group is not None else None,
         clock=clock,
         meters=metrics,
         apply=ApplySettings(

@@ -169,3 +169,30 @@ def test_a_leader_whose_engine_is_gone_gives_way(group: Group, repository: Repos
     assert group.leader(after=epoch) != first
     repository.commit("deploy", **stacks(1))
     until(lambda: len(group.replicas()) == STACKS, "it deploys")
+
+
+@embedded
+def test_a_leader_whose_engine_hangs_gives_way_while_its_first_call_is_still_out(group: Group, repository: Repository):
+    first = group.settled_leader()
+    epoch = group.epochs()[first]
+    goes_on = threading.Event()
+
+    def hangs(name: str, call: Call) -> Fault | None:
+        if name == first:
+            goes_on.wait()
+            return Fault.DROPPED_BEFORE
+        return None
+
+    group.choose(hangs)
+    try:
+        repository.commit("deploy", **stacks(1))
+        told = group.controllers[first].await_line("gives way")
+        assert told["why"] == "its engine does not answer"
+        blind = [one for one in group.controllers[first].passes() if one["outcome"] == "blind"]
+        assert not blind, "no look had failed yet"
+        assert group.leader(after=epoch) != first
+        until(lambda: len(group.replicas()) == STACKS, "it deploys")
+        assert group.writes(first) == []
+    finally:
+        goes_on.set()
+    group.controllers[first].await_line("engine answers again")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from dataclasses import replace
 from threading import Thread
 
 from reconciler.adapters.docker import endpoints
 from reconciler.adapters.docker.engine import Engine
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.settings import EndpointSettings
 
 
@@ -34,6 +36,20 @@ class Greeting:
     async def engine(self) -> Engine:
         """Return the engine once it has answered. Raises what `connect` raises."""
         return await asyncio.wrap_future(self._answer)
+
+
+async def answers(endpoint: EndpointSettings, within_s: float) -> bool:
+    """Return whether an engine has answered anything within so many seconds, over a new connection."""
+    greeting = Greeting(replace(endpoint, request_timeout_s=within_s))
+    try:
+        async with asyncio.timeout(within_s):
+            engine = await greeting.engine()
+    except TimeoutError:
+        return False
+    except SwarmctlError as error:
+        return error.code is not ErrorCode.ENGINE_UNREACHABLE  # a refusal is an answer, too
+    engine.close()
+    return True
 
 
 def greeted(endpoint: EndpointSettings) -> Engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
 
+from reconciler.controller.loop.pulse import Calls
 from reconciler.controller.ports import Cluster
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -19,12 +20,13 @@ class FencedCluster:
 
     `may_write` looks at the clock, so that a process that was paused for long knows it at its next write. What is left
     is a pause between the answer and the send: there the versions that each update carries, and names that are
-    taken, refuse the second of two writers.
+    taken, refuse the second of two writers. `calls` is told of each call, and of its answer.
     """
 
-    def __init__(self, cluster: Cluster, may_write: Callable[[], bool]) -> None:
+    def __init__(self, cluster: Cluster, may_write: Callable[[], bool], calls: Calls | None = None) -> None:
         self._cluster = cluster
         self._may_write = may_write
+        self._calls = calls or Calls()
 
     def _check(self, what: str) -> None:
         if not self._may_write():
@@ -42,16 +44,19 @@ class FencedCluster:
 
     async def observe(self, since: ActualState | None = None, /) -> ActualState:
         """Return every object of the swarm."""
-        return await self._cluster.observe(since)
+        with self._calls.out():
+            return await self._cluster.observe(since)
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return one object as it is now."""
-        return await self._cluster.get(kind, object_id)
+        with self._calls.out():
+            return await self._cluster.get(kind, object_id)
 
     async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
         """Create an object, while leading."""
         self._check(f"The creation of a {kind.value}")
-        return await self._cluster.create(kind, spec, registry_auth=registry_auth)
+        with self._calls.out():
+            return await self._cluster.create(kind, spec, registry_auth=registry_auth)
 
     async def update(
         self,
@@ -65,21 +70,25 @@ class FencedCluster:
     ) -> None:
         """Put `spec` in place of what has `version`, while leading."""
         self._check(f"The update of {kind.value} {object_id}".rstrip())
-        await self._cluster.update(kind, object_id, version, spec, registry_auth=registry_auth, rotate=rotate)
+        with self._calls.out():
+            await self._cluster.update(kind, object_id, version, spec, registry_auth=registry_auth, rotate=rotate)
 
     async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
         """Remove an object, while leading."""
         self._check(f"The removal of {kind.value} {object_id}")
-        await self._cluster.remove(kind, object_id, force=force)
+        with self._calls.out():
+            await self._cluster.remove(kind, object_id, force=force)
 
     async def rotate_join_token(self, role: NodeRole) -> None:
         """Make a new join token, while leading."""
         self._check(f"The rotation of the {role.value} join token")
-        await self._cluster.rotate_join_token(role)
+        with self._calls.out():
+            await self._cluster.rotate_join_token(role)
 
     async def join_ticket(self, role: NodeRole) -> JoinTicket:
         """Return the join token of one role, and where to join."""
-        return await self._cluster.join_ticket(role)
+        with self._calls.out():
+            return await self._cluster.join_ticket(role)
 
     def events(self) -> AsyncIterator[ClusterEvent]:
         """Yield changes from now on."""
@@ -87,16 +96,19 @@ class FencedCluster:
 
     async def resolve_image(self, image: str, *, registry_auth: str | None = None) -> ResolvedImage | None:
         """Return what the image's registry has it as now."""
-        return await self._cluster.resolve_image(image, registry_auth=registry_auth)
+        with self._calls.out():
+            return await self._cluster.resolve_image(image, registry_auth=registry_auth)
 
     async def remove_volume(self, name: str) -> None:
         """Remove a volume, while leading."""
         self._check(f"The removal of volume {name}")
-        await self._cluster.remove_volume(name)
+        with self._calls.out():
+            await self._cluster.remove_volume(name)
 
     async def task_log(self, task_id: str, *, tail_lines: int) -> tuple[str, ...]:
         """Return the last lines that a task printed."""
-        return await self._cluster.task_log(task_id, tail_lines=tail_lines)
+        with self._calls.out():
+            return await self._cluster.task_log(task_id, tail_lines=tail_lines)
 
     async def close(self) -> None:
         """Let go of connections."""

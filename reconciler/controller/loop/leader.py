@@ -21,6 +21,7 @@ from reconciler.controller.loop.looking import Looking
 from reconciler.controller.loop.membership import WantedMembers, keep_members
 from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, ForgeTeller, ForgeTelling, Meters, Store, Telling
+from reconciler.controller.loop.pulse import Answers, Calls, Pulse
 from reconciler.controller.loop.state_records import REQUESTS, Memory
 from reconciler.controller.loop.wakeups import Wakeups
 from reconciler.gitops.commit_status import statuses
@@ -56,7 +57,10 @@ class Leader:
     cluster: str = ""
     """What the cluster is called in statuses of commits."""
     members: WantedMembers = field(default_factory=WantedMembers)
+    answers: Answers | None = None
+    """Asks whether the engine answers. None for who has nobody to give way to."""
     wakeups: Mapping[str, Wakeups] = field(init=False)
+    _calls: Calls = field(default_factory=Calls)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
     _forge_teller: ForgeTeller | None = None
     _has_given_way: bool = False
@@ -77,7 +81,7 @@ class Leader:
         self._has_given_way = False
         self.meters.began_to_lead()
         log.info("leading", member=self.member, epoch=epoch)
-        link = ClusterLink(self.connect, lambda: self.store.may_write(epoch))
+        link = ClusterLink(self.connect, lambda: self.store.may_write(epoch), self._calls)
         try:
             await self._begin(epoch)
             around = Around(self.memory, link, self.clock, self.meters, epoch, self.apply, self._decided)
@@ -184,16 +188,38 @@ class Leader:
 
         Once: whoever leads next while the cluster is away for all stays, since its people have been told already.
         """
-        others = [one for one in self.store.members() if one.voter and one.id != self.member]
-        if passes.cluster_failures < CLUSTER_FAILURES_MAX or passes.began_away or not others or self._has_given_way:
+        if passes.cluster_failures >= CLUSTER_FAILURES_MAX and not passes.began_away:
+            self._hand_over("the cluster can't be reached from here")
+
+    async def pulse(self) -> None:
+        """Watch, leading or not, whether this controller's engine answers, until cancelled."""
+        if self.answers is None:
+            await asyncio.Event().wait()
+            return
+        await Pulse(self.member, self.memory, self._calls, self.answers, self._engine_lost).run()
+
+    def _engine_lost(self) -> None:
+        """Let another controller lead, where this one does: its engine hangs, and a call would take long to fail."""
+        if self.store.standing.epoch:
+            self._hand_over("its engine does not answer")
+
+    def _hand_over(self, why: str) -> None:
+        """Let another member lead, unless all others are blind as well."""
+        blind = self.memory.blind() - {self.member}
+        others = [one.id for one in self.store.members() if one.voter and one.id not in {self.member, *blind}]
+        if not others or self._has_given_way:
             return
         self._has_given_way = True
-        log.warning("gives way", member=self.member, why="the cluster can't be reached from here")
-        self._apart(self._handed_over())
+        log.warning("gives way", member=self.member, why=why)
+        self._apart(self._handed_over(others if blind else [None]))
 
-    async def _handed_over(self) -> None:
-        with suppress(SwarmctlError):  # nobody else is near enough: it goes on here
-            await self.store.hand_over()
+    async def _handed_over(self, others: Sequence[str | None]) -> None:
+        """Hand over to the first who takes it; None is whoever is nearest."""
+        for one in others:
+            with suppress(SwarmctlError):
+                await self.store.hand_over(one)
+                return
+        self._has_given_way = False  # nobody else is near enough: it goes on here
 
     def _apart(self, closing: Coroutine[None, None, None]) -> None:
         """Close a connection without waiting: an engine that hangs must not hold up the end of leading.

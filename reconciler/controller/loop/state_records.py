@@ -40,6 +40,8 @@ CONTROLLER: Final = "controller"
 TICKETS: Final = "tickets"
 LAGGARDS: Final = "laggards"
 LEADER_KEY: Final = "leader"
+BLIND: Final = "blind/"
+"""What the keys of controllers begin with whose engines don't answer; the member follows."""
 REQUESTS_MAX: Final = 100
 """Requests that wait for one source."""
 HISTORY_MAX: Final = 200
@@ -135,6 +137,11 @@ class Memory:
     def last_leader(self) -> Leader | None:
         """Return who led last, as far as it was written down."""
         return self._decoded(CONTROLLER, LEADER_KEY, Leader).get(LEADER_KEY)
+
+    def blind(self) -> frozenset[str]:
+        """Return the members whose engines don't answer, as they have noted themselves."""
+        found = self.store.tables.records_under(CONTROLLER, BLIND)
+        return frozenset(record.key.removeprefix(BLIND) for record in found)
 
     def _decoded(self, namespace: str, prefix: str, kind: type[_T]) -> dict[str, _T]:
         found: dict[str, _T] = {}
@@ -263,6 +270,13 @@ class Memory:
             commands += self._events(asked, now, beside=True)
             if commands:
                 await self._propose(commands, None)
+
+    async def note_blind(self, member: str, *, is_blind: bool) -> None:
+        """Write down whether a member's engine is silent, or take that away. Raises SwarmctlError as the store does."""
+        async with self._turn:
+            now, key = self.now(), f"{BLIND}{member}"
+            noted = PutRecord(at=now, namespace=CONTROLLER, key=key, value=encoded(now.isoformat()))
+            await self._propose([noted if is_blind else DeleteRecord(at=now, namespace=CONTROLLER, key=key)], None)
 
     async def note_ticket(self, issue: TicketIssue) -> None:
         """Write down who gets a join command, before it is given. Raises SwarmctlError as the store does."""
