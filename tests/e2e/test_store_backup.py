@@ -1,6 +1,7 @@
-"""A backup of a controller that runs, by the program: taken, verified, restored elsewhere, and gone on with.
+"""A backup of a controller or daemon that runs, by the program: taken, verified, restored elsewhere, and gone on with.
 
-No engine is needed: what the controller remembers is written whether it reaches its cluster or not.
+No engine is needed: what the controller remembers is written whether it reaches its cluster or not, and the daemon's
+tasks are processes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.e2e import daemon
 from tests.e2e.controllers import Controller, ended, until
 from tests.lab.git_servers import Repository
 
@@ -67,4 +69,45 @@ def test_a_backup_of_no_controller_leaves_nothing(tmp_path: Path) -> None:
     done = swarmctl("store", "backup", "--to", tmp_path / "backup", "--controller", f"unix://{tmp_path}/none.sock")
     assert done.returncode == 1
     assert "controller-unreachable" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_of_a_running_daemon_goes_on_in_another_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / "before", tmp_path / "after"]
+    for folder in folders:
+        folder.mkdir()
+    backup = tmp_path / "backup"
+    command = {"ContainerSpec": {"Image": "none", "Command": ["sleep", "1000"]}}
+    with daemon.a_daemon(folders[0]) as before:
+        node_id = before.init()
+        before.client.create_secret("password", b"secret")
+        before.client.create_service(command, name="web", mode={"Replicated": {"Replicas": 2}})
+        before.running("web", 2)
+        done = swarmctl("store", "backup", "--to", backup, "--host", before.host)
+        assert done.returncode == 0, done.stderr
+        assert backup.stat().st_mode & 0o777 == 0o600
+        done = swarmctl("store", "restore", backup, "--data-dir", before.data_dir)
+        assert done.returncode == 1
+        assert "embedded-already-running" in done.stderr
+        before.client.leave_swarm(force=True)
+        done = swarmctl("store", "backup", "--to", tmp_path / "none", "--host", before.host)
+        assert done.returncode == 1
+        assert "not a swarm manager" in done.stderr
+        assert not (tmp_path / "none").exists()
+    assert swarmctl("store", "verify", backup).returncode == 0
+    done = swarmctl("store", "restore", backup, "--data-dir", folders[1] / "d")
+    assert done.returncode == 0, done.stderr
+    with daemon.a_daemon(folders[1]) as after:
+        assert after.client.info()["Swarm"]["NodeID"] == node_id
+        assert [one["Spec"]["Name"] for one in after.client.secrets()] == ["password"]
+        after.running("web", 2)
+
+
+def test_a_backup_is_of_one_thing(tmp_path: Path) -> None:
+    done = swarmctl("store", "backup", "--to", tmp_path / "backup", "--data-dir", tmp_path, "--host", "unix:///none")
+    assert done.returncode == 1
+    assert "One thing is backed up at a time" in done.stderr
+    done = swarmctl("store", "backup", "--to", tmp_path / "backup", "--data-dir", tmp_path)
+    assert done.returncode == 1
+    assert "engine-unreachable" in done.stderr
     assert list(tmp_path.iterdir()) == []
