@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reconciler.adapters.raft.transport.framing import HEADER
@@ -103,6 +103,49 @@ def slow_frame(context: ssl.SSLContext, pause_s: float = 0.05) -> Attack:
     def attack(address: Address) -> None:
         with connected(address) as plain, context.wrap_socket(plain) as secured:
             _drip(secured, HEADER.pack(1024 * 1024) + bytes(1000), pause_s)
+
+    return attack
+
+
+def hurl(context: ssl.SSLContext, frames: Sequence[bytes], times: int = 1) -> Attack:
+    """As a member: send frames as fast as they are taken, so many times over, and read no answer until the end."""
+    together = b"".join(HEADER.pack(len(frame)) + frame for frame in frames)
+
+    def attack(address: Address) -> None:
+        with connected(address) as plain, context.wrap_socket(plain) as secured:
+            for _ in range(times):
+                secured.sendall(together)
+            secured.shutdown(socket.SHUT_WR)
+            read_until_closed(secured)
+
+    return attack
+
+
+def crawl(context: ssl.SSLContext, count: int, pause_s: float = 0.05) -> Attack:
+    """Begin so many handshakes at once, each with a right first message, byte after byte, until all are shut."""
+
+    def hello() -> bytes:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            context.wrap_bio(incoming, outgoing).do_handshake()
+        return outgoing.read()
+
+    def attack(address: Address) -> None:
+        with contextlib.ExitStack() as stack:
+            held = {stack.enter_context(connected(address)): hello() for _ in range(count)}
+            while held:
+                for connection, left in list(held.items()):
+                    connection.setblocking(False)
+                    try:
+                        connection.sendall(left[:1])
+                        held[connection] = left[1:]
+                        if not connection.recv(65536):
+                            del held[connection]
+                    except BlockingIOError:
+                        continue
+                    except ConnectionError:
+                        del held[connection]
+                time.sleep(pause_s)
 
     return attack
 

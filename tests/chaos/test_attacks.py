@@ -19,7 +19,25 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.peers.certificates import make_node
+from reconciler.adapters.raft.frames import FORWARDED_MAX, Forward, encode_frame
 from reconciler.adapters.raft.transport import TlsTransport
+from reconciler.adapters.raft.transport.framing import HEADER
+from reconciler.adapters.raft.transport.tls import PROTOCOL
+from reconciler.consensus.values import (
+    Append,
+    AppendReply,
+    Entry,
+    EntryKind,
+    Membership,
+    ReadReply,
+    ReadRequest,
+    SnapshotChunk,
+    SnapshotMeta,
+    SnapshotReply,
+    TimeoutNow,
+    VoteReply,
+    VoteRequest,
+)
 from reconciler.model.replication import Address
 from tests.chaos import attackers
 from tests.chaos.attacked_group import GHOST, NAMES, QUICK
@@ -55,7 +73,8 @@ class Victim:
         assert self.process.stdout is not None
         self._lines = self.process.stdout
         addresses = json.loads(self._lines.readline())["addresses"]
-        self.address: tuple[str, int] = tuple(addresses["node-1"])
+        self.addresses: dict[str, tuple[str, int]] = {name: tuple(found) for name, found in addresses.items()}
+        self.address = self.addresses["node-1"]
         self.status: dict[str, Any] = {"committed": 0}
         self.descriptors_seen = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -215,6 +234,83 @@ def test_a_frame_that_never_ends_from_a_member(victim: Victim) -> None:
     attack(victim, attackers.slow_frame(identity(victim, GHOST)), "peers-too-slow", times=1)
 
 
+def endure(victim: Victim, how: Attack, growth_max: int = GROWTH_MAX) -> list[str]:
+    """Attack the member that leads, by what a member may say; return the warnings that came of it. Nothing else may."""
+    before, logged, memory = dict(victim.status), len(victim.log), victim.memory
+    how(victim.addresses[before["leaders"][0]])
+    victim.wait_committed(20)
+    assert victim.status["terms"] == before["terms"]
+    assert victim.status["leaders"] == before["leaders"]
+    print(f"{victim.memory - memory} bytes more")
+    assert victim.memory - memory < growth_max
+    return [line for line in victim.log[logged:].splitlines() if not line.startswith("INFO ")]
+
+
+def test_hundreds_of_handshakes_at_a_snails_pace(victim: Victim) -> None:
+    count = 200
+    logged, committed = len(victim.log), victim.status["committed"]
+    assert endure(victim, attackers.crawl(tls(victim.folder / "node-2"), count))
+    assert victim.status["committed"] > committed + 20, "also meanwhile"
+
+    def told() -> int:
+        log = victim.log[logged:]
+        return sum(refusals(log, code) for code in ("peers-too-many", "peers-too-slow", "peers-protocol"))
+
+    victim.until(lambda: told() == count, "not all of them were told")
+    assert victim.log[logged:].count("Connection from") < 60
+
+
+def of_the_past() -> list[bytes]:
+    """What a member might have sent long ago, of each kind."""
+    meta, entry = SnapshotMeta(5, 1, Membership((GHOST,))), Entry(6, 1, EntryKind.NORMAL, b"x")
+    messages = [
+        VoteRequest(1, 10**9, 1),
+        VoteRequest(10**9, 0, 0),
+        VoteRequest(10**9, 10**9, 10**9, pre=True),
+        VoteReply(1, True),
+        Append(1, 5, 1, 10**9, 7, (entry,)),
+        AppendReply(1, 10**9, True, 10**9),
+        SnapshotChunk(1, 7, meta, 10, 0, b"12345"),
+        SnapshotReply(1, 10**9, 5, 10**9),
+        SnapshotReply(1, 10**9, 5, 0, 1e9, "x" * 10_000),
+        ReadRequest(1, 5),
+        ReadReply(1, 5, 10**9),
+        TimeoutNow(1),
+    ]
+    return [encode_frame(message) for message in messages]
+
+
+def test_a_hundred_thousand_frames_of_other_terms_from_a_member(victim: Victim) -> None:
+    """Votes of a far future, too: no voter that hears a leader gives one, nor learns a term from who asks for it."""
+    frames = of_the_past()
+    assert endure(victim, attackers.hurl(identity(victim, GHOST), frames, 100_000 // len(frames))) == []
+
+
+def test_snapshot_pieces_that_overlap_and_lie_from_a_member(victim: Victim) -> None:
+    meta = SnapshotMeta(10**9, 1, Membership((GHOST,)))
+    pieces = [
+        encode_frame(SnapshotChunk(1, 0, meta, total, offset, bytes(1000)))
+        for total, offset in ((10**15, 0), (10**15, 500), (10**15, 10**14), (-1, 0), (0, 0), (1000, -1000), (1, 0))
+    ]
+    assert endure(victim, attackers.hurl(identity(victim, GHOST), pieces, 100)) == []
+
+
+def test_forwards_of_very_many_transactions_from_a_member(victim: Victim) -> None:
+    ghost = identity(victim, GHOST)
+    untaken = encode_frame(Forward(1, [b"x"] * FORWARDED_MAX))
+    assert endure(victim, attackers.hurl(ghost, [untaken], 50)) == []
+    poisoned = [encode_frame(Forward(number, [bytes(3)] * 1000)) for number in range(20)]
+    assert endure(victim, attackers.hurl(ghost, poisoned)) == []
+
+
+def test_what_is_no_frame_from_a_member(victim: Victim) -> None:
+    millions = b"\x93\x20\x01\xdd" + (1_900_000).to_bytes(4, "big") + b"\xc4\x02xx" * 1_900_000
+    deep = b"\x93\x22\x01" + b"\x91" * 4_000_000 + b"\x01"
+    told = endure(victim, attackers.hurl(identity(victim, GHOST), [b"", b"\xc1", millions, deep] * 3))
+    assert len(told) == 1
+    assert f"{GHOST} sends what is no frame" in told[0]
+
+
 def test_a_thousand_connections(victim: Victim) -> None:
     before, logged, memory = dict(victim.status), len(victim.log), victim.memory
     victim.descriptors_seen = 0
@@ -270,3 +366,38 @@ async def test_members_find_each_other_while_somebody_floods_them(tmp_path: Path
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
+
+
+async def test_a_member_that_answers_nonsense_is_refused_and_dialled_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Deeper than anybody decodes, and no UTF-8: what comes first on a connection decides whether it is used."""
+    authority, asked = Authority(), [0]
+    one = TlsTransport(authority.identity(tmp_path / "a", "a"), QUICK)
+    authority.folder(tmp_path / "b", "b")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "b" / "node.pem")
+    context.set_alpn_protocols([PROTOCOL])
+    nonsense = [b"\x93\xa0\xa0" + b"\x91" * 1019 + b"\x01", b"\x92\xa2\xff\xfe\xa0"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeting = nonsense[asked[0] % len(nonsense)]
+        asked[0] += 1
+        writer.write(HEADER.pack(len(greeting)) + greeting)
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0, ssl=context) as server:
+        one.follow({"b": Address(HOST, server.sockets[0].getsockname()[1])})
+        run = asyncio.create_task(one.run(lambda sender, frame: None))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while asked[0] < 4:  # noqa: ASYNC110 - nothing tells it
+                    await asyncio.sleep(0.01)
+            assert not one.connected("b")
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+    assert "its greeting makes no sense" in caplog.text
+    assert "Traceback" not in caplog.text
