@@ -88,7 +88,7 @@ def test_a_stack_that_hangs_holds_up_no_commit_sync_or_resumption_of_another(bac
         until(lambda: (second, ("other",), True) in history(controller), "and in the history")
         ask(controller, "/v1/suspend", {"stack": "other"})
         third = repository.commit("held", stacks__other_DOT_yaml=STACK.replace("MARK", "3"))
-        controller.await_line("pass decided", revision=third, waiting="late:dependency-not-ready other:suspended")
+        controller.await_line("pass decided", revision=third, waiting="other:suspended late:dependency-not-ready")
         ask(controller, "/v1/resume", {"stack": "other"})
         until(lambda: mark(backend, "other") == "3", "what was suspended goes on")
 

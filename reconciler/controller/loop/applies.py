@@ -147,7 +147,7 @@ class Applies:
             left_s = options.timeout_s - (self.around.clock.monotonic_s() - began_s)
             options = replace(options, timeout_s=max(left_s, RESUMED_MIN_S), resumed=plan.services)
         work = asyncio.ensure_future(apply(plan, actual, cluster, options, told))
-        work.add_done_callback(lambda _: self.wakeups.wake(ENDED))
+        work.add_done_callback(self._ended)
         return work
 
     async def begin_rollbacks(self) -> None:
@@ -165,8 +165,12 @@ class Applies:
                 return
             told = Told(f"{self.around.epoch}-rollback")
             work = asyncio.ensure_future(rolled_back(self.following, self.around, request, told))
-            work.add_done_callback(lambda _: self.wakeups.wake(ENDED))
+            work.add_done_callback(self._ended)
             self._rolling_back.append(RollingBack(key, request, told, work))
+
+    def _ended(self, work: asyncio.Task[Any]) -> None:
+        if not work.cancelled():
+            self.wakeups.wake(ENDED)
 
     # --- what came of them ---
 
