@@ -50,8 +50,8 @@ def _replay(chosen: list[str]) -> int:
         score = asyncio.run(replay(recorded, chosen, Path(folder), work, daemon=os.geteuid() == 0))
     print("\n".join(score.failures))
     for name, steps in score.steps.items():
-        print(f"{name:14} {score.same[name]:4} of {steps}")
-    print(f"{'all':14} {score.same.total():4} of {score.steps.total()}")
+        print(f"{name:14} {score.same[name]:4} of {steps}, {score.listed[name]} differ for a reason")
+    print(f"{'all':14} {score.same.total():4} of {score.steps.total()}, {score.listed.total()} differ for a reason")
     return 0
 
 
