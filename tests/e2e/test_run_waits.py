@@ -1,0 +1,190 @@
+"""What the clock alone makes a running controller do: windows that open and close, and polls that fall apart."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.gitops.patience import JITTER
+from tests.e2e.conftest import Backend
+from tests.e2e.controllers import Controller, ended, until
+from tests.e2e.followed import SECRET, STACK, ask, clear, controller_of, small_swarm
+from tests.lab.git_servers import Repository, http_server
+
+
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    with small_swarm(tmp_path_factory.mktemp("s")) as made:
+        yield made
+
+
+@pytest.fixture
+def backend(swarm: Backend) -> Iterator[Backend]:
+    """The module's swarm, with nothing deployed."""
+    yield swarm
+    clear(swarm)
+
+
+SWARM = """apiVersion: swarmctl/v1
+kind: Cluster
+metadata: {name: prod}
+spec:
+  stacks:
+    - {path: stacks/opens.yaml, windows: [{start: "12:00", duration: 1h, timezone: ZONE}]}
+    - {path: stacks/over.yaml, windows: [{kind: deny, start: "11:00", duration: 1h, timezone: ZONE}]}
+    - {path: stacks/shuts.yaml, windows: [{kind: deny, start: "12:00", duration: 1h, timezone: ZONE}]}
+"""
+STACKS = ("opens", "over", "shuts")
+NOON_S = 12 * 3600
+AHEAD_S = (5, 20, 60)
+"""How far ahead it is noon: on a slow machine the first may be over before the commit is looked at."""
+
+
+def zone_of_noon(folder: Path, noon: datetime) -> str:
+    """Make a time zone (RFC 8536, version 1, of one offset) in which it is noon at `noon`, and return its name.
+
+    Windows begin at whole minutes of a zone: so one opens when the test likes, by the machine's own clock.
+    """
+    of_day_s = noon.hour * 3600 + noon.minute * 60 + noon.second
+    name = f"Test/Noon{of_day_s}"
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
+    file.write_bytes(b"TZif\0" + bytes(15) + counts + struct.pack(">lbb", NOON_S - of_day_s, 0, 0) + b"XXX\0")
+    return name
+
+
+def files(mark: str, zone: str = "UTC") -> dict[str, str]:
+    stacks = {f"stacks__{name}_DOT_yaml": STACK.format(mark=mark) for name in STACKS}
+    return {**stacks, "swarm_DOT_yaml": SWARM.replace("ZONE", zone)}
+
+
+def marks(backend: Backend) -> dict[str, str]:
+    """{stack: what the cluster has of it}"""
+    found = {one["Spec"]["Name"]: one["Spec"]["Labels"]["mark"] for one in backend.engine.services()}
+    return {name: found.get(f"{name}_api", "") for name in STACKS}
+
+
+def standing(controller: Controller) -> dict[str, tuple[str, str]]:
+    """{stack: the reason and the message of its conditions}"""
+    scopes = ask(controller, "/v1/status")["scopes"]
+    told = {one["name"]: one["conditions"][0] for one in scopes if one["kind"] == "stack"}
+    return {name: (one["reason"], one["message"]) for name, one in told.items()}
+
+
+def applied_at(controller: Controller, subject: str, scopes: set[str]) -> datetime | None:
+    """When these stacks were brought to what a commit asks for, as the history has it."""
+    applies = ask(controller, "/v1/history")["applies"]
+    found = [one["at"] for one in applies if set(one["scopes"]) == scopes and one["subject"] == subject]
+    return datetime.fromisoformat(found[0]) if found else None
+
+
+def test_what_waits_for_a_window_is_applied_when_it_opens_and_another_shuts(backend: Backend, tmp_path: Path):
+    repository = Repository.make(tmp_path)
+    repository.commit("first", **{**files("1"), "swarm_DOT_yaml": SWARM.partition("spec:")[0]})
+    controller = controller_of(tmp_path, backend)
+    source = {"name": "infra", "url": str(repository.bare), "ref": {"branch": "main"}, "interval": "10m"}
+    controller.spec["sources"] = [source]
+    controller.environment["PYTHONTZPATH"] = str(tmp_path / "zones")
+
+    def commit(mark: str, **more: str) -> None:
+        """Ask for it, and return once a pass has decided over it that writes nothing, or nothing more."""
+        made = repository.commit(mark, **{**more})
+        assert controller.webhook({"source": "infra"}, SECRET) == 202
+        controller.await_line("pass decided", revision=made, actions=0)
+
+    with ended(controller):
+        controller.start()
+        until(lambda: marks(backend) == dict.fromkeys(STACKS, "1"), "all is there")
+        mark = "1"
+        for ahead_s in AHEAD_S:
+            noon = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead_s)
+            before, mark = mark, f"noon{ahead_s}"
+            commit(mark, **files(mark, zone_of_noon(tmp_path / "zones", noon)))
+            told, has, count = standing(controller), marks(backend), len(controller.passes())
+            if datetime.now(UTC) < noon:
+                break
+        assert has == {"opens": before, "over": before, "shuts": mark}
+        opens = f"No maintenance window is open. It opens at {noon:%Y-%m-%d %H:%M} UTC."
+        assert told == {
+            "opens": ("outside-window", opens),
+            "over": ("outside-window", opens),
+            "shuts": ("converged", ""),
+        }
+        until(lambda: marks(backend) == dict.fromkeys(STACKS, mark), "what waited is applied")
+        at = until(lambda: applied_at(controller, mark, {"opens", "over"}), "it is in the history")
+        assert at >= noon
+        assert [one["cause"] for one in controller.passes()[count:] if one["actions"]] == ["interval"], "by the clock"
+
+        # The other one is shut from then on, for all but whom somebody asks for by name.
+        commit("late", **{name: text.replace(mark, "late") for name, text in files(mark).items() if "stacks" in name})
+        assert marks(backend) == {"opens": "late", "over": "late", "shuts": mark}
+        until_text = f"It opens at {noon + timedelta(hours=1):%Y-%m-%d %H:%M} UTC."
+        shown = " ".join(backend.swarmctl.ok("status", "--controller", f"unix://{controller.socket}").split())
+        assert until_text in shown
+        ask(controller, "/v1/sync", {"stacks": ["shuts"]})
+        until(lambda: marks(backend)["shuts"] == "late", "a sync passes windows")
+
+
+POLL_S = 0.5
+POLLS = 14
+SPREAD_MIN_S = 0.3 * 2 * JITTER * POLL_S
+"""Of evenly spread waits so many fall into a third of their range once in a million times."""
+
+
+class Stamped(list[Any]):
+    """A list that notes when something was added."""
+
+    def append(self, one: Any) -> None:
+        """Add it with the time, in seconds."""
+        super().append((time.monotonic(), *one))
+
+
+def spread(numbers: list[float]) -> float:
+    return max(numbers) - min(numbers)
+
+
+def test_polls_are_spread_and_two_controllers_do_not_poll_in_step(backend: Backend, tmp_path: Path):
+    repository = Repository.make(tmp_path)
+    repository.commit("first", swarm_DOT_yaml=SWARM.partition("spec:")[0])
+    polls: list[Callable[[], list[float]]] = []
+    with ExitStack() as running:
+        controllers = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            server = running.enter_context(http_server(tmp_path / "served"))
+            controller = controller_of(tmp_path / name, backend)
+            url = f"{server.url}/infra.git"
+            source = {"name": "infra", "url": url, "ref": {"branch": "main"}, "interval": f"{POLL_S:g}s"}
+            controller.spec["sources"] = [source]
+            running.enter_context(ended(controller.start()))
+            controllers.append((controller, server))
+        for controller, server in controllers:
+            controller.await_line("pass decided", actions=0, outcome="idle")
+            server.requests = Stamped()
+            polls.append(lambda server=server: [at for at, path, _ in server.requests if path.endswith("/info/refs")])
+        # Both look at the same moment, at the beginning of a second: what is chosen by the clock is the same for both.
+        time.sleep(1 - time.time() % 1)
+        both = [threading.Thread(target=one.webhook, args=({"source": "infra"}, SECRET)) for one, _ in controllers]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        begun = [len(one()) for one in polls]
+        until(lambda: all(len(one()) >= first + POLLS for one, first in zip(polls, begun, strict=True)), "they poll")
+        found = [one()[first : first + POLLS] for one, first in zip(polls, begun, strict=True)]
+    for one in found:
+        waits = [after - before for before, after in pairwise(one)]
+        assert sum(waits) / len(waits) >= POLL_S * (1 - JITTER), waits
+        assert spread(waits) > SPREAD_MIN_S, waits
+    apart = [at - other for at, other in zip(*found, strict=True)]
+    assert spread(apart) > SPREAD_MIN_S, apart
