@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reconciler.adapters import whole_file
@@ -43,9 +44,18 @@ def read_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Put a file in place at once and whole, readable by this user only. Raises output-failed."""
+    """Put a file in place at once and whole, readable by this user only. Raises output-failed.
+
+    A symlink is followed. Only a plain file is replaced: to rename one over /dev/stdout or /dev/null, as root can,
+    would take these from the whole machine.
+    """
     try:
-        whole_file.put(Path(path), text.encode())
+        if path and Path(path).exists() and not Path(path).is_file():
+            why = "It is a folder." if Path(path).is_dir() else "It is a device, a pipe or a socket, and no plain file."
+            raise SwarmctlError(
+                ErrorCode.OUTPUT_FAILED, f"{path} can't be written.", why=why, hint="Name a file in a folder."
+            )
+        whole_file.put(Path(os.path.realpath(path)), text.encode())
     except OSError as error:
         raise SwarmctlError(
             ErrorCode.OUTPUT_FAILED,

@@ -87,6 +87,10 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     ) -> None:
         """Show what apply would change. Exit code 0: nothing; 2: something; 1: an error. Writes nothing."""
         check_revisions(revision, base, head, offline=offline, saved=out is not None)
+        if out is not None:
+            from reconciler.cli import saved
+
+            saved.check_target(outside, out)
         source = options.source(path, revision if head is None else head, stack_name, compose_file)
         question = Question(source, base, offline, plans.selected(stack), resolve_image or ResolveMode.CHANGED)
         engine = EngineChoice(host, context, backend)
@@ -97,7 +101,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         plans.show(terminal, planned.plan, output)
         plans.refuse_if_strict(planned.plan, strict=strict)
         if out is not None:
-            _save(outside, out, planned, question, engine)
+            saved.save(outside, out, planned, question.source, question.resolve, question.stacks, engine)
             terminal.note(f"Saved. To carry out exactly this plan: swarmctl apply {out}")
         raise typer.Exit(ExitCode.OK if planned.plan.is_empty else ExitCode.CHANGES)
 
@@ -176,15 +180,3 @@ def _all_is_new(question: Question) -> Problem:
         hint="Where they were moved to this path, compare with the swarm instead: leave out --base.",
         severity=Severity.WARNING,
     )
-
-
-def _save(
-    outside: Outside,
-    path: str,
-    planned: Planned,
-    question: Question,
-    engine: EngineChoice,
-) -> None:
-    from reconciler.cli import saved
-
-    saved.save(outside, path, planned, question.source, question.resolve, question.stacks, engine)

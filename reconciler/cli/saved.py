@@ -28,6 +28,32 @@ def engine_of(saved: SavedPlan) -> EngineChoice:
     return EngineChoice(source.host, source.context, Backend(source.backend) if source.backend else None)
 
 
+def check_target(outside: Outside, path: str) -> None:
+    """Raise output-failed for what is there and is no plan: `--out stacks/web.yaml` would be the end of that stack.
+
+    Asked before the plan is made, which takes its time.
+    """
+    if not path:
+        raise SwarmctlError(
+            ErrorCode.USAGE, "--out names no file.", why="Its value is empty.", hint="Name one: --out plan.json."
+        )
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        return
+    from reconciler.planning import plan_file
+
+    try:
+        is_plan = plan_file.is_plan_file(outside.read_text(path))
+    except SwarmctlError:
+        is_plan = False
+    if not is_plan:
+        raise SwarmctlError(
+            ErrorCode.OUTPUT_FAILED,
+            f"{path} is not overwritten: it is no plan.",
+            why="A file of that name exists, and holds something else.",
+            hint="Name another file, or remove that one first.",
+        )
+
+
 def save(
     outside: Outside,
     path: str,

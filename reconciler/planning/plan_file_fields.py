@@ -12,6 +12,8 @@ from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind
 from reconciler.planning import render_json
 
+BACKENDS = ("docker", "embedded")
+
 ImageAnswer: TypeAlias = ResolvedImage | Problem | None
 
 
@@ -88,13 +90,15 @@ def source_fields(source: PlanSource) -> JsonObject:
 
 def read_source(fields: JsonObject) -> PlanSource:
     """Return the PlanSource that JSON says. Raises Malformed."""
+    if any("\0" in str(value) for value in (fields.get("path"), *_texts(fields, "compose_files"))):
+        raise Malformed("path")  # no argument of a command can hold it
     return PlanSource(
         path=_get(fields, "path", str),
         revision=_get(fields, "revision", str, None),
         stack_name=_get(fields, "stack_name", str, None),
         compose_files=_texts(fields, "compose_files"),
         stacks=None if fields.get("stacks") is None else _texts(fields, "stacks"),
-        backend=_get(fields, "backend", str, None),
+        backend=_one_of(fields, "backend", BACKENDS),
         host=_get(fields, "host", str, None),
         context=_get(fields, "context", str, None),
         resolve=_word(fields, "resolve", ResolveMode),
@@ -198,6 +202,14 @@ def _word(fields: JsonObject, key: str, kind: type[Any]) -> Any:
         return kind(_get(fields, key, str))
     except ValueError:
         raise Malformed(key) from None
+
+
+def _one_of(fields: JsonObject, key: str, known: tuple[str, ...]) -> str | None:
+    """Return a field that must be one of `known`, or None. Raises Malformed."""
+    value: str | None = _get(fields, key, str, None)
+    if value is not None and value not in known:
+        raise Malformed(key)
+    return value
 
 
 def _texts(fields: JsonObject, key: str) -> tuple[str, ...]:

@@ -1,14 +1,18 @@
-"""A saved plan that is applied from another folder than the one that it was made in."""
+"""Where a plan may be saved; and one that is applied from another folder than the one that it was made in."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from reconciler import settings
+from reconciler.adapters import single_file
 from reconciler.cli import saved
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.planning.plan_file_fields import PlanSource, SavedPlan
+from reconciler.wiring import Wiring
 
 BROKEN = SwarmctlError(ErrorCode.PATH_NOT_FOUND, "infra does not exist.")
 
@@ -44,3 +48,57 @@ def test_a_plan_that_holds_elsewhere_too_is_no_matter(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with saved.made_elsewhere(a_plan("/srv/infra")):
         pass
+
+
+def refused(path: str) -> SwarmctlError | None:
+    """Return why a plan may not be saved at `path`, or None when it is there now."""
+    outside = Wiring(settings.read({"HOME": "/root"}))
+    try:
+        saved.check_target(outside, path)
+        outside.write_text(path, PLAN)
+    except SwarmctlError as error:
+        return error
+    return None
+
+
+PLAN = '{\n  "swarmctl_plan_file": 1\n}\n'
+
+
+def test_a_plan_replaces_a_plan_or_nothing_and_never_a_stack_file(tmp_path: Path) -> None:
+    stack, plan = tmp_path / "web.yaml", tmp_path / "plan.json"
+    stack.write_text("services: {}\n")
+    error = refused(str(stack))
+    assert error is not None
+    assert (error.code, stack.read_text()) == (ErrorCode.OUTPUT_FAILED, "services: {}\n")
+    stack.write_bytes(b"\xff\xfe")
+    assert refused(str(stack)) is not None
+    assert stack.read_bytes() == b"\xff\xfe"
+    for before in (None, "", PLAN):
+        if before is not None:
+            plan.write_text(before)
+        assert refused(str(plan)) is None
+        assert plan.read_text() == PLAN
+    error = refused("")
+    assert error is not None
+    assert error.code is ErrorCode.USAGE
+
+
+def test_only_a_plain_file_is_replaced(tmp_path: Path) -> None:
+    """As root a file can be renamed over a device: that of a pipe stands for it here."""
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path, why in ((pipe, "a pipe"), (folder, "a folder")):
+        with pytest.raises(SwarmctlError) as caught:
+            single_file.write_text(str(path), PLAN)
+        assert caught.value.code is ErrorCode.OUTPUT_FAILED
+        assert why in caught.value.problems[0].why
+    assert pipe.is_fifo()
+    link.symlink_to(pipe)
+    assert refused(str(link)) is not None
+    assert link.is_symlink()
+    link.unlink()
+    link.symlink_to(tmp_path / "plan.json")
+    assert refused(str(link)) is None
+    assert link.is_symlink()
+    assert (tmp_path / "plan.json").read_text() == PLAN

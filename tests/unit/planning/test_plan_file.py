@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reconciler.cli.saved import engine_of, made_elsewhere
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
@@ -181,14 +182,17 @@ def test_a_forged_file_never_gives_a_traceback(monkeypatch: pytest.MonkeyPatch):
     whole = json.loads(TEXT)
     assert decode(resealed(copy.deepcopy(whole))).source == SOURCE
     for path in places_in(whole)[1:]:
-        for other in (None, 7, "x", [], {}, [7], {"a": 7}, True):
+        for other in (None, 7, "x", [], {}, [7], {"a": 7}, True, "a\0b"):
             content = copy.deepcopy(whole)
             inner = content
             for key in path[:-1]:
                 inner = inner[key]
             inner[path[-1]] = other
             try:
-                check_fresh(decode(resealed(content)), now, CLUSTER)
+                forged = decode(resealed(content))
+                assert engine_of(forged) is not None
+                with made_elsewhere(forged):
+                    check_fresh(forged, now, CLUSTER)
             except SwarmctlError as error:
                 codes.add(error.code)
     assert codes == {ErrorCode.PLAN_FILE_INVALID, ErrorCode.STALE_PLAN}
