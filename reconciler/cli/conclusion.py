@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.cli.terminal import Terminal
@@ -15,9 +16,11 @@ from reconciler.model.words import many
 
 def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
     """Print how an apply ended and return its exit code: OK only when all is done, nothing blocked, all converged."""
-    problems = [one.problem for one in result.actions if one.problem is not None]
-    problems += [one.problem for one in result.plan.blocked]
-    terminal.problems(problems)
+    for action in result.actions:
+        if action.problem is not None:
+            terminal.problems([action.problem])
+            _tell_log(terminal, action.log)
+    terminal.problems(one.problem for one in result.plan.blocked)
     for one in result.services:
         if one.verdict is not Verdict.CONVERGED:
             _tell(terminal, one, foreign=_is_foreign(one, result))
@@ -47,7 +50,11 @@ def _tell(terminal: Terminal, one: Assessment, *, foreign: bool = False) -> None
         hint = "See to it with whoever deploys it; this apply counts as done without it."
         problem = replace(problem, severity=Severity.WARNING, why=why.strip(), hint=hint)
     terminal.problems([problem])
-    for line in one.log:
+    _tell_log(terminal, one.log)
+
+
+def _tell_log(terminal: Terminal, lines: Iterable[str]) -> None:
+    for line in lines:
         terminal.note(f"  log:  {line}", "dim")
 
 

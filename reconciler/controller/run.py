@@ -102,7 +102,7 @@ class Run:
             return _failed(action, error.problems[0])
         return None
 
-    async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None]:
+    async def _settled(self, action: Action) -> tuple[ActionStatus, Problem | None, tuple[str, ...]]:
         """Wait for a node's new role; and for a service's tasks where another action depends on them."""
         if action.kind is Kind.NODE:
             # A later step on roles counts on this one having ended, whether the user wants to wait or not.
@@ -110,20 +110,23 @@ class Run:
             own = self.waiting.before.local_node_id if self.waiting.before else ""
             timeout_s = self.waiting.timeout_s
             problem = await await_node(self.writer.cluster, action, timeout_s, own) if waits else None
-            return (ActionStatus.FAILED, problem) if problem else (ActionStatus.DONE, None)
+            return ActionStatus.FAILED if problem else ActionStatus.DONE, problem, ()
         if not (self.wait and action.id in self._needed and action.starts_tasks):
-            return ActionStatus.DONE, None
+            return ActionStatus.DONE, None, ()
         self.waiting.report(ActionProgress(action, ActionStatus.WAITING))
         try:
             outcome = await await_convergence(self.waiting, (action.name,), frozenset((action.name,)))
         except SwarmctlError as error:
-            return ActionStatus.FAILED, error.problems[0]
+            return ActionStatus.FAILED, error.problems[0], ()
         if outcome.converged:
-            return ActionStatus.DONE, None
-        return ActionStatus.FAILED, problem_of(outcome.assessments[0])
+            return ActionStatus.DONE, None, ()
+        [look] = outcome.assessments
+        return ActionStatus.FAILED, problem_of(look), look.log
 
-    def _end(self, action: Action, status: ActionStatus, problem: Problem | None) -> ActionProgress:
-        progress = ActionProgress(action, status, problem)
+    def _end(
+        self, action: Action, status: ActionStatus, problem: Problem | None, log: tuple[str, ...] = ()
+    ) -> ActionProgress:
+        progress = ActionProgress(action, status, problem, log)
         self.waiting.report(progress)
         return progress
 

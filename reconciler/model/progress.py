@@ -58,11 +58,15 @@ class ActionStatus(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActionProgress:
-    """One action moved on. `problem` is set when it FAILED or was SKIPPED."""
+    """One action moved on. `problem` is set when it FAILED or was SKIPPED.
+
+    `log` are the last lines of the task for which a service failed that another action had to wait for.
+    """
 
     action: Action
     status: ActionStatus
     problem: Problem | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     earlier = tuple(action.id for action in draft.actions if action.kind is Kind.SERVICE)
     users = (*earlier, *(action_id(found.kind, found.name) for found in removed if found.kind is Kind.SERVICE))
     rotated = {(found.kind, found.id) for found in former}
-    for found in sorted(removed, key=lambda item: PRUNED_KINDS.index(item.kind)):
+    for found in sorted(removed, key=_order):
         ours = (found.kind, found.id) in rotated
         origin = Origin.INTENT if ours else origin_of_removal(context, found.kind, found.name)
         draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users, origin))
@@ -192,8 +192,13 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
     return Problem(ErrorCode.PLAN_BLOCKED, what, why=why, hint=hint)
 
 
+def _order(found: ObservedObject) -> tuple[int, str]:
+    """Sort key: users before what they use, and by name, not as an engine happens to list them."""
+    return PRUNED_KINDS.index(found.kind), found.name
+
+
 def _listed(objects: Iterable[ObservedObject]) -> str:
-    names = [f"{found.kind} {found.name}" for found in objects]
+    names = [f"{found.kind} {found.name}" for found in sorted(objects, key=_order)]
     shown = ", ".join(names[:LISTED_MAX])
     return f"{shown} and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else shown
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from reconciler.cli.conclusion import conclude
+from reconciler.cli.terminal import Terminal
+from reconciler.controller import run
 from reconciler.controller.apply import ApplyOptions, apply, services_to_await
+from reconciler.controller.convergence import Outcome, Waiting
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
-from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Assessment, Verdict
 from reconciler.planning.plan import plan
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.unit.controller.faulty_cluster import FaultyCluster
@@ -98,6 +104,26 @@ async def test_a_failure_holds_back_only_what_depends_on_it():
         "service.web_api": "skipped: apply-failed",
         "service.solo_app": "done",
     }
+
+
+async def test_what_a_service_printed_last_is_told_with_it_also_where_others_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    async def fails(_waiting: Waiting, services: Collection[str], _updated: Collection[str]) -> Outcome:
+        [name] = services
+        return Outcome(
+            (Assessment(name, Verdict.FAILING, 0, 1, "exit 3", log=("the cat", "the key")),), timed_out=False
+        )
+
+    monkeypatch.setattr(run, "await_convergence", fails)
+    cluster = await a_quiet_swarm()
+    state = replace(two_stacks(), stacks=(Stack("web", "w", (), HERE), Stack("solo", "s", ("web",), HERE)))
+    made, actual = await planned_for(cluster, state)
+    result = await apply(made, actual, cluster, ApplyOptions(wait=True), lambda step: None)
+    assert endings(result)["service.web_api"] == "failed: tasks-failing"
+    assert conclude(Terminal(color=False), result) == 6
+    told = capsys.readouterr().err
+    assert told.index("why:  exit 3") < told.index("log:  the cat") < told.index("log:  the key")
 
 
 async def test_what_is_gone_already_counts_as_removed():
