@@ -25,8 +25,11 @@ from reconciler.model.errors import SwarmctlError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-VERSIONED = r"/v{version:\d{1,3}\.\d{1,4}}"
-VERSION_PREFIX = re.compile(r"^/v(\d{1,3})\.(\d{1,4})(?=/)")
+VERSIONED = r"/v{version:[0-9.]{1,16}}"
+VERSION_PREFIX = re.compile(r"^/v([0-9.]{1,16})(?=/)")
+JSON_ERRORS_SINCE = [1, 23]
+"""Clients of an older version are told errors as plain text."""
+WRONG_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 
 log = logging.getLogger(__name__)
@@ -93,18 +96,22 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
 async def _check_version(request: web.Request, handler: Handler) -> web.StreamResponse:
     prefix = VERSION_PREFIX.match(request.path)
     if prefix is not None:
-        asked = (int(prefix[1]), int(prefix[2]))
-        text = f"{asked[0]}.{asked[1]}"
+        text, asked = prefix[1], _numbers(prefix[1])
         if asked < _numbers(API_VERSION_MIN):
-            raise faults.Refused(
-                400,
+            told = (
                 f"client version {text} is too old. Minimum supported API version is {API_VERSION_MIN}, "
-                "please upgrade your client to a newer version",
+                "please upgrade your client to a newer version"
             )
+            if asked < JSON_ERRORS_SINCE:
+                return web.Response(status=400, text=f"{told}\n")
+            raise faults.Refused(400, told)
         if asked > _numbers(API_VERSION):
             raise faults.Refused(
                 400, f"client version {text} is too new. Maximum supported API version is {API_VERSION}"
             )
+    wrong = WRONG_ESCAPE.search(request.rel_url.raw_query_string)
+    if wrong is not None:
+        raise faults.Refused(400, f'invalid URL escape "{wrong[0]}"')
     return await handler(request)
 
 
@@ -120,6 +127,9 @@ async def _refuse_web_pages(request: web.Request, handler: Handler) -> web.Strea
     return await handler(request)
 
 
-def _numbers(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")
-    return int(major), int(minor)
+def _numbers(version: str) -> list[int]:
+    """Return a version's numbers as an engine compares them: what is missing is zero."""
+    numbers = [int(part or 0) for part in version.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers

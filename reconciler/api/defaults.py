@@ -25,7 +25,7 @@ def with_defaults(spec: JsonObject) -> JsonObject:
     restart = template.get("RestartPolicy") or {"Condition": "any", "MaxAttempts": 0}
     template = {"Resources": {}, "Placement": {}, **template}
     template |= {"ContainerSpec": container, "RestartPolicy": {"Delay": 5 * SECOND, **restart}}
-    filled: JsonObject = {"EndpointSpec": {"Mode": "vip"}, **spec, "TaskTemplate": template}
+    filled: JsonObject = {**spec, "TaskTemplate": template}
     for block in ("UpdateConfig", "RollbackConfig"):
         filled[block] = {"Monitor": 5 * SECOND, **(spec.get(block) or _ROLLOUT)}
     return filled

@@ -55,13 +55,26 @@ def first_value(content: bytes) -> Parsed:
 
     What is no UTF-8 becomes replacement characters, as in Go.
     """
+    return _value(content)[0]
+
+
+def only_value(content: bytes) -> Parsed:
+    """Return the value of a text that holds nothing else. Raises as `first_value`."""
+    found, rest = _value(content)
+    if rest:
+        raise Malformed(f"invalid character {_quoted(rest.encode()[0])} after top-level value")
+    return found
+
+
+def _value(content: bytes) -> tuple[Parsed, str]:
+    """Return the first value of a text, and what follows it."""
     text = content.decode("utf-8", "replace")
     begin = _BLANKS.match(text)
     try:
-        found, _ = _decoder.raw_decode(text, begin.end() if begin else 0)
+        found, end = _decoder.raw_decode(text, begin.end() if begin else 0)
     except ValueError:
         raise Malformed(_complaint(content)) from None
-    return found
+    return found, text[end:].strip(" \t\r\n")
 
 
 def _complaint(content: bytes) -> str:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LISTED = (Kind.NODE, Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
 CREATED = (Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
 REMOVED_STATUS = {Kind.NODE: 200, Kind.SERVICE: 200, Kind.SECRET: 204, Kind.CONFIG: 204}
+GO_SAYS = '{0}: strconv.ParseBool: parsing "{1}": invalid syntax'
 REGISTRY_AUTH_FROM = ("", "spec", "previous-spec")
 
 
@@ -72,6 +73,7 @@ class Collection:
         return routes
 
     async def list(self, request: web.Request) -> web.Response:
+        filters_of(request, None)  # what is no JSON is refused outside a swarm too
         cluster = swarm_of(self.node)
         filters = filters_of(request, selection.keys_of(self.kind))
         selection.check_values(self.kind, filters)
@@ -87,13 +89,14 @@ class Collection:
 
     async def inspect(self, request: web.Request) -> web.Response:
         raw = (await self._found(swarm_of(self.node), request)).raw
-        if self.kind is Kind.SERVICE and strict_flag(request, "insertDefaults", "{0}: {0}"):
+        if self.kind is Kind.SERVICE and strict_flag(request, "insertDefaults", GO_SAYS):
             raw = {**raw, "Spec": with_defaults(raw["Spec"])}
         return as_json(raw)
 
     async def create(self, request: web.Request) -> web.Response:
+        spec = await self._decoded(request)
         cluster = swarm_of(self.node)
-        spec = await self._spec(request)
+        self._check(spec)
         if self.kind is Kind.SERVICE and not spec.get("Name"):
             spec["Name"] = a_name()
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
@@ -105,12 +108,13 @@ class Collection:
         return as_json({"ID": created}, status=201)
 
     async def update(self, request: web.Request) -> web.Response:
-        cluster = swarm_of(self.node)
+        spec = await self._decoded(request)
         version = version_of(request, self.kind)
+        cluster = swarm_of(self.node)
         auth_from = request.query.get("registryAuthFrom", "")
         if self.kind is Kind.SERVICE and auth_from not in REGISTRY_AUTH_FROM:
             raise Refused(400, f"invalid registryAuthFrom '{auth_from}'")
-        spec = await self._spec(request)
+        self._check(spec)
         found = await self._found(cluster, request)
         if self.kind is Kind.SERVICE and request.query.get("rollback", "none") not in ("", "none"):
             if request.query["rollback"] != "previous":
@@ -140,14 +144,17 @@ class Collection:
             if target in local:
                 raise Refused(403, faults.not_for_services(target))
 
-    async def _spec(self, request: web.Request) -> JsonObject:
+    async def _decoded(self, request: web.Request) -> JsonObject:
         spec = await body_of(request, OBJECTS[self.kind])
         if self.kind is Kind.SERVICE:
             forget_newer(spec, request.match_info.get("version"))
+        return spec
+
+    def _check(self, spec: JsonObject) -> None:
+        if self.kind is Kind.SERVICE:
             check_service(spec)
         if self.kind is Kind.NODE:
             check_node(spec)
-        return spec
 
     async def _found(self, cluster: Cluster, request: web.Request) -> ObservedObject:
         return await cluster.found(self.kind, request.match_info["id"])
@@ -157,7 +164,7 @@ def _wants_status(request: web.Request) -> bool:
     """Return whether the tasks of services are to be counted."""
     if not knows_status(request.match_info.get("version")):
         return False
-    return strict_flag(request, "status", '{0}: strconv.ParseBool: parsing "{1}": invalid syntax')
+    return strict_flag(request, "status", GO_SAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,7 @@ class Tasks:
         return [web.get("/tasks", self.list), web.get("/tasks/{id}", self.inspect)]
 
     async def list(self, request: web.Request) -> web.Response:
+        filters_of(request, None)
         cluster = swarm_of(self.node)
         filters = filters_of(request, selection.TASK_KEYS)
         chosen = await selection.select_tasks(cluster, filters)

@@ -26,7 +26,7 @@ CHUNK_BYTES = 64 * 1024
 HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "te", "trailer"})
 """Headers that concern one connection only."""
 
-VERSION_PREFIX = re.compile(r"^/v\d+\.\d+(?=/)")
+VERSION_PREFIX = re.compile(r"^/v[0-9.]+(?=/)")
 UNREACHABLE = "the Docker Engine of this node can't be reached"
 
 

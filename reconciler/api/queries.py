@@ -10,7 +10,7 @@ from aiohttp import web
 
 from reconciler.api.decoding import Struct, decoded, kind_of
 from reconciler.api.faults import Refused
-from reconciler.api.json_text import Malformed, Pairs, Parsed, first_value
+from reconciler.api.json_text import Malformed, Pairs, Parsed, first_value, only_value
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 
@@ -73,7 +73,7 @@ def filters_of(request: web.Request, known: frozenset[str] | None) -> Filters:
     if not text:
         return {}
     try:
-        found = first_value(text.encode("utf-8", "replace"))
+        found = only_value(text.encode("utf-8", "replace"))
     except Malformed as error:
         raise Refused(400, str(error)) from None
     except RecursionError:

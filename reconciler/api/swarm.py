@@ -79,7 +79,7 @@ class Swarm:
         key = (await body_of(request, UNLOCK)).get("UnlockKey", "")
         state = self.node.standing().state
         if state is LocalState.INACTIVE:
-            raise Refused(503, faults.NOT_PART_OF_A_SWARM)
+            raise Refused(503, faults.NOT_IN_A_SWARM)
         if state is not LocalState.LOCKED:
             raise Refused(409, faults.NOT_LOCKED)
         if not isinstance(key, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -24,6 +25,11 @@ GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DISTRIBUTION = "swarm-reconciler"
 ENGINE_ONLY = ("containers", "images", "volumes", "exec", "build", "plugins", "commit", "session", "auth", "system")
 """What only a Docker Engine can do, by the first word of a path."""
+UNSUPPORTED = (
+    *("MemoryLimit", "SwapLimit", "KernelMemory", "KernelMemoryTCP", "OomKillDisable", "CPUShares", "CPUSet"),
+    *("BridgeNfIptables", "BridgeNfIp6tables", "IPv4Forwarding"),
+)
+"""What an engine tells of its kernel's support of containers."""
 
 
 @cache
@@ -49,6 +55,7 @@ class System:
             web.get("/version", self.version),
             web.get("/info", self.info),
             web.get("/distribution/{image:.+}/json", self.distribution),
+            web.options("/{path:.*}", self.options),
         ]
         routes += [web.get("/volumes/{name}", self.volume), web.delete("/volumes/{name}", self.volume)]
         for word in ENGINE_ONLY:
@@ -66,6 +73,10 @@ class System:
         }
         return web.Response(text="OK", headers=headers)
 
+    async def options(self, _: web.Request) -> web.Response:
+        """Answer nothing, for any path, as an engine does: web pages are kept out elsewhere."""
+        return web.Response()
+
     async def version(self, _: web.Request) -> web.Response:
         told = self.node.description().get("Platform") or {}
         version, machine = product_version(), told.get("Architecture", "")
@@ -80,7 +91,8 @@ class System:
             "KernelVersion": platform.release(),
             "BuildTime": "",
         }
-        component = {"Name": "Engine", "Version": version, "Details": {**parts, "Experimental": "false"}}
+        details = {key: value for key, value in parts.items() if key != "Version"}
+        component = {"Name": "Engine", "Version": version, "Details": {**details, "Experimental": "false"}}
         return as_json({"Platform": {"Name": "swarmctl embedded swarm"}, "Components": [component], **parts})
 
     async def info(self, _: web.Request) -> web.Response:
@@ -89,7 +101,8 @@ class System:
         own = told if isinstance(told, dict) else {}
         hostname = self.node.description().get("Hostname", "")
         node = {**engine_info(self.node.description()), **standing.limits}
-        return as_json({**node, **own, "Name": hostname, "Swarm": await swarm_info(standing)})
+        told_at = {"SystemTime": datetime.now(UTC).isoformat()}
+        return as_json({**node, **told_at, **own, "Name": hostname, "Swarm": await swarm_info(standing)})
 
     async def distribution(self, request: web.Request) -> web.StreamResponse:
         """Know no image, where there is no engine to ask: the CLI then warns that it has no digest, and goes on.
@@ -146,10 +159,10 @@ def engine_info(description: JsonObject) -> JsonObject:
         "ID": description.get("Hostname", ""),
         **dict.fromkeys(("Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped", "Images"), 0),
         "Driver": "process",
-        "DriverStatus": [],
+        "DriverStatus": None,
         "Plugins": {**plugins, "Authorization": None},
-        "MemoryLimit": False,
-        "SwapLimit": False,
+        **dict.fromkeys(UNSUPPORTED, False),
+        **dict.fromkeys(("HttpProxy", "HttpsProxy", "NoProxy"), ""),
         "Debug": False,
         "NFd": 0,
         "NGoroutines": 0,

@@ -47,6 +47,7 @@ def kept(spec: JsonObject) -> JsonObject:
     for name, at_zero in KEPT_AT_ZERO.items():
         given = {key: value for key, value in _section(spec, name).items() if value and key not in NEVER_SHOWN}
         found[name] = {**at_zero, **copy.deepcopy(given)}
+    found["TaskDefaults"] = {}  # an engine takes a default of log drivers, and hands it to no manager
     return found
 
 

@@ -13,6 +13,8 @@ from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import NodeRole
 from reconciler.model.tables import ClusterRecord, JoinTokens, Tables
 
+PEM_BEGINS = "-----BEGIN "
+
 NAMESPACE = "swarm"
 ROOT_KEY = "root-ca"
 
@@ -71,6 +73,8 @@ def put_in_force(current: Trust, renewed: Trust, now: datetime) -> tuple[Command
 
 def _given(spec: JsonObject, now: datetime) -> Trust | None:
     certificate, key = dig(spec, "CAConfig", "SigningCACert"), dig(spec, "CAConfig", "SigningCAKey")
+    if PEM_BEGINS not in _text(certificate):
+        certificate = ""  # a manager takes the blocks of PEM out of it, and has none
     if not key and not certificate:
         return None
     return Trust(given_root(_text(certificate), _text(key), now), _rotation(spec))

@@ -27,6 +27,8 @@ from reconciler.model.tasks import ObservedTask
 from reconciler.orchestration.dirty import is_dirty
 
 MANAGER_PORT = 2377
+CONTAINERS = ("Runtime", "container")
+"""What a service's template tells of its runtime, and a task does not."""
 MEMBERS = "raft-member"
 """Namespace of what the store's members record: node id to [host, port]. (adapters.raft.addresses)"""
 
@@ -184,7 +186,8 @@ def task_json(tables: Tables, task: TaskRecord) -> JsonObject:
             "ExitCode": seen.exit_code or 0,
         }
     status["PortStatus"] = _port_status(task)
-    raw: JsonObject = {**_head(task), "Labels": {}, "Spec": copy.deepcopy(task.spec), "ServiceID": task.service_id}
+    spec = {key: value for key, value in task.spec.items() if (key, value) != CONTAINERS}
+    raw: JsonObject = {**_head(task), "Labels": {}, "Spec": copy.deepcopy(spec), "ServiceID": task.service_id}
     if task.slot:
         raw["Slot"] = task.slot
     if task.node_id:

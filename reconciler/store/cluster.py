@@ -65,7 +65,7 @@ def _checked_pools(command: InitCluster) -> tuple[str, ...]:
         try:
             pool = ipaddress.IPv4Network(text)
         except ValueError:
-            raise invalid(f"invalid CIDR address: {text}", rpc="") from None
+            raise invalid(f"invalid base pool {text}: invalid CIDR address: {text}", rpc="") from None
         if pool.prefixlen > command.subnet_size:
             size = command.subnet_size
             raise invalid(f'invalid CIDR: "{text}". Subnet size is too small for pool: {size}', rpc="")
