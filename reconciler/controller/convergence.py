@@ -17,8 +17,8 @@ from reconciler.model.tasks import TaskState
 POLL_S = 0.25
 """Seconds between looks. Swarm sends no event for a task, so there is nothing to be woken by."""
 
-POLL_MAX_S = 2.0
-PAUSE_PER_LOOK = 20
+POLL_MAX_S = 3.0
+PAUSE_PER_LOOK = 40
 """A pause lasts at least so many times as long as the look before it, up to POLL_MAX_S: a swarm that answers slowly is
 busy starting the very tasks that are waited for."""
 

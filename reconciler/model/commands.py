@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+import msgspec
+
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
@@ -35,8 +37,7 @@ class ObjectChange:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The entry took effect. `id` is that of the object written, "" when there is no single one."""
 
     index: int
@@ -44,8 +45,7 @@ class Applied:
     changes: tuple[ObjectChange, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """The entry changed nothing. `message` is the text that a Docker Swarm manager answers with.
 
     `position` is which command of the transaction was refused, from 0; None when it was the transaction as a whole.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Command
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True):
     """That an object is still of the version that the caller read. Version 0 means that there is no such object.
 
     `id` of a record is `namespace/key`; the cluster has the id "".
@@ -20,8 +19,7 @@ class Expectation:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """Commands of one caller, as they are proposed.
 
     `client` names the caller and differs from that of any other life of the same process; `sequence` counts its

@@ -176,7 +176,7 @@ def _moved(draft: Draft) -> tuple[dict[Place, None], dict[Place, None]]:
     """Return where nodes need an address now, and where they may need none any more; both in order."""
     gained: dict[Place, None] = {}
     lost: dict[Place, None] = {}
-    for name, table in draft.laid_out():
+    for name, table in tuple(draft.tables.items()):  # a look at another one lays that out
         if name == "tasks":
             for task_id, task in table.written.items():
                 old = table.base.get(task_id)

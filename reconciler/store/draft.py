@@ -84,46 +84,39 @@ _KINDS = {
 }
 
 
-class Draft:
-    """The Tables as a transaction sees them. A table is laid out when it is first asked for."""
+def _table(name: str) -> Any:
+    """Return the property of a Draft for one table, laid out when it is first asked for: most transactions need one."""
 
-    __slots__ = (*_KINDS, "_base", "_open", "cluster", "index", "leadership", "pools")
-
-    index: int
-    cluster: ClusterRecord | None
-    leadership: Leadership
-    nodes: TableDraft[NodeRecord]
-    networks: TableDraft[NetworkRecord]
-    secrets: TableDraft[SecretRecord]
-    configs: TableDraft[ConfigRecord]
-    services: TableDraft[ServiceRecord]
-    tasks: TableDraft[TaskRecord]
-    records: TableDraft[KeyValueRecord]
-    pools: dict[str, Any]
-    """What reconciler.store.addresses has given out of each network, by its id."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._base = tables
-        self._open: list[tuple[str, TableDraft[Any]]] = []
-        self.index = tables.index
-        self.cluster = tables.cluster
-        self.leadership = tables.leadership
-
-    def __getattr__(self, name: str) -> Any:
-        """Lay out what is asked for the first time: most transactions need one table."""
-        if name == "pools":
-            self.pools = {}
-            return self.pools
-        if name not in _KINDS:
-            raise AttributeError(name)
-        table: TableDraft[Any] = TableDraft(getattr(self._base, name))
-        setattr(self, name, table)
-        self._open.append((name, table))
+    def laid_out(draft: Draft) -> TableDraft[Any]:
+        table = draft.tables.get(name)
+        if table is None:
+            table = draft.tables[name] = TableDraft(getattr(draft.base, name))
         return table
 
-    def laid_out(self) -> tuple[tuple[str, TableDraft[Any]], ...]:
-        """Return the tables that were asked for so far, with their names; nothing of others was written."""
-        return tuple(self._open)
+    return property(laid_out)
+
+
+class Draft:
+    """The Tables as a transaction sees them. `tables` are those that were asked for so far."""
+
+    __slots__ = ("base", "cluster", "index", "leadership", "pools", "tables")
+
+    nodes: TableDraft[NodeRecord] = _table("nodes")
+    networks: TableDraft[NetworkRecord] = _table("networks")
+    secrets: TableDraft[SecretRecord] = _table("secrets")
+    configs: TableDraft[ConfigRecord] = _table("configs")
+    services: TableDraft[ServiceRecord] = _table("services")
+    tasks: TableDraft[TaskRecord] = _table("tasks")
+    records: TableDraft[KeyValueRecord] = _table("records")
+
+    def __init__(self, base: Tables) -> None:
+        self.base = base
+        self.tables: dict[str, TableDraft[Any]] = {}
+        self.index: int = base.index
+        self.cluster: ClusterRecord | None = base.cluster
+        self.leadership: Leadership = base.leadership
+        self.pools: dict[str, Any] = {}
+        """What reconciler.store.addresses has given out of each network, by its id."""
 
     def id_of(self, kind: TableKind, name: str) -> str | None:
         """Return the id of the network, secret, config or service of that name, in capitals or not."""
@@ -133,22 +126,22 @@ class Draft:
         for key, record in table.written.items():
             if record.name.lower() == name:
                 return key
-        ids: dict[str, str] = getattr(self._base.indexes, index_name)
+        ids: dict[str, str] = getattr(self.base.indexes, index_name)
         found = ids.get(name)
         return None if found in table.written or found in table.gone else found
 
     def addresses_in_use(self, network_id: str) -> Mapping[int, None]:
         """Return the addresses in use before this transaction, as numbers."""
-        return self._base.indexes.addresses_by_network.get(network_id, {})
+        return self.base.indexes.addresses_by_network.get(network_id, {})
 
     def tasks_of_service(self, service_id: str) -> list[TaskRecord]:
         """Return a service's tasks, oldest first."""
-        known = self._base.indexes.task_ids_by_service.get(service_id, {})
+        known = self.base.indexes.task_ids_by_service.get(service_id, {})
         return self._oldest_first(known, lambda task: task.service_id == service_id)
 
     def tasks_on_node(self, node_id: str) -> list[TaskRecord]:
         """Return a node's tasks, oldest first."""
-        known = self._base.indexes.task_ids_by_node.get(node_id, {})
+        known = self.base.indexes.task_ids_by_node.get(node_id, {})
         return self._oldest_first(known, lambda task: task.node_id == node_id)
 
     def _oldest_first(self, known: dict[str, None], belongs: Any) -> list[TaskRecord]:
@@ -160,7 +153,7 @@ class Draft:
     def commit(self) -> list[Change]:
         """Put everything into the Tables, their indexes included, and return what changed. Can't fail half-way."""
         changes: list[Change] = []
-        base, index = self._base, self.index
+        base, index = self.base, self.index
         if self.cluster is not base.cluster:
             action = ChangeAction.UPDATE if base.cluster else ChangeAction.CREATE
             changes.append(Change(index, TableKind.CLUSTER, "", action))
@@ -168,7 +161,7 @@ class Draft:
         if self.leadership is not base.leadership:
             changes.append(Change(index, TableKind.LEADERSHIP, "", ChangeAction.UPDATE))
             base.leadership = self.leadership
-        for name, table in self._open:
+        for name, table in self.tables.items():
             if table.written or table.gone:
                 changes += _commit_table(base, name, table, index)
         return changes

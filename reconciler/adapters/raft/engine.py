@@ -295,6 +295,7 @@ class Engine:
         self._sender.send_all(ready.messages)
         if ready.must_sync or ready.messages_after:
             self._persister.add(ready)
+            self._persister.begin()  # the disk works while the entries before are applied
         for entry in ready.committed:
             self._apply(entry)
         for piece in ready.pieces:

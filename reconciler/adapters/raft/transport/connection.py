@@ -86,7 +86,7 @@ class Connection(TlsChannel):
         self._loop = asyncio.get_running_loop()
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
-        self._flushing = self._paused = False
+        self._paused = False
         self._frame_due_s = 0.0
         self._refusal: Refusal | None = None
         self._decided: asyncio.Future[None] = self._loop.create_future()
@@ -106,7 +106,10 @@ class Connection(TlsChannel):
         await asyncio.shield(self._decided)
 
     def send(self, frame: bytes) -> bool:
-        """Queue a frame; False when there is no room or the connection is closing."""
+        """Send a frame, at once if the system takes it; False when there is no room or the connection is closing.
+
+        Whoever sends has often much to do before the event loop turns: the other side works meanwhile.
+        """
         size = HEADER.size + len(frame)
         if not self.is_open or len(frame) > self._settings.frame_bytes_max:
             return False
@@ -115,9 +118,8 @@ class Connection(TlsChannel):
         self._queue.append(HEADER.pack(len(frame)))
         self._queue.append(frame)
         self._queued_bytes += size
-        if not self._flushing and not self._paused:
-            self._flushing = True
-            self._loop.call_soon(self._flush_queue)
+        if not self._paused:
+            self._flush_queue()
         return True
 
     def refuse(self, refusal: Refusal) -> None:
@@ -240,13 +242,10 @@ class Connection(TlsChannel):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._queue and not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush_queue)
+        self._flush_queue()
 
     def _flush_queue(self) -> None:
         """Send what is queued, many frames in one write, until the system takes no more."""
-        self._flushing = False
         queue = self._queue
         while queue and not self._paused and self.is_open:
             parts, size = [], 0

@@ -173,17 +173,18 @@ async def test_a_backup_to_a_slow_target_holds_up_nobody(
 ):
     await group.found(["node-1"])
     await group.put("node-1", "x", b"1")
-    let_go, write = threading.Event(), SnapshotWriter.write
+    let_go, write, held = threading.Event(), SnapshotWriter.write, set[int]()
 
     def slow(writer: SnapshotWriter, chunk: bytes) -> None:
         if writer.path.startswith(str(tmp_path / "copy")):
+            held.add(id(writer))
             assert let_go.wait(30)
         write(writer, chunk)
 
     monkeypatch.setattr(SnapshotWriter, "write", slow)
     store = core_store(group, "node-1")
     copying = [asyncio.create_task(store.back_up(str(tmp_path / "copy"))) for _ in range(2)]
-    await asyncio.sleep(0.1)
+    await group.until("both are held up", lambda: len(held) == 2)
     await group.put("node-1", "x", b"2")
     assert not any(one.done() for one in copying)
     let_go.set()
