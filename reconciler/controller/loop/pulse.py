@@ -9,6 +9,7 @@ one who is as blind as itself, and takes the note away once its engine answers a
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,9 +43,9 @@ _LOOK_S: Final = 0.5
 
 @dataclass(slots=True)
 class Calls:
-    """The calls to the cluster that are not answered yet. `answered` counts those that were, well or not."""
+    """The calls to the cluster that are not answered yet. `answered_s` is when the last one was, well or not."""
 
-    answered: int = 0
+    answered_s: float = -math.inf
     _began_s: dict[object, float] = field(default_factory=dict)
 
     @contextmanager
@@ -63,7 +64,8 @@ class Calls:
             raise
         finally:
             del self._began_s[call]
-            self.answered += not is_given_up
+            if not is_given_up:
+                self.answered_s = asyncio.get_running_loop().time()
 
     def oldest_s(self) -> float:
         """Return for how many seconds the oldest of them has been out; 0 when there is none."""
@@ -89,18 +91,21 @@ class Pulse:
 
     async def run(self) -> None:
         """Ask for signs of life until cancelled."""
-        answered = self.calls.answered
         while True:
             await self._due()
             asked_s = asyncio.get_running_loop().time()
-            if self.calls.answered != answered or await self.answers(DEADLINE_S) or self.calls.answered != answered:
+            if await self._is_alive(asked_s):
                 self._found_alive()
             else:
                 self._found_silent(asked_s)
-            answered = self.calls.answered
             await self._note()
             if self.is_lost:
                 self.lost()
+
+    async def _is_alive(self, asked_s: float) -> bool:
+        if asked_s - self.calls.answered_s < SLOW_CALL_S:
+            return True
+        return await self.answers(DEADLINE_S) or self.calls.answered_s >= asked_s
 
     async def _due(self) -> None:
         """Wait until it is time to ask."""
