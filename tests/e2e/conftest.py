@@ -68,3 +68,21 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         engine.close()
         if request.param == "embedded":
             swarmctl.ok("down")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """An embedded swarm of one node, one for the whole run. Tests ask for `emptied`."""
+    from tests.e2e.followed import small_swarm  # it imports this file
+
+    with small_swarm(tmp_path_factory.mktemp("s")) as made:
+        yield made
+
+
+@pytest.fixture
+def emptied(small: Backend) -> Iterator[Backend]:
+    """The swarm of one node, with nothing deployed. A file whose tests all want it calls it its `backend`."""
+    from tests.e2e.followed import clear
+
+    yield small
+    clear(small)

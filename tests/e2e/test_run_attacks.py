@@ -22,7 +22,7 @@ from reconciler.controller_api.door import CONNECTIONS_MAX
 from tests.e2e.attacked import GIB, READ, WRITE, Served, connections, endless_body, serving, slow
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import until
-from tests.e2e.followed import SECRET, STACK, Followed, ask, clear, small_swarm
+from tests.e2e.followed import SECRET, STACK, Followed, ask
 from tests.fakes.certificate import self_signed
 from tests.lab.git_servers import run
 
@@ -30,17 +30,9 @@ GROWTH_MIB_MAX = 48
 """By how much a process may grow under attack. What it answers with is made and gone."""
 
 
-@pytest.fixture(scope="module")
-def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with small_swarm(tmp_path_factory.mktemp("s")) as made:
-        yield made
-
-
 @pytest.fixture
-def backend(swarm: Backend) -> Iterator[Backend]:
-    """The module's swarm, with nothing deployed."""
-    yield swarm
-    clear(swarm)
+def backend(emptied: Backend) -> Backend:
+    return emptied
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
-from tests.e2e.followed import STACK, Followed, ask, clear, controller_of, door_before, metrics, small_swarm
+from tests.e2e.followed import STACK, Followed, ask, controller_of, door_before, metrics
 from tests.fakes.chat import Chat, running_chat
 from tests.lab.git_servers import http_server, run, ssh_server, sshd_path
 from tests.lab.signers import gpg_signer, ssh_signer
@@ -23,17 +23,9 @@ SOON = {"interval": "500ms"}
 TOKEN = "hunter2-of-the-git-server"
 
 
-@pytest.fixture(scope="module")
-def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with small_swarm(tmp_path_factory.mktemp("s")) as made:
-        yield made
-
-
 @pytest.fixture
-def backend(swarm: Backend) -> Iterator[Backend]:
-    """The module's swarm, with nothing deployed."""
-    yield swarm
-    clear(swarm)
+def backend(emptied: Backend) -> Backend:
+    return emptied
 
 
 @pytest.fixture
