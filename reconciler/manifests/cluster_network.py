@@ -18,6 +18,8 @@ from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 
+ENGINES_OWN: Final = frozenset({"bridge", "docker_gwbridge", "host", "ingress", "none"})
+"""Networks that are there before anybody declares one."""
 _POOL_FIELDS: Final = (("subnet", "Subnet"), ("ipRange", "IPRange"), ("gateway", "Gateway"))
 _POOL_KEYS: Final = {field: key for key, field in _POOL_FIELDS}
 _FIELDS: Final[Mapping[SpecSteps, KeyPath]] = {
@@ -39,6 +41,14 @@ def cluster_network(document: Document, at: KeyPath, given: JsonObject, problems
     `subnet`, `gateway` and `ipRange` are short for an `ipam.config` of one pool.
     """
     name = str(at[-1])
+    if name in ENGINES_OWN:
+        what = f"`{name}` is no network to declare."
+        why = "Every engine, or the swarm itself, has it without being asked."
+        hint = "Give the network another name. A stack uses the engine's own with `external: true`."
+        if name == "ingress":
+            why = "It is the swarm's own, which carries published ports; swarmctl leaves it alone."
+            hint = "Give the network another name. To change the ingress network see `docker network create --ingress`."
+        problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, document.key_place(at)))
     ipam = given.get("ipam") or {}
     pools: list[JsonObject] = []
     if any(given.get(key) for key in ("subnet", "gateway", "ipRange")):

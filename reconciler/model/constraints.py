@@ -15,6 +15,8 @@ from reconciler.model.json import dig
 from reconciler.model.tables import NodeRecord
 
 OPERATORS = ("==", "!=")
+PLAIN_KEYS = ("node.id", "node.hostname", "node.role", "node.ip", "node.platform.os", "node.platform.arch")
+LABEL_KEYS = ("node.labels.", "engine.labels.")
 _KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9\-_.]+")
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE)
 
@@ -71,6 +73,12 @@ def parse_constraint(text: str) -> Constraint:
                 raise ValueError(f"value '{value}' is invalid")
             return Constraint(key, value, operator == "==")
     raise ValueError("constraint expected one operator from ==, !=")
+
+
+def is_known_key(text: str) -> bool:
+    """Return whether the constraint that `text` writes asks for something that nodes have."""
+    key = text.partition("!=" if "!=" in text else "==")[0].strip().lower()
+    return key in PLAIN_KEYS or key.startswith(LABEL_KEYS)
 
 
 def constraints_hold(texts: Iterable[str], node: NodeRecord) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.model.constraints import constraints_hold
+from reconciler.model.constraints import LABEL_KEYS, PLAIN_KEYS, constraints_hold, is_known_key
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.planning.preflight.claims import Claim
@@ -135,6 +135,10 @@ def _hint_constraint(demand: Demand, rooms: Rooms) -> str:
     constraints = demand.claim.needs.constraints
     nodes = [room.node for room in rooms.by_id.values() if room.takes_tasks]
     unmet = [text for text in constraints if not any(constraints_hold((text,), node) for node in nodes)]
+    unknown = [text for text in unmet if not is_known_key(text)]
+    if unknown:
+        keys = ", ".join((*PLAIN_KEYS, *(f"{key}NAME" for key in LABEL_KEYS)))
+        return f"No node ever meets {', '.join(unknown)}: Swarm knows no such key. Write one of {keys}."
     if unmet:
         told = f"No available node meets {', '.join(unmet)}."
     else:

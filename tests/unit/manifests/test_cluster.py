@@ -167,6 +167,15 @@ def test_without_stacks_every_file_under_stacks_is_one() -> None:
     assert [each.name for each in loaded(files).stacks] == ["a", "b"]
 
 
+@pytest.mark.parametrize("name", ["host", "bridge", "none", "ingress", "docker_gwbridge"])
+def test_a_network_that_engines_have_by_themselves_is_not_declared(name: str) -> None:
+    [problem] = problems({"swarm.yaml": CLUSTER + f"spec: {{networks: {{{name}: {{driver: overlay}}}}}}\n"})
+    assert problem.code is ErrorCode.INVALID_VALUE
+    assert "no network to declare" in problem.what
+    assert problem.place is not None
+    assert problem.place.line == 4
+
+
 def test_an_empty_list_of_stacks_is_none() -> None:
     files = {"swarm.yaml": CLUSTER + "spec: {stacks: []}", "stacks/a.yaml": "services: {}"}
     assert loaded(files).stacks == ()

@@ -94,6 +94,12 @@ CASES: list[tuple[JsonObject, list[Any], str, str]] = [
         "No available node meets node.role==manager. Change the constraint",
     ),
     (
+        service(replicas=2, placement={"Constraints": ["node.lables.disk == ssd"]}),
+        THREE,
+        "scheduling constraints not satisfied on 3 nodes",
+        "No node ever meets node.lables.disk == ssd: Swarm knows no such key. Write one of node.id,",
+    ),
+    (
         service(replicas=2, cpus=5),
         THREE,
         "insufficient resources on 3 nodes (n1, n2, n3)",
