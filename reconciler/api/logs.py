@@ -29,13 +29,6 @@ FRAME_HEADER = struct.Struct(">BxxxL")
 FOLLOW_POLL_S = 0.5
 """How often a log that is followed is looked at again: the port has no stream of lines."""
 
-SYSTEM_ERROR = 3
-"""The stream of what the engine itself says."""
-INCOMPLETE = (
-    "Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream. some logs could not be "
-    "retrieved for the following reasons: "
-)
-
 FRAMES = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"
 """Of a terminal's output, which has no frames; and of all, for clients that know no other (before API 1.42)."""
@@ -73,7 +66,7 @@ class Logs:
         reader.is_terminal = any(dig(task.raw, "Spec", "ContainerSpec", "TTY") for task in found)
         kind = RAW if reader.is_terminal or not _knows_frames(request) else FRAMES
         if not flag(request, "follow"):
-            return web.Response(body=await reader.new(found) + reader.missing(found), content_type=kind)
+            return web.Response(body=await reader.new(found), content_type=kind)
         self.streams.check_room()
         response = web.StreamResponse(headers={"Content-Type": kind})
         response.enable_chunked_encoding()
@@ -142,11 +135,6 @@ class _Reader:
         before = f"{_moment(line.at_ns)} " if self.wish.timestamps else ""
         content = f"{before}{_details(task, line) if self.wish.details else ''}".encode() + line.text + b"\n"
         return self._framed(line.stream, content)
-
-    def missing(self, tasks: Sequence[ObservedTask]) -> bytes:
-        """Tell of tasks that are nowhere yet, as the engine does. (swarmkit's logbroker, subscription.Err)"""
-        waiting = [f"task {task.id} has not been scheduled" for task in tasks if not task.node_id]
-        return self._framed(SYSTEM_ERROR, f"{INCOMPLETE}{', '.join(waiting)}\n".encode()) if waiting else b""
 
     def _framed(self, stream: int, content: bytes) -> bytes:
         return content if self.is_terminal else FRAME_HEADER.pack(stream, len(content)) + content

@@ -84,7 +84,7 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
         **_COMMON,
         "label": _engine_label,
         "node.label": _label,
-        "role": lambda found, value: found.spec.get("Role") == value,
+        "role": lambda found, value: found.spec.get("Role") == value.lower(),
         "membership": lambda *_: True,  # no part of what is shown: see `members`
     },
     Kind.SECRET: {**_COMMON, "names": lambda found, value: found.name == value},
@@ -92,7 +92,7 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
     Kind.NETWORK: {
         **_COMMON,
         "name": _network_name,
-        "dangling": lambda found, value: value.lower() in ("0", "false") or found.name not in PREDEFINED_NETWORKS,
+        "dangling": lambda found, value: (value.lower() in ("1", "true")) == (found.name not in PREDEFINED_NETWORKS),
         "driver": lambda found, value: found.dig("Driver") == value,
         "scope": lambda found, value: found.dig("Scope") == value,
         "type": _network_type,
@@ -113,7 +113,7 @@ def check_values(kind: Kind, filters: Filters) -> None:
         return
     for key, known in NODE_VALUES.items():
         for value in filters.get(key, ()):
-            if value not in known:
+            if value.lower() not in known:
                 raise Refused(400, f"Invalid {key} filter: '{value}'")
 
 
@@ -121,6 +121,8 @@ def _check_network_values(filters: Filters) -> None:
     for value in filters.get("type", ()):
         if value not in ("builtin", "custom"):
             raise Refused(400, f"invalid filter: 'type'='{value}'")
+    if len(filters.get("dangling", ())) > 1:
+        raise Refused(400, 'got more than one value for filter key "dangling"')
     for value in filters.get("dangling", ()):
         if value.lower() not in ("0", "1", "false", "true"):
             text = 'must be "true" (or "1"), or "false" (or "0")'
@@ -150,7 +152,8 @@ def members(nodes: Sequence[ObservedObject], filters: Filters, pending: Collecti
     wanted = filters.get("membership")
     if wanted is None:
         return list(nodes)
-    return [node for node in nodes if ("pending" if node.id in pending else "accepted") in wanted]
+    asked = {value.lower() for value in wanted}
+    return [node for node in nodes if ("pending" if node.id in pending else "accepted") in asked]
 
 
 def find_task(tasks: Sequence[ObservedTask], services: Iterable[ObservedObject], wanted: str) -> ObservedTask:
@@ -178,7 +181,7 @@ async def select_tasks(cluster: Cluster, filters: Filters) -> list[ObservedTask]
         "node": {(await cluster.found(Kind.NODE, value)).id for value in filters.get("node", ())},
     }
     for state in filters.get("desired-state", ()):
-        if state not in TASK_STATES:
+        if state.lower() not in TASK_STATES:
             raise Refused(400, f"Invalid desired-state filter: '{state}'")
     services: dict[str, ObservedObject] = {}
     if {"label", "name"} & filters.keys():
@@ -196,17 +199,17 @@ async def select_tasks(cluster: Cluster, filters: Filters) -> list[ObservedTask]
             return has_label(service.labels if service else None, value)
         if key == "name":
             return _task_name(task, service).startswith(value)
-        return _task_field(task, key) == value or (key == "id" and task.id.startswith(value))
+        return _matches_itself(task, key, value)
 
     return [task for task in tasks if _passes(filters, partial(matches, task))]
 
 
-def _task_field(task: ObservedTask, key: str) -> str:
+def _matches_itself(task: ObservedTask, key: str, value: str) -> bool:
     if key == "desired-state":
-        return task.desired_state.api_name
-    if key == "_up-to-date":
-        return "true" if task.up_to_date else "false"
-    return "container" if key == "runtime" else task.id
+        return task.desired_state.api_name == value.lower()
+    if key == "_up-to-date":  # whatever its value
+        return task.up_to_date
+    return task.id.startswith(value) if key == "id" else value == "container"
 
 
 def _task_name(task: ObservedTask, service: ObservedObject | None) -> str:

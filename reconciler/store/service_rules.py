@@ -76,6 +76,15 @@ def _check_container(spec: JsonObject) -> None:
     _check_templates(container)
     for kind in ("Secret", "Config"):
         _check_targets(kind.lower(), container.get(f"{kind}s") or (), f"{kind}Name")
+    _check_credentials(container)
+
+
+def _check_credentials(container: JsonObject) -> None:
+    wanted = dig(container, "Privileges", "CredentialSpec", "Config")
+    references = container.get("Configs") or ()
+    if wanted and not any(one.get("ConfigID") == wanted and one.get("Runtime") is not None for one in references):
+        why = "but that config isn't in config references with RuntimeTarget"
+        raise invalid(f"CredentialSpec references config '{wanted}', {why}")
 
 
 def _check_mounts(mounts: Iterable[JsonObject]) -> None:

@@ -18,7 +18,7 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
-from reconciler.model.tables import ConfigRecord, SecretRecord, ServiceRecord, UpdateState, UpdateStatus
+from reconciler.model.tables import ConfigRecord, NetworkRecord, SecretRecord, ServiceRecord, UpdateState, UpdateStatus
 from reconciler.model.tasks import TaskState
 from reconciler.store.addresses import ingress_id, virtual_ips
 from reconciler.store.defaults import complete_service
@@ -128,15 +128,22 @@ def _is_named(record: SecretRecord | ConfigRecord | None, name: object) -> bool:
 
 
 def _attachment(draft: Draft, attachment: JsonObject) -> JsonObject:
-    target = attachment.get("Target", "")
-    network = draft.networks.get(target)
-    if network is None:
-        network = draft.networks.get(draft.id_of(TableKind.NETWORK, target) or "")
-    if network is None or target not in (network.id, network.name):
-        raise Refusal(ErrorCode.REQUEST_REFUSED, f"network {target} not found", rpc="")
+    network = _network(draft, str(attachment.get("Target") or ""))
     if network.spec.get("Ingress"):
         raise invalid(f'Service cannot be explicitly attached to the ingress network "{network.name}"')
     return {**attachment, "Target": network.id}
+
+
+def _network(draft: Draft, target: str) -> NetworkRecord:
+    """Return the network with this id or name, or whose id alone begins so."""
+    network = draft.networks.get(target) or draft.networks.get(draft.id_of(TableKind.NETWORK, target) or "")
+    if network is not None and target in (network.id, network.name):
+        return network
+    matches = [one for one in draft.networks.values() if one.id.startswith(target)]
+    if len(matches) == 1:
+        return matches[0]
+    why = f"is ambiguous ({len(matches)} matches found)" if matches else "not found"
+    raise Refusal(ErrorCode.REQUEST_REFUSED, f"network {target} {why}", rpc="")
 
 
 def roll_back(draft: Draft, command: RollBackService) -> Applied:

@@ -60,6 +60,12 @@ async def test_streams_times_details_and_tails(api: Api) -> None:
     assert re.fullmatch(MOMENT + rf" {ids},com.docker.swarm.task.id={task['ID']} two\n".encode(), line)
 
 
+async def test_a_task_is_found_by_its_whole_name(api: Api) -> None:
+    task = await printing(api, SCRIPT, 3)
+    assert frames(await logs(api, f"/tasks/web.1.{task['ID']}", stderr="1")) == [(2, b"two\n")]
+    assert (await api.ask("GET", "/tasks/web.1/logs", params={"stdout": "1"})).status == 404
+
+
 async def test_since_leaves_out_what_is_older(api: Api) -> None:
     await printing(api, SCRIPT, 3)
     (first, last) = (await logs(api, stdout="1", timestamps="1")).split(b"\n")[:2]
