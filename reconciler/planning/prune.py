@@ -60,7 +60,8 @@ def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
     for found in sorted(removed, key=_order):
         ours = (found.kind, found.id) in rotated
         origin = Origin.INTENT if ours else origin_of_removal(context, found.kind, found.name)
-        draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users, origin))
+        reason = _reason(found, origin, is_former=ours)
+        draft.actions.append(_remove(context, found, earlier if found.kind is Kind.SERVICE else users, origin, reason))
 
 
 def _surplus(context: Context, real_names: RealNames) -> _Surplus:
@@ -233,7 +234,7 @@ def _used_by_others(in_use: list[ObservedObject]) -> Problem:
     )
 
 
-def _remove(context: Context, found: ObservedObject, after: tuple[str, ...], origin: Origin) -> Action:
+def _remove(context: Context, found: ObservedObject, after: tuple[str, ...], origin: Origin, reason: str) -> Action:
     running = context.live_tasks(found.id) if found.kind is Kind.SERVICE else 0
     effect = effects.of_delete(running) if found.kind is Kind.SERVICE else None
     return Action(
@@ -242,7 +243,7 @@ def _remove(context: Context, found: ObservedObject, after: tuple[str, ...], ori
         kind=found.kind,
         name=found.name,
         stack=found.stack,
-        reason=_reason(found, origin),
+        reason=reason,
         effect=effect.kind if effect else TaskEffect.NONE,
         effect_text=effect.text if effect else TaskEffect.NONE.value,
         tasks=effect.tasks if effect else None,
@@ -254,9 +255,10 @@ def _remove(context: Context, found: ObservedObject, after: tuple[str, ...], ori
     )
 
 
-def _reason(found: ObservedObject, origin: Origin) -> str:
+def _reason(found: ObservedObject, origin: Origin, *, is_former: bool) -> str:
+    """Return why an object goes. The first version of a config has its plain name, and is declared all the same."""
     if origin is Origin.DRIFT:
         return "it bears our label, and no revision has declared it"
-    if found.kind in VERSIONED_KINDS and labels.LOGICAL_NAME in found.labels:
+    if is_former or (found.kind in VERSIONED_KINDS and labels.LOGICAL_NAME in found.labels):
         return f"nothing uses this version of {logical_name(found)} any more"
     return "nothing declares it any more"

@@ -78,6 +78,7 @@ def test_the_version_to_roll_back_to_is_kept_and_the_one_before_goes():
     delete = third_plan.actions[-1]
     assert (delete.type, delete.id) == (ActionType.DELETE, "config.web_app")
     assert "service.web_api" in delete.after
+    assert delete.reason == "nothing uses this version of web_app any more", "it is declared, and has another content"
 
 
 def test_a_config_that_was_deployed_once_before_is_used_again():
