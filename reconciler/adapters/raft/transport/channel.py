@@ -52,6 +52,20 @@ class TlsChannel(asyncio.BufferedProtocol):
         """The connection is gone."""
         raise NotImplementedError
 
+    def goodbye(self) -> None:
+        """The other side sends nothing more."""
+        self.close()
+
+    def pause_reading(self) -> None:
+        """Read nothing for now; what was read already still arrives."""
+        if self._raw is not None:
+            self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._raw is not None:
+            self._raw.resume_reading()
+
     @property
     def is_open(self) -> bool:
         """Whether bytes may still be sent."""
@@ -124,7 +138,7 @@ class TlsChannel(asyncio.BufferedProtocol):
                 while filled < ROOM and (count := self._read_into(ROOM - filled, plain[filled:])):
                     filled += count
                 more = filled == ROOM
-                end = None if more else self.close  # its goodbye
+                end = None if more else self.goodbye
             except ssl.SSLWantReadError:
                 more = False
             except ssl.SSLError as error:

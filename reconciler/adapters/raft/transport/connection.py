@@ -18,6 +18,9 @@ from reconciler.adapters.raft.transport.tls import peer_of, refusal_of
 from reconciler.model.errors import ErrorCode
 
 GREETING_BYTES_MAX = 1024
+FRAMES_PER_TURN = 64
+"""Frames of one connection that are handed on before others have their turn: who sends thousands of tiny ones holds up
+itself. Members that work send a few at a time."""
 TEXT_MAX = 200
 """Characters of the other side's reason that are logged."""
 GOODBYE_S = 1.0
@@ -88,6 +91,8 @@ class Connection(TlsChannel):
         self._queued_bytes = 0
         self._paused = False
         self._frame_due_s = 0.0
+        self._arrived: deque[bytes] = deque()
+        self._is_behind = self._has_left = False
         self._refusal: Refusal | None = None
         self._decided: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -189,13 +194,35 @@ class Connection(TlsChannel):
             return
         if frames:
             self._frame_due_s = 0.0
-        for frame in frames:
+        self._arrived += frames
+        if not self._is_behind:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand on what has arrived, some of it now; nothing more is read before the rest had its turn."""
+        for _ in range(min(len(self._arrived), FRAMES_PER_TURN)):
             if not self.is_open:
                 return
+            frame = self._arrived.popleft()
             if self.opened_s:
                 self._owner.received(self, frame)
             else:
                 self._greeted(frame)
+        if self._arrived:
+            self._is_behind = True
+            self.pause_reading()
+            self._loop.call_soon(self._hand_on)
+        elif self._is_behind:
+            self._is_behind = False
+            self.resume_reading()
+            if self._has_left:
+                self.close()
+
+    def goodbye(self) -> None:
+        if self._is_behind:
+            self._has_left = True
+        else:
+            self.close()
 
     def _greeted(self, frame: bytes) -> None:
         try:
@@ -229,6 +256,7 @@ class Connection(TlsChannel):
     def lost(self) -> None:
         self._stop_timer()
         self._queue.clear()
+        self._arrived.clear()
         if not self.opened_s:
             if self._refusal is None:
                 self._refusal = Refusal(ErrorCode.PEERS_PROTOCOL, "it ended the connection before both knew each other")
