@@ -19,6 +19,7 @@ from reconciler.controller.loop import laggards, one_pass
 from reconciler.controller.loop.answers import Answers
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, REQUESTS_MAX, Request, RequestKind
+from reconciler.gitops.decide import decide
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX
 from reconciler.gitops.overview import EventKind
 from reconciler.gitops.results import HistoryEntry, suspended
@@ -55,6 +56,11 @@ def is_ready(shell: Shell, scope: str = "web", source: str = "infra") -> bool:
 
 def is_reconciling(shell: Shell, scope: str = "web") -> bool:
     return any(one.type.value == "Reconciling" and one.status for one in shell.state().scope(scope).conditions)
+
+
+def applied(shell: Shell, scope: str) -> str:
+    found = shell.state().scope(scope).applied
+    return found.commit if found else ""
 
 
 async def test_a_converged_pass_writes_nothing_to_the_store_either(shell, tmp_path):
@@ -114,6 +120,48 @@ async def test_drift_is_told_and_put_back_while_an_apply_waits_for_tasks(shell, 
         assert not [one for one in brought if "web" in one[0]], "nothing is known of it yet"
 
 
+async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_still(shell, repository):
+    shell.timeout_s = 600.0
+    first = repository.commit("never runs", stacks__web_DOT_yaml=stack(3), stacks__db_DOT_yaml=stack(0))
+    async with shell.leading():
+        await until(lambda: is_reconciling(shell) and Kind.SERVICE in shell.written, "it is applied")
+        second = repository.commit("never runs either", stacks__vault_DOT_yaml=stack(2))
+        await until(lambda: is_reconciling(shell, "vault"), "so is the next one")
+        third = repository.commit("converges", stacks__db_DOT_yaml=stack(0, "nginx:2"))
+        await until(lambda: applied(shell, "db") == third, "and one that converges at once")
+        assert {scope: one.commit for scope, one in shell.state().begun.items()} == {"web": first, "vault": second}
+        told = [(one.commit, one.scopes, dict(one.failed)) for one in shell.memory.history("infra")]
+        assert told[-1] == (third, ("db",), {})
+        assert not [one for one in told if {"web", "vault"} & set(one[1])]
+        mended = repository.commit("mended", stacks__web_DOT_yaml=stack(0))
+        await until(lambda: applied(shell, "web") == mended, "what mends one of them takes its place")
+        assert list(shell.state().begun) == ["vault"]
+        assert [one.scopes for one in shell.memory.history("infra") if one.failed] == [("web",)]
+    async with shell.leading():
+        mended = repository.commit("mended as well", stacks__vault_DOT_yaml=stack(0))
+        await until(lambda: applied(shell, "vault") == mended, "whoever leads next goes on from there")
+        await until(lambda: not shell.state().begun, "nothing is left open")
+
+
+async def test_a_rollback_takes_the_place_of_what_its_stack_waits_for_and_waits_beside_the_passes(shell, repository):
+    shell.timeout_s = 600.0
+    async with shell.leading():
+        await until(lambda: is_ready(shell), "the stack is ready")
+        good = shell.state().scope("web").applied.commit
+        repository.commit("never runs", stacks__web_DOT_yaml=stack(3), stacks__db_DOT_yaml=stack(0))
+        await until(lambda: is_reconciling(shell) and applied(shell, "web") == good, "it is awaited")
+        now = shell.leader.clock.now()
+        hold = Suspension("web", now, "me", "rolled back")
+        asked = Request("infra", "web", RequestKind.ROLLBACK, "me", now, good)
+        await shell.memory.ask([asked], lambda state: suspended(state, hold))
+        await until(lambda: not shell.memory.requests("infra"), "the rollback has ended")
+        assert (await services(shell))["web_api"] == 0
+        entries = shell.memory.history("infra")
+        assert [(one.commit, one.failed) for one in entries if one.subject == "rollback"] == [(good, {})]
+        assert {"web": "It had not converged when a rollback came."} in [one.failed for one in entries]
+        await until(lambda: applied(shell, "db"), "the other stack of that commit is brought about")
+
+
 async def test_a_stack_that_others_wait_for_does_not_hold_up_the_commit_that_mends_it(shell, repository):
     shell.timeout_s = 600.0
     ordered = swarm("prod").replace("{policy", "{stacks: [{path: stacks/web.yaml}, %s], policy")
@@ -154,23 +202,23 @@ async def test_a_cluster_that_is_away_is_told_once_and_found_again(shell):
         assert sum("recovered" in one for one in told) == 1
 
 
-async def test_a_cluster_that_hangs_is_given_up_after_fewer_looks(shell, monkeypatch):
+async def test_a_look_at_a_cluster_that_hangs_counts_as_several(shell, monkeypatch):
     monkeypatch.setattr(one_pass, "HUNG_FOR_S", 0.01)
-    looks = []
+    failures = []
 
-    def is_told() -> bool:
-        return "cluster" in shell.state().incidents
+    def decide_noting(look, state, now):
+        failures.append(look.cluster_failures)
+        return decide(look, state, now)
 
     async def connect() -> None:
-        if not is_told():
-            looks.append(1)
         await asyncio.sleep(0.05)
         raise SwarmctlError(ErrorCode.ENGINE_UNREACHABLE, "The engine does not answer.")
 
+    monkeypatch.setattr(one_pass, "decide", decide_noting)
     shell.connect = connect
     async with shell.leading():
-        await until(is_told, "people are told")
-        assert 0 < len(looks) < CLUSTER_FAILURES_MAX  # as many tries as one look makes
+        await until(lambda: "cluster" in shell.state().incidents, "people are told")
+        assert failures[0] > CLUSTER_FAILURES_MAX
 
 
 async def test_what_is_asked_for_by_hand_reaches_the_loop_and_stays(shell, repository):
