@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+import structlog
+
 from reconciler.controller.loop.ports import Clock, Meters, Source
 from reconciler.gitops.sources import load_fault, next_look, next_status
 from reconciler.manifests.compilation import Compilation
@@ -17,6 +19,8 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import Revision
 from reconciler.model.sources import SourceFault, SourceRevision, SourceStatus
+
+log = structlog.stdlib.get_logger(__name__)
 
 _UNREADABLE = frozenset({ErrorCode.SOURCE_DAMAGED, ErrorCode.GIT_FAILED})
 """What reading files fails by though nothing is wrong with them: the next look mends it."""
@@ -68,6 +72,8 @@ class Following:
         now = self.clock.now()
         after = next_status(status, found, now)
         self.look_at = next_look(after, self.source.spec, now, self.looker)
+        again_s = (self.look_at - now).total_seconds()
+        log.debug("looked", source=self.source.spec.name, outcome=outcome, again_s=again_s)
         return after
 
     def desired(self, status: SourceStatus) -> DesiredState | None:
