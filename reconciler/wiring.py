@@ -186,7 +186,7 @@ class Wiring:
 
         from reconciler.adapters import embedded_process
         from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
-        from reconciler.api.server import serve
+        from reconciler.api.server import serve_node
         from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 
         told_to_end = asyncio.Event()
@@ -201,7 +201,7 @@ class Wiring:
         )
         async with await start_embedded_swarm(settings) as swarm:
             with embedded_process.recorded(options.data_dir):
-                async with serve(swarm.cluster, options.host):
+                async with serve_node(swarm.node, options.host):
                     endings = [loop.create_task(told_to_end.wait()), loop.create_task(swarm.wait_failed())]
                     ended, waiting = await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
@@ -317,11 +317,19 @@ class Wiring:
         arguments = ["up", "--foreground", "--nodes", str(options.nodes), "--data-dir", options.data_dir]
         return embedded_process.start(options.data_dir, arguments)
 
-    def stop_embedded(self, data_dir: str) -> int:
-        """End the embedded swarm of a folder and return the process id that it had."""
+    def stop_embedded(self, data_dir: str) -> int | None:
+        """End the embedded swarm of a folder and return the process id that it had; None where it had been killed
+        before, and its tasks were ended now."""
         from reconciler.adapters import embedded_process
 
-        return embedded_process.stop(data_dir)
+        try:
+            return embedded_process.stop(data_dir)
+        except SwarmctlError as error:
+            from reconciler.assembly.folder import clear_abandoned
+
+            if error.code is not ErrorCode.EMBEDDED_NOT_RUNNING or not clear_abandoned(data_dir):
+                raise
+        return None
 
 
 @asynccontextmanager

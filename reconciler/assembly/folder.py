@@ -77,6 +77,19 @@ def clear(folder: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
+def clear_abandoned(data_dir: str) -> bool:
+    """End what a swarm that was killed has left in its folder, and return whether there was anything.
+
+    Leaves the folder of a daemon alone, and one that a process holds. Raises what `locked` raises.
+    """
+    folder = absolute(data_dir)
+    if not (folder / NODES_FOLDER).exists() or (folder / NODE_FILE).exists():
+        return False
+    with locked(folder):
+        clear(folder)
+    return True
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what a crash left of a file that was to be put in place: it may hold keys as they are."""
     for path in folder.glob(f"*{NEW}"):

@@ -11,6 +11,7 @@ from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.assembly.folder import absolute, clear, locked, refuse_daemons
+from reconciler.assembly.in_process_node import InProcessNode
 from reconciler.assembly.manager import Manager, ManagerSettings, failed, found_manager
 from reconciler.assembly.runtimes import host_description
 from reconciler.assembly.trust import new_trust
@@ -43,6 +44,7 @@ class EmbeddedSwarmHandle:
 
     def __init__(self, manager: Manager, endpoint: str, lock: TextIO) -> None:
         self.cluster = EmbeddedCluster(manager.swarm, endpoint)
+        self.node = InProcessNode(manager, self.cluster)
         self._manager = manager
         self._lock = lock
         manager.serve()
@@ -101,6 +103,7 @@ async def start_embedded_swarm(settings: EmbeddedSettings) -> EmbeddedSwarmHandl
 def _first_commands(cluster_id: str, node_ids: tuple[str, ...]) -> list[Command]:
     ids, now = RandomIds(), SystemClock().now()
     trust = new_trust(now)
+    root = trust.tls_info()
     network_ids = (ids.new_id(), ids.new_id(), ids.new_id())
     commands: list[Command] = [
         InitCluster(at=now, id=cluster_id, spec={}, join_tokens=trust.tokens(), network_ids=network_ids)
@@ -108,7 +111,6 @@ def _first_commands(cluster_id: str, node_ids: tuple[str, ...]) -> list[Command]
     for number, node_id in enumerate(node_ids, start=1):
         role = NodeRole.MANAGER if number == 1 else NodeRole.WORKER
         spec = {"Labels": {}, "Role": str(role), "Availability": str(Availability.ACTIVE)}
-        commands.append(
-            AddNode(at=now, id=node_id, spec=spec, description=host_description(f"node{number}"), address=NODE_ADDRESS)
-        )
+        told = {**host_description(f"node{number}"), "TLSInfo": root}
+        commands.append(AddNode(at=now, id=node_id, spec=spec, description=told, address=NODE_ADDRESS))
     return [*commands, trust.remembered(now)]

@@ -43,4 +43,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     def down(data_dir: DataDirOption = None) -> None:
         """End the embedded swarm of this machine with all its tasks. Its state is gone afterwards."""
         pid = outside.stop_embedded(data_dir or outside.settings.data_dir)
-        terminal.note(f"Embedded swarm ended (process {pid}).", "green")
+        if pid is None:
+            terminal.note("The embedded swarm had been killed before; what its tasks had left is ended.", "green")
+        else:
+            terminal.note(f"Embedded swarm ended (process {pid}).", "green")

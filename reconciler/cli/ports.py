@@ -238,6 +238,7 @@ class Outside(Protocol):
         """Start an embedded swarm in the background and return its process id once it answers."""
         ...
 
-    def stop_embedded(self, data_dir: str) -> int:
-        """End the embedded swarm of a folder and return the process id that it had."""
+    def stop_embedded(self, data_dir: str) -> int | None:
+        """End the embedded swarm of a folder and return the process id that it had; None where it had been killed
+        before, and its tasks were ended now."""
         ...
