@@ -50,6 +50,8 @@ class ApplyOptions:
     """Seconds for which each wait for convergence may last: one for each wave of dependencies, and the last."""
     registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
     """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
+    looks: Looks | None = field(default=None, repr=False)
+    """What applies that are under way together look with; None for one that looks by itself."""
     resumed: tuple[str, ...] = ()
     """Services whose tasks an earlier apply moved that was left: they are awaited as though this one had."""
     interrupt_grace_s: float = INTERRUPT_GRACE_S
@@ -67,12 +69,13 @@ async def apply(
     Raises nothing but cancellation; what a user must know is in the result.
     """
     patience = Patience()
-    looks = Looks(cluster, patience)
+    looks = options.looks or Looks(cluster, patience)
     try:
         waiting = Waiting(cluster, looks, actual, options.timeout_s, report)
         return await _Apply(plan, actual, waiting, patience, options).result()
     finally:
-        looks.close()
+        if options.looks is None:
+            looks.close()
 
 
 class _Apply:

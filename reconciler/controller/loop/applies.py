@@ -15,11 +15,13 @@ from typing import Any, Final
 import structlog
 
 from reconciler.controller.apply import apply
+from reconciler.controller.looks import Looks
 from reconciler.controller.loop.around import Around, Told
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.rollback import left_entry, rolled_back
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.loop.wakeups import ENDED, Wakeups
+from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.gitops.look import Decision, Look, scope_of
 from reconciler.gitops.notices import token_rotated
@@ -36,7 +38,7 @@ from reconciler.model.sources import SourceRevision
 log = structlog.stdlib.get_logger(__name__)
 
 APPLIES_MAX: Final = 8
-"""Applies of one source that may be under way at once: each keeps what it read, and looks at the cluster by itself."""
+"""Applies of one source that may be under way at once: each keeps what it read."""
 BETWEEN_WRITES_S: Final = 0.05
 """Seconds between looks at whether a write is still under way."""
 ROTATED: Final = "JoinTokens."
@@ -104,6 +106,8 @@ class Applies:
     wakeups: Wakeups
     _applying: list[Applying] = field(default_factory=list)
     _rolling_back: list[RollingBack] = field(default_factory=list)
+    _looks: Looks | None = None
+    """While any is under way."""
     _bugs: int = 0
     """Applies in a row that ended by a bug of ours."""
     _rests_until_s: float = 0.0
@@ -141,7 +145,7 @@ class Applies:
         self, decision: Decision, actual: ActualState, cluster: Cluster, told: Told, began_s: float
     ) -> asyncio.Task[ApplyResult]:
         """Return the task that carries out what was decided, or waits for what an apply that was left has written."""
-        plan, options = decision.plan, self.around.apply.options()
+        plan, options = decision.plan, replace(self.around.apply.options(), looks=self._shared_looks(cluster))
         assert plan is not None
         if not plan.actions:
             left_s = options.timeout_s - (self.around.clock.monotonic_s() - began_s)
@@ -168,6 +172,12 @@ class Applies:
             work.add_done_callback(self._ended)
             self._rolling_back.append(RollingBack(key, request, told, work))
 
+    def _shared_looks(self, cluster: Cluster) -> Looks:
+        """Return what those under way look with: as many looks as one would need are enough for all."""
+        if self._looks is None:
+            self._looks = Looks(cluster, Patience())
+        return self._looks
+
     def _ended(self, work: asyncio.Task[Any]) -> None:
         if not work.cancelled():
             self.wakeups.wake(ENDED)
@@ -192,6 +202,8 @@ class Applies:
             log.info("apply ended", **apply_line(result, pass_id=one.told.pass_id, seconds=seconds))
         for back in [each for each in self._rolling_back if each.work.done()]:
             await self._write_down_rollback(back, back.work.result())
+        if not self._applying:
+            self._close_looks()
 
     async def _write_down(self, one: Applying, decision: Decision, result: ApplyResult) -> None:
         """Write down what came of the scopes that `decision` is about, which may be some of an apply's."""
@@ -304,6 +316,12 @@ class Applies:
             work.cancel()
         if works:
             await asyncio.wait(works)
+        self._close_looks()
+
+    def _close_looks(self) -> None:
+        if self._looks is not None:
+            self._looks.close()
+            self._looks = None
 
 
 def _rotated(result: ApplyResult, now: datetime) -> tuple[Alert, ...]:
