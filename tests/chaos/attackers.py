@@ -108,17 +108,27 @@ def slow_frame(context: ssl.SSLContext, pause_s: float = 0.05) -> Attack:
 
 
 def hurl(context: ssl.SSLContext, frames: Sequence[bytes], times: int = 1) -> Attack:
-    """As a member: send frames as fast as they are taken, so many times over, and read no answer until the end."""
+    """As a member: send frames as fast as they are taken, so many times over, and pass over the answers."""
     together = b"".join(HEADER.pack(len(frame)) + frame for frame in frames)
 
     def attack(address: Address) -> None:
         with connected(address) as plain, context.wrap_socket(plain) as secured:
             for _ in range(times):
                 secured.sendall(together)
+                _drain(secured)
             secured.shutdown(socket.SHUT_WR)
             read_until_closed(secured)
 
     return attack
+
+
+def _drain(secured: ssl.SSLSocket) -> None:
+    """Read what is there: who takes no answers is cut off."""
+    secured.setblocking(False)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        while secured.recv(65536):
+            pass
+    secured.settimeout(PATIENCE_S)
 
 
 def crawl(context: ssl.SSLContext, count: int, pause_s: float = 0.05) -> Attack:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.raft.transport import TlsTransport, TransportSettings
+from reconciler.adapters.raft.transport.connection import FRAMES_PER_TURN
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
 from tests.fakes.identities import Authority
@@ -98,6 +99,34 @@ async def test_frames_arrive_in_order_with_their_sender(group: Group) -> None:
     assert b.frames_from(a) == frames
     assert b.frames_from(c) == frames
     assert not a.received
+
+
+class InTurns(list[tuple[str, bytes]]):
+    """What has arrived, and how much of it at most in one turn of the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+
+    def append(self, arrived: tuple[str, bytes]) -> None:
+        super().append(arrived)
+        if not self.now:
+            asyncio.get_running_loop().call_soon(self._turn)
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def _turn(self) -> None:
+        self.now = 0
+
+
+async def test_a_flood_of_tiny_frames_leaves_others_their_turn(group: Group) -> None:
+    a, b = await group.of("a", "b")
+    b.received = arrived = InTurns()
+    frames = [number.to_bytes(2) for number in range(10_000)]
+    assert all(a.transport.send("b", frame) for frame in frames)
+    await until(lambda: len(arrived) == len(frames))
+    assert b.frames_from(a) == frames
+    assert arrived.most <= FRAMES_PER_TURN
 
 
 async def test_a_frame_of_the_greatest_size_arrives_and_a_greater_one_is_not_sent(group: Group) -> None:
@@ -206,7 +235,7 @@ async def test_a_taken_address_is_an_error(group: Group) -> None:
 
 async def test_what_was_sent_before_the_end_arrives(group: Group) -> None:
     a, b = await group.of("a", "b")
-    frames = [bytes([number]) * 1000 for number in range(50)]
+    frames = [bytes([number]) * 1000 for number in range(50)] + [bytes([number % 256]) for number in range(1000)]
     assert all(a.transport.send("b", frame) for frame in frames)
     await a.stop()
     await until(lambda: not b.transport.connected("a"))
