@@ -9,8 +9,8 @@ _SPEC_OF = {"": "ContainerSpec", "container": "ContainerSpec", "plugin": "Plugin
 """Which part of a task's template a runtime takes."""
 ROLES = ("worker", "manager")
 AVAILABILITIES = ("active", "pause", "drain")
-DEFAULT_NETWORK = "default"
-"""What clients call the network of a container that names none."""
+NOT_FOR_NETWORKS = ("none", "default")
+"""Names that mean no network, and the network of a container that names none."""
 SWARM_DRIVERS = ("overlay",)
 
 
@@ -57,7 +57,7 @@ def check_node(spec: JsonObject) -> None:
 def check_network(spec: JsonObject, *, is_in_a_swarm: bool) -> None:
     """Raise Refused for a network of the swarm that the node itself would not make."""
     name, driver = spec.get("Name") or "", spec.get("Driver") or "bridge"
-    if name == DEFAULT_NETWORK:
+    if name in NOT_FOR_NETWORKS:
         raise Refused(403, f"operation is not permitted on predefined {name} network")
     if spec.get("Scope") == "swarm" and driver not in SWARM_DRIVERS and not is_in_a_swarm:
         raise Refused(403, "cannot create a swarm scoped network when swarm is not active")

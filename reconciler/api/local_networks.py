@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from reconciler.api.conversion import NOT_FOR_NETWORKS
 from reconciler.api.faults import Refused
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 
 PREDEFINED = {"bridge": "bridge", "host": "host", "none": "null"}
@@ -22,6 +23,9 @@ GATEWAY_BRIDGE = "docker_gwbridge"
 
 CONFIGURATION_DRIVER = "null"
 """What an engine shows as the driver of a network that is a configuration only."""
+
+CONFIGURED = ("IPAM", "Options", "Labels", "EnableIPv6", "Internal", "Attachable")
+"""What a network takes over from the configuration that it is made from."""
 
 LOCAL_NETWORKS_MAX = 1_000
 SUBNETS = ipaddress.IPv4Network("172.16.0.0/12")
@@ -49,7 +53,7 @@ def _network(name: str, driver: str, pools: list[JsonObject], spec: JsonObject |
         "Internal": bool(asked.get("Internal")),
         "Attachable": bool(asked.get("Attachable")),
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
+        "ConfigFrom": asked.get("ConfigFrom") or {"Network": ""},
         "ConfigOnly": bool(asked.get("ConfigOnly")),
         "Containers": {},
         "Options": asked.get("Options") or {},
@@ -63,6 +67,8 @@ class LocalNetworks:
     """All of them by id, predefined ones first."""
 
     _by_id: dict[str, ObservedObject] = field(default_factory=dict)
+    _has_gateway: bool = False
+    """Whether the node has been in a swarm: its gateway bridge stays when it leaves."""
 
     def __post_init__(self) -> None:
         for name, driver in PREDEFINED.items():
@@ -74,17 +80,21 @@ class LocalNetworks:
         return network.id
 
     def listed(self, *, in_a_swarm: bool) -> list[ObservedObject]:
-        return [one for one in self._by_id.values() if in_a_swarm or one.name != GATEWAY_BRIDGE]
+        self._has_gateway = self._has_gateway or in_a_swarm
+        return [one for one in self._by_id.values() if self._has_gateway or one.name != GATEWAY_BRIDGE]
 
     def create(self, spec: JsonObject, present: Iterable[ObservedObject]) -> str:
         """Add a bridge and return its id; refuse what the engine refuses."""
         name, driver = spec.get("Name"), spec.get("Driver") or "bridge"
         if not isinstance(name, str) or not name.strip():
             raise Refused(400, "invalid network name: name is empty")
-        if name in PREDEFINED and name != "bridge":
+        if (name in PREDEFINED and name != "bridge") or name in NOT_FOR_NETWORKS:
             raise Refused(403, f"operation is not permitted on predefined {name} network")
+        spec = self._configured(spec)
         if spec.get("ConfigOnly"):
             driver = CONFIGURATION_DRIVER
+        elif driver in ("host", "null"):
+            raise Refused(403, f'only one instance of "{driver}" network is allowed')
         elif driver != "bridge":
             raise Refused(404, f'plugin "{driver}" not found')
         if any(one.name == name for one in present):
@@ -95,22 +105,44 @@ class LocalNetworks:
             raise Refused(400, "invalid JSON: Labels is no object")
         return self._add(_network(name, driver, self._pools(spec), spec))
 
+    def _configured(self, spec: JsonObject) -> JsonObject:
+        """Return what a network asks for with what the configuration says that it names."""
+        source = dig(spec, "ConfigFrom", "Network")
+        if not source:
+            return spec
+        if spec.get("ConfigOnly"):
+            raise Refused(403, "a configuration network cannot depend on another configuration network")
+        found = next((one for one in self._by_id.values() if source in (one.name, one.id)), None)
+        if found is None or not found.raw["ConfigOnly"]:
+            raise Refused(404, f'configuration network "{source}" does not exist')
+        if dig(spec, "IPAM", "Config") or spec.get("Options") or spec.get("Labels") or spec.get("EnableIPv6"):
+            what = "user specified configurations are not supported"
+            raise Refused(403, f"{what} if the network depends on a configuration network")
+        return {**spec, **{key: found.raw[key] for key in CONFIGURED}}
+
     def _pools(self, spec: JsonObject) -> list[JsonObject]:
         asked = check_subnets(spec)
         if spec.get("ConfigOnly"):
             return [dict(pool) for pool in asked]
+        made = [one for one in self._by_id.values() if not one.raw["ConfigOnly"]]
+        taken = {str(pool["Subnet"]) for one in made for pool in one.raw["IPAM"]["Config"] if pool.get("Subnet")}
         if any(pool.get("Subnet") for pool in asked):
+            if any(_overlap(str(pool.get("Subnet")), other) for pool in asked for other in taken):
+                raise Refused(403, "Pool overlaps with other one on this address space")
             return [dict(pool) for pool in asked]
-        taken = {pool["Subnet"] for one in self._by_id.values() for pool in one.raw["IPAM"]["Config"]}
         free = (str(subnet) for subnet in list(SUBNETS.subnets(new_prefix=16))[1:] if str(subnet) not in taken)
         subnet = next(free, None)
         if subnet is None:
             raise Refused(400, "could not find an available, non-overlapping IPv4 address pool")
         return [_pool(subnet)]
 
-    def remove(self, network: ObservedObject) -> None:
+    def remove(self, network: ObservedObject, *, in_a_swarm: bool) -> None:
         if network.name in PREDEFINED:
             raise Refused(403, f"{network.name} is a pre-defined network and cannot be removed")
+        if network.name == GATEWAY_BRIDGE and in_a_swarm:
+            raise _not_removed(f"network {network.name} id {network.id} has active endpoints")
+        if any(dig(one.raw, "ConfigFrom", "Network") == network.name for one in self._by_id.values()):
+            raise _not_removed(f'configuration network "{network.name}" is in use')
         self._by_id.pop(network.id, None)
 
     def prune(self, network: ObservedObject) -> bool:
@@ -118,6 +150,15 @@ class LocalNetworks:
         if network.name in PREDEFINED or network.name == GATEWAY_BRIDGE:
             return False
         return self._by_id.pop(network.id, None) is not None
+
+
+def _not_removed(why: str) -> Refused:
+    return Refused(403, f"error while removing network: {why}")
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = (ipaddress.ip_network(text, strict=False) for text in (one, other))
+    return first.version == second.version and first.overlaps(second)
 
 
 def check_subnets(spec: JsonObject) -> list[JsonObject]:

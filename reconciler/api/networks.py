@@ -19,11 +19,12 @@ from reconciler.api.node import swarm_of
 from reconciler.api.objects import whole
 from reconciler.api.passthrough import Engine
 from reconciler.api.ports import Cluster, LocalNode
-from reconciler.api.queries import Filters, body_of, filters_of
+from reconciler.api.queries import GO_SAYS, Filters, body_of, filters_of, strict_flag
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
+from reconciler.model.tasks import TaskState
 
 IPV4_SINCE = "EnableIPv4"
 """A field of API 1.48, which is newer than ours."""
@@ -61,12 +62,25 @@ class Networks:
         filters = filters_of(request, selection.keys_of(Kind.NETWORK))
         selection.check_values(Kind.NETWORK, filters)
         chosen = selection.select(await self._all(), Kind.NETWORK, filters)
+        if "name" in filters:
+            here = await self._on_this_node()
+            chosen = [one for one in chosen if one.id in here or _is_local(one) or one.name in filters["name"]]
         return as_json([_shown(found) for found in chosen])
 
+    async def _on_this_node(self) -> set[str]:
+        """Return the ids of the swarm's networks that the node has tasks on; only their names are matched in part."""
+        standing = self.node.standing()
+        tasks = await standing.cluster.tasks() if standing.cluster is not None else ()
+        here = [task.raw for task in tasks if task.node_id == standing.node_id and task.state is TaskState.RUNNING]
+        attached = [dig(one, "Network", "ID") for raw in here for one in raw.get("NetworksAttachments") or ()]
+        ingress = [one.id for one in await self._all() if one.dig("Ingress")]
+        return {str(network_id) for network_id in (*attached, *ingress)}
+
     async def inspect(self, request: web.Request) -> web.StreamResponse:
+        strict_flag(request, "verbose", GO_SAYS)
         scope = request.query.get("scope", "")
         found = await self._found(request.match_info["id"], scope)
-        if found.dig("Scope") == "local" and self.engine.is_there:
+        if _is_local(found) and self.engine.is_there:
             return await self.engine.forward(request)  # which containers are in it, no list tells
         bridge = await self._attaching().bridge_of(found) if found.dig("Scope") == "swarm" else None
         return as_json({**_shown(found), "Containers": bridge["Containers"]} if bridge else _shown(found))
@@ -83,8 +97,11 @@ class Networks:
         standing = self.node.standing()
         if standing.cluster is None and standing.state == "active":
             raise Refused(403, faults.NETWORK_FROM_A_WORKER)
+        check_network(spec, is_in_a_swarm=standing.state != "inactive")
         cluster = swarm_of(self.node)
-        check_network(spec)
+        name = spec.get("Name")
+        if any(one.name == name for one in await self._all()):
+            raise Refused(409, f"network with name {name} already exists")
         for pool in check_subnets(spec):
             if not pool.get("Subnet"):
                 raise Refused(400, "Invalid subnet  : invalid CIDR address: ")
@@ -93,10 +110,10 @@ class Networks:
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request.match_info["id"], "")
-        if found.dig("Scope") == "local" and self.engine.is_there:
+        if _is_local(found) and self.engine.is_there:
             return await self.engine.forward(request)
-        if found.dig("Scope") == "local":
-            self.local.remove(found)
+        if _is_local(found):
+            self.local.remove(found, in_a_swarm=self.node.standing().state == "active")
         else:
             await self._remove_of_the_swarm(swarm_of(self.node), found)
         return web.Response(status=204)
@@ -120,11 +137,11 @@ class Networks:
         until = pruning.made_until(filters, datetime.now(UTC))
         gone = [*await self._pruned_by_the_engine(filters)] if self.engine.is_there else []
         for found in [one for one in await self._all() if pruning.may_go(one, filters)]:
-            if found.dig("Scope") == "local":
+            if _is_local(found):
                 old = pruning.is_made(found, until)
                 removed = old and not self.engine.is_there and self.local.prune(found)  # else the engine has
             else:
-                removed = not found.dig("Ingress") and await self._removed(found)
+                removed = not found.dig("Ingress") and pruning.is_made(found, until) and await self._removed(found)
             if removed:
                 gone.append(found.name)
         return as_json({"NetworksDeleted": gone or None})
@@ -187,13 +204,17 @@ class Networks:
                 text = f"{count} matches found based on {based}: network {wanted} is ambiguous"
                 raise Refused(400, text)
         cluster = self.node.standing().cluster
-        if cluster is not None and scope != "local":
+        if cluster is not None and scope in ("", "swarm"):
             try:
                 return await cluster.found(Kind.NETWORK, wanted)  # a predefined one, which no list shows
             except SwarmctlError as error:
                 if error.code is not ErrorCode.OBJECT_NOT_FOUND:
                     raise
         raise Refused(404, f"network {wanted} not found")
+
+
+def _is_local(found: ObservedObject) -> bool:
+    return bool(found.dig("Scope") == "local")
 
 
 def _shown(found: ObservedObject) -> JsonObject:

@@ -18,7 +18,7 @@ from reconciler.api.names import a_name
 from reconciler.api.node import swarm_of
 from reconciler.api.older_clients import forget_newer, knows_status
 from reconciler.api.ports import Cluster, LocalNode
-from reconciler.api.queries import REGISTRY_AUTH_HEADER, body_of, filters_of, flag, strict_flag, version_of
+from reconciler.api.queries import GO_SAYS, REGISTRY_AUTH_HEADER, body_of, filters_of, flag, strict_flag, version_of
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 LISTED = (Kind.NODE, Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
 CREATED = (Kind.SERVICE, Kind.SECRET, Kind.CONFIG)
 REMOVED_STATUS = {Kind.NODE: 200, Kind.SERVICE: 200, Kind.SECRET: 204, Kind.CONFIG: 204}
-GO_SAYS = '{0}: strconv.ParseBool: parsing "{1}": invalid syntax'
 REGISTRY_AUTH_FROM = ("", "spec", "previous-spec")
 
 

@@ -25,6 +25,8 @@ MOMENT_MAX_NS = 2**63 - 1
 VERSION_DIGITS_MAX = 400
 TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 FALSE = frozenset({"", "0", "f", "F", "false", "FALSE", "False"})
+GO_SAYS = '{0}: strconv.ParseBool: parsing "{1}": invalid syntax'
+"""What `strict_flag` mostly tells."""
 REGISTRY_AUTH_HEADER = "X-Registry-Auth"
 
 Filters = Mapping[str, tuple[str, ...]]

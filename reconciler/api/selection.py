@@ -225,7 +225,8 @@ def service_status(service: ObservedObject, tasks: Iterable[ObservedTask]) -> Js
     elif mode == "global-job":
         desired = sum(task.desired_state is TaskState.COMPLETE is not task.state for task in own)
     elif mode == "replicated-job":
-        desired = dig(service.spec, "Mode", "ReplicatedJob", "MaxConcurrent") or 1
+        concurrent = dig(service.spec, "Mode", "ReplicatedJob", "MaxConcurrent")
+        desired = 1 if concurrent is None else concurrent
     else:
         replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
         desired = 1 if replicas is None else replicas

@@ -15,6 +15,7 @@ from reconciler.adapters.swarm_ca import Root, given_root
 from reconciler.adapters.swarm_ca.external import Introduction, why_unreachable
 from reconciler.assembly import swarm_settings
 from reconciler.assembly.swarm_settings import refused
+from reconciler.assembly.trust import PEM_BEGINS
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject, dig
 
@@ -74,7 +75,7 @@ async def check_external(spec: JsonObject, current: Root, shown: Introduction, n
 async def _keyless(spec: JsonObject, now: datetime) -> str:
     """Return the root certificate that is given without its key, "" for none. Raises SwarmctlError for an unfit one."""
     certificate = dig(spec, "CAConfig", "SigningCACert")
-    if not certificate or dig(spec, "CAConfig", "SigningCAKey"):
+    if PEM_BEGINS not in str(certificate or "") or dig(spec, "CAConfig", "SigningCAKey"):
         return ""
     return (await asyncio.to_thread(given_root, str(certificate), "", now)).certificate
 

@@ -51,7 +51,9 @@ def create(draft: Draft, command: CreateNetwork) -> Applied:
         _check_ingress(draft, command.spec)
     spec = complete_network(draft, {**command.spec, "Driver": driver})
     draft.networks[command.id] = NetworkRecord(command.id, draft.index, command.at, command.at, spec)
-    return Applied(draft.index, command.id, (ObjectChange(Kind.NETWORK, "create", command.id, name),))
+    # A manager writes a network once more when it has given it subnets, and tells of that too.
+    told = tuple(ObjectChange(Kind.NETWORK, action, command.id, name) for action in ("create", "update"))
+    return Applied(draft.index, command.id, told)
 
 
 def _check_name(draft: Draft, name: Any) -> None:

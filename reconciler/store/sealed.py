@@ -89,7 +89,7 @@ def _checked(draft: Draft, kind: Kind, spec: JsonObject, bytes_max: int) -> Json
         size = len(base64.b64decode(spec.get("Data") or "", validate=True))
     except (binascii.Error, TypeError):
         raise invalid("invalid JSON: Data is not base64", rpc="") from None
-    if not spec.get("Driver") and not 0 < size <= bytes_max:
+    if not spec.get("Driver") and not 0 < size < bytes_max:
         raise invalid(f"{kind} data must be larger than 0 and less than {bytes_max} bytes")
     return {**spec, "Labels": checked_labels(spec)}
 
@@ -102,8 +102,7 @@ def _relabelled(draft: Draft, present: TableDraft[Sealed], command: Any, kind: K
         raise out_of_sequence()
     old, new = record.spec, command.spec
     same_data = new.get("Data") in (None, "", old.get("Data"))
-    same_rest = all((new.get(key) or None) == (old.get(key) or None) for key in ("Name", "Driver", "Templating"))
-    if not (same_data and same_rest):
+    if not same_data or new.get("Name") != old.get("Name"):  # of all else, labels are taken and nothing is told
         raise invalid("only updates to Labels are allowed")
     spec = {**old, "Labels": checked_labels(new)}
     return replace(record, version=draft.index, updated_at=command.at, spec=spec)

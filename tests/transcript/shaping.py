@@ -44,6 +44,8 @@ def masked_json(value: Any, key: str = "") -> Any:
     """Return JSON with what differs between two machines masked."""
     if key in MASKED_KEYS and value is not None:
         return MASKED_KEYS[key]
+    if key == "PID" and value:
+        return "<PID>"
     if isinstance(value, dict):
         return {name: masked_json(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
