@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import web
@@ -27,6 +28,7 @@ HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgra
 """Headers that concern one connection only."""
 
 VERSION_PREFIX = re.compile(r"^/v[0-9.]+(?=/)")
+_LOOKED_UP = re.compile(r"/(?P<kind>container|image|plugin)s/(?P<name>[^/?]+)/json(?:\?|$)")
 UNREACHABLE = "the Docker Engine of this node can't be reached"
 
 
@@ -101,6 +103,9 @@ class Engine:
 
         `body` is the request's if it has been read already, or what stands for it; `path` is asked in place of its own.
         """
+        if not self.is_there and request.method == "GET" and (looked_up := _LOOKED_UP.match(_target(request))):
+            # `docker inspect NAME` asks for one kind of thing after the other until it is one.
+            raise Refused(404, f"No such {looked_up['kind']}: {unquote(looked_up['name'])}")
         self._socket()
         if "upgrade" in request.headers.get("Connection", "").lower():
             return await self._join(request)
