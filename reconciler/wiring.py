@@ -321,15 +321,16 @@ class Wiring:
         """End the embedded swarm of a folder and return the process id that it had; None where it had been killed
         before, and its tasks were ended now."""
         from reconciler.adapters import embedded_process
+        from reconciler.assembly.folder import clear_abandoned
 
         try:
-            return embedded_process.stop(data_dir)
+            pid = embedded_process.stop(data_dir)
         except SwarmctlError as error:
-            from reconciler.assembly.folder import clear_abandoned
-
             if error.code is not ErrorCode.EMBEDDED_NOT_RUNNING or not clear_abandoned(data_dir):
                 raise
-        return None
+            return None
+        clear_abandoned(data_dir)  # it may have had to be killed
+        return pid
 
 
 @asynccontextmanager
