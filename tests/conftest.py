@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.lab.lab import Lab, why_not
 
 WHY_NO_ENGINES = why_not()
+
+
+PROGRAMS = Path(__file__).parent / "e2e"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that run the program itself, which tools/test runs beside the others."""
+    if PROGRAMS in item.path.parents:
+        item.add_marker("program")
 
 
 @pytest.hookimpl(tryfirst=True)
