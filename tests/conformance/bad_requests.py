@@ -458,3 +458,5 @@ def _networks() -> list[Case]:
 
 
 CASES = [*_broken(), *_typed(), *_unknown(), *_refused(), *_objects(), *_networks()]
+PLUGINLESS = frozenset({"network: driver", "network: ipam driver", "secret: driver and data"})
+"""Cases that name a plugin which is not there: an engine looks for it for 15 seconds."""
