@@ -24,15 +24,32 @@ and over took a seventh of its time."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one swarmctl command and return its exit code. `arguments` None means those of the process."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    _open_what_is_closed()
     # Imports make objects that stay: visiting them again and again would take a twentieth of the start.
     gc.disable()
     try:
         if words == ["--version"]:  # as scripts and other tools ask; needs nothing of what follows
-            sys.stdout.write(f"swarmctl {__version__}\n")
-            return 0
+            return _say_version()
         return _run(words)
     finally:
         gc.enable()
+
+
+def _say_version() -> int:
+    try:
+        sys.stdout.write(f"swarmctl {__version__}\n")
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python itself would tell of what is left when it ends
+        return 1
+    return 0
+
+
+def _open_what_is_closed() -> None:
+    """Give the process the standard streams that whoever started it has closed: nothing comes in, and nobody reads."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
 
 
 def _run(words: Sequence[str]) -> int:

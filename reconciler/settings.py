@@ -166,7 +166,8 @@ def forge(environment: Mapping[str, str], name: ForgeName) -> ForgeSettings:
     The token is SWARMCTL_FORGE_TOKEN, else GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN: never an argument, which other
     users of a machine can read.
     """
-    token = environment.get("SWARMCTL_FORGE_TOKEN") or environment.get(f"{name.upper()}_TOKEN", "")
+    given = environment.get("SWARMCTL_FORGE_TOKEN") or environment.get(f"{name.upper()}_TOKEN", "")
+    token = given.strip()  # a line feed at its end, as CI variables have that were pasted, can be in no header
     if name is ForgeName.GITLAB:
         number = environment.get("CI_MERGE_REQUEST_IID", "")
         return ForgeSettings(

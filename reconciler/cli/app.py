@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +58,10 @@ ELSEWHERE: Mapping[str, str] = {
 
 NO_COMMAND = re.compile(r"No such command '(.*)'\.")
 """What Typer says of a word that is like none of ours."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a write to a file says for which there is no room; files of our own are told of where they are written."""
 
 
 def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None = None) -> typer.Typer:
@@ -115,7 +122,7 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
         terminal.problems(error.problems)
         if len(error.problems) > 1:
             terminal.note(f"{len(error.problems)} problems. Nothing was changed.", "bold")
-        return ExitCode.ERROR
+        return ExitCode.INTERRUPTED if error.code is ErrorCode.INTERRUPTED else ExitCode.ERROR
     except TyperException as error:
         terminal.problems([_usage(error)])
         return ExitCode.ERROR
@@ -124,6 +131,9 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
+        return ExitCode.ERROR
+    except OSError as error:
+        terminal.problems([_internal(error) if error.errno not in NO_ROOM else _not_written(error)])
         return ExitCode.ERROR
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
         terminal.problems([_internal(error)])
@@ -139,6 +149,17 @@ def _no_folder(error: OSError) -> Problem:
         "The working directory does not exist any more.",
         why=f"{error.strerror}.",
         hint="Change to another one, `cd` for example, and run the command again.",
+    )
+
+
+def _not_written(error: OSError) -> Problem:
+    with suppress(OSError):  # or Python itself would tell of what is left when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Problem(
+        ErrorCode.OUTPUT_FAILED,
+        "Standard output can't be written.",
+        why=f"{error.strerror}.",
+        hint="Make room where it goes to, or send it elsewhere, and run the command again.",
     )
 
 

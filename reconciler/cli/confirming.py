@@ -20,6 +20,12 @@ def confirm(terminal: Terminal, question: str, hint: str) -> None:
         answer = terminal.err.input("Enter a value: ")
     except EOFError:
         answer = ""
+        terminal.note("")
+    except KeyboardInterrupt as interruption:
+        terminal.note("")
+        raise SwarmctlError(
+            ErrorCode.INTERRUPTED, "Interrupted: nothing was changed.", why="Nobody had confirmed it.", hint=hint
+        ) from interruption
     if answer.strip().lower() != "yes":
         raise SwarmctlError(
             ErrorCode.NOT_CONFIRMED, "Nothing was changed: it was not confirmed.", hint="Answer yes, or give --yes."

@@ -53,7 +53,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         files, desired = exported(actual, name or owner_name(actual), schemas, residuals)
         sensitive = sensitive_variables(desired)
         if out is None:
-            terminal.out.file.write(listing(files))
+            terminal.write(listing(files))
         else:
             private = {path for path in files if path in sensitive or not path.endswith(".yaml")}
             outside.write_files(out, files, private, force=force)

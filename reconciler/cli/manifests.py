@@ -82,7 +82,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             terminal.json(document)
         else:
             text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
-            terminal.out.file.write(text)
+            terminal.write(text)
 
     @app.command()
     def schema(name: Annotated[SchemaName, typer.Argument(help="What the schema is for.")]) -> None:

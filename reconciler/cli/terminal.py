@@ -106,11 +106,11 @@ class Terminal:
         text = json.dumps(value, indent=2, ensure_ascii=False)
         if text != _encodable(text, sys.stdout.encoding):
             text = json.dumps(value, indent=2)
-        sys.stdout.write(text + "\n")
+        _write_line(sys.stdout, text)
 
     def write(self, text: str) -> None:
         """Print a text as it is, uncoloured; characters that the output's encoding lacks are written as escapes."""
-        sys.stdout.write(_encodable(text, sys.stdout.encoding))
+        _put(sys.stdout, text)
 
     def plan(self, text: str) -> None:
         """Print a plan's text, its lines in the colours of their symbols."""
@@ -151,8 +151,17 @@ def _text(text: str, style: str | None = None) -> Text:
 
 
 def _write_line(stream: TextIO, text: str) -> None:
-    stream.write(_encodable(text, stream.encoding) + "\n")
-    stream.flush()
+    _put(stream, text + "\n")
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write a text now. Raises OSError where what was asked for finds no room; of errors nobody could be told."""
+    try:
+        stream.write(_encodable(text, stream.encoding))
+        stream.flush()
+    except OSError:
+        if stream is not sys.stderr:
+            raise
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -37,6 +37,8 @@ class Forge:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     faults: list[int | None] = field(default_factory=list)
+    page: bytes | None = None
+    """What is answered to everything, with status 200, by something that is no forge's API."""
 
     def __enter__(self) -> Forge:
         forge = self
@@ -80,6 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         forge.requests.append((self.command, parts.path))
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else {}
+        if forge.page is not None:
+            self._send(200, forge.page)
+            return
         if forge.faults:
             fault = forge.faults.pop(0)
             if fault is None:
@@ -153,7 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
         return 201, body
 
     def _answer(self, status: int, value: Any) -> None:
-        content = json.dumps(value).encode()
+        self._send(status, json.dumps(value).encode())
+
+    def _send(self, status: int, content: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))

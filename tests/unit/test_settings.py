@@ -6,6 +6,7 @@ import pytest
 
 from reconciler import settings
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.forges import ForgeName
 
 
 def test_the_docker_variables_make_the_endpoint():
@@ -43,6 +44,11 @@ def test_a_byte_that_is_no_utf_8_is_what_docker_makes_of_it():
     read = settings.read({"HOME": "/h", "A": surrogates, "B": "\u00e9"})
     assert read.environment["A"] == "a\ufffd\ufffd\ufffdb"
     assert read.environment["B"] == "\u00e9"
+
+
+def test_a_token_is_taken_without_the_line_feed_at_its_end():
+    for variable in ("SWARMCTL_FORGE_TOKEN", "GITLAB_TOKEN"):
+        assert settings.forge({variable: "secret\n"}, ForgeName.GITLAB).token == "secret"
 
 
 def test_no_setting_shows_the_environment():

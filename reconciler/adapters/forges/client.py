@@ -76,10 +76,17 @@ class ForgeClient:
             if str(found["body"]).strip() == body.strip():
                 return PostedComment(CommentFate.UNCHANGED, _page(found))
             one = self._dialect.comment.format(repo=self._repository, number=pull_request, id=found["id"])
-            edited = await self._send(self._dialect.edit_method, one, {"body": body})
+            edited = await self._written(self._dialect.edit_method, one, body)
             return PostedComment(CommentFate.EDITED, _page(edited))
-        created = await self._send("POST", path, {"body": body})
+        created = await self._written("POST", path, body)
         return PostedComment(CommentFate.CREATED, _page(created))
+
+    async def _written(self, method: str, path: str, body: str) -> JsonValue:
+        """Return the comment that was written. A page of HTML with status 200 is no sign that one was."""
+        answer = await self._send(method, path, {"body": body})
+        if not isinstance(answer, dict) or "id" not in answer:
+            raise self._no_api("no comment")
+        return answer
 
     async def put_status(self, status: CommitStatus) -> None:
         """Set a commit's status; one of the same context is replaced by it."""
@@ -91,13 +98,15 @@ class ForgeClient:
         first_of_last_page = None
         for page in range(1, PAGES_MAX + 1):
             found = await self._send("GET", f"{path}?per_page={PAGE_SIZE}&limit={PAGE_SIZE}&page={page}")
-            if not isinstance(found, list) or not found or found[0].get("id") == first_of_last_page:
+            if not isinstance(found, list) or not all(isinstance(one, dict) and "id" in one for one in found):
+                raise self._no_api("no list of comments")
+            if not found or found[0]["id"] == first_of_last_page:
                 return
             for comment in found:
                 yield comment
             if len(found) < PAGE_SIZE:
                 return
-            first_of_last_page = found[0].get("id")
+            first_of_last_page = found[0]["id"]
 
     async def _send(self, method: str, path: str, body: JsonObject | None = None) -> JsonValue:
         """Return the JSON that the forge answers, after a bounded number of attempts.
@@ -133,7 +142,7 @@ class ForgeClient:
                 return 500, RETRY_AFTER_MAX_S + 1, {"message": f"An answer of more than {ANSWER_BYTES_MAX} bytes."}
             try:
                 answer: Any = json.loads(content) if content else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 answer = None
             return response.status, wait_s, answer
 
@@ -144,6 +153,14 @@ class ForgeClient:
             f"{self._address.name} does not answer at {self._address.api_url}.",
             why=why,
             hint="Check --api-url and the network, then run the command again: the comment is edited in place.",
+        )
+
+    def _no_api(self, what: str) -> SwarmctlError:
+        return SwarmctlError(
+            ErrorCode.FORGE_REFUSED,
+            f"{self._address.name} answers at {self._address.api_url}, but not as its API does.",
+            why=f"What it sent is {what}: a page for people, perhaps, or that of a proxy.",
+            hint="Check --api-url: it is the REST API's address, as https://HOST/api/v3 of a GitHub server.",
         )
 
     def _refused(self, status: int, answer: JsonValue) -> SwarmctlError:

@@ -118,3 +118,15 @@ def test_a_forge_that_is_not_there_is_told_after_a_few_attempts(forge: Forge):
     with pytest.raises(SwarmctlError) as caught:
         ask(forge, put("one"), url="http://127.0.0.1:1")
     assert caught.value.code is ErrorCode.FORGE_UNREACHABLE
+
+
+PAGES = [b"<html>Sign in</html>", b"", b"{}", b'["x"]', b'[{"body": "x"}]', b"[" * 100_000, b"[]"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_no_api_is_never_taken_for_a_comment(forge: Forge, page: bytes):
+    forge.page = page
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    problem = caught.value.problems[0]
+    assert (problem.code, "--api-url" in problem.hint) == (ErrorCode.FORGE_REFUSED, True)
