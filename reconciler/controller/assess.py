@@ -254,8 +254,9 @@ def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
 def describe(task: ObservedTask, actual: ActualState) -> str:
     """Return one line on a task that failed: its slot, its node by name, its state and its own error."""
     hostname = next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id)
-    slot = str(task.slot) if task.slot else ""
-    where = " on ".join(part for part in (slot, hostname) if part) or task.id[:12]
+    parts = [str(task.slot)] if task.slot else []  # tasks of global services have none, nor has a job's first
+    parts += [f"on {hostname}"] if hostname else []
+    where = " ".join(parts) or task.id[:12]
     return f"task {where} {task.state.api_name}: {task.error or task.message}"
 
 

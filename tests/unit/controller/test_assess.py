@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.controller.assess import assess, monitor_s
+from reconciler.controller.assess import assess, describe, monitor_s
 from reconciler.model.endings import problem_of
 from reconciler.model.objects import Kind
 from reconciler.model.progress import Verdict
@@ -32,6 +32,18 @@ def verdict_of(*tasks: ObservedTask, replicas: int = 2, mode: dict | None = None
         spec["Mode"] = mode
     service = observed(Kind.SERVICE, spec, object_id="svc", **raw)
     return assess(service, actual(service, tasks=tasks))
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ({"NodeID": "n1"}, "task 1 on n1 failed: exit 3"),
+        ({"NodeID": "n1", "Slot": 0}, "task on n1 failed: exit 3"),
+        ({}, "task 1 failed: exit 3"),
+    ],
+)
+def test_a_task_is_named_by_its_slot_and_its_node(place: dict, told: str):
+    assert describe(a_task("failed", error="exit 3", **place), actual()) == told
 
 
 def test_as_many_running_tasks_as_wanted_is_converged():
