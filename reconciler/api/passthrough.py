@@ -145,7 +145,7 @@ class Engine:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client has gone")
-        request.protocol.set_parser(_Pipe(writer))  # type: ignore[arg-type]  # it takes whatever can be fed
+        transport.set_protocol(_Pipe(writer, request.protocol))
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 transport.write(chunk)
@@ -157,19 +157,33 @@ class Engine:
         return web.Response()
 
 
-class _Pipe:
-    """Stands where the server reads requests: what the client sends goes on to the engine."""
+class _Pipe(asyncio.Protocol):
+    """Stands where the server reads requests: what the client sends goes on to the engine.
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    A client that has nothing more to say ends its half of the connection, and still waits for what is said.
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter, server: asyncio.BaseProtocol) -> None:
         self._writer = writer
+        self._server = server
 
-    def feed_data(self, data: bytes, *_: Any) -> tuple[bool, bytes]:
+    def data_received(self, data: bytes) -> None:
         self._writer.write(data)
-        return False, b""
 
-    def feed_eof(self) -> None:
+    def eof_received(self) -> bool:
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.write_eof()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._writer.close()
+        self._server.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._server.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._server.resume_writing()
 
 
 def _target(request: web.Request) -> str:

@@ -18,6 +18,7 @@ from reconciler.api.selection import has_label
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
+from reconciler.model.objects import Kind
 
 STREAMS_MAX = 64
 """Streams open at once; one more is refused."""
@@ -157,8 +158,8 @@ class _Wish:
         return self.until is not None or (is_late and event.at >= self.asked_at)
 
     def takes(self, event: ClusterEvent) -> bool:
-        if self.until is not None and event.at > self.until:
-            return False
+        if event.kind == Kind.SWARM or (self.until is not None and event.at > self.until):
+            return False  # an engine tells nothing of the swarm's settings
         return all(_matches(event, key, values) for key, values in self.filters.items())
 
 

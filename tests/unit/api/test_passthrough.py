@@ -72,16 +72,15 @@ async def joined(request: web.Request) -> web.StreamResponse:
 
     ended = asyncio.Event()
 
-    class Shout:
-        def feed_data(self, data: bytes, *_: object) -> tuple[bool, bytes]:
+    class Shout(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
             transport.write(data.upper())
-            return False, b""
 
-        def feed_eof(self) -> None:
+        def eof_received(self) -> None:
             ended.set()
-            transport.close()
+            transport.write(b"BYE")
 
-    request.protocol.set_parser(Shout())  # type: ignore[arg-type]
+    transport.set_protocol(Shout())
     await ended.wait()
     return web.Response()
 
@@ -169,6 +168,8 @@ async def test_a_connection_that_is_taken_over_is_joined(api: str) -> None:
     for word in (b"hello", b"again"):
         writer.write(word)
         assert await asyncio.wait_for(reader.readexactly(5), 5) == word.upper()
+    writer.write_eof()  # as `docker run` without -i does at once; what is printed comes all the same
+    assert await asyncio.wait_for(reader.read(), 5) == b"BYE"
     writer.close()
 
 
