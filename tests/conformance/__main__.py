@@ -64,13 +64,13 @@ def compared(engine: str, ours: str) -> tuple[list[str], int]:
 
 
 def _answered(worlds: dict[str, World]) -> Iterator[tuple[Case, list[Answered]]]:
-    """Yield each case with its answers, one of each host. What takes an engine long is sent beside the rest."""
+    """Yield each case with its answers, one of each host. What takes an engine long is sent last, and all at once."""
+    for case in CASES:
+        if case.name not in PLUGINLESS:
+            yield case, [case.sent(host, world) for host, world in worlds.items()]
     with ThreadPoolExecutor(len(worlds) * len(PLUGINLESS)) as pool:
         slow = [case for case in CASES if case.name in PLUGINLESS]
         begun = [(case, [pool.submit(case.sent, host, world) for host, world in worlds.items()]) for case in slow]
-        for case in CASES:
-            if case.name not in PLUGINLESS:
-                yield case, [case.sent(host, world) for host, world in worlds.items()]
         for case, asked in begun:
             yield case, [one.result() for one in asked]
 
