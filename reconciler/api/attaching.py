@@ -24,7 +24,7 @@ OF_THE_ENGINE = frozenset({"", "default", "bridge", "host", "none"})
 MODE_PREFIXES = ("container:", "ns:")
 
 Find = Callable[[str], Awaitable[ObservedObject | None]]
-"""Returns the swarm's network that a name or an id means, None for one of the engine's own or none at all."""
+"""Returns the network that a name or an id means, of the swarm's or of the engine's own; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Attaching:
 
     engine: Engine
     find: Find
+    is_in_a_swarm: Callable[[], bool]
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -56,6 +57,7 @@ class Attaching:
         for name in named:
             network = await self._of_the_swarm(name)
             if network is None:
+                await self._refuse_unknown(name)
                 continue
             changed = True
             endpoint = endpoints.pop(name, None)
@@ -74,6 +76,7 @@ class Attaching:
         network = await self._of_the_swarm(request.match_info["id"]) if self.engine.is_there else None
         if network is None or asked is None:
             return await self.engine.forward(request, body)
+        await self._refuse_twice(network, str(asked.get("Container")))
         endpoint = asked.get("EndpointConfig")
         asked["EndpointConfig"] = await self._endpoint(network, endpoint if isinstance(endpoint, dict) else {})
         return await self.engine.forward(request, json.dumps(asked).encode(), f"/networks/{network.name}/connect")
@@ -82,7 +85,7 @@ class Attaching:
         """Take a container off a network."""
         body = await request.read()
         network = await self.find(request.match_info["id"]) if self.engine.is_there else None
-        path = None if network is None else f"/networks/{network.name}/disconnect"
+        path = f"/networks/{network.name}/disconnect" if network is not None and _is_swarm_wide(network) else None
         return await self.engine.forward(request, body, path)
 
     async def bridge_of(self, network: ObservedObject) -> JsonObject | None:
@@ -103,10 +106,26 @@ class Attaching:
         if name in OF_THE_ENGINE or name.startswith(MODE_PREFIXES):
             return None
         network = await self.find(name)
-        if network is not None and not network.dig("Attachable"):
+        if network is None or not _is_swarm_wide(network):
+            return None
+        if not network.dig("Attachable"):
             why = f"rpc error: code = PermissionDenied desc = network {network.name} not manually attachable"
             raise Refused(403, f"Could not attach to network {name}: {why}")
         return network
+
+    async def _refuse_unknown(self, name: str) -> None:
+        """Refuse a network that neither the engine has nor the swarm, which is then asked for it."""
+        if not self.is_in_a_swarm() or name in OF_THE_ENGINE or name.startswith(MODE_PREFIXES):
+            return
+        if await self.find(name) is None:
+            why = f"rpc error: code = NotFound desc = network {name} not found"
+            raise Refused(404, f"Could not attach to network {name}: {why}")
+
+    async def _refuse_twice(self, network: ObservedObject, container: str) -> None:
+        bridge = await self.bridge_of(network)
+        for container_id, one in ((bridge or {}).get("Containers") or {}).items():
+            if container == one.get("Name") or (container and container_id.startswith(container)):
+                raise Refused(403, f"{container} is already attached to network {network.name}")
 
     async def _endpoint(self, network: ObservedObject, asked: JsonObject) -> JsonObject:
         """Return what a container asks for on a network; if it names no address, with one that the swarm gives last."""
@@ -135,6 +154,10 @@ class Attaching:
         if bridge is None:
             raise Refused(500, f"Could not attach to network {network.name}: its bridge can't be made on this node")
         return bridge
+
+
+def _is_swarm_wide(network: ObservedObject) -> bool:
+    return bool(network.dig("Scope") == "swarm")
 
 
 def last_free(subnet: str, taken: Iterable[str], gateway: str) -> str | None:

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from reconciler.api import faults, pruning, selection
 from reconciler.api.attaching import STANDS_FOR, Attaching
-from reconciler.api.conversion import SWARM_DRIVERS, check_network
+from reconciler.api.conversion import SWARM_DRIVERS, attachments, check_network
+from reconciler.api.endpoints import NODE_ADDRESSES, Swarm, seen_on
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.local_networks import PREDEFINED, LocalNetworks, check_subnets
 from reconciler.api.node import swarm_of
@@ -49,7 +50,7 @@ class Networks:
         ]
 
     def _attaching(self) -> Attaching:
-        return Attaching(self.engine, self._of_the_swarm)
+        return Attaching(self.engine, self._any, lambda: self.node.standing().state == "active")
 
     async def _all(self) -> Sequence[ObservedObject]:
         standing = self.node.standing()
@@ -77,13 +78,26 @@ class Networks:
         return {str(network_id) for network_id in (*attached, *ingress)}
 
     async def inspect(self, request: web.Request) -> web.StreamResponse:
-        strict_flag(request, "verbose", GO_SAYS)
+        verbose = strict_flag(request, "verbose", GO_SAYS)
         scope = request.query.get("scope", "")
         found = await self._found(request.match_info["id"], scope)
         if _is_local(found) and self.engine.is_there:
             return await self.engine.forward(request)  # which containers are in it, no list tells
         bridge = await self._attaching().bridge_of(found) if found.dig("Scope") == "swarm" else None
-        return as_json({**_shown(found), "Containers": bridge["Containers"]} if bridge else _shown(found))
+        shown = {**_shown(found), **await self._seen_here(found, verbose=verbose)}
+        if bridge:
+            shown["Containers"] = {**(shown["Containers"] or {}), **bridge["Containers"]}
+        return as_json(shown)
+
+    async def _seen_here(self, found: ObservedObject, *, verbose: bool) -> JsonObject:
+        """Return what this node adds to a network of the swarm's that it has tasks on."""
+        standing = self.node.standing()
+        cluster = standing.cluster
+        if cluster is None or standing.node_id not in found.raw.get(NODE_ADDRESSES, ()):
+            return {}
+        nodes, services = await cluster.listed(Kind.NODE), await cluster.listed(Kind.SERVICE)
+        swarm = Swarm(standing.node_id, nodes, services, await cluster.tasks())
+        return seen_on(found, swarm, verbose=verbose)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         spec = await body_of(request, OBJECTS[Kind.NETWORK])
@@ -122,7 +136,8 @@ class Networks:
         """Remove a network that neither a service nor one of this node's containers is on. Raises SwarmctlError."""
         attaching = self._attaching()
         bridge = await attaching.bridge_of(found)
-        if bridge is not None and bridge.get("Containers"):
+        in_services = [one for one in await cluster.listed(Kind.SERVICE) if _is_on(one, found)] if bridge else []
+        if bridge is not None and bridge.get("Containers") and not in_services:  # else the swarm tells which
             statuses = [task.raw.get("Status") for task in await cluster.tasks()]
             of_tasks = {dig(status, "ContainerStatus", "ContainerID") for status in statuses}
             for container in bridge["Containers"].keys() - of_tasks:
@@ -178,14 +193,13 @@ class Networks:
             if STANDS_FOR not in (one.get("Labels") or {})
         ]
 
-    async def _of_the_swarm(self, wanted: str) -> ObservedObject | None:
+    async def _any(self, wanted: str) -> ObservedObject | None:
         try:
-            found = await self._found(wanted, "")
+            return await self._found(wanted, "")
         except Refused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
-        return found if found.dig("Scope") == "swarm" else None
 
     async def _found(self, wanted: str, scope: str) -> ObservedObject:
         """Return the network that is meant: by id, by name, by a prefix of its id, local ones first."""
@@ -213,13 +227,17 @@ class Networks:
         raise Refused(404, f"network {wanted} not found")
 
 
+def _is_on(service: ObservedObject, network: ObservedObject) -> bool:
+    return bool({network.id, network.name} & set(attachments(service.spec)))
+
+
 def _is_local(found: ObservedObject) -> bool:
     return bool(found.dig("Scope") == "local")
 
 
 def _shown(found: ObservedObject) -> JsonObject:
     """Return a network as an engine of our API version shows it: what is empty in a swarm's is null there."""
-    raw = {key: value for key, value in found.raw.items() if key != IPV4_SINCE}
+    raw = {key: value for key, value in found.raw.items() if key not in (IPV4_SINCE, NODE_ADDRESSES)}
     if raw["Scope"] == "swarm":
         raw["Labels"] = raw["Labels"] or None
         raw["IPAM"] = {**raw["IPAM"], "Options": raw["IPAM"].get("Options") or None}
