@@ -96,7 +96,7 @@ async def test_what_was_acknowledged_before_a_backup_is_in_it_whatever_is_writte
             one.cancel()
         await asyncio.wait(writers)
         assert len(acknowledged) > len(before), "it went on meanwhile"
-        tokens = node.standing().cluster.join_tokens  # type: ignore[union-attr]
+        tokens = node.standing().cluster.join_tokens
     assert list((tmp_path / "a").rglob("*.tmp")) == []
     assert backup.restore(str(tmp_path / "b"), str(file)) == backup.verify(str(file))
     async with daemon(tmp_path / "b") as node:
@@ -104,7 +104,7 @@ async def test_what_was_acknowledged_before_a_backup_is_in_it_whatever_is_writte
         assert node.standing().node_id == node_id
         assert before <= await names(node, Kind.CONFIG)
         assert await names(node, Kind.SECRET) == {"password"}
-        assert node.standing().cluster.join_tokens == tokens  # type: ignore[union-attr]
+        assert node.standing().cluster.join_tokens == tokens
         await create(node, Kind.CONFIG, "after", b"it goes on")
     async with daemon(tmp_path / "b") as node:
         assert "after" in await names(node, Kind.CONFIG), "and again after a restart"

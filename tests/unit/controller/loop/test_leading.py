@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.clock import SystemClock
-from reconciler.adapters.metrics import Metrics
+from reconciler.adapters.metrics import Metrics, Remembered
 from reconciler.adapters.notify.outlet import OutletLimits
 from reconciler.adapters.notify.status_teller import StatusTeller
-from reconciler.controller.loop import laggards, one_pass
+from reconciler.controller.loop import applies, laggards, one_pass
 from reconciler.controller.loop.answers import Answers
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.state_records import HISTORY_MAX, REQUESTS_MAX, Request, RequestKind
@@ -120,7 +120,7 @@ async def test_drift_is_told_and_put_back_while_an_apply_waits_for_tasks(shell, 
         assert not [one for one in brought if "web" in one[0]], "nothing is known of it yet"
 
 
-async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_still(shell, repository):
+async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_still(shell, repository, monkeypatch):
     shell.timeout_s = 600.0
     first = repository.commit("never runs", stacks__web_DOT_yaml=stack(3), stacks__db_DOT_yaml=stack(0))
     async with shell.leading():
@@ -137,9 +137,14 @@ async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_st
         await until(lambda: applied(shell, "web") == mended, "what mends one of them takes its place")
         assert list(shell.state().begun) == ["vault"]
         assert [one.scopes for one in shell.memory.history("infra") if one.failed] == [("web",)]
+    monkeypatch.setattr(applies, "RESUMED_MIN_S", 0.2)
+    shell.timeout_s = 0.2
     async with shell.leading():
+        await until(lambda: shell.state().scope("vault").attempt, "whoever leads next awaits it for as long as it may")
+        entry = shell.memory.history("infra")[-1]
+        assert (entry.commit, entry.scopes, list(entry.failed)) == (second, ("vault",), ["vault"])
         mended = repository.commit("mended as well", stacks__vault_DOT_yaml=stack(0))
-        await until(lambda: applied(shell, "vault") == mended, "whoever leads next goes on from there")
+        await until(lambda: applied(shell, "vault") == mended, "and goes on from there")
         await until(lambda: not shell.state().begun, "nothing is left open")
 
 
@@ -376,7 +381,9 @@ async def test_a_controller_that_can_not_follow_is_written_down_told_and_shown_u
     monkeypatch.setattr(laggards, "LOOK_S", 0.02)
     shell.routes = {"chat": frozenset({AlertKind.CONTROLLER})}
     async with shell.leading():
-        answers = Answers("prod", shell.leader, Metrics(lambda: None), clock_now=SystemClock().now)
+        answers = Answers(
+            "prod", shell.leader, Metrics(lambda: Remembered(datetime.now(UTC), "alone")), clock_now=SystemClock().now
+        )
         own = shell.node.members()[0]
         seen = [own, other]
         monkeypatch.setattr(shell.node, "members", lambda: tuple(seen))
