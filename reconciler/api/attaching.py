@@ -119,7 +119,7 @@ class Attaching:
             return
         if await self.find(name) is None:
             why = f"rpc error: code = NotFound desc = network {name} not found"
-            raise Refused(404, f"Could not attach to network {name}: {why}")
+            raise Refused(400, f"Could not attach to network {name}: {why}")  # for 404, clients would pull the image
 
     async def _refuse_twice(self, network: ObservedObject, container: str) -> None:
         bridge = await self.bridge_of(network)

@@ -12,6 +12,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.replication import Backup
+from reconciler.model.tables import DEFAULT_ADDRESS_POOL
 
 _WITHOUT = {
     LocalState.INACTIVE: faults.NOT_IN_A_SWARM,
@@ -41,6 +42,8 @@ def without_a_swarm(standing: Standing) -> str:
 async def cluster_shown(cluster: Cluster, standing: Standing) -> JsonObject:
     """Return the swarm as the API shows it, without its join tokens."""
     raw = (await cluster.found(Kind.SWARM, "")).raw
+    if standing.has_restarted and not raw.get("DefaultAddrPool"):
+        raw = {**raw, "DefaultAddrPool": list(DEFAULT_ADDRESS_POOL)}
     if not standing.tls_info:
         return raw
     return {**raw, "TLSInfo": standing.tls_info, "RootRotationInProgress": standing.root_rotates}

@@ -113,6 +113,8 @@ class Standing:
     root_rotates: bool = False
     node_networks: Sequence[ObservedObject] = ()
     """What a worker knows of the swarm's networks: the ingress network, and those of the tasks that it has."""
+    has_restarted: bool = False
+    """Whether the manager was started again: it then names the default pool of addresses as one that was given."""
     past_events: Sequence[ClusterEvent] = field(default=(), repr=False)
     """The last changes in the swarms that this daemon was in before, oldest first."""
 

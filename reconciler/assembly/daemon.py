@@ -93,6 +93,7 @@ class DaemonNode:
         self._manager: Manager | None = None
         self._cluster: EmbeddedCluster | None = None
         self._error = ""
+        self._has_restarted = False
         self._past_events: tuple[ClusterEvent, ...] = ()
         self._certifier = Certifier(folder)
         self._keys: NodeKeys | None = None
@@ -104,7 +105,12 @@ class DaemonNode:
 
     def standing(self) -> Standing:
         """Return where the node stands now."""
-        return replace(self._standing(), limits=self._limits, past_events=self._past_events)
+        return replace(
+            self._standing(),
+            limits=self._limits,
+            past_events=self._past_events,
+            has_restarted=self._has_restarted,
+        )
 
     def _standing(self) -> Standing:
         node = self._node
@@ -166,6 +172,7 @@ class DaemonNode:
             await manager.stop(let_go=False)
             await asyncio.to_thread(node_state.forget, self._folder)
             raise
+        self._has_restarted = False
         self._go(node, manager)
         return node.node_id
 
@@ -310,6 +317,7 @@ class DaemonNode:
         except SwarmctlError as error:
             self._fail(error)
             return
+        self._has_restarted = True
         self._go(node, manager)
 
     async def _keep_in_step(self, manager: Manager, node: NodeState) -> None:
