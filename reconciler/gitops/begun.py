@@ -17,6 +17,7 @@ from reconciler.gitops.look import Look, scope_of, services_by_scope
 from reconciler.gitops.state import Applied, Begun, LoopState, ScopeState
 from reconciler.gitops.wrongs import name_of
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase
+from reconciler.model.conditions import Reason
 from reconciler.model.plan import Origin, Plan
 from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceRevision
@@ -62,6 +63,32 @@ def finished(
     if not ended:
         return Finished(_with(state, begun))
     return _ended(state, _of_one_commit(ended), begun, standings, now)
+
+
+def resumed(
+    state: LoopState, look: Look, applying: Collection[str], standings: Mapping[str, Standing]
+) -> tuple[str, ...]:
+    """Return the scopes of one commit that an earlier leader has written, and whose tasks are on their way still.
+
+    Nobody awaits these yet: they would be on their way without an end, and an atomic stack never go back. While the
+    same commit is being brought about elsewhere they wait, so that one entry tells of all.
+    """
+    revision = state.source.in_force
+    if look.plan is None or revision is None or look.is_full:
+        return ()
+    left, under_way = _writes(look.plan), look.busy.union(applying)
+    commits = {one.commit for scope, one in state.begun.items() if scope in under_way}
+    ones = {
+        scope: one
+        for scope, one in state.begun.items()
+        if scope not in under_way
+        and one.commit not in commits
+        and scope not in left
+        and one.identity == revision.identity
+        and (standing := standings.get(scope)) is not None
+        and standing.reason is Reason.PROGRESSING
+    }
+    return tuple(_of_one_commit(ones)) if ones else ()
 
 
 def _begun(state: LoopState, plan: Plan | None, revision: SourceRevision) -> dict[str, Begun]:

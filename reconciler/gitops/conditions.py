@@ -114,7 +114,10 @@ def _held(scope: str, progress: Progress) -> Standing | None:
 
 def _under_way(scope: str, progress: Progress) -> Standing | None:
     if scope in progress.applying:
-        return Standing(Reason.APPLYING, "It is being brought to what Git asks for.", reconciling=True)
+        services = progress.services.get(scope, ())
+        behind = next((one for one in services if one.verdict is not Verdict.CONVERGED), None)
+        awaited = f" Service {behind.service} is awaited." if behind is not None else ""
+        return Standing(Reason.APPLYING, f"It is being brought to what Git asks for.{awaited}", reconciling=True)
     blocked = progress.blocked.get(scope)
     if blocked:
         return Standing(Reason.PLAN_BLOCKED, blocked[0].what, stalled=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from reconciler.gitops.begun import finished
+from reconciler.gitops.begun import finished, resumed
 from reconciler.gitops.conditions import NODE, Progress, Standing, conditions, node_standings, standing_of
 from reconciler.gitops.drifts import next_drifts
 from reconciler.gitops.incidents import told
@@ -64,6 +64,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         counts=_counts(plan, held.values(), standings),
         entry=ended.entry,
         awaited=tuple(sorted(look.busy)),
+        resumed=resumed(after, look, applying, standings),
     )
 
 

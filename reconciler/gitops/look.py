@@ -81,7 +81,8 @@ class Decision:
     that the whole plan had. `state` is to be stored, and `alerts` sent, before the apply begins. `wake_at` is when the
     clock alone may change the decision, None for never. `counts` is the one line of the log that says what was decided.
     `entry` is what an apply of an earlier leader has come to. `awaited` are the scopes that earlier decisions bring
-    about, and whose end is awaited beside the passes.
+    about, and whose end is awaited beside the passes; `resumed` those, of one commit, that an earlier leader wrote, and
+    whose end nobody awaits yet.
     """
 
     plan: Plan | None
@@ -93,6 +94,7 @@ class Decision:
     counts: Mapping[str, int] = field(default_factory=dict)
     entry: HistoryEntry | None = None
     awaited: tuple[str, ...] = ()
+    resumed: tuple[str, ...] = ()
 
 
 def scope_of(action: Action) -> str:

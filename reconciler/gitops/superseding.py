@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from reconciler.gitops.look import Look, scope_of, scopes_of_objects
+from reconciler.gitops.look import Decision, Look, scope_of, scopes_of_objects
 from reconciler.gitops.stages import gates, held_actions
 from reconciler.gitops.state import LoopState
 from reconciler.model.objects import Kind
@@ -72,6 +72,20 @@ def released(standing: Standing, look: Look, state: LoopState, now: datetime) ->
     return standing.ended & _writable(look, state, now)
 
 
+def resuming(decision: Decision, look: Look) -> Decision:
+    """Return the decision to await what an earlier leader has written (`Decision.resumed`), as that one's."""
+    begun, source = decision.state.begun[decision.resumed[0]], decision.state.source
+    assert source.in_force is not None
+    assert look.plan is not None
+    brought = replace(source.in_force, commit=begun.commit, author=begun.author, subject=begun.subject)
+    return replace(
+        decision,
+        plan=only_awaited(look.plan, look, decision.resumed),
+        applying=decision.resumed,
+        state=replace(decision.state, source=replace(source, in_force=brought)),
+    )
+
+
 def superseded(standing: Standing, look: Look, state: LoopState, now: datetime) -> frozenset[str]:
     """Return the scopes that an apply is to leave, as of this look; none: it goes on.
 
@@ -95,9 +109,12 @@ def _writable(look: Look, state: LoopState, now: datetime, but: Origin | None = 
     return frozenset(scope_of(one) for one in actions if one.origin is not but)
 
 
-def only_awaited(standing: Standing, scopes: Collection[str]) -> Plan:
-    """Return a plan that writes nothing, and whose services are those of `scopes`: their end is still to be seen."""
-    names, plan = scopes_of_objects(standing.look), standing.plan
+def only_awaited(plan: Plan, look: Look, scopes: Collection[str]) -> Plan:
+    """Return a plan that writes nothing, and whose services are those of `scopes`: their end is still to be seen.
+
+    `look` is the one that `plan` was made of.
+    """
+    names = scopes_of_objects(look)
     return replace(
         plan,
         actions=(),

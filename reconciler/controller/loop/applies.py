@@ -271,7 +271,7 @@ class Applies:
         self._applying.remove(one)
         if kept:
             cluster = await self.around.link.cluster()
-            decision = replace(one.narrowed(kept), plan=only_awaited(one.standing, kept))
+            decision = replace(one.narrowed(kept), plan=only_awaited(one.standing.plan, one.look, kept))
             actual, told = await cluster.observe(), Told(one.told.pass_id)
             work = self._working(decision, actual, cluster, told, one.began_s)
             self._applying.append(replace(one, decision=decision, told=told, work=work))

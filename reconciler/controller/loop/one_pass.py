@@ -27,6 +27,7 @@ from reconciler.gitops.decide import decide
 from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.pass_line import outcome, pass_line
 from reconciler.gitops.state import LoopState
+from reconciler.gitops.superseding import resuming
 from reconciler.model.conditions import ConditionType, Reason
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
@@ -124,14 +125,19 @@ class SourcePasses:
         log.info("pass decided", **pass_line(decision, cause=",".join(causes), pass_id=pass_id, seconds=seconds))
         applies = decision.plan is not None and bool(decision.plan.actions)
         # Who asks for a sync means what Git has now, also where its remote takes its time to say so.
-        done = {} if applies or look.plan is None or self.looking.is_under_way else _done(requests, look)
+        requests = _done(requests, look)
+        looks = {key: one for key, one in requests.items() if one.what is RequestKind.LOOK}
+        done = {} if look.plan is None or self.looking.is_under_way else looks if applies else requests
         await memory.write(
             before, decision.state, self.around.epoch, alerts=decision.alerts, entry=decision.entry, done=done
         )
         self._looked = None
         self.around.decided(decision.state)
         if applies:
-            await self.applies.begin(decision, look, _done(requests, look), pass_id)
+            syncs = {key: one for key, one in requests.items() if key not in done}
+            await self.applies.begin(decision, look, syncs, pass_id)
+        if decision.resumed:
+            await self.applies.begin(resuming(decision, look), look, {}, pass_id)
         return self._wait_s(decision, look, clock.now())
 
     async def _source(self, known: SourceStatus, causes: Sequence[str], *, accept_rewrite: bool) -> SourceStatus:
@@ -189,7 +195,7 @@ class SourcePasses:
 
 def _done(requests: Mapping[str, Request], look: Look) -> dict[str, Request]:
     """Return the requests that a pass carries out: not those for a scope that an earlier one is bringing about."""
-    return {key: one for key, one in requests.items() if one.scope not in look.busy}
+    return {key: one for key, one in requests.items() if one.what is not RequestKind.SYNC or one.scope not in look.busy}
 
 
 def _is_on_its_way(state: LoopState, busy: Collection[str]) -> bool:

@@ -8,12 +8,12 @@ import pytest
 
 from reconciler.gitops.results import suspended
 from reconciler.gitops.state import Suspension
-from reconciler.gitops.superseding import Standing, only_awaited, released, superseded
+from reconciler.gitops.superseding import Standing, only_awaited, released, resuming, superseded
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Origin, TaskEffect
 from reconciler.model.policies import DriftMode
 from reconciler.model.progress import ActionStatus, Verdict
-from tests.unit.gitops.story import START, Story, desired, plan, revision, stack, update
+from tests.unit.gitops.story import START, Story, desired, plan, revision, services, stack, update
 
 DONE, WAITING, RUNNING = ActionStatus.DONE, ActionStatus.WAITING, ActionStatus.RUNNING
 PLAN = plan(*(replace(update(name), effect=TaskEffect.ROLLING) for name in ("a_api", "b_api")))
@@ -81,7 +81,7 @@ def test_what_is_still_awaited_writes_nothing_and_minds_its_own_services_only():
     story = two()
     story.sees(*PLAN.actions)
     whole = replace(PLAN, services=("a_api", "b_api", "c_api"), atomic_stacks=("a", "b"), inventory=frozenset("x"))
-    kept = only_awaited(Standing(whole, story.look, "ab", ""), {"b"})
+    kept = only_awaited(whole, story.look, {"b"})
     assert (kept.actions, kept.services, kept.atomic_stacks, kept.inventory) == ((), ("b_api",), ("b",), None)
 
 
@@ -201,6 +201,34 @@ def test_whoever_leads_next_finishes_an_apply_that_a_newer_commit_had_left_alone
     assert not [one for entry in entries for one in entry.failed]
     assert story.state.scope("a").applied.commit == revision().commit
     assert story.sees().entry is None
+
+
+def test_what_an_earlier_leader_has_written_is_awaited_by_the_next_one_as_that_commit():
+    story = two()
+    behind = services(a_api=Verdict.PROGRESSING, b_api=Verdict.CONVERGED, c_api=Verdict.CONVERGED)
+    story.sees(update("a_api"))
+    assert story.sees(busy=frozenset("a"), assessments=behind).resumed == (), "somebody awaits it"
+    story.found(revision(2))
+    story.sees(update("c_api"), busy=frozenset("a"), assessments=behind)
+    assert story.sees(update("a_api", Origin.DRIFT), busy=frozenset("bc"), assessments=behind).resumed == ()
+    assert story.sees(busy=frozenset("c"), assessments=behind, is_full=True).resumed == ()
+    decision = story.sees(busy=frozenset("c"), assessments=behind)
+    assert decision.resumed == ("a",)
+    story.decision = resuming(decision, story.look)
+    assert (story.decision.applying, story.decision.plan.actions) == (("a",), ())
+    entry = story.applied(verdicts={"a_api": Verdict.TIMED_OUT}).entry
+    assert (entry.commit, entry.subject, entry.scopes, entry.actions) == (revision().commit, "change 1", ("a",), 1)
+    assert (tuple(entry.failed), list(story.state.begun)) == (("a",), ["c"])
+    assert story.state.source.in_force == revision(2)
+
+
+def test_what_an_earlier_leader_has_written_waits_for_the_rest_of_its_commit():
+    story = two()
+    behind = services(a_api=Verdict.PROGRESSING, b_api=Verdict.CONVERGED, c_api=Verdict.CONVERGED)
+    story.sees(update("a_api"), update("b_api"))
+    assert story.sees(update("b_api"), assessments=behind).resumed == ()
+    story.applied()
+    assert story.sees(assessments=behind).resumed == ("a",)
 
 
 def test_an_apply_that_an_earlier_leader_began_waits_for_the_rest_of_its_commit_but_for_no_other():
