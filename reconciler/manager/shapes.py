@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from reconciler.model.addresses import address_ranges, dotted
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import (
@@ -89,7 +90,8 @@ def manager_address(tables: Tables, node_id: str) -> str:
 
 
 def network_object(network: NetworkRecord) -> ObservedObject:
-    """Return a network; it has no version, and its spec is the answer's own top-level fields."""
+    """Return a network; it has no version, and its spec is the answer's own top-level fields. Beside those it has
+    NodeAddresses, {node id: its address for balancing}, of which an engine shows a node's own alone."""
     spec = network.spec
     raw: JsonObject = copy.deepcopy(
         {
@@ -111,7 +113,13 @@ def network_object(network: NetworkRecord) -> ObservedObject:
             "Labels": spec.get("Labels") or {},
         }
     )
-    return ObservedObject(Kind.NETWORK, network.id, network.name, 0, copy.deepcopy(raw), raw)
+    ranges = address_ranges(network)
+    of_nodes = {
+        node_id: next((one.text(number) for one in ranges if one.first <= number <= one.last), dotted(number))
+        for node_id, number in network.node_addresses.items()
+    }
+    shown = {**raw, "NodeAddresses": of_nodes}
+    return ObservedObject(Kind.NETWORK, network.id, network.name, 0, copy.deepcopy(raw), shown)
 
 
 def secret_object(secret: SecretRecord) -> ObservedObject:
