@@ -11,7 +11,7 @@ from functools import partial
 from reconciler.adapters.raft.transport import sockets
 from reconciler.adapters.raft.transport.connection import Connection
 from reconciler.adapters.raft.transport.pending import Pending, source_of
-from reconciler.adapters.raft.transport.refusals import Refusal, RefusalLog
+from reconciler.adapters.raft.transport.refusals import ConnectionLog, Refusal
 from reconciler.adapters.raft.transport.settings import TransportSettings
 from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address
@@ -30,7 +30,7 @@ class Listener:
         listening: socket.socket,
         settings: TransportSettings,
         make: Callable[[str], Connection],
-        refusals: RefusalLog,
+        refusals: ConnectionLog,
     ) -> None:
         self._socket = listening
         self._settings = settings

@@ -1,4 +1,4 @@
-"""Connections that don't come to be: why, in one line each, and never so many lines that they are an attack."""
+"""Connections that come, go, or don't come to be: one line each, and never so many lines that they are an attack."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ class _Allowance:
     at_s: float
     told_s: float
     lines: float
+    what: str
     withheld: int = 0
 
 
-class RefusalLog:
-    """Writes a line for each refusal as long as there are few, then how many more there were.
+class ConnectionLog:
+    """Writes a line for each connection and refusal as long as there are few, then how many more there were.
 
     Times are those of the event loop. Allowances are kept by code (and member, for what we dial): a bounded number.
     """
@@ -56,28 +57,38 @@ class RefusalLog:
     def __init__(self) -> None:
         self._allowances: dict[str, _Allowance] = {}
 
+    def opened(self, member: str, dialled_by: str, now_s: float) -> None:
+        """There is a connection with a member."""
+        if (more := self._line(member, f"with {member}", BURST, LINE_EVERY_S, now_s)) is not None:
+            _log.info("Connected with %s, which %s dialled%s", member, dialled_by, more)
+
+    def ended(self, member: str, now_s: float) -> None:
+        """The connection with a member is gone."""
+        if (more := self._line(member, f"with {member}", BURST, LINE_EVERY_S, now_s)) is not None:
+            _log.info("Connection with %s has ended%s", member, more)
+
     def accepted_refused(self, source: str, refusal: Refusal, now_s: float) -> None:
         """A connection from `source` was refused."""
-        if (more := self._line(refusal.code, BURST, LINE_EVERY_S, now_s)) is not None:
+        if (more := self._line(refusal.code, f"refused [{refusal.code}]", BURST, LINE_EVERY_S, now_s)) is not None:
             _log.warning("Connection from %s refused [%s]: %s%s", source, refusal.code.value, refusal.why, more)
 
     def dialled_refused(self, member: str, address: str, refusal: Refusal, now_s: float) -> None:
         """Our connection to a member was refused, by us or by it."""
         key = f"{refusal.code} to {member}"
-        if (more := self._line(key, DIALLED_BURST, DIALLED_LINE_EVERY_S, now_s)) is not None:
+        if (more := self._line(key, f"refused [{key}]", DIALLED_BURST, DIALLED_LINE_EVERY_S, now_s)) is not None:
             who = f"{member} refused us" if refusal.theirs else "refused"
             _log.warning("Connection to %s at %s: %s [%s]: %s%s", member, address, who, refusal.code, refusal.why, more)
 
     def tell_withheld(self, now_s: float) -> None:
         """Tell what was withheld and not told for a while; to be called now and then, and at the end."""
-        for key, allowance in self._allowances.items():
+        for allowance in self._allowances.values():
             if allowance.withheld and now_s - allowance.told_s >= max(TELL_EVERY_S, allowance.every_s):
-                _log.warning("%d more connections refused [%s]", allowance.withheld, key)
+                _log.warning("%d more connections %s", allowance.withheld, allowance.what)
                 allowance.withheld, allowance.told_s = 0, now_s
 
-    def _line(self, key: str, burst: int, every_s: float, now_s: float) -> str | None:
+    def _line(self, key: str, what: str, burst: int, every_s: float, now_s: float) -> str | None:
         """What to add to the line, or None when it is withheld."""
-        allowance = self._allowances.setdefault(key, _Allowance(burst, every_s, now_s, now_s, burst))
+        allowance = self._allowances.setdefault(key, _Allowance(burst, every_s, now_s, now_s, burst, what))
         allowance.lines = min(burst, allowance.lines + (now_s - allowance.at_s) / every_s)
         allowance.at_s = now_s
         if allowance.lines < 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import socket
 from collections.abc import Callable, Mapping
@@ -16,13 +15,11 @@ from reconciler.adapters.raft.transport.channel import Rooms
 from reconciler.adapters.raft.transport.connection import Connection, Shared
 from reconciler.adapters.raft.transport.links import Links
 from reconciler.adapters.raft.transport.listener import Listener
-from reconciler.adapters.raft.transport.refusals import Refusal, RefusalLog, Refused
+from reconciler.adapters.raft.transport.refusals import ConnectionLog, Refusal, Refused
 from reconciler.adapters.raft.transport.settings import TransportSettings
 from reconciler.adapters.raft.transport.tls import Contexts
 from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address
-
-_log = logging.getLogger("reconciler.adapters.raft.transport")
 
 SWEEP_S = 1.0
 """Seconds between two looks at frames that take too long."""
@@ -50,7 +47,7 @@ class TlsTransport:
         self._joining = joining
         self._contexts = Contexts(identity)
         self._shared = Shared(self, identity.cluster, self.settings, Rooms())
-        self._refusals = RefusalLog()
+        self._told = ConnectionLog()
         self._links = Links(identity.node)
         self._members: dict[str, Address] = {}
         self._diallers: dict[str, asyncio.Task[None]] = {}
@@ -102,7 +99,7 @@ class TlsTransport:
         await self.bind()
         assert self._socket is not None
         self._received = received
-        self._listener = Listener(self._socket, self.settings, self._connection, self._refusals)
+        self._listener = Listener(self._socket, self.settings, self._connection, self._told)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -163,7 +160,7 @@ class TlsTransport:
         except OSError as error:
             why = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
             refusal = Refusal(ErrorCode.PEERS_UNREACHABLE, why)
-            self._refusals.dialled_refused(node, str(address), refusal, self._now_s())
+            self._told.dialled_refused(node, str(address), refusal, self._now_s())
             return False
         except asyncio.CancelledError:
             connection.abort()
@@ -190,7 +187,7 @@ class TlsTransport:
                 self._contexts.reload()
                 self._contexts.warn_of_end(datetime.now(UTC))
                 reload_s = now_s + self.settings.reload_s
-            self._refusals.tell_withheld(now_s)
+            self._told.tell_withheld(now_s)
 
     # What a Connection asks and tells: its Owner.
 
@@ -224,7 +221,7 @@ class TlsTransport:
         self._refused_by.pop(node, None)
         if node in self._vacant:
             self._vacant[node].clear()
-        _log.info("Connected with %s, which %s dialled", node, self._identity.node if connection.dialled else node)
+        self._told.opened(node, self._identity.node if connection.dialled else node, self._now_s())
 
     def received(self, connection: Connection, frame: bytes) -> None:
         """Hand a frame on, if it comes over the connection in use."""
@@ -238,9 +235,9 @@ class TlsTransport:
         if connection.expected is not None:
             if refusal.theirs:
                 self._refused_by[connection.expected] = refusal.code
-            self._refusals.dialled_refused(connection.expected, connection.address, refusal, self._now_s())
+            self._told.dialled_refused(connection.expected, connection.address, refusal, self._now_s())
         else:
-            self._refusals.accepted_refused(connection.address, refusal, self._now_s())
+            self._told.accepted_refused(connection.address, refusal, self._now_s())
 
     def ended(self, connection: Connection) -> None:
         """Dial again if that was the one in use."""
@@ -248,5 +245,5 @@ class TlsTransport:
         if self._listener is not None:
             self._listener.settled(connection)
         if self._links.drop(connection) and connection.node in self._vacant:
-            _log.info("Connection with %s has ended", connection.node)
+            self._told.ended(connection.node, self._now_s())
             self._vacant[connection.node].set()
