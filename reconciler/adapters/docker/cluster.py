@@ -260,8 +260,24 @@ def _auth(registry_auth: str | None) -> dict[str, str] | None:
 
 
 def _listed(answer: JsonValue) -> list[JsonObject]:
-    """Return the list that an engine answers; it writes null for an empty one."""
-    return answer or []
+    """Return the list that an engine answers; it writes null for an empty one. Raises engine-unreachable."""
+    if answer is None:
+        return []
+    if not isinstance(answer, list) or not all(
+        isinstance(one, dict) and ("ID" in one or "Id" in one) for one in answer
+    ):
+        raise _no_engine("list of objects")
+    return answer
+
+
+def _no_engine(missing: str) -> SwarmctlError:
+    """Return what to say of an address at which something else than an engine answers in JSON."""
+    return SwarmctlError(
+        ErrorCode.ENGINE_UNREACHABLE,
+        "What answers is no Docker Engine.",
+        why=f"Where an engine sends a {missing}, it sends something else.",
+        hint="See whether the address is right.",
+    )
 
 
 def _swarm_networks(networks: list[JsonObject], services: list[JsonObject]) -> list[JsonObject]:
@@ -296,6 +312,8 @@ def _all(kind: Kind, answer: JsonValue) -> tuple[ObservedObject, ...]:
 
 def _observed(kind: Kind, raw: JsonObject) -> ObservedObject:
     """Return the object that an answer describes, without anything that nobody may see printed."""
+    if not isinstance(raw, dict) or ("Id" if kind is Kind.NETWORK else "ID") not in raw:
+        raise _no_engine(kind.value)
     version = dig(raw, "Version", "Index") or 0
     if kind is Kind.NETWORK:
         return ObservedObject(kind, raw["Id"], raw["Name"], 0, spec=raw, raw=raw)
