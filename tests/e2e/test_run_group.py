@@ -17,10 +17,11 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.controller_group import NAMES, SETTLED_S, SWARM, Group, a_group
-from tests.e2e.controllers import Controller, until
+from tests.e2e.controllers import Controller, ended, until
 from tests.e2e.followed import SECRET, STACK, metrics
+from tests.e2e.program import Program
 from tests.fakes.chat import Chat, running_chat
-from tests.lab.git_servers import Repository
+from tests.lab.git_servers import Repository, free_port
 from tests.lab.signers import Signer, ssh_signer
 
 
@@ -130,14 +131,6 @@ def test_a_group_tells_each_change_of_leader_and_each_refused_signature_once_and
             assert len(set(messages)) >= 2
             assert f"Controller {third} leads now, in the place of " in messages[-1]
 
-            # One alone knows of no leader: it lives, and is not ready.
-            other = next(name for name in NAMES if name not in (second, third))
-            group.controllers[third].kill()
-            alone = group.controllers[other]
-            until(lambda: asked(alone, "GET", "/readyz")[0] == 503, "it is not ready", SETTLED_S)
-            assert "No controller leads" in json.loads(asked(alone, "GET", "/readyz")[1])["why"]
-            assert asked(alone, "GET", "/healthz")[0] == 200
-
 
 def _replays_to_other_members_do_nothing(group: Group, repository: Repository, signer: Signer, leader: str) -> None:
     """A delivery counts once for each member that takes it, and then only wakes a look at the remote."""
@@ -161,3 +154,26 @@ def _replays_to_other_members_do_nothing(group: Group, repository: Repository, s
     assert {one["actions"] for one in controller.passes()[-2:]} == {0}
     assert controller.passes()[-1]["revision"] == newer
     assert (group.backend.versions(), controller.get("/v1/history")["applies"]) == (versions, applies)
+
+
+def test_one_of_three_alone_is_begun_and_lives_and_is_not_ready(tmp_path: Path):
+    """systemd waits for no leader: on three machines the first would be given up before the second begins."""
+    members = {name: f"127.0.0.1:{free_port()}" for name in NAMES}
+    peers = str(tmp_path / "peers")
+    Program(tmp_path).ok("peers", "init", "--name", "c1", "--listen", members["c1"], "--dir", peers)
+    source = {"name": "infra", "url": str(tmp_path / "none.git"), "ref": {"branch": "main"}}
+    spec = {"cluster": {"host": f"unix://{tmp_path}/none.sock"}, "sources": [source]}
+    alone = Controller(tmp_path / "c1", {**spec, "group": {"peers": peers, "members": members}})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, ended(alone):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(SETTLED_S)
+        alone.environment["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        alone.start()
+        assert manager.recv(100) == b"READY=1"
+        assert asked(alone, "GET", "/healthz")[0] == 200
+        status, text = asked(alone, "GET", "/readyz")
+        found = json.loads(text)
+        assert (status, found["ok"]) == (503, False)
+        assert "No controller leads" in found["why"]
+        assert alone.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"

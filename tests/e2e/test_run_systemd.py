@@ -29,8 +29,9 @@ exec /opt/python/bin/@PYTHON@ -m reconciler.main "$@"
 """
 """What pip puts there: this machine's own Python and packages lie where the unit's user may not look."""
 
+WHY_NOT = why_not()
 pytestmark = [
-    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
     pytest.mark.skipif(not sshd_path() or not shutil.which("gpg"), reason="needs sshd and gpg"),
 ]
 

@@ -44,7 +44,7 @@ spec:
 """
 STACKS = ("opens", "over", "shuts")
 NOON_S = 12 * 3600
-AHEAD_S = (5, 20, 60)
+AHEAD_S = (4, 20, 60)
 """How far ahead it is noon: on a slow machine the first may be over before the commit is looked at."""
 
 
@@ -134,7 +134,7 @@ def test_what_waits_for_a_window_is_applied_when_it_opens_and_another_shuts(back
         until(lambda: marks(backend)["shuts"] == "late", "a sync passes windows")
 
 
-POLL_S = 0.5
+POLL_S = 0.2
 POLLS = 14
 SPREAD_MIN_S = 0.3 * 2 * JITTER * POLL_S
 """Of evenly spread waits so many fall into a third of their range once in a million times."""

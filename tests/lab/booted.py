@@ -26,11 +26,13 @@ GIVEN_UP: Final = "-sys_module,-sys_time,-sys_rawio,-syslog,-wake_alarm,-audit_c
 """What could change more than the machine that boots."""
 
 # The upper layer is a file system of its own: the kernel takes none that lies below the lower one.
-_SCRIPT: Final = """set -e
+_LAYER: Final = """set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs {base}
 mkdir {base}/upper {base}/work {base}/root
 mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work {base}/root
+"""
+_SCRIPT: Final = """{layer}
 cd {base}/root
 {binds}
 mount -t proc proc proc
@@ -64,7 +66,13 @@ def why_not() -> str | None:
         return "needs root"
     if not SYSTEMD.exists():
         return f"needs {SYSTEMD}"
-    return None if all(shutil.which(one) for one in ("unshare", "nsenter", "setpriv")) else "needs util-linux"
+    if not all(shutil.which(one) for one in ("unshare", "nsenter", "setpriv")):
+        return "needs util-linux"
+    if not os.access(_top_group(), os.W_OK):
+        return "needs control groups that may be written to"
+    layered = ("unshare", "--mount", "sh", "-c", _LAYER.format(base="/mnt"))
+    tried = subprocess.run(layered, check=False, capture_output=True)
+    return None if tried.returncode == 0 else "needs overlay mounts over /"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ def booted(base: Path, binds: dict[Path, str]) -> Iterator[Machine]:
     top.mkdir()
     log = base.with_name(f"{base.name}.log")
     script = _SCRIPT.format(
+        layer=_LAYER.format(base=base),
         base=base,
         systemd=SYSTEMD,
         given_up=GIVEN_UP,
