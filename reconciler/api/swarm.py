@@ -77,10 +77,8 @@ class Swarm:
 
     async def unlock(self, request: web.Request) -> web.Response:
         key = (await body_of(request, UNLOCK)).get("UnlockKey", "")
-        state = self.node.standing().state
-        if state is LocalState.INACTIVE:
-            raise Refused(503, faults.NOT_IN_A_SWARM)
-        if state is not LocalState.LOCKED:
+        if self.node.standing().state is not LocalState.LOCKED:
+            swarm_of(self.node)
             raise Refused(409, faults.NOT_LOCKED)
         if not isinstance(key, str):
             raise Refused(400, "invalid JSON: UnlockKey is no text")

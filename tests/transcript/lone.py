@@ -108,7 +108,7 @@ def names() -> list[str]:
 async def play(name: str, world: LoneWorld, folder: Path) -> list[Printed]:
     """Run one scenario, which leaves the machine in no swarm; return what its compared steps printed."""
     await asyncio.to_thread(shutil.copytree, scenarios.SCENARIOS, folder / "files", dirs_exist_ok=True)
-    player = Player(folder, folder / "files", {"in1": world.inside, "ask": f"{sys.executable} ask.py"})
+    player = Player(folder, folder / "files", {"in1": world.inside, "ask": scenarios.ASK})
     printed: list[Printed] = []
     for step in scenarios.steps(name):
         if step.sign == "!":

@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _STEP = re.compile(r"(\d)([$?!=-]) (.*)")
 _POOL = re.compile(r'"10\.0\.\d+\.\d+(?:/24)?"')
 _PORT = re.compile(r'"PublishedPort": 3\d{4}\b')
 COMPARED = "$="
+ASK = f"{sys.executable} ask.py"
+"""What {ask} in a step stands for."""
 TOLD = 60
 """Lines of a surprise that are shown."""
 
@@ -85,7 +88,7 @@ async def play(name: str, machines: Machines, folder: Path) -> list[Printed]:
     """Run one scenario and return what its compared steps printed."""
     files = folder / "files"
     await asyncio.to_thread(shutil.copytree, SCENARIOS, files, dirs_exist_ok=True)
-    player = Player(folder, files)
+    player = Player(folder, files, {"ask": ASK})
     printed: list[Printed] = []
     before: dict[str, str] = {}
     for step in steps(name):
@@ -153,15 +156,16 @@ def reasons() -> dict[tuple[str, str], str]:
 
 
 def surprises(name: str, engine: Sequence[Printed], ours: Sequence[Printed]) -> list[str]:
-    """Return what differs without a reason, and what has a reason though it doesn't differ."""
+    """Return what differs without a reason, and what has a reason though it never differs."""
+    pairs = list(zip(engine, ours, strict=True))
+    differing = {own.command for theirs, own in pairs if not _same(theirs, own)}
     found: list[str] = []
-    for theirs, own in zip(engine, ours, strict=True):
+    for theirs, own in pairs:
         reason = reasons().get((name, own.command))
-        if _same(theirs, own):
-            if reason is not None:
-                found.append(f"{name}: {own.command}\nis listed as a difference, and is none")
-        elif reason is None:
+        if reason is None and not _same(theirs, own):
             found.append(f"{name}: {own.command}\n{_held_against(theirs, own)}")
+        elif reason is not None and own.command not in differing:
+            found.append(f"{name}: {own.command}\nis listed as a difference, and is none")
     return found
 
 
