@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from reconciler.manifests.compose.pairs import texts
 from reconciler.manifests.compose.source import StackSource, without_empty
 from reconciler.manifests.problems import KeyPath, key_path_text
+from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, JsonValue
 
 _PROPAGATIONS: Final = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
@@ -50,11 +51,21 @@ def mounts(source: StackSource, at: KeyPath, service: JsonObject) -> list[JsonOb
             what = f"`{key_path_text(spot)}` mounts at {source.shown(spot, target)[:80]} once more."
             source.invalid(spot, what, "Each path in a container takes one mount.", "Remove one of the mounts.")
         targets.add(target)
+        if isinstance(item, str) and _WINDOWS_PATH.match(item) and item[0] in source.section("volumes"):
+            _tell_drive(source, spot, item[0])
         for text in _expanded_texts(mount):
             if "{{" in text:
                 source.check_template(spot, text)
         result.append(mount)
     return result
+
+
+def _tell_drive(source: StackSource, at: KeyPath, letter: str) -> None:
+    what = f"`{key_path_text(at)}` does not mount the volume `{letter}`."
+    why = "Docker reads a single letter and a colon as a drive of Windows, and all of it as a path in the container."
+    hint = f"Give the volume a longer name, or write {{type: volume, source: {letter}, target: PATH}}."
+    place = source.document.place(at)
+    source.problems.add(Problem(ErrorCode.INVALID_VALUE, what, why, hint, place, Severity.WARNING))
 
 
 def _expanded_texts(mount: JsonObject) -> list[str]:

@@ -414,6 +414,16 @@ def test_a_default_that_docker_does_not_fill_in_is_warned_of(text: str, warns: b
     )
 
 
+@pytest.mark.parametrize(
+    ("volume", "warns"), [("v:/v", True), ("v:/v:ro", True), ("vv:/v", False), ("w:/v", False), ("/v", False)]
+)
+def test_a_volume_that_docker_takes_for_a_drive_of_windows_is_warned_of(volume: str, warns: bool) -> None:
+    warnings = stack(f"services: {{a: {{image: i, volumes: ['{volume}']}}}}\nvolumes: {{v: , vv: }}\n").warnings
+    assert [one.what for one in warnings] == (
+        ["`services.a.volumes[0]` does not mount the volume `v`."] if warns else []
+    )
+
+
 def test_a_variable_of_the_wrong_type_is_told_once_and_without_its_value() -> None:
     problem = service_problem("deploy: {replicas: '${N}'}", N="hunter2")
     assert problem.code is ErrorCode.BAD_INTERPOLATION
