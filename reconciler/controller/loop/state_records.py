@@ -166,19 +166,19 @@ class Memory:
     ) -> bool:
         """Write what changed and what is to be told, as one transaction; return whether there was anything.
 
-        `done` are requests that were carried out. Raises SwarmctlError: fenced when another one leads, and as the
-        store does.
+        `done` are requests that were carried out; those that are gone already are passed over. Raises SwarmctlError:
+        fenced when another one leads, and as the store does.
         """
         source = after.source.name
         async with self._turn:
             now = self.now()
-            box = self.outbox()
+            box, waiting = self.outbox(), self.requests(source) if done else {}
             queued = outbox.queued(box, source, alerts, self.routes, now) if alerts else box
             commands: list[Command] = [
                 *outbox.commands(box, queued, now),
                 *records.changes(before, after).commands(now),
                 *self._events(happened(before, after, alerts, entry, now), now),
-                *(DeleteRecord(at=now, namespace=REQUESTS, key=key) for key in done or ()),
+                *(DeleteRecord(at=now, namespace=REQUESTS, key=key) for key in done or () if key in waiting),
             ]
             if entry is not None:
                 commands += self._appended(HISTORY, _prefix(source), [entry], HISTORY_MAX, now)

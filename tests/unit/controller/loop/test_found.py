@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.controller.loop import following
 from reconciler.controller.loop.leader import Leader
-from reconciler.controller.loop.state_records import Memory
+from reconciler.controller.loop.state_records import Memory, Request, RequestKind
+from reconciler.gitops.results import HistoryEntry
 from reconciler.gitops.state import LoopState
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.quiet_swarm import a_quiet_swarm
@@ -45,3 +46,16 @@ async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_t
         shell.leader.wake("webhook")
         await until(lambda: shell.state().source.in_force.commit == second, "the second commit is in force")
     assert failures == 0
+
+
+async def test_a_request_is_done_once_also_where_that_is_written_down_again(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {})
+    async with shell.leading():
+        await until(lambda: shell.node.standing.epoch, "it leads")
+        now, epoch = shell.leader.clock.now(), shell.node.standing.epoch
+        await shell.memory.ask([Request("infra", "web", RequestKind.SYNC, "", now)])
+        done, state = shell.memory.requests("infra"), shell.state()
+        assert await shell.memory.write(state, state, epoch, done=done)
+        entry = HistoryEntry(now, "c", "", "", ("web",), 1, {})
+        assert await shell.memory.write(state, state, epoch, entry=entry, done=done)
+        assert (shell.memory.requests("infra"), len(shell.memory.history("infra"))) == ({}, 1)
