@@ -134,10 +134,10 @@ def test_each_refusal_is_one_that_the_document_names_and_metrics_have_what_was_p
         assert asked("POST", f"/v1/{path}", body)[0] == 404
     assert asked("POST", "/v1/sync", {"stacks": ["none"]})[0] == 404
     assert asked("GET", "/v1/trace?name=none")[0] == 404
-    body = b'{"ref": "refs/heads/main", "repository": {}}'
-    answers = [asked("POST", "/v1/webhook", body, token="", headers=headers)[0] for headers in ({}, signed(b"x"))]
+    push = b'{"ref": "refs/heads/main", "repository": {}}'
+    answers = [asked("POST", "/v1/webhook", push, token="", headers=headers)[0] for headers in ({}, signed(b"x"))]
     assert answers == [401, 401]
-    assert [asked("POST", "/v1/webhook", body, token="", headers=signed(body))[0] for _ in range(2)] == [202, 409]
+    assert [asked("POST", "/v1/webhook", push, token="", headers=signed(push))[0] for _ in range(2)] == [202, 409]
     assert asked("POST", "/v1/webhook", b"{", token="", headers=signed(b"{"))[0] == 400
 
     for accept, read in (("", metrics_of), ("application/openmetrics-text;version=1.0.0", open_metrics_of)):

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -132,6 +133,10 @@ def test_a_group_tells_each_change_of_leader_and_each_refused_signature_once_and
             assert f"Controller {third} leads now, in the place of " in messages[-1]
 
 
+def _more_passes(controller: Controller, than: int) -> bool:
+    return len(controller.passes()) > than
+
+
 def _replays_to_other_members_do_nothing(group: Group, repository: Repository, signer: Signer, leader: str) -> None:
     """A delivery counts once for each member that takes it, and then only wakes a look at the remote."""
     taker, other = (name for name in NAMES if name != leader)
@@ -148,7 +153,7 @@ def _replays_to_other_members_do_nothing(group: Group, repository: Repository, s
     for name in (leader, other):
         count = len(controller.passes())
         assert told_of(group.controllers[name], push(older)) == 202
-        until(lambda count=count: len(controller.passes()) > count, "it wakes a pass")
+        until(partial(_more_passes, controller, count), "it wakes a pass")
         assert told_of(group.controllers[name], push(older)) == 409
     assert told_of(group.controllers[taker], push(older)) == 409
     assert {one["actions"] for one in controller.passes()[-2:]} == {0}

@@ -149,13 +149,12 @@ def test_the_unit_starts_restarts_and_stops_a_controller_that_can_do_all_of_its_
     machine.ok("systemctl", "kill", "--signal=KILL", "swarmctl")
     ask_for("2")
     await_mark("2")
-    found = [machine.show("swarmctl", one) for one in ("ActiveState", "NRestarts")]
-    assert found == ["active", "1"]
+    assert [machine.show("swarmctl", one) for one in ("ActiveState", "NRestarts")] == ["active", "1"]
 
     machine.ok("systemctl", "stop", "swarmctl")
     # A process that had to be killed after TimeoutStopSec= would be a timeout.
-    found = [machine.show("swarmctl", one) for one in ("ActiveState", "Result", "ExecMainStatus")]
-    assert found == ["inactive", "success", "0"], journal(machine)
+    ended = [machine.show("swarmctl", one) for one in ("ActiveState", "Result", "ExecMainStatus")]
+    assert ended == ["inactive", "success", "0"], journal(machine)
     assert '"controller ends"' in journal(machine)
 
     machine.write("/etc/swarmctl/controller.yaml", "kind: Nothing\n")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from reconciler.gitops.patience import JITTER
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
 from tests.e2e.followed import SECRET, STACK, ask, clear, controller_of, small_swarm
-from tests.lab.git_servers import HttpServer, Repository, http_server
+from tests.lab.git_servers import Repository, http_server
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +143,17 @@ WALL_S = 0.005
 """By how much the clock that a controller waits by may differ from the test's over one wait."""
 
 
-class Stamped(list[Any]):
+class Stamped(list[tuple[Any, ...]]):
     """A list that notes when something was added."""
 
-    def append(self, one: Any) -> None:
+    def append(self, one: tuple[Any, ...]) -> None:
         """Add it with the time, in seconds."""
         super().append((time.monotonic(), *one))
 
 
-def polls(server: HttpServer) -> list[float]:
-    """When the server was asked what there is."""
-    return [at for at, path, _ in list(server.requests) if path.endswith("/info/refs")]
+def polls(requests: Stamped) -> list[float]:
+    """When a server was asked what there is."""
+    return [at for at, path, _ in list(requests) if path.endswith("/info/refs")]
 
 
 def said(controller: Controller) -> list[float]:
@@ -164,7 +165,7 @@ def test_polls_are_spread_and_two_controllers_do_not_poll_in_step(backend: Backe
     repository = Repository.make(tmp_path)
     repository.commit("first", swarm_DOT_yaml=SWARM.partition("spec:")[0])
     with ExitStack() as running:
-        both = []
+        both, stamped = [], list[Stamped]()
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
             server = running.enter_context(http_server(tmp_path / "served"))
@@ -175,15 +176,20 @@ def test_polls_are_spread_and_two_controllers_do_not_poll_in_step(backend: Backe
             running.enter_context(ended(controller.start()))
             both.append((controller, server))
         for controller, server in both:
-            until(lambda controller=controller: said(controller), "the first fetch is over")
-            server.requests = Stamped()
-        until(lambda: all(len(said(one)) > POLLS and len(polls(server)) > POLLS for one, server in both), "they poll")
-        found = [(said(one), polls(server)) for one, server in both]
-    for waits, asked in found:
+            until(partial(said, controller), "the first fetch is over")
+            stamped.append(Stamped())
+            server.requests = stamped[-1]
+
+        def found() -> list[tuple[list[float], list[float]]]:
+            return [(said(one), polls(asked)) for (one, _), asked in zip(both, stamped, strict=True)]
+
+        until(lambda: all(len(one) > POLLS for pair in found() for one in pair), "they poll")
+        told = found()
+    for waits, asked in told:
         assert max(waits) - min(waits) > SPREAD_MIN_S, waits
         assert POLL_S * (1 - JITTER) <= min(waits) <= max(waits) <= POLL_S * (1 + JITTER)
         # A slow machine makes a wait longer, and never shorter.
         assert min(later - before for before, later in pairwise(asked)) >= min(waits) - WALL_S
     # Both looked in the same seconds: what is made of a moment and a name would be the same for both. Of waits that are
     # told in microseconds two may be alike by chance.
-    assert len(set(found[0][0][:POLLS]) & set(found[1][0][:POLLS])) < 3, found
+    assert len(set(told[0][0][:POLLS]) & set(told[1][0][:POLLS])) < 3, told
