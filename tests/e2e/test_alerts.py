@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-import pytest
-
 from reconciler.adapters.notify.apprise_sink import AppriseSink, SinkSpec
 from reconciler.adapters.notify.notifier import Notifier
 from reconciler.adapters.notify.outlet import OutletLimits
@@ -70,11 +68,6 @@ class Group:
             self.queue(decision.alerts)
             notifier.offer(self.outbox().pending.values())
             await asyncio.sleep(0)
-
-
-@pytest.fixture(autouse=True)
-def no_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apprise.plugins.base.NotifyBase.request_rate_per_sec", 0)
 
 
 async def test_a_hundred_passes_under_ten_leaders_are_one_alert_and_one_recovery_in_every_sink() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
+from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
 
 from reconciler import __version__
 from reconciler.adapters.notify.apart import Apart
@@ -67,6 +67,9 @@ class AppriseSink:
                 why="Apprise knows no service of that scheme, or a part of the address is missing.",
                 hint="Compare it with Apprise's page on that service. It holds a secret, so it is not shown here.",
             )
+        if made.request_rate_per_sec == NotifyBase.request_rate_per_sec:
+            # Not the service's own pace but 5.5 s for want of one, mail's too: the outlet's gap is enough.
+            made.request_rate_per_sec = 0
         self._plugin = made
         self._apart = Apart()
 

@@ -33,11 +33,6 @@ def sink(url: str) -> AppriseSink:
     return AppriseSink(SinkSpec("chat", url))
 
 
-@pytest.fixture(autouse=True)
-def no_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apprise.plugins.base.NotifyBase.request_rate_per_sec", 0)
-
-
 SERVICES: dict[str, tuple[str, str, Callable[[Any], str]]] = {
     "json": ("json://127.0.0.1:{port}/hook", "/hook", lambda body: f"{body['title']}\n{body['message']}"),
     "mattermost": (
@@ -90,6 +85,14 @@ async def test_the_services_that_people_use_get_the_whole_text(name: str, monkey
     shown = text_of(post.body)
     assert "Drift: service.web_api" in shown
     assert "swarmctl sync web" in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "pace_s"),
+    [(f"slack://T1JJ3T3L2/A1BRTD4JD/{TOKEN}", 1.2), ("mailto://127.0.0.1/?from=a@b.test&to=c@d.test", 0)],
+)
+def test_a_service_keeps_its_own_pace_and_one_without_has_the_outlets(url: str, pace_s: float) -> None:
+    assert sink(url)._plugin.request_rate_per_sec == pace_s
 
 
 async def test_mail_has_the_title_as_its_subject() -> None:
