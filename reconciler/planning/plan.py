@@ -17,7 +17,7 @@ from reconciler.planning.ignored import with_ignored
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.ownership import inventory_after
-from reconciler.planning.preflight import preflight
+from reconciler.planning.preflight import preflight, preflight_without_cluster
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
@@ -60,7 +60,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
         notes=(*desired.warnings, *draft.notes),
         services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),
         # Nobody knows what nodes an imagined cluster has, beside those that the repository lists.
-        unplaceable=() if context.is_imagined else preflight(context, draft),
+        unplaceable=(preflight_without_cluster if context.is_imagined else preflight)(context, draft),
         atomic_stacks=tuple(stack.name for stack in desired.stacks if stack.atomic),
         owner=desired.cluster,
         inventory=inventory_after(context, draft),

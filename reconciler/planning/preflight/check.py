@@ -44,6 +44,13 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_waiting)
 
 
+def preflight_without_cluster(context: Context, draft: Draft) -> tuple[Problem, ...]:
+    """Return the warnings that hold whatever nodes there are: of ports and subnets that one repository claims twice."""
+    if not any(action.kind in PLACING for action in draft.actions):
+        return ()
+    return (*overlapping(context, draft), *taken_ports(context, draft))
+
+
 def _has_overlays(context: Context) -> bool:
     """Return whether networks give out addresses; as long as nothing is known of the nodes, they do."""
     versions = [str(dig(node.raw, "Description", "Engine", "EngineVersion") or "") for node in context.actual.nodes]

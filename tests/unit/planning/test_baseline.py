@@ -125,6 +125,32 @@ def test_what_a_head_needs_from_outside_is_taken_to_be_there():
     assert [action.id for action in review(desired(), head).actions] == ["network.web_default", "service.web_api"]
 
 
+def published(name: str, port: int):
+    spec = service_spec(name)
+    spec["EndpointSpec"] = {
+        "Ports": [{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": port, "PublishMode": "ingress"}]
+    }
+    return wanted(Kind.SERVICE, spec)
+
+
+def subnet(name: str, block: str):
+    return wanted(Kind.NETWORK, {**network_spec(name), "IPAM": {"Config": [{"Subnet": block}]}})
+
+
+def test_what_two_objects_of_a_repository_claim_is_told_without_a_cluster():
+    base = desired(published("web_a", 80), subnet("net_a", "10.9.0.0/24"))
+    head = desired(*base.objects, published("web_b", 80), subnet("net_b", "10.9.0.128/25"))
+    made = review(base, head)
+    assert [one.what for one in made.unplaceable] == [
+        "Network net_b: its subnet 10.9.0.128/25 overlaps 10.9.0.0/24 of network net_a.",
+        "Service web_b can't be written: its port 80/tcp is taken.",
+    ]
+    assert review(head, head).unplaceable == ()
+    many = service_spec("web_c", replicas=500)
+    many["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone==moon"]}
+    assert review(base, desired(*base.objects, wanted(Kind.SERVICE, many))).unplaceable == (), "nodes are not known"
+
+
 def test_a_lone_stack_is_reviewed_too():
     base, head = (dataclasses.replace(state, cluster="") for state in (web_service(), web_service(replicas=5)))
     assert review(base, base).is_empty
