@@ -13,12 +13,15 @@ from reconciler.orchestration.turn import Replacement, SlotKey, Turn
 
 
 def reconcile_job(turn: Turn, service: ServiceRecord) -> None:
-    """Bring one job on; tasks of an older iteration are removed."""
+    """Bring one job on; tasks of an older iteration are removed, but for those of a replicated job that have ended.
+
+    Source: seen on an engine, whose `service ps` shows them.
+    """
     current: list[TaskRecord] = []
     for task in turn.tasks_of(service.id):
         if task.job_iteration == service.job_iteration:
             current.append(task)
-        elif not task.has_ended:
+        elif service.is_global or not task.has_ended:
             turn.desire(task, TaskState.REMOVE)
     start_waiting(turn, service, current)
     slots = by_node(current) if service.is_global else by_slot(current)

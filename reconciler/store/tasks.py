@@ -99,11 +99,14 @@ def _service(draft: Draft, command: CreateTask | CreateTasks) -> ServiceRecord:
 
 
 def _taken_slots(draft: Draft, service: ServiceRecord) -> dict[tuple[int, str], None]:
-    """Return the slots that have a wanted task of the service's present template: (number, ""), or (0, node id)."""
+    """Return the slots that have a wanted task of the service's present template: (number, ""), or (0, node id).
+
+    A job that is rolled back has its template for a second time, but not its iteration.
+    """
     return {
         (task.slot, task.node_id if service.is_global else ""): None
         for task in draft.tasks_of_service(service.id)
-        if task.is_live and task.spec_version == service.spec_version
+        if task.is_live and task.spec_version == service.spec_version and task.job_iteration == service.job_iteration
     }
 
 

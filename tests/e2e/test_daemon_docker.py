@@ -200,7 +200,7 @@ def test_a_task_with_a_healthcheck_runs_once_it_is_healthy_and_fails_when_it_is_
     (first,) = daemon.running("web", 1).values()
     run(engine, container["Id"], "busybox", "rm", "/fit")
     errors = until("it has failed", lambda: _errors(daemon))
-    assert errors[0] == "unhealthy container"
+    assert errors[0] == "task: non-zero exit (137): dockerexec: unhealthy container"
     assert first["ID"] in [task["ID"] for task in daemon.client.tasks() if task["Status"]["State"] == "failed"]
 
 

@@ -26,6 +26,9 @@ from reconciler.model.tables import PublishedPort
 LOST_EXIT_CODE = 137
 """Of a container that somebody has removed."""
 
+UNHEALTHY = "task: non-zero exit (137): dockerexec: unhealthy container"
+"""As an engine's swarm tells it: such a container is killed."""
+
 HEALTH_LOOK_S = 0.2
 HEALTH_LOOK_MAX_S = 1.0
 """Seconds between looks at the health of a container that has a healthcheck: often while it is young."""
@@ -366,7 +369,7 @@ class DockerRuntime:
 
 
 def _unhealthy() -> SwarmctlError:
-    return SwarmctlError(ErrorCode.EMBEDDED_FAILED, "unhealthy container")
+    return SwarmctlError(ErrorCode.EMBEDDED_FAILED, UNHEALTHY)
 
 
 def _started(seen: Any) -> StartedContainer:

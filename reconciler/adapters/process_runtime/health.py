@@ -17,7 +17,7 @@ from reconciler.model.errors import SwarmctlError
 DEFAULT_INTERVAL_S = 30.0
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_RETRIES = 3
-UNHEALTHY = "unhealthy container"
+UNHEALTHY = "task: non-zero exit (137): dockerexec: unhealthy container"
 
 
 @dataclass(frozen=True, slots=True)

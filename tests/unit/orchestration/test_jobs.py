@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.model.commands import RollBackService
 from reconciler.model.json import JsonObject
 from reconciler.model.tasks import TaskState
 from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
@@ -74,6 +75,30 @@ def test_an_update_runs_the_job_again() -> None:
         (TaskState.COMPLETE, 0),
         (TaskState.COMPLETE, 1),
     ]
+
+
+def test_a_job_that_is_rolled_back_runs_again() -> None:
+    swarm = VirtualSwarm()
+    swarm.exits = lambda _task: 0
+    job_id = swarm.create(job({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 3}}))
+    swarm.rest()
+    swarm.update(job_id, job({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}}))
+    swarm.rest()
+    version = swarm.service(job_id).version
+    swarm.do(RollBackService(at=swarm.now, id=job_id, version=version, message="asked for", by_hand=True))
+    swarm.rest()
+    assert [task.job_iteration for task in swarm.tasks(job_id)].count(2) == 3
+    assert {task.state for task in swarm.tasks(job_id)} == {TaskState.COMPLETE}
+
+
+def test_an_update_of_a_global_job_leaves_no_task_of_the_old_iteration() -> None:
+    swarm = VirtualSwarm(nodes=2)
+    swarm.exits = lambda _task: 0
+    job_id = swarm.create(job({"GlobalJob": {}}))
+    swarm.rest()
+    swarm.update(job_id, job({"GlobalJob": {}}))
+    swarm.rest()
+    assert [(task.state, task.job_iteration) for task in swarm.tasks(job_id)] == [(TaskState.COMPLETE, 1)] * 2
 
 
 def test_a_drained_node_loses_its_task_of_a_global_job_and_has_another_when_it_is_back() -> None:
