@@ -90,7 +90,7 @@ def _host_config(assignment: Assignment) -> JsonObject:
         "CapDrop": spec.get("CapabilityDrop") or None,
         "ReadonlyRootfs": bool(spec.get("ReadOnly")),
         "Mounts": [_mount(mount, assignment) for mount in spec.get("Mounts") or ()],
-        "ExtraHosts": [_extra_host(entry) for entry in spec.get("Hosts") or ()],
+        "ExtraHosts": [_extra_host(entry) for entry in spec.get("Hosts") or ()] or None,
         "GroupAdd": spec.get("Groups") or None,
         "PortBindings": _port_bindings(assignment),
         "SecurityOpt": _security_options(spec.get("Privileges") or {}) or None,

@@ -1,0 +1,77 @@
+"""Scenarios of one machine that really runs containers: a dockerd in a swarm, and our daemon before its own dockerd.
+
+The steps are in scenarios/running; each scenario begins and ends with the machine in no swarm.
+
+`python -m tests.transcript.running record|ours|both [SCENARIO...]` does what the package's own verbs do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab.engine import Engine
+from tests.transcript import scenarios
+from tests.transcript.lone import NAME, OurDaemon, lone_world, play
+from tests.transcript.scenarios import Printed
+
+FOLDER = "running"
+
+
+class OurDaemonOnAnEngine(OurDaemon):
+    """`swarmctl daemon` beside a dockerd of its own, which it hands its tasks to."""
+
+    def _command(self, settings: Path) -> Sequence[str]:
+        socket = self.folder / "engine.sock"
+        changed = {
+            f"--host={self.host}": f"--host=unix://{socket}",
+            f"--pidfile={self._pid}": f"--pidfile={self.folder / 'engine.pid'}",
+        }
+        engine = " ".join(changed.get(word, word) for word in Engine._command(self, settings))
+        ours = (
+            *(sys.executable, "-m", "reconciler.main", "daemon"),
+            *("--data-dir", str(self.folder / "swarm"), "--host", self.host, "--hostname", NAME),
+            *("--runtime", "docker", "--docker-host", f"unix://{socket}"),
+        )
+        begin = f"[ -S {socket} ] || {{ {engine} & }}; until [ -S {socket} ]; do sleep 0.1; done"
+        return ("sh", "-c", f"'{begin}; echo $$ > {self._pid}; exec {' '.join(ours)}'")
+
+
+def names() -> list[str]:
+    """Return the names of the scenarios, as tests.transcript.scenarios knows them."""
+    return sorted(f"{FOLDER}/{path.stem}" for path in (scenarios.SCENARIOS / FOLDER).glob("*.txt"))
+
+
+def played(kind: type[Engine], chosen: Sequence[str]) -> dict[str, list[Printed]]:
+    """Return what the chosen scenarios print, each with a machine of its own."""
+    printed: dict[str, list[Printed]] = {}
+    for name in chosen:
+        with lone_world(kind) as world, tempfile.TemporaryDirectory(prefix="tr-") as folder:
+            world.machines[0].engine.load_images()
+            printed[name] = asyncio.run(play(name, world, Path(folder)))
+    return printed
+
+
+def main(arguments: list[str]) -> int:
+    verb, chosen = (arguments[:1] or [""])[0], [f"{FOLDER}/{name}" for name in arguments[1:]] or names()
+    if verb not in ("record", "ours", "both"):
+        print(__doc__)
+        return 2
+    if verb == "record":
+        for name, printed in played(Engine, chosen).items():
+            scenarios.write_golden(name, printed)
+            print(f"{name}: {len(printed)} steps")
+        return 0
+    engine = played(Engine, chosen) if verb == "both" else {name: scenarios.golden(name) for name in chosen}
+    own = played(OurDaemonOnAnEngine, chosen)
+    found = [told for name in chosen for told in scenarios.surprises(name, engine[name], own[name])]
+    print("\n\n".join(found))
+    print(f"{sum(len(own[name]) for name in chosen)} steps, {len(found)} surprises")
+    return min(len(found), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
