@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -162,3 +163,6 @@ def test_the_unit_starts_restarts_and_stops_a_controller_that_can_do_all_of_its_
     assert failed.returncode != 0, "what is wrong is seen by who starts it"
     assert "controller.yaml:1" in journal(machine)
     machine.ok("systemctl", "stop", "swarmctl")
+    subprocess.run(
+        ["gpgconf", "--kill", "gpg-agent"], env=signer.environment | {"PATH": os.environ["PATH"]}, check=False
+    )
