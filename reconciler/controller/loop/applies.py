@@ -43,6 +43,8 @@ BETWEEN_WRITES_S: Final = 0.05
 """Seconds between looks at whether a write is still under way."""
 ROTATED: Final = "JoinTokens."
 """How the path of a change begins that makes a join token anew; the role follows."""
+WRITE_WAIT_S: Final = 5.0
+"""Seconds for which a pass waits for a write to end, before it leaves its apply. A new role of a node takes longer."""
 BUG_PAUSE_MAX_S: Final = 60.0
 """Seconds at most without an apply after an apply that ended by a bug of ours; doubled for each in a row."""
 RESUMED_MIN_S: Final = 10.0
@@ -165,8 +167,8 @@ class Applies:
                 await self._leave(applying, frozenset({request.scope}), "a rollback")
             for back in [one for one in self._rolling_back if one.request.scope == request.scope]:
                 await self._leave_rollback(back, "another one was asked for")
-            if self.is_full:
-                return
+            if request.scope in self.busy or self.is_full:
+                continue
             told = Told(f"{self.around.epoch}-rollback")
             work = asyncio.ensure_future(rolled_back(self.following, self.around, request, told))
             work.add_done_callback(self._ended)
@@ -262,7 +264,7 @@ class Applies:
 
         What waits for a service that will never converge must not hold up the commit that mends it.
         """
-        if not await self._is_ended(one.work, one.told):
+        if not await self._has_stopped(one.work, one.told):
             await self.write_down_ended()
             return
         kept = one.standing.written - left
@@ -294,15 +296,21 @@ class Applies:
         await memory.write(before, after, self.around.epoch, entry=entry, done={} if kept else one.requests)
 
     async def _leave_rollback(self, back: RollingBack, why: str) -> None:
-        if not await self._is_ended(back.work, back.told):
+        if not await self._has_stopped(back.work, back.told):
             await self.write_down_ended()
             return
         log.info("rollback superseded", scope=back.request.scope, commit=back.request.commit, by=why)
         await self._write_down_rollback(back, left_entry(back.request, self.around, why))
 
-    async def _is_ended(self, work: asyncio.Task[Any], told: Told) -> bool:
-        """End a wait, and return True; False when it came to its own end meanwhile."""
+    async def _has_stopped(self, work: asyncio.Task[Any], told: Told) -> bool:
+        """End a wait, and return True; False when it came to its own end meanwhile, or a write takes its time.
+
+        That one is left by a later pass: this one has others to look after.
+        """
+        due_s = self.around.clock.monotonic_s() + WRITE_WAIT_S
         while not work.done() and told.is_writing:
+            if self.around.clock.monotonic_s() >= due_s:
+                return False
             await asyncio.wait({work}, timeout=BETWEEN_WRITES_S)
         work.cancel()
         await asyncio.wait({work})

@@ -133,6 +133,7 @@ async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_st
         told = [(one.commit, one.scopes, dict(one.failed)) for one in shell.memory.history("infra")]
         assert told[-1] == (third, ("db",), {})
         assert not [one for one in told if {"web", "vault"} & set(one[1])]
+        assert "Service web_api is awaited." in shell.state().scope("web").conditions[0].message
         mended = repository.commit("mended", stacks__web_DOT_yaml=stack(0))
         await until(lambda: applied(shell, "web") == mended, "what mends one of them takes its place")
         assert list(shell.state().begun) == ["vault"]
