@@ -141,6 +141,9 @@ def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[Observ
     if not context.desired.policy.prune:
         draft.notes.append(_not_pruned(undeclared))
         return []
+    if blocked := [one for one in draft.blocked if one.id.startswith(f"{Kind.SERVICE}.")]:
+        draft.notes.append(_held_back(undeclared, blocked))
+        return []
     leaving = {found.id for found in undeclared if found.kind is Kind.SERVICE}
     referenced = _still_referenced(context, draft, leaving)
     counted = [found for found in undeclared if not _refers_to(referenced, found)]
@@ -210,6 +213,22 @@ def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
         f"No longer declared, and kept: {_listed(undeclared)}.",
         why="spec.policy.prune is false.",
         hint="Set spec.policy.prune to true to remove what this repository created and no longer declares.",
+        severity=Severity.WARNING,
+    )
+
+
+def _held_back(undeclared: list[ObservedObject], blocked: list[Blocked]) -> Problem:
+    """Return what to say of what would go, were all that stays in place: a service that was renamed, for one.
+
+    A write that fails holds pruning back in the same way, when the plan is carried out.
+    """
+    names = list(dict.fromkeys(one.id.partition(".")[2] for one in blocked))
+    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    return Problem(
+        ErrorCode.NOT_PRUNED,
+        f"No longer declared, and kept for now: {_listed(undeclared)}.",
+        why=f"Blocked is {', '.join(names[:LISTED_MAX])}{more}, which may be meant to take their place.",
+        hint="Mend what is blocked, and the next plan removes them; or plan for their stack alone with --stack.",
         severity=Severity.WARNING,
     )
 

@@ -147,6 +147,20 @@ def test_a_held_stack_keeps_what_it_has():
     assert made.actions == (), "shop_db is declared no more, but its stack is left alone"
 
 
+def test_nothing_goes_while_a_service_is_blocked_that_may_take_its_place():
+    """web_api was renamed to web_app, and somebody else has a service of that name."""
+    cluster = deployed(*WEB, *SHOP, stacks=stacks("web", "shop"))
+    theirs = observed(Kind.SERVICE, {**service_spec("web_app"), "Labels": {}}, object_id="theirs")
+    renamed = [wanted(Kind.SERVICE, service_spec("web_app")) if one.kind is Kind.SERVICE else one for one in WEB]
+    head = desired(*renamed, *SHOP, policy=EVERYTHING, stacks=stacks("web", "shop"))
+    made = planned(head, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    assert [blocked.id for blocked in made.blocked] == ["service.web_app"]
+    assert made.actions == ()
+    assert [note.what for note in made.notes] == ["No longer declared, and kept for now: service web_api."]
+    assert "web_app" in made.notes[0].why
+    assert [action.id for action in planned(head, cluster).actions][-1] == "service.web_api"
+
+
 def test_what_is_labelled_to_stay_stays_with_all_it_uses_and_that_is_told():
     kept = stack_of("web", "api", prune=False)
     cluster = deployed(*kept, *SHOP, stacks=stacks("web", "shop"))
