@@ -62,13 +62,17 @@ def roll(turn: Turn, service: ServiceRecord, slots: Slots) -> None:
     if status is not None and status.state in _PAUSED:
         return
     dirty = [key for key, tasks in slots.items() if _slot_is_dirty(turn, service, tasks)]
-    if status is None or not status.state.is_active:
+    if status is None:
         if dirty:
             _set_status(turn, service, UpdateState.UPDATING, "update in progress")
         return
     rolling_back = status.state.is_rollback
     config = service.spec.get("RollbackConfig" if rolling_back else "UpdateConfig")
-    _Rollout(turn, service, update_policy(config), slots, dirty).step()
+    policy = update_policy(config)
+    if status.state.is_active or (dirty and policy.failure_action == "continue"):
+        _Rollout(turn, service, policy, slots, dirty).step()
+    elif dirty:
+        _set_status(turn, service, UpdateState.UPDATING, "update in progress")
 
 
 def begins_update(turn: Turn, service: ServiceRecord, filling: list[TaskRecord]) -> bool:
@@ -108,9 +112,8 @@ class _Rollout:
         waiting = [key for key in self.dirty if key not in in_progress and self._may_take(mine.get(key))]
         for key in self.dirty:
             self._retire_old(self.slots[key])
-        if not self.dirty:
+        if not self.dirty or self._has_failed_everywhere(mine):
             self._finish(mine)
-            return
         room = (self.policy.parallelism or len(self.slots)) - len(in_progress)
         for key in waiting[: max(room, 0)]:
             self._replace(key, self.slots[key])
@@ -136,6 +139,12 @@ class _Rollout:
             return True
         delay = restart_policy(self.service.task_spec, is_job=False).delay
         return self.turn.is_due(tried.status.timestamp + max(delay, RESTART_PACE))
+
+    def _has_failed_everywhere(self, mine: dict[SlotKey, TaskRecord]) -> bool:
+        """Return whether an update that goes on after failures has tried each slot; it is completed then, and its slots
+        are tried again all the same, as in swarmkit."""
+        tried = (mine.get(key) for key in self.dirty)
+        return self.policy.failure_action == "continue" and all(task is not None and task.has_ended for task in tried)
 
     def _retire_old(self, tasks: list[TaskRecord]) -> None:
         """Once a new task of a slot runs, end the others."""
@@ -198,7 +207,10 @@ class _Rollout:
         return task.running_at is None or task.status.timestamp < task.running_at + self.policy.monitor
 
     def _finish(self, mine: dict[SlotKey, TaskRecord]) -> None:
-        """Complete the update once its last task has run for the monitor period."""
+        """Complete the update, unless it is, once its last task has run for the monitor period."""
+        assert self.service.update is not None
+        if not self.service.update.state.is_active:
+            return
         longest = self.policy.monitor
         if self.policy.delay >= self.policy.monitor:
             longest = self.policy.delay + MONITOR_AFTER_LONG_DELAY
@@ -208,7 +220,6 @@ class _Rollout:
                 return
             if reached is not None and not self.turn.is_due(reached + longest):
                 return
-        assert self.service.update is not None
         if self.service.update.state.is_rollback:
             _set_status(self.turn, self.service, UpdateState.ROLLBACK_COMPLETED, "rollback completed")
         else:

@@ -74,10 +74,18 @@ class SlotBook:
             self.wake(service.id, slot, turn.wake_at)
         if replaced or settled:
             return
+        turn.wake_at = None
         if service.is_global:
             fill_nodes(turn, service)
         else:
             scale(turn, service)
+        self._wake_early(service.id, next(iter(touched)), turn.wake_at)
+
+    def _wake_early(self, service_id: str, slot: SlotKey, at: datetime | None) -> None:
+        """Look at a slot again at `at`, or before if that is decided already."""
+        known = self._wakes.get(service_id, {}).get(slot)
+        if at is not None and (known is None or at < known):
+            self.wake(service_id, slot, at)
 
     def wake(self, service_id: str, slot: SlotKey | None, at: datetime | None) -> None:
         """Look at a slot again at `at`, None for never. Without a slot it is the service, and all slots' are over."""

@@ -340,3 +340,5 @@ def test_a_start_first_successor_that_ends_at_once_is_tried_again_at_the_pace_of
     swarm.advance(25)
     assert images(swarm, web) == ["app:1"]
     assert [image(one) for one in swarm.tasks(web)] == ["app:1", "bad:1", "bad:1", "bad:1"]
+    # It goes on after failures, and so it has been completed once all of it was tried: who waits for it is told.
+    assert state_of(swarm, web) is UpdateState.COMPLETED
