@@ -189,20 +189,20 @@ def test_the_settings_of_init_are_the_swarms(daemon: Daemon) -> None:
     assert (swarm["DefaultAddrPool"], swarm["SubnetSize"]) == (["10.77.0.0/16"], 26)
 
 
-@pytest.mark.parametrize(
-    ("options", "status", "text"),
-    [
-        ({"listen_addr": ""}, 400, 'invalid ListenAddr "": invalid empty address'),
-        ({"listen_addr": "no such"}, 400, "listen address must be an IP address"),
-        ({"advertise_addr": "0.0.0.0"}, 400, "advertise address must be a non-zero IP address"),
-        ({"data_path_port": 80}, 500, "Datapath port number is not in valid range"),
-        ({"subnet_size": 30}, 500, "subnet size is out of range: 30"),
-    ],
-)
-def test_a_swarm_that_makes_no_sense_does_not_begin(daemon: Daemon, options: Any, status: int, text: str) -> None:
-    seen = refusal(lambda: daemon.client.init_swarm(**({"advertise_addr": "127.0.0.1"} | options)))
-    assert (seen[0], seen[1][: len(text)]) == (status, text)
-    assert state_of(daemon) == "inactive"
+SENSELESS: list[tuple[dict[str, Any], int, str]] = [
+    ({"listen_addr": ""}, 400, 'invalid ListenAddr "": invalid empty address'),
+    ({"listen_addr": "no such"}, 400, "listen address must be an IP address"),
+    ({"advertise_addr": "0.0.0.0"}, 400, "advertise address must be a non-zero IP address"),
+    ({"data_path_port": 80}, 500, "Datapath port number is not in valid range"),
+    ({"subnet_size": 30}, 500, "subnet size is out of range: 30"),
+]
+
+
+def test_a_swarm_that_makes_no_sense_does_not_begin(daemon: Daemon) -> None:
+    for options, status, text in SENSELESS:
+        seen = refusal(lambda options=options: daemon.client.init_swarm(**({"advertise_addr": "127.0.0.1"} | options)))
+        assert (seen[0], seen[1][: len(text)]) == (status, text)
+        assert state_of(daemon) == "inactive"
     daemon.init()
 
 
