@@ -56,7 +56,7 @@ def followed(backend: Backend, folder: Path, repository: Repository, interval: s
     spec = {"name": "prod", "cluster": {"host": backend.host}, "sources": [source], **more}
     controller = Controller(folder / "c", {**spec, "apply": {"resolveImages": "never"}})
     with ended(controller):
-        controller.start().await_line("pass decided", actions=0, held=0)
+        controller.start().await_line("pass decided", actions=0, held=0, awaited=None)
         yield controller
 
 
