@@ -1,7 +1,7 @@
 """kill -9 of a daemon at random moments of deploys and updates (KILLS=100, SEED=N; a few in `make test`).
 
-After each: what was acknowledged is there, the swarm converges, no slot has two tasks that run, a service that nobody
-touched runs on untouched, and no process is left of a task that is over.
+After each: what was acknowledged is there, the swarm converges, no slot has two tasks that run, no address is held twice,
+a service that nobody touched runs on untouched, and no process is left of a task that is over.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
 CONTAINER_KILLS = int(os.environ.get("CONTAINER_KILLS") or 2)
 KILL_WITHIN_S = 0.25
 SERVICES = ("web", "api")
+NETWORK = "net"
 REPLICAS_MAX = 5
 LOST = (docker.errors.APIError, requests.RequestException)
 
@@ -49,6 +50,7 @@ def spec_of(name: str, number: int, replicas: int) -> dict[str, Any]:
         "task_template": {
             "ContainerSpec": {**container, "StopGracePeriod": 1_000_000_000},
             "RestartPolicy": {"Condition": "any", "Delay": 0},
+            "Networks": [{"Target": NETWORK}],
         },
         "mode": {"Replicated": {"Replicas": replicas}},
         "update_config": {"Parallelism": 2, "Monitor": 50_000_000, "Delay": 0, "Order": "stop-first"},
@@ -128,6 +130,15 @@ def check_slots(daemon: Daemon) -> None:
         assert count == 1, f"{count} tasks run in slot {slot}: {says}, {runs}, {programs}, {list(tasks.values())}"
 
 
+def check_addresses(daemon: Daemon) -> None:
+    """Fail if two have the same address: services, and tasks that may still have theirs."""
+    held = [one["Addr"] for service in daemon.client.services() for one in service["Endpoint"]["VirtualIPs"]]
+    for task in daemon.client.tasks():
+        if task["DesiredState"] == "running" or task["Status"]["State"] == "running":
+            held += [address for one in task.get("NetworksAttachments") or () for address in one["Addresses"]]
+    assert len(held) == len(set(held)), f"{sorted(held)}: {daemon.client.tasks()}"
+
+
 def _slot(task: Any) -> tuple[str, int]:
     return task["ServiceID"], task["Slot"]
 
@@ -140,6 +151,7 @@ def settle(daemon: Daemon, expected: Expected, steady: dict[int, Any]) -> None:
     names = {secret["Spec"]["Name"] for secret in daemon.client.secrets()}
     assert names >= set(expected.secrets)
     check_slots(daemon)
+    check_addresses(daemon)
     wanted_tasks = {task["ID"]: task for task in daemon.running("steady", len(steady)).values()}
     for name, (found,) in expected.services.items():
         if found is not None:
@@ -173,6 +185,7 @@ def test_a_daemon_of_containers_that_is_killed_again_and_again(lab: Lab, tmp_pat
 def kill_again_and_again(daemon: Daemon, kills: int) -> None:
     chance, expected = random.Random(SEED), Expected()
     daemon.init()
+    daemon.client.create_network(NETWORK, driver="overlay")
     template = spec_of("steady", 0, 2)
     daemon.client.create_service(template.pop("task_template"), **template)
     steady = daemon.running("steady", 2)
