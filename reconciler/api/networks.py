@@ -128,7 +128,7 @@ class Networks:
             return await self.engine.forward(request)
         if _is_local(found):
             self.local.remove(found, in_a_swarm=self.node.standing().state == "active")
-        elif found in self.node.standing().node_networks:
+        elif self.node.standing().cluster is None and found in self.node.standing().node_networks:
             raise Refused(404, f"network {request.match_info['id']} not found")  # a worker has it, but not to remove
         else:
             await self._remove_of_the_swarm(swarm_of(self.node), found)
