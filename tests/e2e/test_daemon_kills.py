@@ -1,6 +1,6 @@
 """kill -9 of a daemon at random moments of deploys and updates (KILLS=100, SEED=N; a few in `make test`).
 
-After each: what was acknowledged is there, the swarm converges, no slot has two tasks that run, no address is held twice,
+After each: what was acknowledged is there, the swarm converges, no slot has two tasks that run, no address two holders,
 a service that nobody touched runs on untouched, and no process is left of a task that is over.
 """
 
