@@ -86,7 +86,7 @@ class Networks:
         bridge = await self._attaching().bridge_of(found) if found.dig("Scope") == "swarm" else None
         shown = {**_shown(found), **await self._seen_here(found, verbose=verbose)}
         if bridge:
-            shown["Containers"] = dict(sorted({**(shown["Containers"] or {}), **bridge["Containers"]}.items()))
+            shown["Containers"] = dict(sorted({**(shown["Containers"] or {}), **(bridge["Containers"] or {})}.items()))
         return as_json(shown)
 
     async def _seen_here(self, found: ObservedObject, *, verbose: bool) -> JsonObject:

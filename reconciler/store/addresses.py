@@ -5,7 +5,8 @@ is given back counts as free from the next transaction on.
 
 Those who get one are services, tasks, and each node for balancing: in ingress from the moment it is there, and in each
 network that a task of its own is on, after that task has its own. A node for which there is none left does without, and
-is looked at again with its next task there. Source: swarmkit manager/allocator/network.go (reallocateNode).
+is looked at again with its next task there. Source: swarmkit manager/allocator/network.go (reallocateNode). Unlike there,
+nodes take no more than half of ingress: in a swarm of 250 none would be left for a service that publishes a port.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from reconciler.store.draft import Draft
 class Pool:
     """What one network has left, as one transaction sees it."""
 
-    __slots__ = ("_free", "_last", "_ranges", "_taken", "_used", "network")
+    __slots__ = ("_free", "_last", "_ranges", "_size", "_taken", "_used", "network")
 
     def __init__(self, draft: Draft, network: NetworkRecord) -> None:
         self.network = network
@@ -36,7 +37,8 @@ class Pool:
         self._used = draft.addresses_in_use(network.id)
         self._taken: dict[int, None] = {}
         self._last = network.last_address
-        self._free = sum(one.size for one in self._ranges) - len(self._used)
+        self._size = sum(one.size for one in self._ranges)
+        self._free = self._size - len(self._used)
 
     def take(self) -> str | None:
         """Return the next address, None when there is none left."""
@@ -58,6 +60,11 @@ class Pool:
             if address not in self._used and address not in self._taken and address not in part.reserved:
                 return address
         return None
+
+    @property
+    def is_half_free(self) -> bool:
+        """Whether no more than half of the addresses are given out."""
+        return 2 * self._free > self._size
 
     @property
     def last(self) -> int:
@@ -164,7 +171,9 @@ def attach_nodes(draft: Draft) -> None:
         if network is None or node_id in present or node_id not in draft.nodes:
             continue
         pool = _pool(draft, network_id)
-        if pool is not None and (address := pool.take()) is not None:
+        if pool is None or (network.spec.get("Ingress") and not pool.is_half_free):
+            continue
+        if (address := pool.take()) is not None:
             changed.setdefault(network_id, dict(present))[node_id] = number(address)
     for network_id, addresses in changed.items():
         if (network := draft.networks.get(network_id)) is not None:

@@ -236,3 +236,11 @@ def test_a_node_for_which_there_is_no_address_does_without_until_its_next_task()
     swarm.update(web, on("net", replicas=3))
     swarm.settle()
     assert (len(swarm.running(web)), len(of_nodes(swarm, "net-id"))) == (3, 1)
+
+
+def test_many_nodes_leave_half_of_ingress_to_services() -> None:
+    swarm = VirtualSwarm(nodes=300)
+    assert len(of_nodes(swarm, "i")) == 127  # of 253
+    web = swarm.create(service_spec(replicas=3, EndpointSpec=published()))
+    swarm.settle()
+    assert len(swarm.running(web)) == 3
