@@ -5,8 +5,8 @@ is given back counts as free from the next transaction on.
 
 Those who get one are services, tasks, and each node for balancing: in ingress from the moment it is there, and in each
 network that a task of its own is on, after that task has its own. A node for which there is none left does without, and
-is looked at again with its next task there. Source: swarmkit manager/allocator/network.go (reallocateNode). Unlike there,
-nodes take no more than half of ingress: in a swarm of 250 none would be left for a service that publishes a port.
+is looked at again with its next task there. Source: swarmkit manager/allocator/network.go (reallocateNode). Unlike
+there, nodes take no more than half of ingress: of 250 nodes, none would be left for a service that publishes a port.
 """
 
 from __future__ import annotations
