@@ -384,7 +384,7 @@ async def test_a_dead_member_is_replaced_by_an_empty_one_under_a_new_name(group:
     await group.kill((set(group.stores) - {leader, "node-4"}).pop())
     await group.put("node-4", "x", b"2")
     async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
-        await group.stores[leader].add_member(dead, group.address(dead))
+        await group.at_leader(lambda store: store.add_member(dead, group.address(dead)))
 
 
 async def test_a_removed_member_is_told_and_ends(group: StoreGroup):
