@@ -133,7 +133,7 @@ def test_predefined_networks_stay(store: Store) -> None:
         ({"Name": "a", "Driver": {"Name": "odd"}}, 'plugin "odd" not found'),
         ({"Name": "a"}, "secret data must be larger than 0 and less than 512000 bytes"),
         (
-            {"Name": "a", "Data": base64.b64encode(b"x" * 512_001).decode()},
+            {"Name": "a", "Data": base64.b64encode(b"x" * 512_000).decode()},
             "must be larger than 0 and less than 512000",
         ),
         ({"Name": "a", "Data": "%%%"}, "invalid JSON: Data is not base64"),
@@ -146,6 +146,10 @@ def test_an_impossible_secret_is_refused(store: Store, given: JsonObject, messag
     assert DATA not in text
 
 
+def test_the_largest_secret_has_a_byte_less_than_is_told(store: Store) -> None:
+    store.do(CreateSecret(at=NOW, id="x", spec={"Name": "a", "Data": base64.b64encode(b"x" * 511_999).decode()}))
+
+
 def test_a_config_may_be_twice_as_large(store: Store) -> None:
     large = base64.b64encode(b"x" * 1_000_000).decode()
     store.do(CreateConfig(at=NOW, id="x", spec={"Name": "a", "Data": large}))
@@ -156,6 +160,10 @@ def test_only_labels_of_a_secret_change_and_its_data_stays(store: Store) -> None
     version = store.tables.secrets["x"].version
     changed = UpdateSecret(at=NOW, id="x", version=version, spec={"Name": "a", "Labels": {"k": "v"}})
     store.do(changed)
+    assert store.tables.secrets["x"].spec == {"Name": "a", "Data": DATA, "Labels": {"k": "v"}}
+    version = store.tables.secrets["x"].version
+    unread = {"Driver": {"Name": "d"}, "Templating": {"Name": "golang"}}
+    store.do(UpdateSecret(at=NOW, id="x", version=version, spec={"Name": "a", "Labels": {"k": "v"}, **unread}))
     assert store.tables.secrets["x"].spec == {"Name": "a", "Data": DATA, "Labels": {"k": "v"}}
     version = store.tables.secrets["x"].version
     for spec in ({"Name": "b"}, {"Name": "a", "Data": base64.b64encode(b"other").decode()}):
@@ -191,7 +199,9 @@ def test_the_last_manager_is_not_demoted_and_the_leader_hands_over(store: Store)
     assert text == "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm"
     spec = {"Role": "worker", "Availability": "active"}
     store.do(AddNode(at=NOW, id="n2", spec=spec, description={"Hostname": "node2"}, address="10.0.0.2"))
+    assert not store.tables.nodes["n2"].was_updated
     store.do(role("n2", "manager"))
+    assert store.tables.nodes["n2"].was_updated
     store.do(role("n1", "worker"))
     assert [node.id for node in store.tables.nodes.values() if node.is_leader] == ["n2"]
 
