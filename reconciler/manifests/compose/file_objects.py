@@ -23,7 +23,7 @@ _MODE_MAX: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class FileObjectKind:
-    """What sets secrets and configs apart. `bytes_max` is Swarm's own limit of a content."""
+    """What sets secrets and configs apart. `bytes_max` is the most that Swarm takes: a byte less than it says."""
 
     section: str
     noun: str
@@ -31,8 +31,8 @@ class FileObjectKind:
     bytes_max: int
 
 
-SECRETS: Final = FileObjectKind("secrets", "secret", "Secret", 512_000)
-CONFIGS: Final = FileObjectKind("configs", "config", "Config", 1_024_000)
+SECRETS: Final = FileObjectKind("secrets", "secret", "Secret", 511_999)
+CONFIGS: Final = FileObjectKind("configs", "config", "Config", 1_023_999)
 
 
 def create_body(source: StackSource, kind: FileObjectKind, key: str) -> JsonObject | None:
