@@ -1,15 +1,15 @@
 """The swarmctl program: settings in, wiring built, one command run."""
 
-from __future__ import annotations
-
-import signal
-
 # Until a command runs there is nothing to put back: a Ctrl-C during the imports just ends the process,
-# as it ends any other program, instead of showing where in the imports it struck.
-_interrupt_handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+# as it ends any other program, instead of showing where in the imports it struck. First of all, by what is built in:
+# before it comes no file that would have to be read.
+import _signal  # type: ignore[import-not-found]
+
+_interrupt_handler = _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
