@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -29,6 +30,9 @@ from reconciler.model.tasks import TaskState
 
 IPV4_SINCE = "EnableIPv4"
 """A field of API 1.48, which is newer than ours."""
+
+_OF_TASKS = urlencode({"all": "1", "filters": json.dumps({"label": ["com.docker.swarm.task.id"]})})
+"""Asks an engine for the containers that are tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,8 @@ class Networks:
         if bridge is not None and bridge.get("Containers") and not in_services:  # else the swarm tells which
             statuses = [task.raw.get("Status") for task in await cluster.tasks()]
             of_tasks = {dig(status, "ContainerStatus", "ContainerID") for status in statuses}
+            # The container of a task that has just gone is there for a moment longer.
+            of_tasks |= {one.get("Id") for one in await self.engine.objects(f"/containers/json?{_OF_TASKS}")}
             for container in bridge["Containers"].keys() - of_tasks:
                 raise Refused(400, faults.in_use(found.id, container))
         await whole(cluster.remove(Kind.NETWORK, found.id))
