@@ -15,9 +15,9 @@ from reconciler.model.tables import NetworkRecord
 from reconciler.store.indexes import indexes_of
 from tests.fakes.virtual_swarm import START, VirtualSwarm, service_spec
 
-STEPS = 40
+STEPS = 30
 NAMES = ("one", "two", "three")
-_UNHURRIED = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_UNHURRIED = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def holders(swarm: VirtualSwarm, network: NetworkRecord) -> Counter[int]:
