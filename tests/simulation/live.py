@@ -19,7 +19,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask, TaskState
 
 SECOND = 1_000_000_000
-WAIT_S = 20.0
+WAIT_S = 60.0
 LOOK_S = 0.01
 QUICK = {"Condition": "any", "Delay": 0}
 
