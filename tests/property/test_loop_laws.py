@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.gitops.decide import decide
@@ -23,6 +23,7 @@ from reconciler.model.sources import SourceFault, SourceSpec, SourceStatus
 from reconciler.model.tables import KeyValueRecord
 from tests.unit.gitops.story import START, actual, desired, node, plan, revision, services, stack, update
 
+_UNHURRIED = (HealthCheck.too_slow,)
 STACKS = ("db", "web", "shop", "top")
 SERVICES = tuple(f"{name}_{part}" for name in STACKS for part in ("api", "cron"))
 
@@ -117,7 +118,7 @@ def looks(draw):
     return Look(draw(policies), wanted, seen, draw(plans()), services(**verdicts), forced=forced, busy=busy)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None, suppress_health_check=_UNHURRIED)
 @given(looks(), states, moments)
 def test_the_laws_of_one_decision(look, state, now):
     decision = decide(look, state, now)
@@ -153,7 +154,7 @@ def test_the_laws_of_one_decision(look, state, now):
         assert all(condition.reason is one.conditions[0].reason for condition in one.conditions)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=_UNHURRIED)
 @given(looks(), states, moments)
 def test_what_is_under_way_holds_up_nothing_but_itself_and_what_depends_on_it(look, state, now):
     free = decide(replace(look, busy=frozenset()), state, now)
@@ -167,7 +168,7 @@ def test_what_is_under_way_holds_up_nothing_but_itself_and_what_depends_on_it(lo
             assert not held.keys().isdisjoint(action.after), "or what comes after something that is held"
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=_UNHURRIED)
 @given(looks(), states, moments)
 def test_the_same_look_again_says_nothing_and_remembers_the_same(look, state, now):
     once = decide(look, state, now)
@@ -178,7 +179,7 @@ def test_the_same_look_again_says_nothing_and_remembers_the_same(look, state, no
     assert changes(once.state, again.state).is_empty
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None, suppress_health_check=_UNHURRIED)
 @given(looks(), states, moments)
 def test_what_is_remembered_survives_the_store(look, state, now):
     for one in (state, decide(look, state, now).state):
