@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.struck import ENDINGS, WROTE, a_swarm, applying, wait_until
 from tests.lab.lab import Lab
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.apart]
 
 one_manager = pytest.mark.parametrize("labs", [1], indirect=True)
 three_managers = pytest.mark.parametrize("labs", [3], indirect=True)
