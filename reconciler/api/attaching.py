@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -73,6 +74,8 @@ class Attaching:
         """Put a container on a network."""
         body = await request.read()
         asked = _parsed(body)
+        if self.engine.is_there and asked is not None:
+            await self._refuse_nobody(request.match_info["id"], str(asked.get("Container") or ""))
         network = await self._of_the_swarm(request.match_info["id"]) if self.engine.is_there else None
         if network is None or asked is None:
             return await self.engine.forward(request, body)
@@ -120,6 +123,14 @@ class Attaching:
         if await self.find(name) is None:
             why = f"rpc error: code = NotFound desc = network {name} not found"
             raise Refused(400, f"Could not attach to network {name}: {why}")  # for 404, clients would pull the image
+
+    async def _refuse_nobody(self, name: str, container: str) -> None:
+        """Refuse a container that there is not before the network of the swarm's that it was to be put on."""
+        network = await self.find(name) if container else None
+        if network is None or not _is_swarm_wide(network):
+            return
+        if await self.engine.get(f"/containers/{quote(container, safe='')}/json") is None:
+            raise Refused(404, f"No such container: {container}")
 
     async def _refuse_twice(self, network: ObservedObject, container: str) -> None:
         bridge = await self.bridge_of(network)

@@ -28,12 +28,17 @@ class SmallEngine:
 
     def application(self) -> web.Application:
         app = web.Application()
+        app.router.add_get("/containers/{id}/json", self.container)
         app.router.add_get("/networks", self.networks)
         app.router.add_get("/networks/{name}", self.network)
         app.router.add_post("/networks/create", self.make)
         app.router.add_delete("/networks/{name}", self.remove)
         app.router.add_post("/{rest:.*}", self.take)
         return app
+
+    async def container(self, request: web.Request) -> web.Response:
+        is_there = request.match_info["id"] != "nobody"
+        return web.json_response({"Id": "c" * 64} if is_there else {}, status=200 if is_there else 404)
 
     async def networks(self, _: web.Request) -> web.Response:
         return web.json_response(list(self.bridges.values()))
@@ -132,6 +137,9 @@ async def test_a_network_that_is_not_attachable_is_refused(world: World) -> None
     refusal = (403, {"message": f"Could not attach to network closed: {why}"})
     assert await world.ask("POST", "/containers/create", {"HostConfig": {"NetworkMode": "closed"}}) == refusal
     assert await world.ask("POST", "/networks/closed/connect", {"Container": "c"}) == refusal
+    nobody = (404, {"message": "No such container: nobody"})
+    assert await world.ask("POST", "/networks/closed/connect", {"Container": "nobody"}) == nobody
+    assert await world.ask("POST", "/networks/att/connect", {"Container": "nobody"}) == nobody
     assert world.engine.asked == []
 
 
