@@ -12,6 +12,7 @@ from reconciler.model.json import JsonObject
 
 HOUR_NS = 3_600_000_000_000
 TASK_HISTORY_LIMIT = 5
+MOUNT_TYPES = ("bind", "volume", "tmpfs", "npipe", "cluster")
 
 _CLUSTER: JsonObject = {
     "Name": "default",
@@ -91,6 +92,8 @@ def _task_template(template: JsonObject) -> JsonObject:
     }
     if container.get("Mounts"):
         completed["ContainerSpec"]["Mounts"] = [_mount(mount) for mount in container["Mounts"]]
+    if (template.get("Placement") or {}).get("Preferences"):
+        completed["Placement"] = _placement(template["Placement"])
     completed.setdefault("ForceUpdate", 0)
     if isinstance(template.get("RestartPolicy"), dict):
         completed["RestartPolicy"] = _filled(template["RestartPolicy"], {"Condition": "any", "MaxAttempts": 0})
@@ -98,11 +101,21 @@ def _task_template(template: JsonObject) -> JsonObject:
 
 
 def _mount(mount: JsonObject) -> JsonObject:
-    """Return a mount with the propagation that an engine shows where there are options at all."""
-    if not isinstance(mount.get("BindOptions"), dict):
-        return mount
-    options = _filled(mount["BindOptions"], {"Propagation": "rprivate"})
-    return {**mount, "BindOptions": {**options, "Propagation": str(options["Propagation"]).lower()}}
+    """Return a mount of a type, and with the propagation that an engine shows where there are options at all."""
+    kind = str(mount.get("Type") or "bind")
+    completed = {**mount, "Type": kind.lower() if kind.lower() in MOUNT_TYPES else kind}
+    options = completed.pop("BindOptions", None)
+    if isinstance(options, dict) and any(options.values()):
+        options = _filled(options, {"Propagation": "rprivate"})
+        completed["BindOptions"] = {**options, "Propagation": str(options["Propagation"]).lower()}
+    return completed
+
+
+def _placement(placement: JsonObject) -> JsonObject:
+    """Return a placement without preferences that prefer nothing."""
+    kept = [one for one in placement.get("Preferences") or () if one.get("Spread") is not None]
+    completed = {**placement, "Preferences": kept}
+    return completed if kept else {key: value for key, value in completed.items() if key != "Preferences"}
 
 
 def _endpoint(endpoint: JsonObject) -> JsonObject:

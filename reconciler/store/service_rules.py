@@ -9,6 +9,7 @@ from reconciler.model.constraints import parse_constraint
 from reconciler.model.errors import ErrorCode
 from reconciler.model.go_templates import BadGoTemplate, check_template
 from reconciler.model.json import JsonObject, dig
+from reconciler.store.defaults import MOUNT_TYPES
 from reconciler.store.names import NAME_LENGTH_MAX, is_dns_name, is_image_reference
 from reconciler.store.refusal import Refusal, invalid
 
@@ -19,7 +20,6 @@ DURATION_MIN_NS = 1_000_000
 FAILURE_ACTIONS = ("pause", "continue", "rollback")
 """Of updates and of rollbacks: an engine takes all three for both, and a rollback that fails is paused."""
 PROPAGATIONS = ("", "private", "rprivate", "shared", "rshared", "slave", "rslave")
-MOUNT_TYPES = ("bind", "volume", "tmpfs", "npipe", "cluster")
 
 
 def check_service(spec: JsonObject) -> None:
