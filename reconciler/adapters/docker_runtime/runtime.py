@@ -33,6 +33,9 @@ HEALTH_LOOK_S = 0.2
 HEALTH_LOOK_MAX_S = 1.0
 """Seconds between looks at the health of a container that has a healthcheck: often while it is young."""
 
+RECOVER_WAIT_S = 10.0
+"""Seconds until a node goes on that waits for its engine to end what a predecessor has left."""
+
 LATE_LOOK_S = 10.0
 """Seconds after the start until containers are looked for that an engine has made at the behest of a predecessor that
 was gone before it had the answer."""
@@ -79,6 +82,8 @@ class DockerRuntime:
         self._left: dict[str, str] = {}
         self._creating: dict[str, asyncio.Future[str]] = {}
         self._adopting: set[str] = set()
+        self._hanging: set[asyncio.Future[None]] = set()
+        """Ends of containers that the engine has been asked for, and that nobody waits for."""
         self._late_look: asyncio.Task[None] | None = None
 
     async def recover(self, wanted: Collection[str], kept: Collection[str]) -> None:
@@ -95,8 +100,19 @@ class DockerRuntime:
                 ending.append(self._kill(found.id))
             else:
                 ending.append(self._remove(found.id))
-        await asyncio.gather(*ending)
+        await self._in_a_while([asyncio.ensure_future(one) for one in ending])
         self._late_look = asyncio.ensure_future(self._look_again(over))
+
+    async def _in_a_while(self, ending: Collection[asyncio.Future[None]]) -> None:
+        """Wait until containers have ended, but not for ever: one that the engine hangs on would hold up all tasks."""
+        if not ending:
+            return
+        done, hanging = await asyncio.wait(ending, timeout=RECOVER_WAIT_S)
+        if hanging:
+            _log.warning("The engine takes its time to end containers that nobody needs any more: %d.", len(hanging))
+            self._hanging = {*self._hanging, *hanging}
+        for one in done:
+            one.result()
 
     async def _look_again(self, over: Collection[str]) -> None:
         """End what an engine has made or started since the first look; `over` are containers that must not run."""
@@ -328,9 +344,12 @@ class DockerRuntime:
         await self._end_late_look()
 
     async def _end_late_look(self) -> None:
-        if self._late_look is not None:
-            self._late_look.cancel()
-            await asyncio.wait({self._late_look})
+        late = {*self._hanging, *([self._late_look] if self._late_look is not None else ())}
+        self._hanging = set()
+        for one in late:
+            one.cancel()
+        if late:
+            await asyncio.wait(late)
 
     async def _inspect(self, container_id: str) -> JsonObject | None:
         try:
