@@ -191,3 +191,18 @@ async def test_what_does_not_fit_together_leaves_a_folder_without_a_swarm(
     shutil.rmtree(tmp_path / "a")
     async with daemon(tmp_path / "b") as node:
         assert await names(node, Kind.SECRET) == {"password"}
+
+
+async def test_a_backup_that_has_begun_is_whole_although_the_node_leaves_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    async with daemon(tmp_path / "a") as node:
+        await begun(node)
+        async with node.backup() as found:
+            content = bytearray(await found.read())
+            await node.leave(force=True)
+            while piece := await found.read():
+                content += piece
+    await asyncio.to_thread(file.write_bytes, content)
+    backup.restore(str(tmp_path / "b"), str(file))
+    async with daemon(tmp_path / "b") as node:
+        assert await names(node, Kind.SECRET) == {"password"}
