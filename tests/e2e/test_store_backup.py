@@ -89,12 +89,6 @@ def test_a_backup_of_a_running_daemon_goes_on_in_another_folder(tmp_path: Path) 
         done = swarmctl("store", "restore", backup, "--data-dir", before.data_dir)
         assert done.returncode == 1
         assert "embedded-already-running" in done.stderr
-        before.client.leave_swarm(force=True)
-        done = swarmctl("store", "backup", "--to", tmp_path / "none", "--host", before.host)
-        assert done.returncode == 1
-        assert "not a swarm manager" in done.stderr
-        assert not (tmp_path / "none").exists()
-    assert swarmctl("store", "verify", backup).returncode == 0
     done = swarmctl("store", "restore", backup, "--data-dir", folders[1] / "d")
     assert done.returncode == 0, done.stderr
     with daemon.a_daemon(folders[1]) as after:
@@ -107,7 +101,4 @@ def test_a_backup_is_of_one_thing(tmp_path: Path) -> None:
     done = swarmctl("store", "backup", "--to", tmp_path / "backup", "--data-dir", tmp_path, "--host", "unix:///none")
     assert done.returncode == 1
     assert "One thing is backed up at a time" in done.stderr
-    done = swarmctl("store", "backup", "--to", tmp_path / "backup", "--data-dir", tmp_path)
-    assert done.returncode == 1
-    assert "engine-unreachable" in done.stderr
     assert list(tmp_path.iterdir()) == []
