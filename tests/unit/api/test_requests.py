@@ -335,6 +335,52 @@ async def test_a_secret_is_in_no_answer_and_no_log(api: Api, caplog: pytest.LogC
     assert SECRET_VALUE not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("container", "why"),
+    [
+        ({"Configs": [{"File": {"Name": "x"}, "Runtime": {}}]}, "invalid Config: cannot specify both File and Runtime"),
+        ({"Privileges": {"CredentialSpec": {}}}, 'must either provide "file", "registry", or "config"'),
+        (
+            {"Privileges": {"CredentialSpec": {"File": "a", "Registry": "b"}}},
+            'cannot specify both "file" and "registry"',
+        ),
+    ],
+)
+async def test_what_an_engine_cannot_translate_is_refused(api: Api, container: Any, why: str) -> None:
+    spec = {**SERVICE, "TaskTemplate": {"ContainerSpec": {"Image": "i", **container}}}
+    refused = await api.ask("POST", "/services/create", json=spec)
+    assert refused.status == 400
+    assert why in refused.message
+
+
+async def test_without_an_engine_nothing_is_a_container(api: Api) -> None:
+    """So that `docker inspect NAME`, which asks for one kind after the other, finds what is a service."""
+    for kind in ("container", "image", "plugin"):
+        answer = await api.ask("GET", f"/{kind}s/web%20x/json")
+        assert (answer.status, answer.message) == (404, f"No such {kind}: web x")
+
+
+async def test_a_jobs_tasks_count_in_its_own_iteration(api: Api) -> None:
+    container = {"Image": "i", "Command": ["true"]}
+    job = {**SERVICE, "TaskTemplate": {"ContainerSpec": container}, "Mode": {"ReplicatedJob": {"TotalCompletions": 2}}}
+    assert (await api.ask("POST", "/services/create", json=job)).status == 201
+
+    async def completed() -> int:
+        (listed,) = (await api.ask("GET", "/services", params={"status": "true"})).json
+        return int(listed["ServiceStatus"]["CompletedTasks"])
+
+    for iteration in (0, 1):
+        for _ in range(200):
+            if await completed() == 2:
+                break
+            await asyncio.sleep(0.05)
+        tasks = (await api.ask("GET", "/tasks")).json
+        assert len(tasks) == 2 * (iteration + 1)
+        version = (await api.ask("GET", "/services/web")).json["Version"]["Index"]
+        changed = {**job, "Labels": {"round": str(iteration)}}
+        assert (await api.ask("POST", f"/services/web/update?version={version}", json=changed)).status == 200
+
+
 async def test_logs_need_a_stream(api: Api) -> None:
     await api.ask("POST", "/services/create", json={**SERVICE, "Mode": {"Replicated": {"Replicas": 1}}})
     (task,) = await wait_running(api, 1)

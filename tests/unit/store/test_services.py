@@ -94,6 +94,42 @@ def test_modes_are_completed(store: Store, given: JsonObject, stored: JsonObject
     assert store.tables.services["s1"].spec["Mode"] == stored
 
 
+def test_mounts_and_preferences_are_stored_as_an_engine_does(store: Store) -> None:
+    """Seen on an engine, of requests that the CLI does not make."""
+    mounts = [{}, {"Type": "BIND", "BindOptions": {}}, {"Type": "volume", "BindOptions": {"NonRecursive": True}}]
+    targets = [{**mount, "Target": f"/{number}"} for number, mount in enumerate(mounts)]
+    placement = {"MaxReplicas": 1, "Preferences": [{}, {"Spread": {"SpreadDescriptor": "node.id"}}]}
+    store.do(create(spec(container={"Mounts": targets}, task={"Placement": placement})))
+    stored = store.tables.services["s1"].spec["TaskTemplate"]
+    assert stored["ContainerSpec"]["Mounts"] == [
+        {"Target": "/0", "Type": "bind"},
+        {"Target": "/1", "Type": "bind"},
+        {"Target": "/2", "Type": "volume", "BindOptions": {"NonRecursive": True, "Propagation": "rprivate"}},
+    ]
+    assert stored["Placement"] == {"MaxReplicas": 1, "Preferences": placement["Preferences"][1:]}
+    store.do(create(spec("other", task={"Placement": {"Preferences": [{}]}}), "s2"))
+    assert store.tables.services["s2"].spec["TaskTemplate"]["Placement"] == {}
+
+
+def test_a_credential_spec_in_a_config_needs_that_config(store: Store) -> None:
+    privileges = {"CredentialSpec": {"Config": "c1"}}
+    why = "CredentialSpec references config 'c1', but that config isn't in config references with RuntimeTarget"
+    assert store.refuse(create(spec(container={"Privileges": privileges}))) == (REFUSED, INVALID + why)
+    store.do(CreateConfig(at=NOW, id="c1", spec={"Name": "conf", "Data": base64.b64encode(b"x").decode()}))
+    reference = {"ConfigID": "c1", "ConfigName": "conf", "Runtime": {}}
+    store.do(create(spec(container={"Privileges": privileges, "Configs": [reference]})))
+
+
+def test_a_network_is_meant_by_the_beginning_of_its_id_if_no_other_begins_so(store: Store) -> None:
+    for network_id, name in (("net1", "a"), ("net2", "b")):
+        store.do(CreateNetwork(at=NOW, id=network_id, spec={"Name": name, "Driver": "overlay"}))
+    given = spec(task={"Networks": [{"Target": "net"}]})
+    assert store.refuse(create(given)) == (REFUSED, "network net is ambiguous (2 matches found)")
+    store.do(RemoveNetwork(at=NOW, id="net2"))
+    store.do(create(given))
+    assert store.tables.services["s1"].spec["TaskTemplate"]["Networks"] == [{"Target": "net1"}]
+
+
 def test_what_was_sent_is_never_changed_in_place(store: Store) -> None:
     given = spec(task={"Networks": [{"Target": "ingress2"}]}, **ports(0))
     store.do(CreateNetwork(at=NOW, id="net1", spec={"Name": "ingress2"}))
