@@ -77,7 +77,10 @@ def test_a_backup_of_a_running_daemon_goes_on_in_another_folder(tmp_path: Path) 
     for folder in folders:
         folder.mkdir()
     backup = tmp_path / "backup"
-    command = {"ContainerSpec": {"Image": "none", "Command": ["sleep", "1000"]}}
+    command = {
+        "ContainerSpec": {"Image": "none", "Command": ["sleep", "1000"]},
+        "RestartPolicy": {"Condition": "any", "Delay": 0},
+    }
     with daemon.a_daemon(folders[0]) as before:
         node_id = before.init()
         before.client.create_secret("password", b"secret")
