@@ -21,7 +21,18 @@ from tests.transcript.shaping import shaped
 from tests.transcript.subjects import ours
 from tests.transcript.sweeps import expanded
 
-LEAN = ("alone", "flags", "networks", "nodes", "sealed", "sweep_networks", "sweep_sealed", "updates")
+LEAN = (
+    "alone",
+    "flags",
+    "members",
+    "networks",
+    "nodes",
+    "sealed",
+    "sweep_networks",
+    "sweep_sealed",
+    "updates",
+    "worker",
+)
 """Scenarios of a few seconds, which wait for nothing."""
 
 TABLE = """ID             NAME      REPLICAS   ENGINE VERSION
