@@ -141,9 +141,7 @@ def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[Observ
     if not context.desired.policy.prune:
         draft.notes.append(_not_pruned(undeclared))
         return []
-    if blocked := [one for one in draft.blocked if one.id.startswith(f"{Kind.SERVICE}.")]:
-        draft.notes.append(_held_back(undeclared, blocked))
-        return []
+    undeclared = _none_to_be_replaced(context, draft, undeclared)
     leaving = {found.id for found in undeclared if found.kind is Kind.SERVICE}
     referenced = _still_referenced(context, draft, leaving)
     counted = [found for found in undeclared if not _refers_to(referenced, found)]
@@ -151,6 +149,21 @@ def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[Observ
         draft.blocked.append(Blocked("prune", problem))
         return []
     return undeclared
+
+
+def _none_to_be_replaced(context: Context, draft: Draft, undeclared: list[ObservedObject]) -> list[ObservedObject]:
+    """Return what may go although some services are blocked, which may be meant to take the place of others.
+
+    A stack of which nothing is blocked is not held up; one that is declared no more may have got another name.
+    """
+    blocked = {one.id for one in draft.blocked}
+    services = [one for one in context.desired.of_kind(Kind.SERVICE) if action_id(one.kind, one.name) in blocked]
+    if not services:
+        return undeclared
+    sound = {stack.name for stack in context.desired.stacks} - {one.stack for one in services}
+    if held := [found for found in undeclared if found.stack not in sound]:
+        draft.notes.append(_held_back(held, [one.name for one in services]))
+    return [found for found in undeclared if found.stack in sound]
 
 
 def _still_referenced(context: Context, draft: Draft, removed: set[str]) -> References:
@@ -217,17 +230,16 @@ def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
     )
 
 
-def _held_back(undeclared: list[ObservedObject], blocked: list[Blocked]) -> Problem:
+def _held_back(undeclared: list[ObservedObject], blocked: list[str]) -> Problem:
     """Return what to say of what would go, were all that stays in place: a service that was renamed, for one.
 
     A write that fails holds pruning back in the same way, when the plan is carried out.
     """
-    names = list(dict.fromkeys(one.id.partition(".")[2] for one in blocked))
-    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    more = f" and {len(blocked) - LISTED_MAX} more" if len(blocked) > LISTED_MAX else ""
     return Problem(
         ErrorCode.NOT_PRUNED,
         f"No longer declared, and kept for now: {_listed(undeclared)}.",
-        why=f"Blocked is {', '.join(names[:LISTED_MAX])}{more}, which may be meant to take their place.",
+        why=f"Blocked is {', '.join(blocked[:LISTED_MAX])}{more}, which may be meant to take their place.",
         hint="Mend what is blocked, and the next plan removes them; or plan for their stack alone with --stack.",
         severity=Severity.WARNING,
     )

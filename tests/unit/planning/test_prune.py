@@ -160,6 +160,16 @@ def test_nothing_goes_while_a_service_is_blocked_that_may_take_its_place():
     assert "web_app" in made.notes[0].why
     assert [action.id for action in planned(head, cluster).actions][-1] == "service.web_api"
 
+    without_shop = [one for one in SHOP if one.kind is not Kind.SERVICE]
+    smaller = desired(*renamed, *without_shop, policy=EVERYTHING, stacks=stacks("web", "shop"))
+    made = planned(smaller, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    gone = {action.id for action in made.actions if action.type is ActionType.DELETE}
+    assert gone == {f"service.{one.name}" for one in SHOP if one.kind is Kind.SERVICE}, "another stack is not held up"
+
+    moved = desired(*renamed, policy=EVERYTHING, stacks=stacks("web"))
+    made = planned(moved, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    assert made.actions == (), "a stack that is declared no more may have got another name"
+
 
 def test_what_is_labelled_to_stay_stays_with_all_it_uses_and_that_is_told():
     kept = stack_of("web", "api", prune=False)
