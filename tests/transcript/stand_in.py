@@ -32,6 +32,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.output import STDOUT, LogLine
+from reconciler.model.replication import Backup
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
     DEFAULT_DATA_PATH_PORT,
@@ -297,6 +298,9 @@ class Machine:
 
     async def unlock_key(self) -> str:
         return ""
+
+    def backup(self) -> contextlib.AbstractAsyncContextManager[Backup]:
+        raise AssertionError("no scenario asks for one")
 
     async def update_swarm(
         self, version: int, spec: JsonObject, *, rotate: Collection[NodeRole] = (), rotate_unlock_key: bool = False

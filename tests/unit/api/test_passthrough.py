@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from reconciler.api import serve_node
 from reconciler.api.ports import LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
+from reconciler.model.replication import Backup
 
 WAIT_S = 30.0
 OWN = {"Name": "mine", "Id": "a" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}}
@@ -49,6 +51,9 @@ class NodeWithEngine:
         raise NotImplementedError
 
     async def unlock_key(self) -> str:
+        raise NotImplementedError
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
         raise NotImplementedError
 
     async def update_swarm(
