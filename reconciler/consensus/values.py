@@ -18,6 +18,10 @@ ENTRIES_MAX = 65_536
 seconds and a hundred times its size to decode."""
 MEMBERS_MAX = 1_024
 
+Number = Annotated[int, Meta(ge=0, le=1 << 62)]
+"""A term, an index, a count. Beyond it what comes next could no longer be written: who takes over such a term is done
+for good, since its disk remembers it."""
+
 NodeId = str
 """A manager's name in the group. Never used again for another manager, also not for the same one with an empty disk."""
 
@@ -33,8 +37,8 @@ class EntryKind(enum.IntEnum):
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One place of the replicated log. Indexes count from 1 without gaps; terms never fall from one to the next."""
 
-    index: int
-    term: int
+    index: Number
+    term: Number
     kind: EntryKind
     data: bytes
 
@@ -42,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What must be on disk before a vote or an answer leaves. `voted_for` is of `term`; "" means nobody yet."""
 
-    term: int = 0
+    term: Number = 0
     voted_for: NodeId = ""
 
 
@@ -68,8 +72,8 @@ class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True):
     crash between the two: a stale entry below a new one would make a later start throw the new one away.
     """
 
-    index: int
-    term: int
+    index: Number
+    term: Number
     members: Membership
 
 
@@ -79,9 +83,9 @@ class VoteRequest(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False)
     `transfer`: the leader asked for this election, so voters grant it although they hear that leader.
     """
 
-    term: int
-    last_index: int
-    last_term: int
+    term: Number
+    last_index: Number
+    last_term: Number
     pre: bool = False
     transfer: bool = False
 
@@ -89,7 +93,7 @@ class VoteRequest(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False)
 class VoteReply(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """`term` is the asked one when granted, the voter's own when refused."""
 
-    term: int
+    term: Number
     granted: bool
     pre: bool = False
 
@@ -100,11 +104,11 @@ class Append(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     `round` 0 without entries only tells `commit`; nobody answers it unless it doesn't fit.
     """
 
-    term: int
-    prev_index: int
-    prev_term: int
-    commit: int
-    round: int
+    term: Number
+    prev_index: Number
+    prev_term: Number
+    commit: Number
+    round: Number
     entries: Annotated[tuple[Entry, ...], Meta(max_length=ENTRIES_MAX)] = ()
 
 
@@ -116,22 +120,22 @@ class AppendReply(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False)
     `hint_term` its term, so that the leader skips a whole term at a time.
     """
 
-    term: int
-    round: int
+    term: Number
+    round: Number
     accepted: bool
-    index: int
-    hint_index: int = 0
-    hint_term: int = 0
+    index: Number
+    hint_index: Number = 0
+    hint_term: Number = 0
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """`data` at `offset` of a snapshot of `total` bytes."""
 
-    term: int
-    round: int
+    term: Number
+    round: Number
     meta: SnapshotMeta
-    total: int
-    offset: int
+    total: Number
+    offset: Number
     data: bytes
 
 
@@ -142,10 +146,10 @@ class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=Fals
     many seconds; `why` says so to people.
     """
 
-    term: int
-    round: int
-    index: int
-    next_offset: int
+    term: Number
+    round: Number
+    index: Number
+    next_offset: Number
     wait_s: float = 0.0
     why: str = ""
 
@@ -153,29 +157,29 @@ class SnapshotReply(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=Fals
 class TimeoutNow(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
     """The leader has stepped down in the receiver's favour: start an election at once (thesis 3.10)."""
 
-    term: int
+    term: Number
 
 
 class Removed(msgspec.Struct, frozen=True, array_like=True, tag=8, gc=False):
     """The receiver is no member as of the committed entry `index`: it should stop."""
 
-    term: int
-    index: int
+    term: Number
+    index: Number
 
 
 class ReadRequest(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
     """A follower's question to the leader: from which index may I answer? One for all its waiting readers."""
 
-    term: int
-    number: int
+    term: Number
+    number: Number
 
 
 class ReadReply(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
     """The answer to ReadRequest `number`. `index` is 0 when the sender doesn't lead or stopped leading."""
 
-    term: int
-    number: int
-    index: int
+    term: Number
+    number: Number
+    index: Number
 
 
 Message = (

@@ -167,8 +167,10 @@ class Proposals:
     def take_guests(self, sender: NodeId, forward: Forward) -> bool:
         """Take another member's forward, to be proposed here; False if there is no room."""
         size = sum(map(len, forward.transactions)) + TRANSACTION_OVERHEAD_BYTES * len(forward.transactions)
+        count = sum(len(guests.forward.transactions) for guests in self._guests) + len(forward.transactions)
         if (
             (self._guests and self._guests_bytes + size > self._limits.guests_bytes)
+            or count > self._limits.guests_count
             or size > self._transaction_bytes_max + TRANSACTION_OVERHEAD_BYTES
             or not 0 < len(forward.transactions) <= self._limits.entry_transactions
         ):

@@ -39,6 +39,9 @@ class Limits:
     guests_bytes: int = 16 * 1024 * 1024
     """Bytes of other members' transactions that wait at a leader; it refuses more, and they wait there."""
 
+    guests_count: int = 10_000
+    """Their number: a tenth of a second of applying, however small they are."""
+
     readers: int = 10_000
     """Read barriers that wait here; more are refused as overloaded."""
 

@@ -114,6 +114,15 @@ async def test_guests_are_told_where_they_are() -> None:
     assert sequences([datas[int(outcome.id)]]) == [1]
 
 
+async def test_guests_are_no_more_than_can_be_applied_in_a_moment_however_small() -> None:
+    bench = Bench(guests_count=4)
+    assert bench.proposals.take_guests("b", Forward(1, [b""] * 3))
+    assert not bench.proposals.take_guests("b", Forward(2, [b""] * 2))
+    assert bench.proposals.take_guests("c", Forward(1, [b""]))
+    bench.propose()
+    assert bench.proposals.take_guests("b", Forward(2, [b""] * 2))
+
+
 async def test_an_entry_of_another_term_in_its_place_means_again() -> None:
     bench = Bench()
     (future,) = bench.add()

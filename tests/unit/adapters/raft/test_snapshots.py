@@ -258,9 +258,7 @@ def test_pieces_that_are_missing_doubled_swapped_or_of_another_never_make_a_snap
     cuts = [0, 1, len(data) // 2, len(data) - 1, len(data)]
     metas = SnapshotMeta(20, 1, MEMBERS), SnapshotMeta(21, 1, MEMBERS)
     pieces = [
-        SnapshotPiece(meta, start, data[start:end], end == len(data))
-        for meta in metas
-        for start, end in pairwise(cuts)
+        SnapshotPiece(meta, start, data[start:end], end == len(data)) for meta in metas for start, end in pairwise(cuts)
     ]
     chance, incoming = random.Random(3), Incoming()
     for _ in range(300):
