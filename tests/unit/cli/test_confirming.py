@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from reconciler import settings
 from reconciler.cli import app
 from reconciler.cli.confirming import confirm
+from reconciler.cli.ports import Outside as PortsOutside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ExitCode
 from reconciler.wiring import Wiring
@@ -18,7 +21,7 @@ class Asking(Terminal):
     def __init__(self, answer: str | type[BaseException]) -> None:
         super().__init__(color=False)
         self.answer = answer
-        self.err.input = self._input
+        setattr(self.err, "input", self._input)  # noqa: B010 - a console's own would read the test's input
 
     @property
     def interactive(self) -> bool:
@@ -40,7 +43,9 @@ def asked(answer: str | type[BaseException]) -> int:
         def load(self, _source):
             confirm(terminal, "Go on?", "Give --yes.")
 
-    return app.run(app.build(Outside(), terminal, ["render"]), terminal, ["render", "--requests", "."])
+    return app.run(
+        app.build(cast(PortsOutside, Outside()), terminal, ["render"]), terminal, ["render", "--requests", "."]
+    )
 
 
 @pytest.mark.parametrize(

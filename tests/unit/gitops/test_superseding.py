@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.gitops.look import Look
 from reconciler.gitops.results import suspended
 from reconciler.gitops.state import Suspension
 from reconciler.gitops.superseding import Standing, only_awaited, released, resuming, superseded
@@ -23,11 +24,17 @@ def two() -> Story:
     return Story(wanted=desired(stack("a"), stack("b"), stack("c")))
 
 
+def seen(story: Story) -> Look:
+    """What was seen last."""
+    assert story.look is not None
+    return story.look
+
+
 def left(story: Story, *actions: Action, **statuses: ActionStatus) -> frozenset[str]:
     """Which of a and b an apply of the first revision leaves, when these are planned now."""
     if not story.look:
         story.sees()
-    look = replace(story.look, plan=plan(*actions), busy=frozenset("ab"))
+    look = replace(seen(story), plan=plan(*actions), busy=frozenset("ab"))
     return superseded(standing_of(story, statuses), look, story.state, story.now)
 
 
@@ -35,7 +42,7 @@ def standing_of(story: Story, statuses: dict[str, ActionStatus], **verdicts: Ver
     """An apply of a and b, by how their writes stand and by what is known of their services."""
     return Standing(
         PLAN,
-        story.look,
+        seen(story),
         "ab",
         revision().identity,
         {f"service.{name}_api": one for name, one in statuses.items()},
@@ -74,14 +81,14 @@ def test_drift_of_what_is_awaited_and_what_may_not_be_written_now_take_the_place
 def test_while_the_cluster_is_away_only_what_is_not_written_is_left():
     story = two().found(revision(2))
     story.sees_nothing()
-    assert superseded(standing_of(story, {"a": DONE}), story.look, story.state, story.now) == {"b"}
+    assert superseded(standing_of(story, {"a": DONE}), seen(story), story.state, story.now) == {"b"}
 
 
 def test_what_is_still_awaited_writes_nothing_and_minds_its_own_services_only():
     story = two()
     story.sees(*PLAN.actions)
     whole = replace(PLAN, services=("a_api", "b_api", "c_api"), atomic_stacks=("a", "b"), inventory=frozenset("x"))
-    kept = only_awaited(whole, story.look, {"b"})
+    kept = only_awaited(whole, seen(story), {"b"})
     assert (kept.actions, kept.services, kept.atomic_stacks, kept.inventory) == ((), ("b_api",), ("b",), None)
 
 
@@ -90,7 +97,7 @@ def given_back(story: Story, statuses: dict[str, ActionStatus], *actions: Action
     if not story.look:
         story.sees()
     standing = standing_of(story, statuses, **verdicts)
-    return released(standing, replace(story.look, plan=plan(*actions), busy=frozenset("ab")), story.state, story.now)
+    return released(standing, replace(seen(story), plan=plan(*actions), busy=frozenset("ab")), story.state, story.now)
 
 
 def test_a_stack_that_has_converged_is_given_back_when_there_is_something_to_write_to_it():
@@ -99,9 +106,9 @@ def test_a_stack_that_has_converged_is_given_back_when_there_is_something_to_wri
     assert given_back(story, both, **verdicts) == set(), "one entry and one alert tell of all that a commit brings"
     assert given_back(story, both, update("b_api"), a=Verdict.PROGRESSING) == set(), "nothing is known of it yet"
     held = replace(story.policies, drift=DriftMode.REPORT)
-    story.look = replace(story.look, policies=held)
+    story.look = replace(seen(story), policies=held)
     assert given_back(story, both, update("b_api", Origin.DRIFT), **verdicts) == set()
-    story.look = replace(story.look, forced=frozenset("b"))
+    story.look = replace(seen(story), forced=frozenset("b"))
     assert given_back(story, both, update("b_api", Origin.DRIFT), **verdicts) == {"b"}
 
 
@@ -117,7 +124,7 @@ def test_an_atomic_stack_is_kept_until_all_of_its_apply_has_ended():
     story.sees()
     standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.CONVERGED)
     standing = replace(standing, plan=replace(PLAN, atomic_stacks=("b",)))
-    assert released(standing, replace(story.look, plan=plan(update("b_api"))), story.state, story.now) == set()
+    assert released(standing, replace(seen(story), plan=plan(update("b_api"))), story.state, story.now) == set()
 
 
 # --- what a pass decides beside them ---
@@ -214,7 +221,7 @@ def test_what_an_earlier_leader_has_written_is_awaited_by_the_next_one_as_that_c
     assert story.sees(busy=frozenset("c"), assessments=behind, is_full=True).resumed == ()
     decision = story.sees(busy=frozenset("c"), assessments=behind)
     assert decision.resumed == ("a",)
-    story.decision = resuming(decision, story.look)
+    story.decision = resuming(decision, seen(story))
     assert (story.decision.applying, story.decision.plan.actions) == (("a",), ())
     entry = story.applied(verdicts={"a_api": Verdict.TIMED_OUT}).entry
     assert (entry.commit, entry.subject, entry.scopes, entry.actions) == (revision().commit, "change 1", ("a",), 1)

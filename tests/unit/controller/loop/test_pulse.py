@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
 from reconciler.controller.loop import pulse as pulses
 from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.ports import Store
 from reconciler.controller.loop.pulse import Calls, Pulse
 from reconciler.controller.loop.state_records import Memory
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -35,7 +37,7 @@ class Asked:
     asks: int = 0
     lost: int = 0
     calls: Calls = field(default_factory=Calls)
-    memory: Memory = field(default_factory=lambda: Memory(MemoryStore(), lambda: START))
+    memory: Memory = field(default_factory=lambda: Memory(cast(Store, MemoryStore()), lambda: START))
 
     async def answers(self, within_s: float) -> bool:
         self.asks += 1
