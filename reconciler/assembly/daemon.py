@@ -24,6 +24,7 @@ from reconciler.assembly.backup import offered
 from reconciler.assembly.certifying import Certifier
 from reconciler.assembly.external_ca import NOBODY, UPDATING, check_external, check_new
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
+from reconciler.assembly.founding import first_commands
 from reconciler.assembly.init_request import InitRequest
 from reconciler.assembly.local_addresses import check_listen
 from reconciler.assembly.manager import (
@@ -40,10 +41,10 @@ from reconciler.assembly.node_keys import NodeKeys, SealedKeys
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
 from reconciler.assembly.settings_change import SettingsChange, commands_for, remembered_key, unlock_key
-from reconciler.assembly.trust import Trust, first_trust, stored
+from reconciler.assembly.trust import first_trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manager.subscribers import RECENT_MAX
-from reconciler.model.commands import AddNode, Command, DescribeNode, InitCluster
+from reconciler.model.commands import DescribeNode
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
@@ -162,7 +163,10 @@ class DaemonNode:
         trust = await asyncio.to_thread(first_trust, wanted.asked, self._clock.now())
         self._certifier.trusted = self._certifier.issued_by = trust.tls_info()
         self._keys = await asyncio.to_thread(self._first_keys, node, key)
-        manager = await found_manager(self._manager_settings(node), self._first_commands(node, wanted, trust, key))
+        commands = first_commands(node, wanted, self.description(), trust, self._ids, self._clock.now())
+        if key:
+            commands.append(remembered_key(key, self._clock.now()))
+        manager = await found_manager(self._manager_settings(node), commands)
         try:
             # From here on there is a swarm, also after a crash: whoever asked has not been answered yet.
             await asyncio.to_thread(node_state.save, self._folder, node)
@@ -175,25 +179,6 @@ class DaemonNode:
         self._has_restarted = False
         self._go(node, manager)
         return node.node_id
-
-    def _first_commands(self, node: NodeState, wanted: InitRequest, trust: Trust, key: str) -> list[Command]:
-        now, ids = self._clock.now(), self._ids
-        spec: JsonObject = {"Labels": {}, "Role": str(NodeRole.MANAGER), "Availability": str(wanted.availability)}
-        commands: list[Command] = [
-            InitCluster(
-                at=now,
-                id=node.cluster_id,
-                spec=wanted.spec,
-                join_tokens=trust.tokens(),
-                network_ids=(ids.new_id(), ids.new_id(), ids.new_id()),
-                default_addr_pool=wanted.pools,
-                subnet_size=wanted.subnet_size,
-                data_path_port=wanted.data_path_port,
-            ),
-            AddNode(at=now, id=node.node_id, spec=spec, description=self.description(), address=node.address),
-            trust.remembered(now),
-        ]
-        return [*commands, remembered_key(key, now)] if key else commands
 
     async def _force_new_cluster(self, node: NodeState, wanted: InitRequest) -> str:
         await self._end(let_go=True)
