@@ -298,7 +298,7 @@ def test_snapshot_pieces_that_overlap_and_lie_from_a_member(victim: Victim) -> N
     meta = SnapshotMeta(10**9, 1, Membership((GHOST,)))
     pieces = [
         encode_frame(SnapshotChunk(1, 0, meta, total, offset, bytes(1000)))
-        for total, offset in ((10**15, 0), (10**15, 500), (10**15, 10**14), (-1, 0), (0, 0), (1000, -1000), (1, 0))
+        for total, offset in ((10**15, 0), (10**15, 500), (10**15, 10**14), (0, 0), (1, 0))
     ]
     assert endure(victim, attackers.hurl(identity(victim, GHOST), pieces, 100)) == []
 
@@ -314,7 +314,8 @@ def test_forwards_of_very_many_transactions_from_a_member(victim: Victim) -> Non
 def test_what_is_no_frame_from_a_member(victim: Victim) -> None:
     millions = b"\x93\x20\x01\xdd" + (1_900_000).to_bytes(4, "big") + b"\xc4\x02xx" * 1_900_000
     deep = b"\x93\x22\x01" + b"\x91" * 4_000_000 + b"\x01"
-    told = endure(victim, attackers.hurl(identity(victim, GHOST), [b"", b"\xc1", millions, deep] * 3))
+    negative = encode_frame(SnapshotChunk(1, 0, SnapshotMeta(1, 1, Membership((GHOST,))), 1000, -1000, bytes(1000)))
+    told = endure(victim, attackers.hurl(identity(victim, GHOST), [b"", b"\xc1", millions, deep, negative] * 3))
     assert len(told) == 1
     assert f"{GHOST} sends what is no frame" in told[0]
 
