@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,21 +16,13 @@ import pytest
 from reconciler.gitops.patience import JITTER
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
-from tests.e2e.followed import SECRET, STACK, ask, clear, controller_of, small_swarm
+from tests.e2e.followed import SECRET, STACK, ask, controller_of
 from tests.lab.git_servers import Repository, http_server
 
 
-@pytest.fixture(scope="module")
-def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    with small_swarm(tmp_path_factory.mktemp("s")) as made:
-        yield made
-
-
 @pytest.fixture
-def backend(swarm: Backend) -> Iterator[Backend]:
-    """The module's swarm, with nothing deployed."""
-    yield swarm
-    clear(swarm)
+def backend(emptied: Backend) -> Backend:
+    return emptied
 
 
 SWARM = """apiVersion: swarmctl/v1

@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.lab.engine import Engine
 from tests.lab.namespaces import Cell, plug, run
 from tests.transcript import scenarios
+from tests.transcript.one_machine import one_machine
 from tests.transcript.player import Player
 from tests.transcript.scenarios import Printed, Step
 
@@ -100,11 +101,6 @@ def lone_world(kind: type[Engine]) -> Iterator[LoneWorld]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def names() -> list[str]:
-    """Return the names of the scenarios, as tests.transcript.scenarios knows them."""
-    return sorted(f"{FOLDER}/{path.stem}" for path in (scenarios.SCENARIOS / FOLDER).glob("*.txt"))
-
-
 async def play(name: str, world: LoneWorld, folder: Path) -> list[Printed]:
     """Run one scenario, which leaves the machine in no swarm; return what its compared steps printed."""
     await asyncio.to_thread(shutil.copytree, scenarios.SCENARIOS, folder / "files", dirs_exist_ok=True)
@@ -142,21 +138,7 @@ def _in_folder(name: str, world: LoneWorld) -> list[Printed]:
 
 
 def main(arguments: list[str]) -> int:
-    verb, chosen = (arguments[:1] or [""])[0], [f"{FOLDER}/{name}" for name in arguments[1:]] or names()
-    if verb not in ("record", "ours", "both"):
-        print(__doc__)
-        return 2
-    if verb == "record":
-        for name, printed in played(Engine, chosen).items():
-            scenarios.write_golden(name, printed)
-            print(f"{name}: {len(printed)} steps")
-        return 0
-    engine = played(Engine, chosen) if verb == "both" else {name: scenarios.golden(name) for name in chosen}
-    own = played(OurDaemon, chosen)
-    found = [told for name in chosen for told in scenarios.surprises(name, engine[name], own[name])]
-    print("\n\n".join(found))
-    print(f"{sum(len(own[name]) for name in chosen)} steps, {len(found)} surprises")
-    return min(len(found), 1)
+    return one_machine(arguments, __doc__, FOLDER, played, OurDaemon)
 
 
 if __name__ == "__main__":

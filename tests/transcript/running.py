@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.engine import Engine
-from tests.transcript import scenarios
 from tests.transcript.lone import NAME, OurDaemon, lone_world, play
+from tests.transcript.one_machine import one_machine
 from tests.transcript.scenarios import Printed
 
 FOLDER = "running"
@@ -40,11 +40,6 @@ class OurDaemonOnAnEngine(OurDaemon):
         return ("sh", "-c", f"'{begin}; echo $$ > {self._pid}; exec {' '.join(ours)}'")
 
 
-def names() -> list[str]:
-    """Return the names of the scenarios, as tests.transcript.scenarios knows them."""
-    return sorted(f"{FOLDER}/{path.stem}" for path in (scenarios.SCENARIOS / FOLDER).glob("*.txt"))
-
-
 def played(kind: type[Engine], chosen: Sequence[str]) -> dict[str, list[Printed]]:
     """Return what the chosen scenarios print, each with a machine of its own."""
     printed: dict[str, list[Printed]] = {}
@@ -56,21 +51,7 @@ def played(kind: type[Engine], chosen: Sequence[str]) -> dict[str, list[Printed]
 
 
 def main(arguments: list[str]) -> int:
-    verb, chosen = (arguments[:1] or [""])[0], [f"{FOLDER}/{name}" for name in arguments[1:]] or names()
-    if verb not in ("record", "ours", "both"):
-        print(__doc__)
-        return 2
-    if verb == "record":
-        for name, printed in played(Engine, chosen).items():
-            scenarios.write_golden(name, printed)
-            print(f"{name}: {len(printed)} steps")
-        return 0
-    engine = played(Engine, chosen) if verb == "both" else {name: scenarios.golden(name) for name in chosen}
-    own = played(OurDaemonOnAnEngine, chosen)
-    found = [told for name in chosen for told in scenarios.surprises(name, engine[name], own[name])]
-    print("\n\n".join(found))
-    print(f"{sum(len(own[name]) for name in chosen)} steps, {len(found)} surprises")
-    return min(len(found), 1)
+    return one_machine(arguments, __doc__, FOLDER, played, OurDaemonOnAnEngine)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Our daemon, alone on its machine, prints what a dockerd printed there.
 
-`make test` plays the quickest scenario; `python -m tests.transcript.lone ours` plays all.
+`make test` plays the quickest scenario; `python -m tests.transcript.lone ours` plays all, and `… .running ours` those of
+a machine that runs containers, which takes minutes.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ import shutil
 
 import pytest
 
-from tests.transcript import lone, scenarios
+from tests.transcript import lone, running, scenarios
+from tests.transcript.one_machine import names
 
 LEAN = "lone/join"
 
 
-def test_every_scenario_of_a_lone_machine_has_its_golden_output() -> None:
+@pytest.mark.parametrize(("folder", "steps"), [(lone.FOLDER, 1_100), (running.FOLDER, 400)])
+def test_every_scenario_of_one_machine_has_its_golden_output(folder: str, steps: int) -> None:
     counted = 0
-    for name in lone.names():
+    for name in names(folder):
         compared = [step.command for step in scenarios.steps(name) if step.sign == "$"]
         assert compared == [printed.command for printed in scenarios.golden(name)]
         counted += len(compared)
-    assert counted >= 200
+    assert counted >= steps
 
 
 @pytest.mark.engine
