@@ -1,7 +1,7 @@
 """Our daemon, alone on its machine, prints what a dockerd printed there.
 
-`make test` plays the quickest scenario; `python -m tests.transcript.lone ours` plays all, and `… .running ours` those of
-a machine that runs containers, which takes minutes.
+`make test` plays the quickest scenario; `python -m tests.transcript.lone ours` plays all, and `… .running ours` those
+of a machine that runs containers, which takes minutes.
 """
 
 from __future__ import annotations
