@@ -9,7 +9,7 @@ import docker
 
 from tests.lab.lab import Lab
 
-SWEEP_WAIT_S = 60.0
+SWEEP_WAIT_S = 120.0
 POLL_S = 0.05
 ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "orphaned", "remove"})
 """An engine of 20.10 may keep the dead tasks of a removed job for good."""
@@ -17,7 +17,21 @@ ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "orphaned", "re
 
 def sweep(lab: Lab) -> None:
     """Remove every service, secret, config and network that a test left, and undo what it did to nodes and settings."""
+    deadline = time.monotonic() + SWEEP_WAIT_S
     with lab.manager.client() as client:
+        while not _has_begun(lab, client):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"The lab's swarm takes no writes: {_left(lab, client)}")
+            time.sleep(POLL_S)
+        while not _is_swept(lab, client):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"The lab's swarm did not come back to what it was: {_left(lab, client)}")
+            time.sleep(POLL_S)
+
+
+def _has_begun(lab: Lab, client: docker.APIClient) -> bool:
+    """Ask for all that is to change; return whether a leader took it. Managers may just be electing one."""
+    try:
         for service in client.services():
             client.remove_service(service["ID"])
         for secret in client.secrets():
@@ -26,11 +40,11 @@ def sweep(lab: Lab) -> None:
             client.remove_config(config["ID"])
         _restore_nodes(lab, client)
         _restore_settings(lab, client)
-        deadline = time.monotonic() + SWEEP_WAIT_S
-        while not _is_swept(lab, client):
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"The lab's swarm did not come back to what it was: {_left(lab, client)}")
-            time.sleep(POLL_S)
+    except docker.errors.APIError as error:
+        if error.response.status_code < 500:
+            raise
+        return False
+    return True
 
 
 def _is_swept(lab: Lab, client: docker.APIClient) -> bool:

@@ -31,10 +31,11 @@ LOOK_S = 0.05
 """Seconds between looks at a task, where the kernel can't tell of its end."""
 
 # A trap that does nothing makes the shell outlive a signal to its group until the program has ended, and unlike "" it
-# is not handed on. The program's number goes out by standard input, the one descriptor that every shell can name.
+# is not handed on. The program's number goes out by standard input, the one descriptor that every shell can name; where
+# nobody reads it any more, since this daemon was killed at that moment, the program is started all the same.
 _KEEPER = """trap : 1 2 3 10 12 13 14 15 20 21 22
 exit_file=$1; shift
-/bin/sh -c 'echo $$ >&0; exec "$@" </dev/null' "$@"
+/bin/sh -c 'trap : 13; echo $$ 2>/dev/null >&0; trap - 13; exec "$@" </dev/null' "$@"
 code=$?
 echo $code >"$exit_file.new" && mv -f "$exit_file.new" "$exit_file"
 exit $code
