@@ -15,7 +15,7 @@ def test_a_program_is_started_also_where_the_daemon_was_killed_at_that_moment(tm
     os.close(reader)
     exit_file = tmp_path / "exit"
     signals = "grep SigIgn /proc/self/status; exit 7"
-    keeper = [child.SHELL, "-c", child._KEEPER, "keeper", str(exit_file), child.SHELL, "-c", signals]
+    keeper = [child.SHELL, "-c", child._KEEPER, "keeper", str(exit_file), "program", child.SHELL, "-c", signals]
     ended = subprocess.run(keeper, stdin=writer, capture_output=True, text=True, timeout=30, check=False)
     os.close(writer)
     assert (ended.returncode, exit_file.read_text(), ended.stderr) == (7, "7\n", "")
