@@ -42,6 +42,8 @@ BROKEN_OFF = (
 
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
+_PORT_TAKEN = "is already in use by service"
+"""An engine lets go of a port a moment after the update that took it from its service: the next try may find it free."""
 _UNAVAILABLE = (
     "does not have a leader",
     "context deadline exceeded",
@@ -80,7 +82,8 @@ def from_response(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError
         ErrorCode.REQUEST_REFUSED,
         "The engine refused the request.",
         why=f"The engine says: {said}",
-        passing=status >= 500 and status != 501,  # engines answer 500 to some lasting refusals as well
+        # Engines answer 500 to some lasting refusals as well.
+        passing=(status >= 500 and status != 501) or _PORT_TAKEN in text,
     )
 
 

@@ -84,6 +84,15 @@ def test_every_answer_of_an_engine_has_its_code(status: int, message: str, code:
     assert "rpc error" not in error.problems[0].why
 
 
+def test_a_port_that_another_service_has_may_be_free_in_a_moment() -> None:
+    """An engine looks at where a service listens, which follows an update of its ports a little later."""
+    said = "port '8082' is already in use by service 'green' (abc) as an ingress port"
+    body = json.dumps({"message": f"rpc error: code = InvalidArgument desc = {said}"}).encode()
+    taken = faults.from_response(ENDPOINT, 400, body)
+    assert (taken.code, taken.passing) == (ErrorCode.REQUEST_REFUSED, True)
+    assert not faults.from_response(ENDPOINT, 400, b'{"message": "invalid spec"}').passing
+
+
 def test_the_engines_own_words_are_kept() -> None:
     body = b'{"message": "rpc error: code = InvalidArgument desc = name must be valid"}'
     assert faults.from_response(ENDPOINT, 400, body).problems[0].why == "The engine says: name must be valid"
