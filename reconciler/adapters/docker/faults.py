@@ -43,7 +43,7 @@ BROKEN_OFF = (
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
 _PORT_TAKEN = "is already in use by service"
-"""An engine lets go of a port a moment after the update that took it from its service: the next try may find it free."""
+"""An engine lets go of a port a moment after the update that took it from its service: the next try may succeed."""
 _UNAVAILABLE = (
     "does not have a leader",
     "context deadline exceeded",
