@@ -66,6 +66,18 @@ def refusals(group: StoreGroup, asked: str) -> dict[str, str]:
     return {one.id: one.refuses for one in group.stores[asked].members() if one.refuses}
 
 
+async def with_one_left_behind(group: CoreGroup) -> tuple[str, str, int]:
+    """Stop a follower until it needs a snapshot; return the leader, who is away, and how many were put: k1, k2 …"""
+    away = (await group.followers())[0]
+    await group.stop(away)
+    leader = await group.leader()
+    last, number = group.stores[leader].tables.index, 0
+    while (group.first_index(leader) or 0) <= last + 1:
+        number += 1
+        await group.put(leader, f"k{number}", bytes(5_000))
+    return leader, away, number
+
+
 @pytest.mark.parametrize("kind", [CoreGroup, PySyncObjGroup])
 async def test_a_member_that_can_not_use_a_snapshot_says_so_and_takes_it_when_it_can(
     kind: type[CoreGroup], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -85,14 +97,7 @@ async def test_a_member_that_can_not_use_a_snapshot_says_so_and_takes_it_when_it
     group.limits = replace(SMALL, snapshot_again_s=0.05)
     try:
         await group.found()
-        away = (await group.followers())[0]
-        await group.stop(away)
-        leader = await group.leader()
-        last = group.stores[leader].tables.index
-        number = 0
-        while (group.first_index(leader) or 0) <= last + 1:
-            number += 1
-            await group.put(leader, f"k{number}", bytes(5_000))
+        leader, away, number = await with_one_left_behind(group)
         decode_with(too_new)
         await group.start(away)
         await group.until("it has tried again", lambda: tries >= 2)
@@ -116,13 +121,7 @@ async def test_a_snapshot_of_another_index_than_it_says_is_refused(
     group.limits = replace(SMALL, snapshot_again_s=0.05)
     try:
         await group.found()
-        away = (await group.followers())[0]
-        await group.stop(away)
-        leader = await group.leader()
-        last, number = group.stores[leader].tables.index, 0
-        while (group.first_index(leader) or 0) <= last + 1:
-            number += 1
-            await group.put(leader, f"k{number}", bytes(5_000))
+        leader, away, _ = await with_one_left_behind(group)
         monkeypatch.setattr("reconciler.adapters.raft.snapshotting.decode", lambda chunks: State())
         await group.start(away)
         await group.until("the leader knows", lambda: "snapshot-corrupt" in refusals(group, leader).get(away, ""))
