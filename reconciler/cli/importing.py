@@ -20,7 +20,7 @@ from reconciler.model.errors import ErrorCode, ExitCode, Place, Problem, Severit
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
-from reconciler.model.words import many
+from reconciler.model.words import many, some
 from reconciler.planning.differ import SENSITIVE_NAME
 from reconciler.planning.plan import plan as make_plan
 from reconciler.planning.residual import residuals
@@ -99,10 +99,9 @@ def sensitive_variables(desired: DesiredState) -> dict[str, list[str]]:
 
 
 def _sensitive(path: str, names: list[str]) -> Problem:
-    more = f" and {len(names) - SHOWN_MAX} more" if len(names) > SHOWN_MAX else ""
     return Problem(
         ErrorCode.IMPORT_SENSITIVE,
-        f"{path} holds the values of {', '.join(names[:SHOWN_MAX])}{more}.",
+        f"{path} holds the values of {some(names, SHOWN_MAX)}.",
         why="They are plain variables of services, which Swarm shows to whoever may list services.",
         hint="Before you commit the file, make secrets of them, or write ${NAME} in place of each value.",
         place=Place(path),

@@ -9,6 +9,7 @@ from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
+from reconciler.model.words import some
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
@@ -171,5 +172,4 @@ def _listed(users: list[str]) -> str:
 
 
 def _names(users: list[str]) -> str:
-    more = f" and {len(users) - NAMED_MAX} more" if len(users) > NAMED_MAX else ""
-    return ", ".join(users[:NAMED_MAX]) + more
+    return some(users, NAMED_MAX)

@@ -13,6 +13,7 @@ from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, Blocked, Origin, TaskEffect
+from reconciler.model.words import some
 from reconciler.planning import effects
 from reconciler.planning.contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
@@ -215,9 +216,7 @@ def _order(found: ObservedObject) -> tuple[int, str]:
 
 
 def _listed(objects: Iterable[ObservedObject]) -> str:
-    names = [f"{found.kind} {found.name}" for found in sorted(objects, key=_order)]
-    shown = ", ".join(names[:LISTED_MAX])
-    return f"{shown} and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else shown
+    return some([f"{found.kind} {found.name}" for found in sorted(objects, key=_order)], LISTED_MAX)
 
 
 def _not_pruned(undeclared: list[ObservedObject]) -> Problem:
@@ -235,11 +234,10 @@ def _held_back(undeclared: list[ObservedObject], blocked: list[str]) -> Problem:
 
     A write that fails holds pruning back in the same way, when the plan is carried out.
     """
-    more = f" and {len(blocked) - LISTED_MAX} more" if len(blocked) > LISTED_MAX else ""
     return Problem(
         ErrorCode.NOT_PRUNED,
         f"No longer declared, and kept for now: {_listed(undeclared)}.",
-        why=f"Blocked is {', '.join(blocked[:LISTED_MAX])}{more}, which may be meant to take their place.",
+        why=f"Blocked is {some(blocked, LISTED_MAX)}, which may be meant to take their place.",
         hint="Mend what is blocked, and the next plan removes them; or plan for their stack alone with --stack.",
         severity=Severity.WARNING,
     )

@@ -17,6 +17,7 @@ from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonMapping, JsonObject, dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
+from reconciler.model.words import some
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.demands import Survey
 from reconciler.planning.preflight.placing import Placement
@@ -172,7 +173,7 @@ def _tasks(count: int, which: str = "") -> str:
 
 
 def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Problem:
-    users = ", ".join(use.growing[:3]) + (f" and {len(use.growing) - 3} more" if len(use.growing) > 3 else "")
+    users = some(use.growing, 3)
     addresses = "1 address" if size == 1 else f"{size} addresses"
     return Problem(
         ErrorCode.UNSCHEDULABLE,

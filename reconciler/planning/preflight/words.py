@@ -7,6 +7,7 @@ from collections.abc import Callable
 from reconciler.model.constraints import LABEL_KEYS, PLAIN_KEYS, constraints_hold, is_known_key
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
+from reconciler.model.words import some
 from reconciler.planning.preflight.claims import Claim
 from reconciler.planning.preflight.demands import Demand
 from reconciler.planning.preflight.placing import Refusals, Shortfall
@@ -98,9 +99,7 @@ def explained(refusals: Refusals) -> str:
 
 def _explained(reason: Refusal, names: tuple[str, ...]) -> str:
     nodes = "1 node" if len(names) == 1 else f"{len(names)} nodes"
-    shown = ", ".join(names[:NAMED_MAX])
-    if len(names) > NAMED_MAX:
-        shown += f" and {len(names) - NAMED_MAX} more"
+    shown = some(names, NAMED_MAX)
     if reason is Refusal.NOT_AVAILABLE:
         return f"{nodes} {reason.value} ({shown})"
     return f"{reason.value} {nodes} ({shown})"
