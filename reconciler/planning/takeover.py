@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind
+from reconciler.model.words import some
 from reconciler.planning.context import Context, Draft
 
 LISTED_MAX = 5
@@ -21,11 +22,10 @@ def note_takeovers(context: Context, draft: Draft) -> None:
         if found is not None and found.owner and found.owner != context.desired.cluster:
             taken.setdefault(found.owner, []).append(f"{wanted.kind} {wanted.name}")
     for owner, names in taken.items():
-        more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
         draft.notes.append(
             Problem(
                 ErrorCode.OWNED_ELSEWHERE,
-                f"Last written by repository {owner}, and declared here too: {', '.join(names[:LISTED_MAX])}{more}.",
+                f"Last written by repository {owner}, and declared here too: {some(names, LISTED_MAX)}.",
                 why=f"Their label says so; this repository's metadata.name is {context.desired.cluster}.",
                 hint="Declare each object in one repository only. An apply takes over what it changes.",
                 severity=Severity.WARNING,
