@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from reconciler.gitops.state import CLUSTER, DriftIncident, LoopState
 from reconciler.model.alerts import AlertKind
 from reconciler.model.conditions import Reason
 from reconciler.model.errors import ErrorCode
+from reconciler.model.plan import NO_STACK
 from reconciler.model.policies import DriftMode
 
 SOURCE_FAILURES_MAX: Final = 3
@@ -95,7 +97,7 @@ def _failed(state: LoopState, standings: Mapping[str, Standing]) -> Iterator[Wan
             message=standing.message,
             tokens=(f"{standing.reason.value} {revision.identity[:12] if revision else ''}".strip(),),
             next_step="It is not tried again until Git or the cluster moves.",
-            commands=(f"swarmctl status {scope}".strip(), f"swarmctl sync {scope}".strip()),
+            commands=("swarmctl status", f"swarmctl sync {_argument(scope)}"),
             commit=revision.commit if revision else "",
             author=revision.author if revision else "",
         )
@@ -117,7 +119,7 @@ def _drift(look: Look, drift: DriftIncident, held: Held | None) -> Wanted:
         next_step=_after_drift(look, drift, held),
         commands=(
             f"swarmctl diff {_stack_option(drift.scope)}".strip(),
-            f"swarmctl {'sync' if held else 'suspend'} {drift.scope}".strip(),
+            f"swarmctl {'sync' if held else 'suspend'} {_argument(drift.scope)}",
         ),
         commit=drift.commit,
     )
@@ -137,13 +139,18 @@ def _stack_option(scope: str) -> str:
     return f"--stack {scope}" if scope != CLUSTER else ""
 
 
+def _argument(scope: str) -> str:
+    """Return a scope as a command takes it, ready to be pasted into a shell."""
+    return shlex.quote(scope or NO_STACK)
+
+
 def _nodes(standings: Mapping[str, Standing]) -> Iterator[Wanted]:
     for scope, standing in standings.items():
         token = _NODES.get(standing.reason)
         if scope.startswith(NODE) and token is not None:
             name = scope.removeprefix(NODE)
             message, hostname = standing.message, standing.message.split()[1]
-            commands: tuple[str, ...] = (f"swarmctl status {scope}",)
+            commands: tuple[str, ...] = ("swarmctl status",)
             if standing.reason is Reason.NODE_MISSING:
                 commands = (*commands, f"swarmctl token issue --role worker --for {hostname}")
             yield Wanted(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from reconciler import settings
+from reconciler.cli import app
+from reconciler.cli.terminal import Terminal
 from reconciler.gitops.alert_text import BODY_CHARS_MAX, TITLE_CHARS_MAX, alert_text
 from reconciler.gitops.laggards import look
 from reconciler.gitops.notices import leader_changed, token_rotated
@@ -20,6 +26,7 @@ from reconciler.model.policies import DriftMode, Policies
 from reconciler.model.progress import Verdict
 from reconciler.model.replication import Address, Member
 from reconciler.model.sources import SourceFault, SourceRevision
+from reconciler.wiring import Wiring
 from tests.unit.gitops.story import START, Story, actual, desired, node, stack, update
 
 HERE = Path(__file__).parent / "alerts"
@@ -123,6 +130,13 @@ def not_ours() -> Alert:
     story = converged()
     story.policies = Policies(drift=DriftMode.REPORT)
     story.sees(replace(drifted(), id="service.web_debug", name="web_debug", type=ActionType.DELETE))
+    return story.alerts[-1]
+
+
+def drift_of_no_stack(mode: DriftMode) -> Alert:
+    story = converged()
+    story.policies = Policies(drift=mode)
+    story.sees(replace(drifted(IMAGE), id="network.front", name="front", stack=None))
     return story.alerts[-1]
 
 
@@ -236,6 +250,30 @@ def test_the_alert_reads_as_it_is_kept_here(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(shown)
     assert shown == golden.read_text(), f"{golden} differs; run `make golden` and read the difference"
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_each_command_of_an_alert_is_one_that_swarmctl_takes(name: str) -> None:
+    for command in STORIES[name]().commands:
+        _take(shlex.split(command))
+
+
+@pytest.mark.parametrize(("mode", "verb"), [(DriftMode.HEAL, "suspend"), (DriftMode.REPORT, "sync")])
+def test_what_belongs_to_no_stack_is_named_as_a_command_takes_it(mode: DriftMode, verb: str) -> None:
+    commands = drift_of_no_stack(mode).commands
+    assert commands == ("swarmctl diff", f"swarmctl {verb} '(cluster)'")
+    for command in commands:
+        _take(shlex.split(command))
+
+
+def _take(words: list[str]) -> None:
+    """Have the program read a command line, without carrying it out. Raises what it raises for one that is wrong."""
+    application = app.build(Wiring(settings.read({})), Terminal(), words[1:])
+    command: Any = get_command(application)
+    while hasattr(command, "commands"):
+        command, words = command.commands[words[1]], words[1:]
+    command.make_context(words[0], words[1:])
+    assert words[0] != "status" or len(words) == 1, "status takes a folder, and no name of a stack or node"
 
 
 def test_no_sample_is_left_over() -> None:
