@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,48 +129,57 @@ class Agent:
         """Lead one task from its assignment to its end, then wait until it is to be forgotten."""
         task_id = held.assignment.task_id
         try:
-            await self._resume(held)
+            await self._at_its_own_cost(held, "adopt", self._resume(held))
             while not (held.state > TaskState.RUNNING and held.forget):
                 await self._step(held)
-            await self._runtime.forget(task_id)
+            await self._let_go_of(held, self._runtime.forget(task_id))
         finally:
             self._held.pop(task_id, None)
 
     async def _resume(self, held: _Held) -> None:
         """Find out where a predecessor has left the task. One that has run is never started again; one that was
         being started, and of which nothing is there, is."""
-        try:
-            started = await self._runtime.adopt(held.assignment)
-        except SwarmctlError as error:
-            await self._fail(held, error.problems[0].what)
-            return
+        known = held.assignment.state
+        if known >= TaskState.STARTING:
+            held.state, held.message = known, _MESSAGES.get(known, "")  # for the case that this goes wrong
+        started = await self._runtime.adopt(held.assignment)
         if started is not None:
             held.started = started
-            reached = TaskState.RUNNING if held.assignment.state is TaskState.RUNNING else TaskState.STARTING
+            reached = TaskState.RUNNING if known is TaskState.RUNNING else TaskState.STARTING
             held.state, held.message = reached, _MESSAGES[reached]  # as is known already
-        elif held.assignment.state >= TaskState.RUNNING:
-            held.state = held.assignment.state
-            if held.desired >= TaskState.SHUTDOWN:
-                await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN])
-            else:
-                await self._end(held, TaskState.FAILED, _MESSAGES[TaskState.RUNNING], LOST)
+        elif known < TaskState.RUNNING:
+            held.state, held.message = TaskState.ASSIGNED, ""
+        elif held.desired >= TaskState.SHUTDOWN:
+            await self._end(held, TaskState.SHUTDOWN, _MESSAGES[TaskState.SHUTDOWN])
+        else:
+            await self._end(held, TaskState.FAILED, _MESSAGES[TaskState.RUNNING], LOST)
 
     async def _step(self, held: _Held) -> None:
         held.changed.clear()
         instruction = next_instruction(held.state, held.desired)
+        await self._at_its_own_cost(held, instruction.value, self._carry_out(instruction, held))
+
+    async def _at_its_own_cost(self, held: _Held, doing: str, work: Awaitable[None]) -> None:
+        """Do something for one task; what goes wrong costs that task."""
         try:
-            await self._carry_out(instruction, held)
+            await work
         except SwarmctlError as error:
             await self._fail(held, error.problems[0].what)
         except Exception as error:  # noqa: BLE001 -- see below
             # A bug of ours must cost one task, not the node; the task says so, and the log has the story.
-            _log.exception("task %s: %s went wrong", held.assignment.task_id, instruction.value)
+            _log.exception("task %s: %s went wrong", held.assignment.task_id, doing)
             await self._fail(held, f"internal error ({type(error).__name__})")
 
     async def _fail(self, held: _Held, err: str) -> None:
         """End a task that can't go on; whatever of it runs already must not run on unseen."""
-        await self._runtime.abandon(held.assignment.task_id)
+        await self._let_go_of(held, self._runtime.abandon(held.assignment.task_id))
         await self._end(held, failed_before(held.state), held.message, err)
+
+    async def _let_go_of(self, held: _Held, letting_go: Awaitable[None]) -> None:
+        try:
+            await letting_go
+        except Exception:  # noqa: BLE001 -- as above; nothing more can be done for the task
+            _log.exception("task %s: not all of it can be let go of", held.assignment.task_id)
 
     async def _carry_out(self, instruction: Instruction, held: _Held) -> None:
         if instruction is Instruction.ACCEPT:

@@ -151,11 +151,12 @@ class DockerRuntime:
             self._adopting.discard(assignment.task_id)
 
     async def _adopt(self, assignment: Assignment, found: str) -> StartedContainer | None:
-        seen = await self._inspect(found)
+        self._containers[assignment.task_id] = found  # whatever goes wrong, it is not nobody's
+        seen = await self._look_at(found)
         if seen is None or dig(seen, "State", "Status") == "created":
             await self._remove(found)
+            del self._containers[assignment.task_id]
             return None
-        self._containers[assignment.task_id] = found
         self._networks.hold(assignment)
         return self._note(assignment, seen)
 
@@ -230,7 +231,7 @@ class DockerRuntime:
         """Wait until the container is healthy, if it has a healthcheck."""
         container_id = self._containers[task_id]
         while task_id in self._checked:
-            health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
+            health = dig(await self._look_at(container_id) or {}, "State", "Health", "Status")
             if health == "unhealthy":
                 raise _unhealthy()
             if health != "starting":
@@ -359,6 +360,17 @@ class DockerRuntime:
                 return None
             raise
         return seen
+
+    async def _look_at(self, container_id: str) -> JsonObject | None:
+        """Inspect a container of a task; an engine that does not answer is asked until it does."""
+        while True:
+            try:
+                return await self._inspect(container_id)
+            except EngineRefused as error:
+                if error.status:
+                    raise
+                _log.warning("Container %s can't be looked at yet: %s", container_id, error.problems[0].what)
+            await asyncio.sleep(RETRY_S)
 
     async def _kill(self, container_id: str) -> None:
         """Kill a container, and return when it has ended."""

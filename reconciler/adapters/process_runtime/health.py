@@ -17,18 +17,21 @@ from reconciler.model.errors import SwarmctlError
 DEFAULT_INTERVAL_S = 30.0
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_RETRIES = 3
+DEFAULT_START_INTERVAL_S = 5.0
 UNHEALTHY = "task: non-zero exit (137): dockerexec: unhealthy container"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a healthcheck does. Failures within `start_period_s` count for nothing until it has succeeded once."""
+    """What a healthcheck does. Failures within `start_period_s` count for nothing until it has succeeded once, and so
+    long it is made every `start_interval_s`."""
 
     argv: Sequence[str]
     interval_s: float
     timeout_s: float
     retries: int
     start_period_s: float
+    start_interval_s: float
 
 
 def check_of(assignment: Assignment) -> Check | None:
@@ -38,12 +41,14 @@ def check_of(assignment: Assignment) -> Check | None:
     if len(test) < 2 or test[0] not in ("CMD", "CMD-SHELL"):
         return None
     argv = test[1:] if test[0] == "CMD" else ["/bin/sh", "-c", test[1]]
+    interval_s = _seconds(wanted.get("Interval")) or DEFAULT_INTERVAL_S
     return Check(
         argv,
-        _seconds(wanted.get("Interval")) or DEFAULT_INTERVAL_S,
+        interval_s,
         _seconds(wanted.get("Timeout")) or DEFAULT_TIMEOUT_S,
         int(wanted.get("Retries") or DEFAULT_RETRIES),
         _seconds(wanted.get("StartPeriod")),
+        _seconds(wanted.get("StartInterval")) or min(DEFAULT_START_INTERVAL_S, interval_s),
     )
 
 
@@ -66,7 +71,8 @@ class Health:
         loop, failures = asyncio.get_running_loop(), 0
         lenient_until_s = loop.time() + self.check.start_period_s
         while failures < self.check.retries:
-            await asyncio.sleep(self.check.interval_s)
+            starting = not self.fit.is_set() and loop.time() < lenient_until_s
+            await asyncio.sleep(self.check.start_interval_s if starting else self.check.interval_s)
             if await self._succeeds():
                 failures = 0
                 self.fit.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -48,6 +49,8 @@ CLOSE_GRACE_S = 1.0
 """For how long tasks may end in peace when the whole swarm stops."""
 
 TAIL_LINES_MAX = 10_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,10 @@ class ProcessRuntime:
         """Start the program in a session of its own; its output goes to the task's log."""
         prepared = self._tasks[assignment.task_id]
         task_id = assignment.task_id
-        writing = prepared.output.open_pipes()
+        try:
+            writing = prepared.output.open_pipes()
+        except OSError as error:
+            raise cannot_run(f"making the task's pipes failed: {error.strerror}") from error
         exit_file = self._node.exit_file(task_id)
         limit = partial(self._limit, task_id, prepared.limits) if prepared.limits else None
         program = Program(prepared.argv, prepared.workdir, prepared.environment, writing, exit_file, limit)
@@ -205,11 +211,15 @@ class ProcessRuntime:
         finally:
             for end in writing:
                 os.close(end)
-        keeper = record_of(prepared.child.keeper_pid)
-        write_record(self._node.record(task_id), TaskProcess(keeper, pid, prepared.address, prepared.secrets))
         self._check_health(assignment, prepared)
         ending = self._see_to_the_end(task_id, prepared, prepared.child)
         prepared.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
+        keeper = record_of(prepared.child.keeper_pid)
+        try:
+            write_record(self._node.record(task_id), TaskProcess(keeper, pid, prepared.address, prepared.secrets))
+        except OSError as error:
+            # It runs, and no successor would find it: the caller abandons it.
+            raise cannot_run(f"the task's process can't be written down: {error.strerror}") from error
         return StartedProcess(pid, prepared.address)
 
     def _limit(self, task_id: str, limits: Limits, pid: int) -> None:
@@ -237,7 +247,10 @@ class ProcessRuntime:
             prepared.checking.cancel()
         await self._parts.escapees.end(str(prepared.folder))
         if not self._node.exit_file(task_id).exists():
-            self._node.exit_file(task_id).write_text(f"{code}\n")  # before the record goes: one of both is there
+            try:
+                self._node.exit_file(task_id).write_text(f"{code}\n")  # before the record goes: one of both is there
+            except OSError as error:  # a full disk costs a successor the code, not the node its tasks
+                _log.warning("The exit code of task %s can't be written down: %s", task_id, error.strerror)
         self._clear(task_id, prepared)
         return code
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -134,4 +136,50 @@ async def test_a_task_that_ends_is_not_unhealthy(tmp_path: Path) -> None:
     await runtime.prepare(task)
     await runtime.start(task)
     assert await runtime.wait("t1") == 5
+    await runtime.forget("t1")
+
+
+@pytest.mark.parametrize("full", ["os.mkfifo", "reconciler.adapters.process_runtime.runtime.write_record"])
+async def test_a_task_that_a_full_disk_lets_not_be_started_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(full, refuse)
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sleep", "1000")
+    await runtime.prepare(task)
+    with pytest.raises(SwarmctlError, match="No space left on device"):
+        await runtime.start(task)
+    await asyncio.wait_for(runtime.abandon("t1"), 20)
+    assert processes_of(tmp_path) == []
+
+
+async def test_an_exit_code_that_can_not_be_written_down_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sleep", "1000")
+    await runtime.prepare(task)
+    started = await runtime.start(task)
+    monkeypatch.setattr(Path, "write_text", refuse)
+    os.killpg(os.getpgid(started.pid), signal.SIGKILL)  # its keeper too, which would have written it
+    assert await asyncio.wait_for(runtime.wait("t1"), 20) == 137
+    assert "No space left on device" in caplog.text
+
+
+async def test_a_young_task_is_checked_more_often(tmp_path: Path) -> None:
+    check = {"Test": ["CMD", "true"], "Interval": 1_000_000_000_000, "StartPeriod": 60_000_000_000}
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sleep", "1000", Healthcheck=check | {"StartInterval": 20_000_000})
+    await runtime.prepare(task)
+    await runtime.start(task)
+    await asyncio.wait_for(runtime.become_fit("t1"), 20)
     await runtime.forget("t1")

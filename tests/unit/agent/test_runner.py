@@ -61,6 +61,8 @@ class ScriptedRuntime:
             raise self.errors.pop("recover")
 
     async def adopt(self, assignment: Assignment) -> Started | None:
+        if "adopt" in self.errors:
+            raise self.errors["adopt"]
         if assignment.task_id not in self.left:
             return None
         self.exits[assignment.task_id] = asyncio.get_running_loop().create_future()
@@ -197,6 +199,33 @@ async def test_a_bug_costs_one_task_and_not_the_node(subject: Subject) -> None:
     assert ended.err == "internal error (ZeroDivisionError)"
     subject.runtime.errors.clear()
     other = replace(subject.assignment, task_id="t2")
+    subject.agent.assign(AssignmentSet({"t2": other}, frozenset({"t1"})))
+    await subject.until(S.RUNNING)
+
+
+@pytest.mark.parametrize("step", ["abandon", "forget"])
+async def test_what_can_not_be_let_go_of_costs_no_node(subject: Subject, step: str) -> None:
+    subject.runtime.errors |= {"start": OSError(28, "No space left on device"), step: OSError(30, "Read-only")}
+    subject.desire(S.RUNNING)
+    assert (await subject.until(S.FAILED)).err == "internal error (OSError)"
+    subject.agent.assign(AssignmentSet({}))
+    async with asyncio.timeout(WAIT_S):
+        while "forget" not in subject.runtime.calls:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0)
+    subject.runtime.errors.clear()
+    subject.agent.assign(AssignmentSet({"t2": replace(subject.assignment, task_id="t2")}))
+    await subject.until(S.RUNNING)
+
+
+async def test_a_task_that_can_not_be_adopted_fails_alone(subject: Subject) -> None:
+    subject.runtime.errors["adopt"] = OSError(30, "Read-only file system")
+    subject.assignment = replace(subject.assignment, state=S.RUNNING)
+    subject.desire(S.RUNNING)
+    ended = await subject.until(S.FAILED)
+    assert (ended.message, ended.err) == ("started", "internal error (OSError)")
+    assert subject.runtime.calls == ["abandon"]
+    subject.runtime.errors.clear()
+    other = replace(subject.assignment, task_id="t2", state=S.ASSIGNED)
     subject.agent.assign(AssignmentSet({"t2": other}, frozenset({"t1"})))
     await subject.until(S.RUNNING)
 
