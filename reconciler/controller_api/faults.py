@@ -9,6 +9,7 @@ from aiohttp import web
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 
 _STATUSES: Final = {
+    ErrorCode.API_REQUEST_INVALID: 400,
     ErrorCode.OBJECT_NOT_FOUND: 404,
     ErrorCode.REVISION_NOT_FOUND: 404,
     ErrorCode.RAFT_NO_LEADER: 503,

@@ -14,10 +14,11 @@ import structlog
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.loop.tracing import trace_of
+from reconciler.gitops.conditions import NODE
 from reconciler.gitops.overview import ControllerEvent, Health, Member, Overview, Trace
 from reconciler.gitops.pushes import Push, concerned
 from reconciler.gitops.results import HistoryEntry, resumed, suspended
-from reconciler.gitops.state import EVERYTHING, LoopState, Suspension
+from reconciler.gitops.state import EVERYTHING, LoopState, ScopeState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Passed, Receiver, Refused, WebhookRequest, forge_of, receive
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import NodeRole
@@ -168,6 +169,13 @@ class Answers:
 
     async def rollback(self, scope: str, commit: str, by: str) -> str:
         """Put a stack back to what an earlier commit asked for, and suspend it."""
+        if scope in (EVERYTHING, CLUSTER_SCOPE) or scope.startswith(NODE):
+            raise SwarmctlError(
+                ErrorCode.API_REQUEST_INVALID,
+                f"A rollback puts one stack back, and {scope} is none.",
+                why="Nodes, settings and networks of swarm.yaml have one history with all stacks.",
+                hint="Name a stack; `swarmctl status` lists them. For the others revert the commit in Git.",
+            )
         source = self._sources_of(scope)[0]
         found = _earlier(commit, scope, self.leader.memory.state(source), self.leader.memory.history(source))
         now = self.now()
@@ -252,6 +260,12 @@ def _with_names(requests: Sequence[Request]) -> list[Request]:
     return [Request(one.source, _scope(one.scope), one.what, one.by, one.at, one.commit) for one in requests]
 
 
+def _is_left(known: ScopeState) -> bool:
+    """Return whether a scope is no more what was applied last: another revision has failed, or is on its way."""
+    since = [one.identity for one in (known.attempt, known.begun) if one is not None]
+    return known.applied is not None and any(one != known.applied.identity for one in since)
+
+
 def _earlier(commit: str, scope: str, state: LoopState, history: Sequence[HistoryEntry]) -> str:
     """Return the full id of the commit to go back to. Raises object-not-found."""
     good = [one.commit for one in history if scope in one.scopes and scope not in one.failed and one.commit]
@@ -263,7 +277,7 @@ def _earlier(commit: str, scope: str, state: LoopState, history: Sequence[Histor
             return commit
     else:
         applied = state.scope(scope).applied
-        now = applied.commit if applied else ""
+        now = applied.commit if applied is not None and not _is_left(state.scope(scope)) else ""
         others = [one for one in good if one != now]
         if others:
             return others[-1]

@@ -1,0 +1,55 @@
+"""What a running controller answers to those who step in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler.adapters.metrics import Metrics, Remembered
+from reconciler.controller.loop.answers import Answers
+from reconciler.model.errors import ErrorCode, SwarmctlError
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import NAME, Shell, stack, swarm, until
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository.make(tmp_path)
+    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
+    return made
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, repository: Repository) -> Shell:
+    return Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+
+
+def answers_of(shell: Shell) -> Answers:
+    now = shell.leader.clock.now
+    return Answers("prod", shell.leader, Metrics(lambda: Remembered(now(), NAME)), clock_now=now)
+
+
+async def test_the_last_good_commit_is_the_one_before_what_failed_or_runs(shell, repository):
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: shell.state().scope("web").applied, "the first commit is applied")
+        first = shell.state().scope("web").applied.commit
+        with pytest.raises(SwarmctlError, match="no earlier good commit"):
+            await answers.rollback("web", "", "me")
+        repository.commit("never runs", stacks__web_DOT_yaml=stack(3))
+        shell.leader.wake("webhook")
+        await until(lambda: shell.state().scope("web").attempt, "the second commit has failed")
+        assert await answers.rollback("web", "", "me") == first
+        await until(lambda: not shell.memory.requests("infra"), "the rollback has ended")
+
+
+@pytest.mark.parametrize("scope", ["*", "(cluster)", "node/n1"])
+async def test_only_a_stack_is_put_back(shell, scope):
+    async with shell.leading():
+        await until(lambda: shell.state().scope("web").applied, "the commit is applied")
+        with pytest.raises(SwarmctlError) as refused:
+            await answers_of(shell).rollback(scope, "a" * 40, "me")
+        assert refused.value.code is ErrorCode.API_REQUEST_INVALID
+        assert not shell.state().suspensions
