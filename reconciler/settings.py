@@ -15,6 +15,10 @@ from reconciler.model.forges import ForgeName
 CONTROLLER_SOCKET = "unix:///var/lib/swarmctl/controller.sock"
 """Where the systemd unit's controller listens."""
 
+API_TOKEN_CHARS_MIN = 20
+"""Characters of a bearer token of the controller's API, at least: fewer could be tried out."""
+API_TOKEN_CHARS_MAX = 512
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is no UTF-8."""
 

@@ -31,6 +31,7 @@ from reconciler.model.sources import (
     SourceLimits,
     SourceSpec,
 )
+from reconciler.settings import API_TOKEN_CHARS_MAX, API_TOKEN_CHARS_MIN
 
 KEY_HINTS: Final[dict[str, str]] = {
     "token": "Put the token into a file, and name that under `tokenFile`.",
@@ -249,8 +250,10 @@ class _Reader:
         return GroupConfig(given["peers"], members, joins, removed)
 
     def _sinks(self, given: list[JsonObject], at: KeyPath) -> tuple[AlertSink, ...]:
-        found = []
+        found: list[AlertSink] = []
         for number, one in enumerate(given):
+            if one["name"] in {other.name for other in found}:
+                self._bad((*at, number, "name"), f"There are two sinks named {one['name']}.", "Rename one of them.")
             kinds = [
                 self._kind(kind, (*at, number, "kinds", place)) for place, kind in enumerate(one.get("kinds") or ())
             ]
@@ -270,7 +273,7 @@ class _Reader:
     def _api(self, given: JsonObject, at: KeyPath) -> ApiConfig:
         address = self._address(given["listen"], (*at, "listen")) if given.get("listen") else None
         tokens = tuple(
-            ApiToken(one["name"], one["role"] == "write", self._secret(one, (*at, "tokens", number), "tokenFile"))
+            ApiToken(one["name"], one["role"] == "write", self._token(one, (*at, "tokens", number)))
             for number, one in enumerate(given.get("tokens") or ())
         )
         if address is not None and not (given.get("certificateFile") and given.get("keyFile")):
@@ -286,6 +289,14 @@ class _Reader:
             tokens=tokens,
             open_metrics=bool(given.get("openMetrics")),
         )
+
+    def _token(self, given: JsonObject, at: KeyPath) -> str:
+        token = self._secret(given, at, "tokenFile")
+        if token and not API_TOKEN_CHARS_MIN <= len(token) <= API_TOKEN_CHARS_MAX:
+            what = f"The token of {given['name']} has {len(token)} characters."
+            hint = f"Take {API_TOKEN_CHARS_MIN} to {API_TOKEN_CHARS_MAX}: `openssl rand -hex 32` makes a good one."
+            self._bad((*at, "tokenFile"), what, hint)
+        return token
 
     def _address(self, text: str, at: KeyPath) -> Address:
         address = Address.read(text)
@@ -324,10 +335,13 @@ class _Reader:
         if key not in given:
             return ""
         try:
-            return self.read_secret(given[key]).strip()
+            secret = self.read_secret(given[key]).strip()
         except SwarmctlError as error:
             self.problems.add_error(error, self.document.place((*at, key)))
             return ""
+        if not secret:
+            self._bad((*at, key), f"{given[key]} is empty.", "Put the secret into it, or leave the key out.")
+        return secret
 
     def _bad(self, at: KeyPath, what: str, hint: str) -> None:
         self.problems.add(Problem(ErrorCode.INVALID_VALUE, what, hint=hint, place=self.document.place(at)))

@@ -7,10 +7,8 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-TOKEN_CHARS_MIN: Final = 20
-TOKEN_CHARS_MAX: Final = 512
+from reconciler.settings import API_TOKEN_CHARS_MAX, API_TOKEN_CHARS_MIN
 
 
 class Role(enum.IntEnum):
@@ -58,11 +56,13 @@ class Access:
             return Caller("local", Role.WRITE)
         scheme, _, given = authorization.partition(" ")
         given = given.strip()
-        if scheme.lower() != "bearer" or not TOKEN_CHARS_MIN <= len(given) <= TOKEN_CHARS_MAX:
+        if scheme.lower() != "bearer" or not API_TOKEN_CHARS_MIN <= len(given) <= API_TOKEN_CHARS_MAX:
             return None
         digest = _digest(given)
         fits = [hmac.compare_digest(digest, _digest(one.secret)) for one in self.tokens]
-        known = [one for one, fit in zip(self.tokens, fits, strict=True) if fit and len(one.secret) >= TOKEN_CHARS_MIN]
+        known = [
+            one for one, fit in zip(self.tokens, fits, strict=True) if fit and len(one.secret) >= API_TOKEN_CHARS_MIN
+        ]
         return Caller(known[0].name, known[0].role) if known else None
 
 

@@ -12,6 +12,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.sources import ReferenceKind, SourceLimits
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "controller"
+TOKENS = "  api: {tokens: [{name: ada, role: read, tokenFile: /s}]}\n"
 HEAD = "apiVersion: swarmctl/v1\nkind: Controller\nspec:\n"
 
 
@@ -51,6 +52,11 @@ def test_the_example_is_a_good_one_and_no_secret_is_shown():
             "is not HOST",
         ),
         ("  dataDir: /d\n  sources: [{name: a, url: /u, access: {token: x}}]\n", "token"),
+        (
+            "  dataDir: /d\n  sources: [{name: a, url: /u}]\n  alerts:\n    sinks:\n"
+            "      - {name: chat, urlFile: /a}\n      - {name: chat, urlFile: /b}\n",
+            "9:16 There are two sinks named chat.",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, told: str):
@@ -76,6 +82,29 @@ def test_a_secret_file_that_can_not_be_read_is_told_where_it_is_named():
         ErrorCode.FILE_NOT_FOUND,
         "controller.yaml:6:46",
     )
+
+
+@pytest.mark.parametrize("length", [1, 19, 513])
+def test_a_token_that_would_never_count_is_told_and_is_not_shown(length: int):
+    token = "t" * length
+    with pytest.raises(SwarmctlError) as refused:
+        read(f"{HEAD}  dataDir: /d\n  sources: [{{name: a, url: /u}}]\n{TOKENS}", token)
+    problem = refused.value.problems[0]
+    assert (problem.what, str(problem.place)) == (f"The token of ada has {length} characters.", "controller.yaml:6:53")
+    assert length < 5 or token not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  sources: [{name: a, url: /u, access: {tokenFile: /s}}]\n",
+        "  sources: [{name: a, url: /u}]\n  webhooks: [{forge: github, secretFile: /s}]\n",
+        f"  sources: [{{name: a, url: /u}}]\n{TOKENS}",
+    ],
+)
+def test_a_secret_file_with_nothing_in_it_is_no_secret(text: str):
+    with pytest.raises(SwarmctlError, match="/s is empty"):
+        read(f"{HEAD}  dataDir: /d\n{text}", "")
 
 
 def test_the_image_is_built_from_the_lock_file_and_runs_as_nobody_special():
