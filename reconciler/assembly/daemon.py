@@ -159,7 +159,9 @@ class DaemonNode:
         await check_new(wanted.asked, self._clock.now())
         await asyncio.to_thread(clear, self._folder)
         key = new_unlock_key() if wanted.autolock else ""
-        node = NodeState(self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port)
+        node = NodeState(
+            self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port, self._runtime.kind.value
+        )
         trust = await asyncio.to_thread(first_trust, wanted.asked, self._clock.now())
         self._certifier.trusted = self._certifier.issued_by = trust.tls_info()
         self._keys = await asyncio.to_thread(self._first_keys, node, key)
@@ -273,8 +275,11 @@ class DaemonNode:
         if node is None:
             await asyncio.to_thread(clear, self._folder)
             return
-        self._node = node
         await asyncio.to_thread(remove_leftovers, self._folder)
+        if node.runtime != (kind := self._runtime.kind.value):
+            node = replace(node, runtime=kind)
+            await asyncio.to_thread(node_state.save, self._folder, node)
+        self._node = node
         kept = await asyncio.to_thread(node_keys.load, self._folder)
         if isinstance(kept, SealedKeys):
             self._sealed, self._state = kept, LocalState.LOCKED
@@ -403,7 +408,9 @@ async def start_daemon(settings: DaemonSettings) -> DaemonNode:
     folder = absolute(settings.data_dir)
     lock = locked(folder)
     try:
-        runtime = await choose(settings.runtime, settings.docker_host, settings.hostname)
+        known = await asyncio.to_thread(node_state.load, folder)
+        wanted = settings.runtime.unless_it_was(known.runtime if known else "")
+        runtime = await choose(wanted, settings.docker_host, settings.hostname)
         node = DaemonNode(settings, runtime, folder, lock)
         await node.resume()
     except BaseException:

@@ -11,16 +11,19 @@ from reconciler.assembly.folder import NODE_FILE, put_file
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FORMAT = 2
+RUNTIMES = ("", "docker", "process")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """Which swarm, and which node of it."""
+    """Which swarm, and which node of it. `runtime` is what runs its tasks (a RuntimeKind), "" where an earlier version
+    did not remember it."""
 
     cluster_id: str
     node_id: str
     address: str
     port: int
+    runtime: str = ""
 
 
 def load(folder: Path) -> NodeState | None:
@@ -31,6 +34,8 @@ def load(folder: Path) -> NodeState | None:
         if fields.pop("format") not in (1, FORMAT):
             raise ValueError
         fields.pop("lock", None)  # of format 1, whose log was not sealed
+        if fields.get("runtime", "") not in RUNTIMES:
+            raise ValueError
         return NodeState(**fields)
     except FileNotFoundError:
         return None

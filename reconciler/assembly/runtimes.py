@@ -16,11 +16,17 @@ DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
 
 class RuntimeKind(enum.StrEnum):
-    """What a daemon was asked to run tasks with. AUTO takes the engine if one answers."""
+    """What a daemon was asked to run tasks with. AUTO takes what a swarm's tasks run with already; outside a swarm the
+    engine, if one answers."""
 
     AUTO = "auto"
     DOCKER = "docker"
     PROCESS = "process"
+
+    def unless_it_was(self, before: str) -> RuntimeKind:
+        """Return this, or, where it leaves the choice, what it was `before` ("" for nothing): containers never become
+        processes of this host because their engine starts after this daemon."""
+        return RuntimeKind(before) if before and self is RuntimeKind.AUTO else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,11 @@ class NodeRuntime:
     engine_host: str | None
     runs_containers: bool
     description: JsonObject
+
+    @property
+    def kind(self) -> RuntimeKind:
+        """What it comes to: not AUTO."""
+        return RuntimeKind.DOCKER if self.runs_containers else RuntimeKind.PROCESS
 
 
 async def choose(kind: RuntimeKind, docker_host: str | None, hostname: str) -> NodeRuntime:

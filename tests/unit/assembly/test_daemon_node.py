@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler.assembly import node_state, runtimes
 from reconciler.assembly.daemon import DaemonSettings, start_daemon
 from reconciler.assembly.node_certificate import kept
+from reconciler.assembly.node_state import NodeState
+from reconciler.assembly.runtimes import RuntimeKind
+from reconciler.model.errors import SwarmctlError
 from tests.free_ports import free_port
 
 
@@ -44,3 +49,19 @@ async def test_who_has_left_writes_no_more_to_the_folder(tmp_path: Path, monkeyp
         assert not any(path.is_file() for path in (tmp_path / "certificates").rglob("*"))
     finally:
         await node.stop()
+
+
+async def test_containers_never_become_processes_because_their_engine_is_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A swarm goes on with the runtime that it has, unless another is asked for."""
+    monkeypatch.setattr(runtimes, "DEFAULT_ENGINE", f"unix://{tmp_path}/engine.sock")
+    settings = DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere", runtime=RuntimeKind.AUTO)
+    node_state.save(tmp_path, NodeState("cluster", "node", "127.0.0.1", 2377, runtime="docker"))
+    with pytest.raises(SwarmctlError, match="No Docker Engine answers"):
+        await start_daemon(settings)
+    await (await start_daemon(replace(settings, runtime=RuntimeKind.PROCESS))).stop()
+    known = node_state.load(tmp_path)
+    assert known is not None
+    assert known.runtime == "process"
+    await (await start_daemon(settings)).stop()
