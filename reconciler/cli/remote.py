@@ -141,6 +141,16 @@ def wish(outside: Outside, controller: str | None, path: str, body: JsonObject) 
     return asyncio.run(asked())
 
 
+def both_asked() -> SwarmctlError:
+    """Return what to say of a command that is to ask a controller, and something else as well."""
+    return SwarmctlError(
+        ErrorCode.USAGE,
+        "--controller asks a running controller, and nothing else.",
+        why="A PATH, or an engine, was named as well.",
+        hint="Leave out one of them.",
+    )
+
+
 def _of(stack: str | None) -> dict[str, str]:
     return {"stack": stack} if stack is not None else {}
 

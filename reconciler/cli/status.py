@@ -22,7 +22,7 @@ from reconciler.cli.options import (
     StackNameOption,
 )
 from reconciler.cli.ports import Outside
-from reconciler.cli.remote import ControllerOption, ask
+from reconciler.cli.remote import ControllerOption, ask, both_asked
 from reconciler.cli.tables import titled
 from reconciler.cli.terminal import VERDICT_STYLES, Terminal
 from reconciler.model.actual import ActualState
@@ -65,11 +65,13 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         With --controller, or SWARMCTL_CONTROLLER and nothing else: what a running controller says of its stacks.
         """
         engine = EngineChoice(host, context, backend)
-        if controller or (outside.settings.controller.is_named and not (path or compose_file or engine)):
+        named = path or ("." if compose_file or revision is not None or stack_name is not None else None)
+        if controller and (named or engine):
+            raise both_asked()
+        if controller or (outside.settings.controller.is_named and not (named or engine)):
             _of_controller(outside, terminal, controller, output)
             return
         endpoint = options.endpoint(outside, engine)
-        named = path or ("." if compose_file else None)
         desired = outside.load(options.source(named, revision, stack_name, compose_file)) if named else None
         actual, assessments = asyncio.run(_look(outside, endpoint))
         sync = sync_by_stack(desired, make_plan(desired, actual)) if desired else {}

@@ -10,7 +10,7 @@ import typer
 from reconciler.cli import options
 from reconciler.cli.options import BackendOption, ContextOption, EngineChoice, HostOption
 from reconciler.cli.ports import Outside
-from reconciler.cli.remote import ControllerOption, wish
+from reconciler.cli.remote import ControllerOption, both_asked, wish
 from reconciler.cli.terminal import Terminal
 from reconciler.model.objects import NodeRole
 from reconciler.settings import EndpointSettings
@@ -55,6 +55,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         With --controller, or SWARMCTL_CONTROLLER and nothing else: a running controller does it, and tells of it.
         """
         engine = EngineChoice(host, context, backend)
+        if controller and engine:
+            raise both_asked()
         if controller or (outside.settings.controller.is_named and not engine):
             wish(outside, controller, "/v1/tokens/rotate", {"role": role.value})
             terminal.note("The controller has it; `swarmctl events` shows what comes of it.", "green")

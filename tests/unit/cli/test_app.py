@@ -70,6 +70,10 @@ def test_an_error_shows_code_reason_and_hint(capsys: pytest.CaptureFixture[str])
         ("up", "--nodes", "0"),
         ("diff", "--host", "unix:///x", "--context", "y"),
         ("diff", "--backend", "embedded", "--host", "unix:///x"),
+        ("status", ".", "--controller", "unix:///x"),
+        ("status", "--revision", "main", "--controller", "unix:///x"),
+        ("status", "--host", "unix:///x", "--controller", "unix:///y"),
+        ("token", "rotate", "--role", "worker", "--host", "unix:///x", "--controller", "unix:///y"),
     ],
 )
 def test_wrong_usage_ends_with_1_and_never_with_the_2_of_diff(arguments, capsys: pytest.CaptureFixture[str]):
