@@ -149,6 +149,9 @@ class Attacher:
 Place = tuple[str, str]
 """A network's id and a node's."""
 
+ATTACHING = frozenset(("tasks", "nodes", "networks"))
+"""The tables that decide who needs an address: `attach_nodes` has nothing to do where none of them was looked at."""
+
 
 def attach_nodes(draft: Draft) -> None:
     """Give nodes the addresses that they need after this transaction, and take back those that they need no more.

@@ -12,7 +12,7 @@ from reconciler.model.commands import Applied, Command, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
 from reconciler.store import cluster, networks, nodes, records, sealed, services, tasks
-from reconciler.store.addresses import attach_nodes
+from reconciler.store.addresses import ATTACHING, attach_nodes
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal
 
@@ -81,7 +81,8 @@ def apply_noting(tables: Tables, command: Command) -> tuple[Outcome, list[Change
 
 def committed(draft: Draft) -> list[Change]:
     """Put what commands have written into the tables, with what follows from it; return what changed."""
-    attach_nodes(draft)
+    if not ATTACHING.isdisjoint(draft.tables):
+        attach_nodes(draft)
     return draft.commit()
 
 

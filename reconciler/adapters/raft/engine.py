@@ -296,13 +296,28 @@ class Engine:
         if ready.must_sync or ready.messages_after:
             self._persister.add(ready)
             self._persister.begin()  # the disk works while the entries before are applied
-        for entry in ready.committed:
-            self._apply(entry)
+        if ready.committed or ready.reads:
+            if self._role.role is Role.LEADER and not self._persister.has_followers:
+                self._take_effect(ready)  # callers wait for it
+            else:
+                # What a follower is given to write, the leader waits for; its own callers wait for the leader.
+                self._persister.then(partial(self._take_effect, ready))
         for piece in ready.pieces:
             # The snapshot may only take the place of a log that is written as far as the core has told.
             self._persister.then(partial(self._store, piece))
         for wanted in ready.chunks_wanted:
             self.spawn(self._snapshots.send(wanted))
+
+    def _take_effect(self, ready: Ready) -> None:
+        """Apply what is committed, and let those go on who waited to read it."""
+        if self._has_ended:
+            return
+        try:
+            for entry in ready.committed:
+                self._apply(entry)
+        except Exception as error:  # noqa: BLE001 - as in _pump
+            self._fail(error)
+            return
         for done in ready.reads:
             self._barriers.done(done)
 

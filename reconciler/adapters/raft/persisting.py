@@ -36,11 +36,18 @@ class Persister:
         self._newest = ready.number
 
     def then(self, follow: Callable[[], None]) -> None:
-        """Call `follow` when all Readies that were added up to now are synced; at once if they are."""
-        if self._is_syncing or self._waiting:
+        """Call `follow` when all Readies that were added up to now are synced, and what came here before is called; at
+        once if so.
+        """
+        if self._is_syncing or self._waiting or self._followers:
             self._followers.append((self._newest, follow))
         else:
             follow()
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether something that `then` was given is still to be called."""
+        return bool(self._followers)
 
     def begin(self) -> None:
         """Begin a sync unless one is under way, or there is nothing to write."""
