@@ -49,7 +49,7 @@ async def serve(controller: Controller, access: Access, settings: ListenSettings
     Call it once for each address, a unix socket with `Access(local=True)`. Raises bad-setting and api-listen-failed.
     """
     if bool(settings.unix_path) == bool(settings.host) or access.local != bool(settings.unix_path):
-        raise _bad("Give a unix socket for local callers, or a host, a certificate and tokens.")
+        raise _bad("Give a unix socket for local callers, or a host, a certificate and tokens.", "See api in its file.")
     context = _tls(settings) if settings.host else None
     with _unix(Path(settings.unix_path)) if settings.unix_path else _tcp(settings) as listening:
         runner: web.AppRunner
@@ -87,10 +87,14 @@ def _tls(settings: ListenSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(settings.certificate, settings.key)
+        # A key with a passphrase must not ask for it on the terminal, and wait.
+        context.load_cert_chain(settings.certificate, settings.key, password=lambda: "")
     except (OSError, ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise _bad(f"The certificate or its key can't be read: {reason}.") from error
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
+        raise _bad(
+            f"{settings.certificate} and {settings.key} are no certificate with its key: {reason}.",
+            "api.certificateFile and api.keyFile name files in PEM that this user may read; the key has no passphrase.",
+        ) from error
     return context
 
 
@@ -111,7 +115,8 @@ def _tcp(settings: ListenSettings) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _unix(path: Path) -> Iterator[socket.socket]:
     if not unix_socket.fits(path):
-        raise _bad(f"A socket's path is absolute and at most {unix_socket.UNIX_PATH_BYTES_MAX} bytes long.")
+        why = f"A socket's path is absolute and at most {unix_socket.UNIX_PATH_BYTES_MAX} bytes long."
+        raise _bad(why, f"{path} is another one: name one by api.socket, or take a shorter dataDir.")
     try:
         listening = unix_socket.listen(path)
     except unix_socket.SocketTaken as error:
@@ -122,8 +127,7 @@ def _unix(path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
-def _bad(why: str) -> SwarmctlError:
-    hint = "`swarmctl run --help` names the options."
+def _bad(why: str, hint: str) -> SwarmctlError:
     return SwarmctlError(
         ErrorCode.BAD_SETTING, "The controller's API can't be served as it is set up.", why=why, hint=hint
     )

@@ -9,10 +9,12 @@ import asyncio
 import contextlib
 import ssl
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError
+from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
 from reconciler.controller_api import Access, ListenSettings, Role, Token, serve
@@ -21,6 +23,7 @@ from reconciler.controller_api import door as doors
 from reconciler.controller_api import server as servers
 from reconciler.controller_api.routes import ROUTES, Need
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from tests.fakes.certificate import self_signed
 from tests.fakes.controller import FakeController
 from tests.unit.adapters.notify.test_outlet import until
 from tests.unit.controller_api.conftest import READ, WRITE, Api, over_tls
@@ -250,3 +253,29 @@ async def test_nothing_is_served_without_tls_or_a_token(controller: FakeControll
         async with serve(controller, access, settings):
             pass
     assert raised.value.code is ErrorCode.BAD_SETTING
+
+
+@pytest.mark.parametrize("harm", ["gone", "another", "passphrase", "text"])
+async def test_a_certificate_that_can_not_be_used_is_told_with_its_files_and_asks_nobody(
+    controller: FakeController, tmp_path: Path, harm: str
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    (tmp_path / "other").mkdir()
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    harms: dict[str, Callable[[], object]] = {
+        "gone": key.unlink,
+        "another": lambda: key.write_bytes(self_signed(tmp_path / "other")[1].read_bytes()),
+        "passphrase": lambda: key.write_bytes(loaded.private_bytes(pem, form, locked)),
+        "text": lambda: key.write_text("no key"),
+    }
+    harms[harm]()
+    settings = ListenSettings(host="127.0.0.1", port=0, certificate=str(certificate), key=str(key))
+    with pytest.raises(SwarmctlError) as raised:
+        async with serve(controller, Access(), settings):
+            pass
+    problem = raised.value.problems[0]
+    assert problem.code is ErrorCode.BAD_SETTING
+    assert str(key) in problem.why
+    assert "api.keyFile" in problem.hint
