@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from reconciler.gitops.overview import ControllerEvent, EventKind
 from reconciler.gitops.results import HistoryEntry
-from reconciler.gitops.state import LoopState
+from reconciler.gitops.state import CLUSTER, LoopState
+from reconciler.gitops.wrongs import name_of
 from reconciler.model.alerts import Alert, AlertKind
 from reconciler.model.conditions import Condition, ConditionType
 
@@ -28,11 +29,11 @@ def happened(
         *_revision(before, after, now),
         *_applied(after.source.name, entry),
         *_conditions(before, after, now),
-        *told(after.source.name, alerts),
+        *told(after.source.name, alerts, after.scopes),
     )
 
 
-def told(source: str, alerts: Sequence[Alert]) -> tuple[ControllerEvent, ...]:
+def told(source: str, alerts: Sequence[Alert], scopes: Collection[str] = ()) -> tuple[ControllerEvent, ...]:
     """Return one event for each alert: who reads events need not read chats."""
     return tuple(
         ControllerEvent(
@@ -41,17 +42,19 @@ def told(source: str, alerts: Sequence[Alert]) -> tuple[ControllerEvent, ...]:
             kind=_KINDS.get(alert.kind, EventKind.INCIDENT),
             message=f"{alert.kind.value} {alert.phase.value}, {alert.subject}: {alert.message}",
             source=source,
-            scope=_scope(alert),
+            scope=_scope(alert, scopes),
             commit=alert.commit,
         )
         for alert in alerts
     )
 
 
-def _scope(alert: Alert) -> str:
-    """Return the stack that an alert is about, as far as its subject says it."""
+def _scope(alert: Alert, scopes: Collection[str]) -> str:
+    """Return the stack that an alert is about, as far as its subject says it: stacks have underscores, too."""
     kind, _, name = alert.subject.partition(".")
-    return name.partition("_")[0] if kind in ("service", "network", "secret", "config") else alert.subject
+    if kind not in ("service", "network", "secret", "config"):
+        return CLUSTER if alert.subject == name_of(CLUSTER) else alert.subject
+    return max((one for one in scopes if one and name.startswith(f"{one}_")), key=len, default=CLUSTER)
 
 
 def _revision(before: LoopState, after: LoopState, now: datetime) -> Iterator[ControllerEvent]:
