@@ -1,8 +1,9 @@
 """Scenarios of one machine that is started anew in between: a dockerd, and our daemon as a process of its own.
 
 Both have network, mount, process and host-name namespaces of their own, with the same name and addresses. The steps are
-in scenarios/lone; `1! restart` ends the machine's daemon in an orderly way and starts it again, {in1} enters its
-network namespace, and {ask} asks its API (scenarios/ask.py).
+in scenarios/lone; `1! restart` ends the machine's daemon in an orderly way and starts it again (`stop` and `start` do
+the parts, `kill` ends it the hard way), {in1} enters its network namespace, {state1} is the folder of what it knows of
+its swarm, and {ask} asks its API (scenarios/ask.py).
 
 `python -m tests.transcript.lone record|ours|both [SCENARIO...]` does what the package's own verbs do.
 """
@@ -33,14 +34,29 @@ NAME = "node1"
 OURS_WAIT_S = 20.0
 
 
+def do(engine: Engine, verb: str) -> None:
+    """Do with an engine what a step with the sign "!" says."""
+    if verb in ("stop", "restart"):
+        engine.end(signal.SIGTERM)
+    if verb == "kill":
+        engine.end(signal.SIGKILL)
+    if verb in ("start", "restart"):
+        engine.start_again()
+        engine.wait()
+
+
 class OurDaemon(Engine):
     """`swarmctl daemon` in the place of dockerd. Its tasks are processes."""
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "data"
 
     def _command(self, settings: Path) -> Sequence[str]:
         words = (
             sys.executable,
             *("-m", "reconciler.main", "daemon"),
-            *("--data-dir", str(self.folder / "data"), "--host", self.host, "--hostname", self.name),
+            *("--data-dir", str(self.state), "--host", self.host, "--hostname", self.name),
             *("--runtime", "process"),
         )
         return ("sh", "-c", f"'echo $$ > {self._pid}; exec {' '.join(words)}'")
@@ -65,10 +81,13 @@ class LoneMachine:
     def hostname(self) -> str:
         return self.engine.name
 
-    def restart(self) -> None:
-        self.engine.end(signal.SIGTERM)
-        self.engine.start_again()
-        self.engine.wait()
+    @property
+    def state(self) -> Path:
+        """The folder of what its daemon knows of its swarm."""
+        return self.engine.state if isinstance(self.engine, OurDaemon) else self.engine.folder / "data/swarm"
+
+    async def do(self, verb: str) -> None:
+        await asyncio.to_thread(do, self.engine, verb)
 
 
 @dataclass(frozen=True)
@@ -104,17 +123,21 @@ def lone_world(kind: type[Engine]) -> Iterator[LoneWorld]:
 async def play(name: str, world: LoneWorld, folder: Path) -> list[Printed]:
     """Run one scenario, which leaves the machine in no swarm; return what its compared steps printed."""
     await asyncio.to_thread(shutil.copytree, scenarios.SCENARIOS, folder / "files", dirs_exist_ok=True)
-    player = Player(folder, folder / "files", {"in1": world.inside, "ask": scenarios.ASK})
+    player = Player(folder, folder / "files", _names(world))
     printed: list[Printed] = []
     for step in scenarios.steps(name):
         if step.sign == "!":
-            await asyncio.to_thread(world.machines[0].restart)
+            await world.machines[0].do(step.command)
         elif step.sign == "?":
             await scenarios.until(player, world, step)
         else:
             printed += await _played(player, world, step)
     await player.run(world, 1, "docker swarm leave --force")
     return printed
+
+
+def _names(world: LoneWorld) -> dict[str, str]:
+    return {"in1": world.inside, "state1": str(world.machines[0].state), "ask": scenarios.ASK}
 
 
 async def _played(player: Player, world: LoneWorld, step: Step) -> list[Printed]:

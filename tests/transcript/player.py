@@ -28,6 +28,10 @@ class Addressed(Protocol):
     @property
     def hostname(self) -> str: ...
 
+    async def do(self, verb: str) -> None:
+        """End its daemon in an orderly way ("stop") or the hard way ("kill"), start it again ("start"), or both
+        ("restart")."""
+
 
 class Machines(Protocol):
     """Machines, numbered from 1."""

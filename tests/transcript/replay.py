@@ -34,6 +34,10 @@ WILD = {
 }
 
 
+VERBS = ("stop", "kill", "start")
+"""What a recording did with a machine's daemon between its steps."""
+
+
 def matches(expected: list[str], ours: list[str], world: Machines) -> bool:
     """Return whether lines are the same but for what was masked; the order of some outputs is Go's chance."""
     if len(expected) != len(ours):
@@ -144,6 +148,8 @@ async def _play(name: str, steps: list[dict[str, Any]], player: Player, world: M
     reasons = tomllib.loads(REASONS.read_text())
     for step in steps:
         number = step["node"]
+        if step.get("ctl") in VERBS:
+            await world.machines[number - 1].do(step["ctl"])
         if "wait" in step:
             await player.settle(world, number, step["wait"])
         if "cmd" not in step or "out" not in step:

@@ -24,6 +24,10 @@ FOLDER = "running"
 class OurDaemonOnAnEngine(OurDaemon):
     """`swarmctl daemon` beside a dockerd of its own, which it hands its tasks to."""
 
+    @property
+    def state(self) -> Path:
+        return self.folder / "swarm"
+
     def _command(self, settings: Path) -> Sequence[str]:
         socket = self.folder / "engine.sock"
         changed = {
@@ -33,7 +37,7 @@ class OurDaemonOnAnEngine(OurDaemon):
         engine = " ".join(changed.get(word, word) for word in Engine._command(self, settings))
         ours = (
             *(sys.executable, "-m", "reconciler.main", "daemon"),
-            *("--data-dir", str(self.folder / "swarm"), "--host", self.host, "--hostname", NAME),
+            *("--data-dir", str(self.state), "--host", self.host, "--hostname", NAME),
             *("--runtime", "docker", "--docker-host", f"unix://{socket}"),
         )
         begin = f"[ -S {socket} ] || {{ {engine} & }}; until [ -S {socket} ]; do sleep 0.1; done"

@@ -2,7 +2,8 @@
 
 A line of a scenario is a machine's number, a sign and a command: `1$ command` is compared, `1- command` only run, and
 `1? command => text` is run until it prints that text; `1= command` prints JSON, which is compared an object a
-line, and where the same command comes again, only what has changed since.
+line, and where the same command comes again, only what has changed since. `1! stop`, `kill`, `start` and `restart` end
+and start a machine's daemon.
 A scenario whose file ends in .sweep is generated from tables: see `sweeps`.
 """
 
@@ -92,6 +93,9 @@ async def play(name: str, machines: Machines, folder: Path) -> list[Printed]:
     printed: list[Printed] = []
     before: dict[str, str] = {}
     for step in steps(name):
+        if step.sign == "!":
+            await machines.machines[step.machine - 1].do(step.command)
+            continue
         if step.sign == "?":
             await until(player, machines, step)
             continue

@@ -51,6 +51,7 @@ from reconciler.store.machine import State, apply
 IMAGES = frozenset({"busybox:latest", "busybox:v2", "alpine:latest", "nginx:latest", "nginx:new", "nginx:alpine"})
 TEST_IMAGES = frozenset({"swarmctl-test:1", "swarmctl-test:2"})
 PLUGINS = [("Log", "json-file"), ("Network", "bridge"), ("Network", "overlay"), ("Volume", "local")]
+UNHEARD = "heartbeat failure"
 LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
 LAST = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message. "
 ONLY_WAY = (
@@ -196,6 +197,15 @@ class Machine:
     node_id: str = ""
     engine_host: str | None = field(default=None)
 
+    async def do(self, verb: str) -> None:
+        """Let the swarm hear no more of this node, or hear of it again; its tasks are as dead as the daemon was."""
+        assert self.swarm is not None
+        swarm, node_id = self.swarm, self.node_id
+        if verb in ("stop", "kill", "restart"):
+            swarm.must(SetNodeState(at=swarm.clock.now(), id=node_id, state=NodeState.DOWN, message=UNHEARD))
+        if verb in ("start", "restart") and node_id in swarm.tables.nodes:
+            swarm.must(SetNodeState(at=swarm.clock.now(), id=node_id, state=NodeState.READY, message=""))
+
     def standing(self) -> Standing:
         node = self.swarm.tables.nodes.get(self.node_id) if self.swarm else None
         if self.swarm is None or node is None:
@@ -290,8 +300,7 @@ class Machine:
         if len(standing.remote_managers) == 1 and standing.cluster is not None:
             self.world.end(swarm)
         else:
-            message = "heartbeat failure"
-            swarm.must(SetNodeState(at=swarm.clock.now(), id=node_id, state=NodeState.DOWN, message=message))
+            swarm.must(SetNodeState(at=swarm.clock.now(), id=node_id, state=NodeState.DOWN, message=UNHEARD))
 
     async def unlock(self, key: str) -> None:
         raise AssertionError("it is never locked")
