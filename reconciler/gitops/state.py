@@ -21,7 +21,10 @@ EVERYTHING: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The last revision with which something of a scope was written, and converged."""
+    """The last revision with which something of a scope was written, and converged.
+
+    `identity` is "" where a rollback has put it back to that commit.
+    """
 
     commit: str
     identity: str

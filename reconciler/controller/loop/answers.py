@@ -278,9 +278,10 @@ def _earlier(commit: str, scope: str, state: LoopState, history: Sequence[Histor
     else:
         applied = state.scope(scope).applied
         now = applied.commit if applied is not None and not _is_left(state.scope(scope)) else ""
-        others = [one for one in good if one != now]
-        if others:
-            return others[-1]
+        # Before the first time that it was so: who puts a stack back twice does not want the harm again.
+        earlier = good[: good.index(now)] if now in good else good
+        if earlier:
+            return earlier[-1]
     raise SwarmctlError(
         ErrorCode.OBJECT_NOT_FOUND,
         f"There is no commit {commit[:12]} to put {scope} back to."

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -27,12 +28,12 @@ from reconciler.gitops.look import Decision, Look, scope_of
 from reconciler.gitops.notices import token_rotated
 from reconciler.gitops.pass_line import apply_line
 from reconciler.gitops.results import HistoryEntry, after_apply
-from reconciler.gitops.state import CLUSTER, LoopState
-from reconciler.gitops.superseding import Standing, only_awaited, released, superseded
+from reconciler.gitops.state import CLUSTER, Applied, LoopState
+from reconciler.gitops.superseding import Standing, only_awaited, over, released, superseded
 from reconciler.model.actual import ActualState
 from reconciler.model.alerts import Alert
 from reconciler.model.errors import SwarmctlError
-from reconciler.model.progress import ActionStatus, ApplyResult
+from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Progress
 from reconciler.model.sources import SourceRevision
 
 log = structlog.stdlib.get_logger(__name__)
@@ -41,6 +42,7 @@ APPLIES_MAX: Final = 8
 """Applies of one source that may be under way at once: each keeps what it read."""
 BETWEEN_WRITES_S: Final = 0.05
 """Seconds between looks at whether a write is still under way."""
+_BEGINS: Final = (ActionStatus.RUNNING, ActionStatus.WAITING)
 ROTATED: Final = "JoinTokens."
 """How the path of a change begins that makes a join token anew; the role follows."""
 WRITE_WAIT_S: Final = 5.0
@@ -61,6 +63,8 @@ class Applying:
     told: Told
     began_s: float
     work: asyncio.Task[ApplyResult]
+    heard: frozenset[str] = frozenset()
+    """The scopes for whose early end a pass was woken."""
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -82,6 +86,7 @@ class Applying:
             self.revision.identity,
             {name: one.status for name, one in self.told.steps.items()},
             {name: one.verdict for name, one in self.told.services.items()},
+            frozenset(self.told.undone),
         )
 
     def narrowed(self, scopes: Collection[str]) -> Decision:
@@ -141,7 +146,21 @@ class Applies:
         began_s = self.around.clock.monotonic_s()
         cluster, told = await self.around.link.cluster(), Told(pass_id)
         work = self._working(decision, look.actual, cluster, told, began_s)
-        self._applying.append(Applying(decision, look, requests, told, began_s, work))
+        self._add(Applying(decision, look, requests, told, began_s, work))
+
+    def _add(self, one: Applying) -> None:
+        self._applying.append(one)
+        one.told.moved = partial(self._hear, one)
+
+    def _hear(self, one: Applying, step: Progress) -> None:
+        """Let a pass begin once more of an apply has ended than was known, and is to be told before the rest."""
+        begins = isinstance(step, ActionProgress) and step.status in _BEGINS
+        if begins or one.work.done() or one not in self._applying:
+            return
+        found = over(one.standing)
+        if found - one.heard:
+            one.heard |= found
+            self.wakeups.wake(ENDED)
 
     def _working(
         self, decision: Decision, actual: ActualState, cluster: Cluster, told: Told, began_s: float
@@ -187,8 +206,15 @@ class Applies:
     # --- what came of them ---
 
     async def write_down_ended(self) -> None:
-        """Write down what came of those that have ended. Raises as writing does; then it is done again later."""
-        for one in [each for each in self._applying if each.work.done()]:
+        """Write down what came of those that have ended, and of parts of others, where these are to be told by now.
+
+        Raises as writing does; then it is done again later.
+        """
+        for one in tuple(self._applying):
+            if not one.work.done():
+                if given := over(one.standing):
+                    await self._release(one, given)
+                continue
             try:
                 result = one.work.result()
             except Exception:
@@ -227,9 +253,12 @@ class Applies:
             return None  # what failed is then tried again by the clock
 
     async def _write_down_rollback(self, back: RollingBack, entry: HistoryEntry) -> None:
-        memory = self.around.memory
-        state = memory.state(self.following.source.spec.name)
-        await memory.write(state, state, self.around.epoch, entry=entry, done={back.key: back.request})
+        memory, scope = self.around.memory, back.request.scope
+        before = after = memory.state(self.following.source.spec.name)
+        if not entry.failed:
+            applied = Applied(entry.commit, "", entry.at)
+            after = replace(before, scopes={**before.scopes, scope: replace(before.scope(scope), applied=applied)})
+        await memory.write(before, after, self.around.epoch, entry=entry, done={back.key: back.request})
         self._rolling_back.remove(back)
 
     # --- what they are left for ---
@@ -253,8 +282,10 @@ class Applies:
 
     async def _release(self, one: Applying, given: frozenset[str]) -> None:
         """Write down how some scopes of an apply have ended, which goes on to wait for the others."""
-        steps = tuple(step for step in one.told.steps.values() if scope_of(step.action) in given)
-        result = ApplyResult(one.standing.plan, steps, tuple(one.told.services.values()))
+        told, plan = one.told, one.standing.plan
+        steps = [told.steps.get(action.id) for action in plan.actions if scope_of(action) in given]
+        begun = tuple(step for step in steps if step is not None)
+        result = ApplyResult(plan, begun, tuple(told.services.values()), undone=tuple(told.undone.values()))
         await self._write_down(one, one.narrowed(given), result)
         one.decision = one.narrowed(one.scopes - given)
         log.info("apply goes on", pass_id=one.told.pass_id, without=" ".join(sorted(given)))
@@ -276,7 +307,7 @@ class Applies:
             decision = replace(one.narrowed(kept), plan=only_awaited(one.standing.plan, one.look, kept))
             actual, told = await cluster.observe(), Told(one.told.pass_id)
             work = self._working(decision, actual, cluster, told, one.began_s)
-            self._applying.append(replace(one, decision=decision, told=told, work=work))
+            self._add(replace(one, decision=decision, told=told, work=work))
 
     async def _write_down_left(self, one: Applying, left: tuple[str, ...], by: str, kept: frozenset[str]) -> None:
         """Write down that scopes were left. They have neither failed nor converged."""

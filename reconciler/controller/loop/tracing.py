@@ -23,7 +23,7 @@ async def trace_of(name: str, leader: Leader) -> Trace:
         actual = await cluster.observe()
     finally:
         await cluster.close()
-    task = _task(name, actual)
+    task = _task(name, actual) if all(one.name != name for one in actual.services) else None
     service = _service(task.service_id if task else name, actual)
     found = Trace(service=service.name, stack=service.stack or "")
     if task is not None:
@@ -70,14 +70,21 @@ async def _asked_for(found: Trace, leader: Leader) -> Trace:
 
 
 def _entry(commit: str, history: tuple[HistoryEntry, ...]) -> HistoryEntry | None:
-    return next((one for one in reversed(history) if commit and one.commit == commit), None)
+    """Return the oldest apply of a commit: a later one may be a rollback to it, whose author is another."""
+    return next((one for one in history if commit and one.commit == commit), None)
 
 
 def _task(name: str, actual: ActualState) -> ObservedTask | None:
     fitting = [task for task in actual.tasks if task.id == name]
     if not fitting and len(name) >= ID_CHARS_MIN:
         fitting = [task for task in actual.tasks if task.id.startswith(name)]
-    return fitting[0] if len(fitting) == 1 else None
+    if len(fitting) > 1:
+        raise SwarmctlError(
+            ErrorCode.OBJECT_NOT_FOUND,
+            f"{len(fitting)} tasks have ids that begin with {name[:60]}.",
+            hint="Give more characters of the one that you mean.",
+        )
+    return fitting[0] if fitting else None
 
 
 def _service(name: str, actual: ActualState) -> ObservedObject:

@@ -31,11 +31,15 @@ def answers_of(shell: Shell) -> Answers:
     return Answers("prod", shell.leader, Metrics(lambda: Remembered(now(), NAME)), clock_now=now)
 
 
+def applied(shell: Shell) -> str:
+    found = shell.state().scope("web").applied
+    return found.commit if found else ""
+
+
 async def test_the_last_good_commit_is_the_one_before_what_failed_or_runs(shell, repository):
     async with shell.leading():
         answers = answers_of(shell)
-        await until(lambda: shell.state().scope("web").applied, "the first commit is applied")
-        first = shell.state().scope("web").applied.commit
+        first = await until(lambda: applied(shell), "the first commit is applied")
         with pytest.raises(SwarmctlError, match="no earlier good commit"):
             await answers.rollback("web", "", "me")
         repository.commit("never runs", stacks__web_DOT_yaml=stack(3))
@@ -45,10 +49,27 @@ async def test_the_last_good_commit_is_the_one_before_what_failed_or_runs(shell,
         await until(lambda: not shell.memory.requests("infra"), "the rollback has ended")
 
 
+async def test_a_stack_that_was_put_back_is_shown_so_and_goes_further_back_the_next_time(shell, repository):
+    async with shell.leading():
+        answers = answers_of(shell)
+        commits = []
+        for image in ("nginx:1", "nginx:2", "nginx:3"):
+            commits.append(repository.commit(image, stacks__web_DOT_yaml=stack(0, image)))
+            shell.leader.wake("webhook")
+            await until(lambda: applied(shell) == commits[-1], "the commit is applied")
+        for back in (commits[1], commits[0]):
+            assert await answers.rollback("web", "", "me") == back
+            await until(lambda back=back: applied(shell) == back, "the stack was put back")
+            traced = await answers.trace("web_api")
+            assert (traced.commit, traced.author) == (back, "Ada <ada@example.org>")
+        service = (await shell.cluster.observe()).services[0]
+        assert service.spec["TaskTemplate"]["ContainerSpec"]["Image"] == "nginx:1"
+
+
 @pytest.mark.parametrize("scope", ["*", "(cluster)", "node/n1"])
 async def test_only_a_stack_is_put_back(shell, scope):
     async with shell.leading():
-        await until(lambda: shell.state().scope("web").applied, "the commit is applied")
+        await until(lambda: applied(shell), "the commit is applied")
         with pytest.raises(SwarmctlError) as refused:
             await answers_of(shell).rollback(scope, "a" * 40, "me")
         assert refused.value.code is ErrorCode.API_REQUEST_INVALID
