@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from reconciler.adapters.raft import addresses, answers
 from reconciler.adapters.raft.barriers import Barriers
 from reconciler.adapters.raft.boot import Opened
 from reconciler.adapters.raft.changing import MemberChanges
+from reconciler.adapters.raft.claims import Claims
 from reconciler.adapters.raft.disk_worker import DiskWorker
 from reconciler.adapters.raft.frames import Forward, Frame, Leave, NotTaken, Placed, decode_frame
 from reconciler.adapters.raft.leadership import Leadership
@@ -26,21 +26,21 @@ from reconciler.adapters.raft.persisting import Persister
 from reconciler.adapters.raft.ports import Transport
 from reconciler.adapters.raft.proposals import Proposals
 from reconciler.adapters.raft.roster import Roster
+from reconciler.adapters.raft.search import Search
 from reconciler.adapters.raft.sending import Sender
 from reconciler.adapters.raft.settings import MemberSettings
 from reconciler.adapters.raft.snapshotting import Growth, Snapshotter
 from reconciler.adapters.raft.watching import Changes
 from reconciler.consensus.core import Core
 from reconciler.consensus.log import ENTRY_OVERHEAD_BYTES
-from reconciler.consensus.outputs import Ready, Refused, Role, RoleChange, SnapshotPiece, Status
+from reconciler.consensus.outputs import Ready, Role, RoleChange, SnapshotPiece, Status
 from reconciler.consensus.values import AppendReply, Entry, EntryKind, NodeId, SnapshotMeta
 from reconciler.model.changes import TableKind
-from reconciler.model.commands import Claim, Command, Outcome
+from reconciler.model.commands import Command, Outcome
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.replication import Address, Batch, Standing
 from reconciler.model.tables import Tables
-from reconciler.model.transactions import Expectation, Transaction
-from reconciler.store.codec import encode_entry, encode_transaction
+from reconciler.model.transactions import Expectation
 from reconciler.store.machine import State, apply, pass_over
 
 log = logging.getLogger(__name__)
@@ -73,14 +73,14 @@ class Engine:
         self._barriers = Barriers(limits.readers)
         self._changes = Changes(limits.watch_entries, limits.watch_changes, self._state.index)
         self._leadership = Leadership(name, limits.work_end_s, self._fail)
+        self._claims = Claims(name, self._life, self._leadership)
         growth = Growth(limits, settings.consensus.log_bytes_max, opened.snapshot_bytes)
         self._snapshots = Snapshotter(self, self._worker, growth, opened.disk[1], limits)
         book = {**opened.book, **addresses.recorded(self._state.tables)}
-        self._roster = Roster(name, book, limits.leaver_s, self._follow)
+        election_max_s = settings.consensus.election_max_s
+        search = Search(settings.named, election_max_s, lambda node: addresses.is_used_up(self._state.tables, node))
+        self._roster = Roster(name, book, limits.leaver_s, self._follow, search)
         self._role = _NOBODY
-        self._claim_of_term = 0
-        self._claim_index = 0
-        self._paused_epoch = 0
         self._background: set[asyncio.Task[None]] = set()
         self._end: asyncio.Future[None] = self._loop.create_future()
         self._is_running = self._has_ended = False
@@ -140,15 +140,12 @@ class Engine:
 
     async def pause_leading(self) -> None:
         """Let the leader's work end, while this node still leads."""
-        self._paused_epoch = self._leadership.epoch or self._paused_epoch
-        self._leadership.end()
-        await self._leadership.ended()
+        await self._claims.pause()
 
     def resume_leading(self) -> None:
         """Go on in the epoch that was paused, unless leadership is still being handed over."""
-        if self._paused_epoch and self._role.role is Role.LEADER and not self.status().transferring_to:
-            self._leadership.begin(self._paused_epoch)
-            self._paused_epoch = 0
+        if self._claims.is_paused and not self.status().transferring_to:
+            self._claims.resume(self._role)
 
     def address_to_record(self) -> Address | None:
         """Where this member is, if that is not what is recorded."""
@@ -206,21 +203,10 @@ class Engine:
     def _feed(self, now_s: float) -> None:
         role = self._role
         if role.role is Role.LEADER:
-            if self._claim_of_term != role.term:
-                self._claim(role.term, now_s)
+            self._claims.claim(self._core, role.term, now_s)
             self._proposals.propose(self._core, now_s)
         elif role.leader:
             self._proposals.forward(role.leader, self._sender.send, now_s)
-
-    def _claim(self, term: int, now_s: float) -> None:
-        """Begin to lead: the index of this entry is the epoch. It is never repeated in another term, where it would end
-        the next leader's epoch.
-        """
-        command = Claim(at=datetime.now(UTC), leader=self._name)
-        transaction = Transaction(f"{self._name[:80]}.{self._life}.claim", term, (command,))
-        answer = self._core.propose([encode_entry([encode_transaction(transaction)])], now_s)
-        if not isinstance(answer, Refused):
-            self._claim_of_term, self._claim_index = answer.term, answer.first_index
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -322,9 +308,7 @@ class Engine:
             self._barriers.done(done)
 
     def _role_changed(self, role: RoleChange) -> None:
-        if role.role is not Role.LEADER or role.term != self._role.term:
-            self._leadership.end()
-            self._paused_epoch = 0
+        self._claims.role_changed(role, self._role)
         self._role = role
         self._proposals.on_leader(role.leader, role.term)
         if role.role is Role.REMOVED:
@@ -353,9 +337,7 @@ class Engine:
                 if change.kind is TableKind.RECORD and change.id.startswith(_ADDRESS_PREFIX):
                     self._roster.read(self._state.tables)
                     break
-        if entry.index == self._claim_index and entry.term == self._claim_of_term == self._role.term:
-            self._claim_index = 0
-            self._paused_epoch = entry.index
+        if self._claims.is_fulfilled_by(entry, self._role.term):
             self.resume_leading()
 
     # --- what the snapshots use ---
@@ -396,6 +378,7 @@ class Engine:
         if self._roster.has_leavers and not self._core.status(now_s).members_pending:
             self._roster.sweep(now_s)
         self.member_changes.sweep()
+        self._roster.listen(self._role.leader, now_s)
         if self._roster.is_shut_out(self._transport.refused_by(), self._role.leader, now_s):
             self._fail(answers.removed(self._name))
             return
