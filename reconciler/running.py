@@ -143,11 +143,12 @@ def member_settings(config: ControllerConfig) -> MemberSettings:
     folder = _below(config.data_dir, STORE_FOLDER)
     if config.group is None:
         return MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
-    return _in_group(read_identity(config.group.peers, datetime.now(UTC)), folder)
+    return _in_group(read_identity(config.group.peers, datetime.now(UTC)), config.group, folder)
 
 
-def _in_group(identity: Identity, folder: str) -> MemberSettings:
-    return MemberSettings(folder, Owner(identity.cluster, identity.node), address=identity.listen)
+def _in_group(identity: Identity, group: GroupConfig, folder: str) -> MemberSettings:
+    owner = Owner(identity.cluster, identity.node)
+    return MemberSettings(folder, owner, named=dict(group.members), address=identity.listen)
 
 
 async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
@@ -161,7 +162,7 @@ async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
 
 async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str]:
     identity = read_identity(group.peers, datetime.now(UTC))
-    settings = _in_group(identity, folder)
+    settings = _in_group(identity, group, folder)
     if identity.node not in group.members and not group.joins:
         raise SwarmctlError(
             ErrorCode.BAD_SETTING,
@@ -171,7 +172,7 @@ async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str
         )
     await asyncio.to_thread(_found_once, settings, group)
     opened: list[RaftNode] = []
-    transport = TlsTransport(identity, joining=lambda: not opened or not opened[0].members())
+    transport = TlsTransport(identity, admits=lambda node: bool(opened) and opened[0].admits(node))
     opened.append(await open_node(settings, transport))
     return opened[0], identity.node
 

@@ -194,6 +194,8 @@ class CoreGroup(StoreGroup):
     patience_s = 4.0
     limits = SMALL
     consensus = QUICK
+    named: Sequence[str] = ()
+    """Members that the operator names."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -206,6 +208,7 @@ class CoreGroup(StoreGroup):
             patience_s=self.patience_s,
             consensus=self.consensus,
             limits=self.limits,
+            named={one: self.address(one) for one in self.named},
         )
 
     async def prepare(self, name: str, *, first: Sequence[str] = ()) -> None:
@@ -215,7 +218,10 @@ class CoreGroup(StoreGroup):
             boot.join(self.settings(name), {one: self.address(one) for one in self.stores})
 
     async def open(self, name: str) -> ReplicatedStore:
-        return await open_node(self.settings(name), self.network.end(name))
+        end = self.network.end(name)
+        store = await open_node(self.settings(name), end)
+        end.admits = store.admits
+        return store
 
     async def crash(self, name: str) -> None:
         if name in self.network.ends:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,11 @@ class TlsGroup:
         identity = self._identities[name]
         if name in self.addresses:
             identity = replace(identity, listen=self.addresses[name])
-        joining = lambda: name not in self.nodes or not self.nodes[name].members()  # noqa: E731
-        self._transports[name] = TlsTransport(identity, joining=joining)
+        self._transports[name] = TlsTransport(identity, admits=partial(self._admits, name))
         self.addresses[name] = await self._transports[name].bind()
+
+    def _admits(self, name: str, other: str) -> bool:
+        return self.nodes[name].admits(other)
 
     def settings(self, name: str) -> MemberSettings:
         return MemberSettings(

@@ -58,9 +58,9 @@ class Group:
         self.authority = Authority()
         self.stack = AsyncExitStack()
 
-    async def start(self, name: str, *, port: int = 0, joining: Callable[[], bool] | None = None) -> Node:
+    async def start(self, name: str, *, port: int = 0, admits: Callable[[str], bool] | None = None) -> Node:
         identity = self.authority.identity(self.folder / name, name, port)
-        transport = TlsTransport(identity, QUICK, joining=joining)
+        transport = TlsTransport(identity, QUICK, admits=admits)
         node = Node(name, transport, await transport.bind())
         self.stack.push_async_callback(node.stop)
         return node
@@ -177,7 +177,7 @@ async def test_who_is_not_followed_is_cut_off_and_kept_out(group: Group) -> None
 
 async def test_a_joining_node_answers_before_it_knows_any_address(group: Group) -> None:
     a, b = await group.of("a", "b")
-    new = await group.start("new", joining=lambda: True)
+    new = await group.start("new", admits=lambda node: True)
     new.follow()
     a.follow(b, new)
     await until(lambda: a.transport.send("new", b"welcome"))
@@ -189,7 +189,7 @@ async def test_a_joining_node_answers_before_it_knows_any_address(group: Group) 
 async def test_a_node_that_has_joined_lets_nobody_in_but_members(group: Group) -> None:
     a, b, c = await group.of("a", "b", "c")
     joined = False
-    new = await group.start("new", joining=lambda: not joined)
+    new = await group.start("new", admits=lambda node: not joined)
     new.follow(a)
     a.follow(b, c, new)
     c.follow(a, b, new)
@@ -200,6 +200,20 @@ async def test_a_node_that_has_joined_lets_nobody_in_but_members(group: Group) -
     assert not c.transport.connected("new")
     assert a.transport.connected("new")
     assert a.transport.refused_by() == {}
+
+
+async def test_who_is_admitted_no_more_is_cut_off(group: Group) -> None:
+    a, b = await group.of("a", "b")
+    admitted = {"b"}
+    new = await group.start("new", admits=lambda node: node in admitted)
+    new.follow()
+    a.follow(b, new)
+    b.follow(a, new)
+    await until(lambda: b.transport.connected("new"))
+    await until(lambda: a.transport.refused_by() == {"new": ErrorCode.PEERS_NOT_A_MEMBER})
+    admitted.clear()
+    await until(lambda: b.transport.refused_by() == {"new": ErrorCode.PEERS_NOT_A_MEMBER})
+    assert not new.transport.connected("b")
 
 
 async def test_a_node_alone_lets_nobody_in(group: Group) -> None:

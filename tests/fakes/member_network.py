@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from reconciler.adapters.raft.ports import Received
 from reconciler.model.errors import ErrorCode
@@ -42,16 +42,26 @@ class MemberEnd:
         self.network = network
         self.name = name
         self.followed: dict[str, Address] = {}
+        self.admits: Callable[[str], bool] = lambda node: False
         self._received: Received | None = None
         self._crash: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, to: str, frame: bytes) -> bool:
         network = self.network
-        if to not in self.followed or to not in network.ends or frozenset((self.name, to)) in network.cut:
+        if to not in network.ends or frozenset((self.name, to)) in network.cut or not self._is_linked(to):
             return False
         network.frames += 1
         asyncio.get_running_loop().call_soon(network.ends[to].deliver, self.name, frame)
         return True
+
+    def _is_linked(self, other: str) -> bool:
+        """Whether one of the two dials, and the other lets it in."""
+        ends = (self, self.network.ends[other])
+        return any(to.name in by.followed and to.lets_in(by.name) for by, to in (ends, ends[::-1]))
+
+    def lets_in(self, other: str) -> bool:
+        """Whether another member may talk to this one."""
+        return other in self.followed or self.admits(other)
 
     def follow(self, members: Mapping[str, Address]) -> None:
         self.followed = dict(members)
@@ -74,5 +84,5 @@ class MemberEnd:
             self._crash.set_exception(Crashed())
 
     def deliver(self, sender: str, frame: bytes) -> None:
-        if self._received is not None and sender in self.followed:
+        if self._received is not None and self.lets_in(sender):
             self._received(sender, frame)

@@ -60,6 +60,14 @@ class RaftNode(Engine):
         """Run `work` whenever this node leads, until cancelled."""
         await self._leadership.run(work)
 
+    def admits(self, node: NodeId) -> bool:
+        """Whether a node of this group that is not followed may reach this one.
+
+        Everyone may while this one knows no members yet; and who leads, as its joining may be in an entry, or behind a
+        snapshot, that is still on its way here.
+        """
+        return node == self._role.leader or not self._core.members.all
+
     def members(self) -> tuple[Member, ...]:
         """The members as of the newest entry here, by id."""
         status = self.status()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reconciler.adapters.raft import addresses
+from reconciler.adapters.raft.search import Search
 from reconciler.consensus.values import Membership, NodeId
 from reconciler.model.errors import ErrorCode
 from reconciler.model.replication import Address
@@ -20,9 +21,11 @@ class Roster:
         book: Mapping[NodeId, Address],
         leaver_s: float,
         changed: Callable[[dict[NodeId, Address], dict[NodeId, Address]], None],
+        search: Search,
     ) -> None:
         """`changed` is told whom to follow, and what to keep."""
         self._name = name
+        self._search = search
         self._leaver_s = leaver_s
         self._changed = changed
         self._leavers: dict[NodeId, float] = {}
@@ -52,11 +55,17 @@ class Roster:
         self._leavers = {node: due_s for node, due_s in self._leavers.items() if now_s < due_s}
         self.tell()
 
+    def listen(self, leader: NodeId, now_s: float) -> None:
+        """Look for others than the members when nobody has led for long; to be called every now and then."""
+        if self._search.listen(leader, now_s):
+            self.tell()
+
     def tell(self) -> None:
         """Say whom to follow, if that has changed. A member that is new follows those that it was told of."""
         members = self.members.all or tuple(self.book)
-        wanted = {*members, *self._leavers} - {self._name}
-        followed = {node: self.book[node] for node in sorted(wanted) if node in self.book}
+        known = {**self._search.wanted, **self.book}
+        wanted = {*members, *self._leavers, *self._search.wanted} - {self._name}
+        followed = {node: known[node] for node in sorted(wanted) if node in known}
         if followed != self._followed:
             self._followed = followed
             self._changed(followed, {node: self.book[node] for node in members if node in self.book})

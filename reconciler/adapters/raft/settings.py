@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.adapters.raft.hard_state import Owner
@@ -102,6 +103,10 @@ class MemberSettings:
 
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     limits: Limits = field(default_factory=Limits)
+
+    named: Mapping[str, Address] = field(default_factory=dict)
+    """The members that the operator names. Whom the log does not know is reached, and let in, only while no leader is
+    heard for long: the log may be older than they are."""
 
     address: Address | None = None
     """Where the others reach this member; recorded when it differs from what is. None: as it was added."""

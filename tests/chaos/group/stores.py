@@ -12,7 +12,7 @@ from reconciler.adapters.peers.identity import PeersFile, read_identity
 from reconciler.adapters.peers.names import PEERS_FILE
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.hard_state import Owner
-from reconciler.adapters.raft.node import open_node
+from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.adapters.raft.ports import ReplicatedStore
 from reconciler.adapters.raft.settings import Limits, MemberSettings
 from reconciler.adapters.raft.transport.transport import TlsTransport
@@ -60,6 +60,7 @@ async def open_store(parts: Parts) -> ReplicatedStore:
         Owner(node.cluster, parts.name),
         consensus=ConsensusSettings(**parts.settings.get("consensus", {})),
         limits=Limits(**parts.settings.get("limits", {})),
+        named={name: Address(*at) for name, at in parts.addresses.items()},
         address=node.listen,
     )
     if not Path(parts.folder).exists():  # noqa: ASYNC240 - nothing else runs yet
@@ -70,10 +71,12 @@ async def open_store(parts: Parts) -> ReplicatedStore:
             boot.found(settings, addresses)
     opened: list[ReplicatedStore] = []
 
-    def joining() -> bool:
-        return not opened or not opened[0].members()
+    def admits(other: str) -> bool:
+        if not opened or not isinstance(opened[0], RaftNode):
+            return not opened or not opened[0].members()
+        return opened[0].admits(other)
 
-    transport = TlsTransport(node, joining=joining)
+    transport = TlsTransport(node, admits=admits)
     if parts.kind == "core":
         opened.append(await open_node(settings, transport))
     else:

@@ -29,10 +29,9 @@ BACKOFF = 1.6
 class TlsTransport:
     """Listens on the address of `identity`, dials every followed member, and uses whatever connection there is.
 
-    Only those that are followed are let in. A group of one follows nobody, so nobody is.
-
-    `joining` says whether this node doesn't know its members yet: then every node with a certificate of its cluster is
-    let in, as it waits for a leader of which it may not even know the address. None means that it knows them.
+    Only those that are followed are let in, and whom `admits` names: a node that doesn't know its members yet, or not
+    the newest, waits for a leader of which it may not even know the address. None admits nobody else. A group of one
+    follows nobody, so nobody is let in.
     """
 
     def __init__(
@@ -40,11 +39,11 @@ class TlsTransport:
         identity: Identity,
         settings: TransportSettings | None = None,
         *,
-        joining: Callable[[], bool] | None = None,
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
         self.settings = settings or TransportSettings()
         self._identity = identity
-        self._joining = joining
+        self._admits_too = admits
         self._contexts = Contexts(identity)
         self._shared = Shared(self, identity.cluster, self.settings, Rooms())
         self._told = ConnectionLog()
@@ -84,10 +83,7 @@ class TlsTransport:
     def follow(self, members: Mapping[str, Address]) -> None:
         """Who the other members are from now on: connections to all others are closed, and theirs refused."""
         self._members = {node: address for node, address in members.items() if node != self._identity.node}
-        if not self._open_to_all:
-            for connection in tuple(self._connections):
-                if connection.node and connection.node not in self._members:
-                    connection.abort()
+        self._shut_out_others()
         for node in tuple(self._diallers):
             if node not in self._members:
                 self._diallers.pop(node).cancel()
@@ -114,9 +110,14 @@ class TlsTransport:
             self._socket.close()
             self._socket = None
 
-    @property
-    def _open_to_all(self) -> bool:
-        return self._joining is not None and self._joining()
+    def _admits(self, node: str) -> bool:
+        return node in self._members or (self._admits_too is not None and self._admits_too(node))
+
+    def _shut_out_others(self) -> None:
+        """Close the connections of all that may not be here, or not any more."""
+        for connection in tuple(self._connections):
+            if connection.node and not self._admits(connection.node):
+                connection.abort()
 
     def _dial_all(self) -> None:
         """Have one task for each member that keeps a connection to it."""
@@ -175,12 +176,15 @@ class TlsTransport:
         return asyncio.get_running_loop().time()
 
     async def _look_after(self) -> None:
-        """Refuse frames that take too long, notice new certificates, tell what was not logged."""
+        """Refuse frames that take too long and who is admitted no more, notice new certificates, tell what was not
+        logged.
+        """
         loop = asyncio.get_running_loop()
         reload_s = loop.time() + self.settings.reload_s
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = loop.time()
+            self._shut_out_others()
             for connection in self._links.all():
                 connection.check_pace(now_s)
             if now_s >= reload_s:
@@ -200,7 +204,7 @@ class TlsTransport:
         if node == self._identity.node:
             return Refusal(ErrorCode.PEERS_WRONG_NAME, f"it shows a certificate of {node}, which is this node's name")
         if node not in self._members:
-            if not self._open_to_all:
+            if not self._admits(node):
                 return Refusal(ErrorCode.PEERS_NOT_A_MEMBER, f"{node} is not a member")
             if self._links.get(node) is None and len(self._links) >= self.settings.unfollowed_max:
                 return Refusal(ErrorCode.PEERS_TOO_MANY, "too many nodes before this one knows its members")
@@ -213,8 +217,7 @@ class TlsTransport:
         if self._listener is not None:
             self._listener.settled(connection)
         node = connection.node
-        known = node in self._members or self._open_to_all
-        if self._received is None or not known or not self._links.would_take(connection, self._now_s()):
+        if self._received is None or not self._admits(node) or not self._links.would_take(connection, self._now_s()):
             connection.retire()
             return
         self._links.take(connection)
