@@ -26,9 +26,7 @@ COMMITS_MAX: Final = 8
 """Commits of one source whose status is remembered."""
 DESCRIPTION_CHARS_MAX: Final = 140
 """What GitHub takes; the others take more."""
-_FAILED: Final = frozenset(
-    {Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING, Reason.PLAN_BLOCKED, Reason.MANIFESTS_INVALID}
-)
+_FAILED: Final = frozenset({Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING, Reason.PLAN_BLOCKED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ class Reason(enum.StrEnum):
     PROGRESSING = "progressing"
     SOURCE_FAILED = "source-failed"
     NO_REVISION = "no-revision"
-    MANIFESTS_INVALID = "manifests-invalid"
     CLUSTER_UNREACHABLE = "cluster-unreachable"
     PLAN_BLOCKED = "plan-blocked"
     DEPENDENCY_NOT_READY = "dependency-not-ready"
