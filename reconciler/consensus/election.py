@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.consensus import membership, replication
 from reconciler.consensus.outputs import Role
+from reconciler.consensus.peers import NEVER_S
 from reconciler.consensus.state import State
 from reconciler.consensus.values import HardState, NodeId, TimeoutNow, VoteReply, VoteRequest
 
@@ -11,7 +12,7 @@ from reconciler.consensus.values import HardState, NodeId, TimeoutNow, VoteReply
 def campaign(state: State, *, transfer: bool = False) -> None:
     """Ask whether an election would succeed; with `transfer`, or alone, hold one at once."""
     if not state.may_stand() or state.installing is not None:
-        state.restart_election_timer()
+        state.follow(state.term, "")  # whoever led is heard no more, whether or not this node can do something about it
         return
     if transfer or state.log.members.voters == (state.node_id,):
         _stand(state, transfer=transfer)
@@ -30,7 +31,7 @@ def _stand(state: State, *, transfer: bool = False) -> None:
     state.role = Role.CANDIDATE
     state.leader = ""
     state.votes = {}
-    state.campaign_s = state.now_s
+    state.campaign_s = NEVER_S
     state.restart_election_timer()
     _ask(state, VoteRequest(state.term, state.log.last_index, state.log.last_term, transfer=transfer))
 
@@ -42,8 +43,10 @@ def _ask(state: State, request: VoteRequest) -> None:
 
 
 def own_vote_saved(state: State) -> None:
-    """Count the own vote if it is on disk."""
+    """Count the own vote if it is on disk. Only now do the others learn of the candidacy: no promise began before."""
     if state.role is Role.CANDIDATE and state.hard_saved == HardState(state.term, state.node_id):
+        if state.campaign_s == NEVER_S:
+            state.campaign_s = state.now_s
         _count(state, state.node_id, granted=True)
 
 

@@ -170,6 +170,22 @@ def test_a_new_node_learns_first_and_counts_when_it_has_caught_up() -> None:
     assert group.datas("d") == [b"x", b"y"]
 
 
+def test_a_learner_that_hears_no_leader_forgets_who_led() -> None:
+    """Else it would ask for ever who is gone, and look for nobody else."""
+    group = Group("a", "b", "c")
+    leader = group.elect()
+    group.join("d")
+    assert isinstance(change(group, MemberVerb.ADD, "d"), Proposed)
+    group.run(1)
+    assert group.cores["d"].status(group.now).leader == leader
+    group.cut = {"d"}
+    group.run(3)
+    assert group.cores["d"].status(group.now).leader == ""
+    group.cut = set()
+    group.run(1)
+    assert group.cores["d"].status(group.now).leader == leader
+
+
 def test_changes_come_one_at_a_time() -> None:
     group = Group("a", "b", "c")
     leader = group.elect()

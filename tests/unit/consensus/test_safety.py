@@ -144,6 +144,19 @@ def test_votes_that_come_too_late_elect_nobody() -> None:
     assert core.status(3.25).role is Role.CANDIDATE  # b's promise to help nobody else may be over
 
 
+def test_a_slow_disk_of_the_candidate_takes_nothing_off_the_voters_time() -> None:
+    """Who asks for votes only when its own is on disk can hold no promise that began before."""
+    core = a_core("a")
+    core.tick(2.5)
+    core.receive("b", VoteReply(2, granted=True, pre=True), 2.5)
+    readies = drain(core, 2.5, sync=False)
+    core.persisted(readies[-1].number, 3.4)
+    core.receive("b", VoteReply(2, granted=True), 4.05)
+    assert core.status(4.05).role is Role.LEADER
+    assert core.leads(4.05)
+    assert not core.leads(4.15)
+
+
 def test_a_heartbeat_commits_only_what_it_compared() -> None:
     core = a_core("b", entries=5)
     core.receive("a", Append(2, 2, 1, 5, 1), 0.1)
