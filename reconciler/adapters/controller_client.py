@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -150,5 +151,13 @@ def _problem(answer: JsonObject) -> Problem:
 
 
 def _reason(error: BaseException) -> str:
-    found = getattr(error, "os_error", error)
+    """Return the cause in the system's words; those of a library name its own calls."""
+    if isinstance(error, TimeoutError):
+        return f"It took more than {REQUEST_WAIT_S:g} s"
+    found = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    if verified := getattr(found, "verify_message", None):
+        return f"Its certificate can't be trusted: {verified}"
+    number = getattr(found, "errno", None)
+    if isinstance(found, OSError) and not isinstance(found, ssl.SSLError) and number and number > 0:
+        return os.strerror(number)
     return str(getattr(found, "strerror", None) or type(error).__name__)

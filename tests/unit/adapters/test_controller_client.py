@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from reconciler.adapters.controller_client import ControllerClient
 from reconciler.controller_api import Access, ListenSettings, serve
 from reconciler.gitops.results import HistoryEntry
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from tests.fakes.certificate import self_signed
 from tests.fakes.controller import FakeController
+from tests.free_ports import free_port
 from tests.unit.controller_api.conftest import a_busy_state
 from tests.unit.gitops.story import START
 
@@ -48,3 +51,29 @@ async def test_an_answer_beyond_what_is_taken_is_no_answer(tmp_path: Path, monke
         with pytest.raises(SwarmctlError) as raised:
             await client.get("/v1/history", {})
     assert raised.value.code is ErrorCode.CONTROLLER_UNREACHABLE
+
+
+async def _why(address: str, ca_file: str = "") -> str:
+    with pytest.raises(SwarmctlError) as raised:
+        async with ControllerClient(address, ca_file=ca_file) as client:
+            await client.get("/v1/history", {})
+    assert raised.value.code is ErrorCode.CONTROLLER_UNREACHABLE
+    return raised.value.problems[0].why
+
+
+async def test_why_nobody_answers_is_told_in_the_systems_words(tmp_path: Path) -> None:
+    assert await _why(f"https://127.0.0.1:{free_port()}") == "Connection refused."
+    assert await _why(f"unix://{tmp_path}/none.sock") == "No such file or directory."
+    certificate, key = self_signed(tmp_path)
+    (tmp_path / "other").mkdir()
+    listen = ListenSettings(host="127.0.0.1", port=0, certificate=str(certificate), key=str(key))
+    async with serve(LongRunning(a_busy_state()), Access(), listen) as address:
+        why = await _why(address, str(self_signed(tmp_path / "other")[0]))
+    assert why.startswith("Its certificate can't be trusted: ")
+
+
+async def test_a_controller_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller_client, "REQUEST_WAIT_S", 0.2)
+    server = await asyncio.start_unix_server(lambda _reader, _writer: asyncio.sleep(60), str(tmp_path / "s"))
+    async with server:
+        assert await _why(f"unix://{tmp_path}/s") == "It took more than 0.2 s."
