@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -51,28 +52,31 @@ class Row:
 
 
 async def run_trials(row: Row, plans: Sequence[Sequence[Fault]], *, wires: bool, images: bool) -> None:
-    """One trial for each plan, on a group of its own."""
+    """One trial for each plan, on a group of its own, whose folder is kept if something was wrong."""
     for number, plan in enumerate(plans):
-        with tempfile.TemporaryDirectory(prefix="chaos-") as place:
-            began = time.monotonic()
-            try:
-                load = Load(WRITERS, STEADY_S)
-                verdict = await trial(
-                    Path(place) / "group", plan, SEED + number, kind=KIND, wires=wires, images=images, load=load
-                )
-            except (AssertionError, TimeoutError) as error:
-                row.complaints.append(f"did not end: {error!r}")
-                say(f"{row.name}: seed {SEED + number}: {error!r}")
-                continue
+        began = time.monotonic()
+        place = Path(tempfile.mkdtemp(prefix=f"chaos-{SEED + number}-"))
+        try:
+            load = Load(WRITERS, STEADY_S)
+            verdict = await trial(
+                place / "group", plan, SEED + number, kind=KIND, wires=wires, images=images, load=load
+            )
+        except (AssertionError, TimeoutError) as error:
+            row.complaints.append(f"did not end: {error!r}")
+            say(f"{row.name}: seed {SEED + number}, kept in {place}: {type(error).__name__} {error}")
+            continue
         row.trials += 1
         row.faults += len(plan)
         row.acknowledged += verdict.acknowledged
         row.operations += verdict.operations
         row.complaints += verdict.complaints
         seconds = time.monotonic() - began
-        say(f"{row.name}: seed {SEED + number}: {verdict.acknowledged:,} acknowledged, {seconds:.1f} s")
+        kept = f", kept in {place}" if verdict.complaints else ""
+        say(f"{row.name}: seed {SEED + number}: {verdict.acknowledged:,} acknowledged, {seconds:.1f} s{kept}")
         for complaint in verdict.complaints[:5]:
             say(f"  {complaint}")
+        if not verdict.complaints:
+            await asyncio.to_thread(shutil.rmtree, place)
 
 
 def say(line: str) -> None:

@@ -121,6 +121,11 @@ class Member:
     def tail(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:]) if self.log.exists() else ""
 
+    def describe(self) -> str:
+        """What it told last, what the system says of its process, and the end of its log."""
+        state = f"process {self.process.pid if self.process else None}, {'alive' if self.alive else 'ended'}"
+        return f"{self.name}: {state}\n  told {self.lines[-6:]}\n  " + self.tail().replace("\n", "\n  ")
+
     @property
     def leads_since(self) -> int:
         """The epoch in which it leads, as far as it told; 0 if it doesn't."""
@@ -195,29 +200,36 @@ class Group:
             joins=True,
         )
         member = Member(parts, self.folder / "logs" / name, dead.inside)
-        await self.ask_leader(others, "remove", dead.name, answer="removed_member")
+        await self._change(others, lambda members: dead.name not in members, "remove", dead.name)
         await member.start()
-        await self.ask_leader(others, "add", name, *address, answer="added")
+        await self._change(others, lambda members: name in members, "add", name, *address)
         self.members[self.members.index(dead)] = member
-        await self._is_voter(name)
+        await self._change(others, lambda members: members.get(name, False))
 
-    async def _is_voter(self, name: str) -> None:
-        """Wait until a new member counts: before that, the end of another one may be the end of the majority."""
-        async with asyncio.timeout(ANSWER_S):
-            while True:
-                answer = await (await self.leader()).ask("members", answer="members")
-                if [name, True] in [one[:2] for one in answer.get("members", [])]:
-                    return
-                await asyncio.sleep(0.1)
+    async def _change(self, among: list[Member], holds: Callable[[dict[str, bool]], bool], *command: Any) -> None:
+        """Have whoever leads carry out a change of the members, or wait for one, until it is committed that it `holds`
+        of them: name to whether it votes. Before that, the end of another member may be the end of the majority.
 
-    async def ask_leader(self, among: list[Member], *command: Any, answer: str) -> None:
-        """Have the leader carry out a command, whoever leads by then."""
-        async with asyncio.timeout(ANSWER_S):
-            while True:
-                leader = await self.leader(among)
-                if answer in await leader.ask(*command, answer=answer):
-                    return
-                await asyncio.sleep(0.2)
+        A change whose outcome is unknown is not asked for again once it holds.
+        """
+        answers: list[Line] = []
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while True:
+                    leader = await self.leader(among)
+                    answers = [await leader.ask("members", answer="members")]
+                    if "members" in answers[0] and not answers[0]["pending"]:
+                        if holds({name: voter for name, voter, _ in answers[0]["members"]}):
+                            return
+                        if command:
+                            answers.append(await leader.ask(*command, answer="changed"))
+                    await asyncio.sleep(0.1)
+        except TimeoutError as error:
+            raise AssertionError(f"{command or 'a voter'} never came to be: {answers}\n{self.describe()}") from error
+
+    def describe(self) -> str:
+        """What is known of each member, for when something did not come to be."""
+        return "\n".join(member.describe() for member in self.members)
 
     async def start(self) -> None:
         await asyncio.gather(*(member.start() for member in self.members if not member.alive))
@@ -273,7 +285,7 @@ class Group:
                 if time.monotonic() > end or len({answer["dumped"] for answer in answers}) == 1:
                     return paths, [f"states differ: {answers}"]
             elif time.monotonic() > end:
-                return paths, [f"not live: {answers}"]
+                return paths, [f"not live: {answers}\n{self.describe()}"]
             await asyncio.sleep(0.1)
 
 

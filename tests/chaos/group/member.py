@@ -16,10 +16,11 @@ import sys
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from reconciler.adapters.raft.changing import ChangingMember
 from reconciler.adapters.raft.node import RaftNode
 from reconciler.adapters.raft.ports import ReplicatedStore
 from reconciler.model.errors import SwarmctlError
@@ -166,14 +167,16 @@ class Program:
 
     async def _do_add(self, _: asyncio.TaskGroup, member: str, host: str, port: int) -> None:
         await self._store.add_member(member, Address(host, port))
-        tell(added=member)
+        tell(changed=member)
 
     async def _do_remove(self, _: asyncio.TaskGroup, member: str) -> None:
         await self._store.remove_member(member)
-        tell(removed_member=member)
+        tell(changed=member)
 
     async def _do_members(self, _: asyncio.TaskGroup) -> None:
-        tell(members=[[one.id, one.voter, one.behind] for one in self._store.members()])
+        """Tell who takes part, and whether a change of that is still to be committed."""
+        members = [[one.id, one.voter, one.behind] for one in self._store.members()]
+        tell(members=members, pending=cast(ChangingMember, self._store).status().members_pending)
 
 
 def main() -> None:

@@ -67,9 +67,12 @@ async def trial(
         await group.leader()
         group.load(load.writers, scene.value_bytes)
         await asyncio.sleep(WARM_UP_S)
-        for fault in faults:
-            await fault(scene)
-            await scene.wait(0.2 + load.steady_s, 1.5 + load.steady_s)
-        await group.quiet()
-        return await group.verdict()
+        try:
+            for fault in faults:
+                await fault(scene)
+                await scene.wait(0.2 + load.steady_s, 1.5 + load.steady_s)
+            await group.quiet()
+            return await group.verdict()
+        except TimeoutError as error:
+            raise AssertionError(f"it took too long\n{group.describe()}") from error
     raise AssertionError("the stack swallows nothing")
