@@ -273,6 +273,8 @@ def _pause_s(failures: int) -> float:
 
 
 def _kind(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):  # of tasks side by side: the first that failed ended the others
+        error = error.exceptions[0]
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
