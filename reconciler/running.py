@@ -148,7 +148,8 @@ def member_settings(config: ControllerConfig) -> MemberSettings:
 
 def _in_group(identity: Identity, group: GroupConfig, folder: str) -> MemberSettings:
     owner = Owner(identity.cluster, identity.node)
-    return MemberSettings(folder, owner, named=dict(group.members), address=identity.listen)
+    named = {name: at for name, at in group.members.items() if name not in group.removed}
+    return MemberSettings(folder, owner, named=named, address=identity.listen)
 
 
 async def _open_member(config: ControllerConfig) -> tuple[RaftNode, str]:
