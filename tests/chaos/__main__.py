@@ -56,8 +56,8 @@ async def run_trials(row: Row, plans: Sequence[Sequence[Fault]], *, wires: bool,
     for number, plan in enumerate(plans):
         began = time.monotonic()
         place = Path(tempfile.mkdtemp(prefix=f"chaos-{SEED + number}-"))
+        load = Load(WRITERS, STEADY_S)
         try:
-            load = Load(WRITERS, STEADY_S)
             verdict = await trial(
                 place / "group", plan, SEED + number, kind=KIND, wires=wires, images=images, load=load
             )
