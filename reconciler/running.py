@@ -42,6 +42,7 @@ from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.membership import WantedMembers
+from reconciler.controller.loop.owners import Owners
 from reconciler.controller.loop.ports import ForgeTeller, Source, Teller
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
@@ -223,6 +224,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
         endpoint.config_dir,
         lambda problem: log.warning("registry credentials", code=problem.code.value, what=problem.what),
     )
+    owners = Owners(one.spec.name for one in config.sources)
     memory = Memory(node, clock.now, routes={one.name: one.kinds for one in config.sinks})
 
     def inputs(files: Revision) -> LoadInputs:
@@ -257,7 +259,8 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
         store=node,
         memory=memory,
         followings=[
-            Following(_source(one, config.data_dir, settings), inputs, clock, metrics, looker) for one in config.sources
+            Following(_source(one, config.data_dir, settings), inputs, clock, metrics, looker, owners)
+            for one in config.sources
         ],
         connect=connect,
         answers=partial(docker.answers, endpoint) if config.group is not None else None,

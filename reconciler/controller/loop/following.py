@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from reconciler.controller.loop.owners import Owners
 from reconciler.controller.loop.ports import Clock, Meters, Source
 from reconciler.gitops.sources import load_fault, next_look, next_status
 from reconciler.manifests.compilation import Compilation
@@ -43,6 +44,8 @@ class Following:
     meters: Meters
     looker: str = ""
     """What no other process has, so that no two ask a remote in step."""
+    owners: Owners = field(default_factory=Owners)
+    """Shared with the other sources of this controller."""
     look_at: datetime | None = None
     _compiled: Compilation | None = None
     _states: dict[str, DesiredState] = field(default_factory=dict)
@@ -62,11 +65,15 @@ class Following:
         have brought it into force, or this one has just started, and drift from it must not wait for a remote.
         """
         started = self.clock.monotonic_s()
-        if status.in_force is not None:
-            await self._loaded(status.in_force)
+        try:
+            if status.in_force is not None:
+                await self._loaded(status.in_force)
+        finally:
+            desired = self.desired(status)
+            self.owners.restored(self.source.spec.name, desired.cluster if desired is not None else None)
         found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
         if isinstance(found, SourceRevision):
-            found = await self._loaded(found)
+            found = await self._admitted(found)
         outcome = found.code.value if isinstance(found, SourceFault) else "same" if found == status.in_force else "new"
         self.meters.fetched(self.source.spec.name, outcome, self.clock.monotonic_s() - started)
         now = self.clock.now()
@@ -95,6 +102,23 @@ class Following:
                 return (await asyncio.to_thread(load_again, files, self.inputs(files), None)).state
             finally:
                 self.source.done_with(files)
+
+    async def _admitted(self, revision: SourceRevision) -> SourceRevision | SourceFault:
+        """Return `revision` once it is loaded and speaks for no other source's cluster, or why it can't be in force."""
+        found = await self._loaded(revision)
+        if isinstance(found, SourceFault):
+            return found
+        cluster = self._states[revision.identity].cluster
+        other = await self.owners.claim(self.source.spec.name, cluster)
+        if not other:
+            return found
+        return SourceFault(
+            ErrorCode.DUPLICATE_OBJECT,
+            f"{cluster} is the cluster of source {other} already.",
+            "Of two repositories with one metadata.name each would remove what the other declares.",
+            "Give this one a metadata.name of its own in swarm.yaml.",
+            revision.commit,
+        )
 
     async def _loaded(self, revision: SourceRevision) -> SourceRevision | SourceFault:
         """Return `revision` once it is loaded, or why it can't be."""

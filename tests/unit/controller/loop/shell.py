@@ -24,6 +24,7 @@ from reconciler.controller.loop.around import ApplySettings
 from reconciler.controller.loop.fenced import FencedCluster
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.owners import Owners
 from reconciler.controller.loop.ports import ForgeTelling, Telling
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
@@ -130,6 +131,8 @@ class Shell:
                 await self.connect()
             return _Noting(self.cluster, lambda: True, self.written)
 
+        owners = Owners(self.repositories)
+
         def inputs(files: Any) -> LoadInputs:
             return LoadInputs(SCHEMAS, {}, "/root", files.root)
 
@@ -137,7 +140,9 @@ class Shell:
             member=NAME,
             store=self.node,
             memory=Memory(self.node, clock.now, self.routes),
-            followings=[Following(self._source(name), inputs, clock, metrics) for name in self.repositories],
+            followings=[
+                Following(self._source(name), inputs, clock, metrics, owners=owners) for name in self.repositories
+            ],
             connect=connect,
             clock=clock,
             meters=metrics,

@@ -1,0 +1,46 @@
+"""Two repositories that call their cluster the same: each would remove what the other declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.model.errors import ErrorCode
+from reconciler.model.objects import Kind
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import Shell, stack, swarm, until
+
+
+async def test_a_repository_that_speaks_for_the_cluster_of_another_is_not_taken_and_nothing_is_removed(tmp_path: Path):
+    first, second = Repository.make(tmp_path, "first"), Repository.make(tmp_path, "second")
+    first.commit("1", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
+    second.commit("1", swarm_DOT_yaml=swarm("other"), stacks__db_DOT_yaml=stack(0))
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"first": first, "second": second})
+
+    async def names() -> set[str]:
+        return set((await shell.cluster.observe()).by_name(Kind.SERVICE))
+
+    def fault() -> str:
+        return shell.state("second").source.fault.code if shell.state("second").source.fault else ""
+
+    def are_applied() -> bool:
+        states = [(shell.state("first"), "web"), (shell.state("second"), "db")]
+        return all(state.scope(scope).applied for state, scope in states)
+
+    async with shell.leading():
+        await until(are_applied, "both are applied")
+        refused = second.commit("2", swarm_DOT_yaml=swarm("prod"))
+        shell.leader.wake("webhook")
+        await until(lambda: fault() == ErrorCode.DUPLICATE_OBJECT, "the second one is refused")
+        assert shell.state("second").source.fault.commit == refused
+        assert await names() == {"web_api", "db_api"}
+    async with shell.leading():
+        before = shell.leader.last_pass
+        await until(lambda: shell.has_passed_since(before), "a new process looks again")
+        shell.leader.wake("webhook")
+        first.commit("2", stacks__web_DOT_yaml=stack(0, "nginx:2"))
+        commit = second.commit("3", swarm_DOT_yaml=swarm("third"))
+        shell.leader.wake("webhook")
+        await until(lambda: shell.state("second").source.in_force.commit == commit, "another name is taken")
+        assert (fault(), shell.state("first").source.fault) == ("", None)
+        assert await names() == {"web_api", "db_api"}
