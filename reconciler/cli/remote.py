@@ -50,7 +50,7 @@ def _register_questions(app: typer.Typer, outside: Outside, terminal: Terminal) 
     def events(
         stack: StackOption = None,
         limit: LimitOption = 50,
-        after: Annotated[int, typer.Option("--after", min=0, help="Only events of greater numbers.")] = 0,
+        after: Annotated[int, typer.Option("--after", min=0, help="Only those next after this number.")] = 0,
         controller: ControllerOption = None,
         output: FormatOption = Format.TEXT,
     ) -> None:

@@ -101,7 +101,7 @@ class Route:
 
 _STACK: Final = Query("stack", "Only of this stack.")
 _LIMIT: Final = Query("limit", f"At most so many, {LIMIT_DEFAULT} by default and {LIMIT_MAX} at most.", is_number=True)
-_AFTER: Final = Query("after", "Only events of greater numbers.", is_number=True)
+_AFTER: Final = Query("after", "Only events of greater numbers, the ones next to it first.", is_number=True)
 _NAME: Final = Query("name", "A task's id or the beginning of one, or a service's name or id.", required=True)
 
 ROUTES: Final[tuple[Route, ...]] = (

@@ -114,9 +114,10 @@ class Answers:
         return sorted(kept, key=lambda one: one.at, reverse=True)[:limit]
 
     async def events(self, scope: str | None, after: int, limit: int) -> Sequence[ControllerEvent]:
-        """Return the newest events, oldest of them first."""
+        """Return the newest events, oldest of them first; with `after` the ones next to it: who pages misses none."""
         found = [one for one in self.leader.memory.events() if one.number > after]
-        return [one for one in found if scope is None or one.scope == _scope(scope)][-limit:] if limit else []
+        found = [one for one in found if scope is None or one.scope == _scope(scope)]
+        return found[:limit] if after or not limit else found[-limit:]
 
     async def trace(self, name: str) -> Trace:
         """Return where a task or service comes from. One at a time: each looks at the whole cluster."""

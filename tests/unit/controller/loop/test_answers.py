@@ -75,3 +75,18 @@ async def test_only_a_stack_is_put_back(shell, scope):
             await answers_of(shell).rollback(scope, "a" * 40, "me")
         assert refused.value.code is ErrorCode.API_REQUEST_INVALID
         assert not shell.state().suspensions
+
+
+async def test_who_pages_through_events_misses_none(shell):
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: applied(shell), "the commit is applied")
+        every = [one.number for one in shell.memory.events()]
+        assert len(every) > 3
+        assert [one.number for one in await answers.events(None, 0, 2)] == every[-2:]
+        seen = every[0]
+        paged = [seen]
+        while found := await answers.events(None, seen, 2):
+            paged += [one.number for one in found]
+            seen = paged[-1]
+        assert paged[: len(every)] == every
