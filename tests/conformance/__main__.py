@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.bad_requests import CASES, PLUGINLESS, Case, World, masked, prepared
+from tests.conformance.bad_requests import CASES, LOCAL_NETWORK, PLUGINLESS, Case, World, masked, prepared
 from tests.conformance.wire import Answered, ask
 from tests.e2e.daemon import Daemon
 from tests.lab.engine import Engine, busybox_tar
@@ -48,9 +48,10 @@ def compared(engine: str, ours: str) -> tuple[list[str], int]:
     A refusal of the engine's with 500 is one with 400 here, in the same words, and needs no listing.
     """
     reasons = tomllib.loads((Path(__file__).parent / "differences.toml").read_text())
-    worlds = {host: prepared(host) for host in (engine, ours)}
     found = []
     try:
+        ask(engine, "POST", "/networks/create", {"Name": LOCAL_NETWORK, "Driver": "bridge"})
+        worlds = {host: prepared(host) for host in (engine, ours)}
         for case, answers in _answered(worlds):
             expected, answer = ((one.status, masked(one.message, world)) for one, world in
                 zip(answers, worlds.values(), strict=True))  # fmt: skip
@@ -58,8 +59,9 @@ def compared(engine: str, ours: str) -> tuple[list[str], int]:
             if not same and case.name not in reasons:
                 found.append(f"{case.name}: engine {expected}, ours {answer}")
     finally:
-        for host in worlds:
+        for host in (engine, ours):
             ask(host, "POST", "/swarm/leave?force=1")
+        ask(engine, "DELETE", f"/networks/{LOCAL_NETWORK}")
     return found, len(CASES)
 
 
