@@ -160,7 +160,15 @@ class Answers:
         await self._change(suspension.scope, suspension.by, lambda state: suspended(state, made))
 
     async def resume(self, scope: str, by: str) -> None:
-        """End a suspension."""
+        """End a suspension. That of everything is not ended for one stack alone: who thinks so is told."""
+        now, states = self.now(), self._states()
+        if scope != EVERYTHING and any(states[name].suspension(EVERYTHING, now) for name in self._sources_of(scope)):
+            raise SwarmctlError(
+                ErrorCode.API_REQUEST_INVALID,
+                f"{scope} stays suspended, because everything is.",
+                why="A suspension of everything ends for all stacks at once.",
+                hint="`swarmctl resume '*'` ends it; suspend those first that are to stay so.",
+            )
         await self._change(scope, by, lambda state: resumed(state, _scope(scope)))
 
     async def _change(self, scope: str, by: str, change: Callable[[LoopState], LoopState]) -> None:

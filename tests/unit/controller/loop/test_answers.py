@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.adapters.metrics import Metrics, Remembered
 from reconciler.controller.loop.answers import Answers
+from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.lab.git_servers import Repository
@@ -90,3 +91,17 @@ async def test_who_pages_through_events_misses_none(shell):
             paged += [one.number for one in found]
             seen = paged[-1]
         assert paged[: len(every)] == every
+
+
+async def test_a_stack_is_not_said_to_be_resumed_while_everything_is_suspended(shell):
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: applied(shell), "the commit is applied")
+        await answers.suspend(Suspension("web", answers.now(), "me"))
+        await answers.suspend(Suspension("*", answers.now(), "me"))
+        with pytest.raises(SwarmctlError, match="everything is"):
+            await answers.resume("web", "me")
+        assert set(shell.state().suspensions) == {"*", "web"}
+        for scope in ("*", "web"):
+            await answers.resume(scope, "me")
+        assert not shell.state().suspensions
