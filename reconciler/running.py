@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -50,11 +50,13 @@ from reconciler.controller.prepare import no_registry_auth
 from reconciler.controller_api.access import Access, Role, Token
 from reconciler.controller_api.server import ListenSettings, serve
 from reconciler.manifests.inputs import LoadInputs
-from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.errors import ErrorCode, Place, Problem, SwarmctlError
 from reconciler.model.forges import CommitStatus
 from reconciler.model.replication import Address
 from reconciler.model.revision import Revision
 from reconciler.settings import Settings
+
+_Made = TypeVar("_Made")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -83,8 +85,9 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_end.set)
     _make_folder(config.data_dir)
+    sources, tellers = _opened(config, settings)
     node, name = await _open_member(config)
-    leader, metrics = _built(config, settings, node, name)
+    leader, metrics = _built(config, settings, node, name, sources, tellers)
     answers = Answers(config.name, leader, metrics, config.receivers, clock_now=SystemClock().now)
     log.info("controller begins", member=name, sources=len(config.sources))
     tasks = {
@@ -215,7 +218,37 @@ def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool
             raise
 
 
-def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: str) -> tuple[Leader, Metrics]:
+def _opened(config: ControllerConfig, settings: Settings) -> tuple[list[Source], _Tellers]:
+    """Open what is followed and whom to tell. Raises one SwarmctlError with all that is wrong with their settings."""
+    problems: list[Problem] = []
+    sources = [_placed(partial(_source, one, config.data_dir, settings), one.place, problems) for one in config.sources]
+    sinks = {
+        one.name: _placed(partial(AppriseSink, SinkSpec(one.name, one.url, one.kinds)), one.place, problems)
+        for one in config.sinks
+    }
+    if problems:
+        raise SwarmctlError.from_problems(tuple(problems))
+    made = {name: sink for name, sink in sinks.items() if sink is not None}
+    return [one for one in sources if one is not None], _Tellers(config, made)
+
+
+def _placed(make: Callable[[], _Made], place: Place | None, problems: list[Problem]) -> _Made | None:
+    """Return what `make` makes; None where it raises, and then add its problems with the place that they come from."""
+    try:
+        return make()
+    except SwarmctlError as error:
+        problems += [replace(one, place=one.place or place) for one in error.problems]
+        return None
+
+
+def _built(
+    config: ControllerConfig,
+    settings: Settings,
+    node: RaftNode,
+    name: str,
+    sources: Sequence[Source],
+    tellers: _Tellers,
+) -> tuple[Leader, Metrics]:
     clock, schemas, looker = SystemClock(), read_schemas(), RandomIds().new_id()
     endpoint = settings.endpoint
     if config.host or config.context:
@@ -233,8 +266,6 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
 
     async def connect() -> Cluster:
         return await docker.connect(endpoint)
-
-    tellers = _Tellers(config)
 
     def remembered() -> Remembered:
         states = [memory.state(one.spec.name) for one in config.sources]
@@ -258,10 +289,7 @@ def _built(config: ControllerConfig, settings: Settings, node: RaftNode, name: s
         member=name,
         store=node,
         memory=memory,
-        followings=[
-            Following(_source(one, config.data_dir, settings), inputs, clock, metrics, looker, owners)
-            for one in config.sources
-        ],
+        followings=[Following(one, inputs, clock, metrics, looker, owners) for one in sources],
         connect=connect,
         answers=partial(docker.answers, endpoint) if config.group is not None else None,
         clock=clock,
@@ -292,9 +320,9 @@ def _source(followed: FollowedSource, data_dir: str, settings: Settings) -> Sour
 class _Tellers:
     """Whom to tell, and how they stand. Each leadership opens them anew."""
 
-    def __init__(self, config: ControllerConfig) -> None:
+    def __init__(self, config: ControllerConfig, sinks: Mapping[str, AppriseSink]) -> None:
         self._name = config.name or "swarm"
-        self._sinks = {one.name: AppriseSink(SinkSpec(one.name, one.url, one.kinds)) for one in config.sinks}
+        self._sinks = sinks
         self.forges = {one.spec.name: StatusSink(one.forge) for one in config.sources if one.forge is not None}
         self._open: dict[str, Notifier | StatusTeller] = {}
 

@@ -15,7 +15,7 @@ from reconciler.manifests.problems import KeyPath, ProblemList, shown
 from reconciler.manifests.quantities import BadQuantity, period_ns, size_bytes
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.alerts import AlertKind
-from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
+from reconciler.model.errors import ErrorCode, Place, Problem, Severity, SwarmctlError
 from reconciler.model.forges import ForgeAddress, ForgeName
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject, JsonValue
@@ -60,6 +60,8 @@ class FollowedSource:
     is_work_tree: bool = False
     forge: ForgeAddress | None = None
     """Where statuses of its commits are posted, None for nowhere."""
+    place: Place | None = None
+    """Where the file says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class AlertSink:
     name: str
     url: str = field(repr=False)
     kinds: frozenset[AlertKind] | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,7 @@ class _Reader:
             limits=self._limits(given.get("limits") or {}, (*at, "limits")),
         )
         forge = self._forge(given["commitStatus"], (*at, "commitStatus")) if given.get("commitStatus") else None
-        return FollowedSource(spec, tree is not None, forge)
+        return FollowedSource(spec, tree is not None, forge, self.document.place(at))
 
     def _limits(self, given: JsonObject, at: KeyPath) -> SourceLimits:
         usual = SourceLimits()
@@ -258,7 +261,8 @@ class _Reader:
                 self._kind(kind, (*at, number, "kinds", place)) for place, kind in enumerate(one.get("kinds") or ())
             ]
             url = self._secret(one, (*at, number), "urlFile")
-            found.append(AlertSink(one["name"], url, frozenset(kind for kind in kinds if kind) if kinds else None))
+            of_kinds = frozenset(kind for kind in kinds if kind) if kinds else None
+            found.append(AlertSink(one["name"], url, of_kinds, self.document.place((*at, number))))
         return tuple(found)
 
     def _kind(self, text: str, at: KeyPath) -> AlertKind | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import settings
 from reconciler.controller.config import GroupConfig
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
-from reconciler.running import FOUNDED_MARK, _open_in_group
+from reconciler.running import FOUNDED_MARK, _open_in_group, config_of, run_controller
 from tests.fakes.identities import Authority
 
 
@@ -46,3 +47,29 @@ async def test_a_member_that_can_not_note_that_it_has_begun_says_so_each_time(tm
     (peers / FOUNDED_MARK).unlink()
     await open_and_close(group, tmp_path / "store")
     assert (peers / FOUNDED_MARK).exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{name: a, url: 'ftp://h/x'}", "The repository's address can't be used."),
+        ("{name: a, url: 'ssh://git@h/x'}", "A source over ssh needs a known_hosts file."),
+        ("{name: a, url: /u, ref: {commit: abc}}", "The source can't be followed."),
+        ("{name: a, url: /u, ref: {semver: '>=1 <'}}", "The range of versions makes no sense."),
+        ("{name: a, url: /u, path: ../x}", "The source can't be followed."),
+    ],
+)
+async def test_what_no_remote_and_no_chat_could_serve_is_told_with_its_place_before_anything_begins(
+    tmp_path: Path, source: str, told: str
+) -> None:
+    (tmp_path / "chat").write_text("nothing://s3cret\n")
+    file, data = tmp_path / "controller.yaml", tmp_path / "data"
+    sinks = f"{{sinks: [{{name: chat, urlFile: {tmp_path}/chat}}]}}"
+    spec = f"spec:\n  dataDir: {data}\n  sources:\n    - {source}\n  alerts: {sinks}\n"
+    file.write_text(f"apiVersion: swarmctl/v1\nkind: Controller\n{spec}")
+    with pytest.raises(SwarmctlError) as refused:
+        await run_controller(config_of(str(file)), settings.read({"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}))
+    found = [(one.what, str(one.place)) for one in refused.value.problems]
+    assert found == [(told, f"{file}:6:7"), ("The address of alert sink chat makes no sense.", f"{file}:7:20")]
+    assert "s3cret" not in str(refused.value.problems)
+    assert not (data / "store").exists()
