@@ -68,7 +68,7 @@ class ProgressDisplay:
         """Take one step of the apply."""
         if isinstance(step, ActionProgress):
             self._action(step)
-        else:
+        elif isinstance(step, ServicesProgress):
             self._look(step)
 
     def _action(self, step: ActionProgress) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from reconciler.controller.assess import assess
-from reconciler.controller.convergence import Outcome, Waiting, await_convergence
+from reconciler.controller.convergence import Waiting
+from reconciler.controller.finishing import Finish, Finishing
 from reconciler.controller.looks import Looks
 from reconciler.controller.nodes import farewell
 from reconciler.controller.patience import Patience
@@ -16,20 +15,17 @@ from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.controller.record import Books, names_to_record, record, topology_to_record
 from reconciler.controller.run import INTERRUPT_GRACE_S, Run, left_as_it_is
 from reconciler.controller.transactions import left_open, outlived, to_hold_back, to_open
-from reconciler.controller.undo import failure_of, ids_of, undo
+from reconciler.controller.undo import ids_of
 from reconciler.controller.write import Writer
 from reconciler.model.actual import ActualState
-from reconciler.model.errors import Problem, SwarmctlError
+from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
+from reconciler.model.plan import Action, Plan
 from reconciler.model.progress import (
     ActionProgress,
     ActionStatus,
     ApplyResult,
-    Assessment,
     Report,
-    UndoneStack,
-    Verdict,
 )
 from reconciler.planning.inventory import recorded
 from reconciler.planning.topology_record import recorded_topology
@@ -47,7 +43,7 @@ class ApplyOptions:
     wait: bool = True
     """Wait until the services have converged, also before stacks that depend on them are touched."""
     timeout_s: float = 300.0
-    """Seconds for which each wait for convergence may last: one for each wave of dependencies, and the last."""
+    """Seconds that each service has to converge once it was written: one that others depend on, before those are."""
     registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
     """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
     looks: Looks | None = field(default=None, repr=False)
@@ -64,8 +60,9 @@ async def apply(
     """Carry out `plan`, which was made against `actual`, and return how each action ended.
 
     An action whose predecessor failed is skipped, everything independent of it goes on: a broken stack doesn't hold
-    the others. A stack of `plan.atomic_stacks` goes back to what it was in `actual` as soon as its own services have
-    ended and one of them badly; to what it was before an earlier apply, if that was interrupted while it wrote to it.
+    the others, and how its services stand is reported as soon as it is written. A stack of `plan.atomic_stacks` goes
+    back to what it was in `actual` as soon as its own services have ended and one of them badly; to what it was before
+    an earlier apply, if that was interrupted while it wrote to it.
     Raises nothing but cancellation; what a user must know is in the result.
     """
     patience = Patience()
@@ -95,6 +92,7 @@ class _Apply:
         self.held_back = to_hold_back(first, self.left_open.values())
         """What a stack needs if it goes back to before that: it is removed once it is known that it does not."""
         self.main = self._run(tuple(one for one in first if one not in self.held_back), actual)
+        self.finishing = Finishing(plan, waiting, self.main, self._run, options.resumed)
 
     def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
         writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
@@ -116,23 +114,24 @@ class _Apply:
         return replace(result, actions=(*result.actions, last))
 
     async def _without_farewell(self) -> ApplyResult:
-        warnings = [await self._open()]
-        ended = await self.main.carry_out()
-        if self.patience.gone is not None:
+        opened, recorded_with, names = await self._open(), None, tuple[str, ...]()
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(one) for one in self.finishing.parts()]
+            ended = await self.main.carry_out()
+            gone = self.patience.gone
+            if gone is not None:
+                for part in parts:
+                    part.cancel()
+            else:
+                names = self.finishing.close(ended)
+                recorded_with = None if self.finishing.atomic else await self._record(ended, Finish())
+        finish = Finish.of([part.result() for part in parts if not part.cancelled()], names)
+        if gone is not None:
             ended += self._leave(_KEPT_LOST)
-            return ApplyResult(self.plan, ended, lost=self.patience.gone.problems[0])
-        touched = {one.action.stack for one in ended}
-        atomic = tuple(name for name in self.plan.atomic_stacks if name in touched or name in self.left_open)
-        if atomic:
-            finish = await self._finish(ended, atomic)
+            return ApplyResult(self.plan, ended, lost=gone.problems[0], undone=finish.undone)
+        if self.finishing.atomic:
             ended += await self._carry_out_held_back(ended, finish)
-            warnings.append(await self._record(ended, finish))
-        else:
-            async with asyncio.TaskGroup() as group:
-                finishing = group.create_task(self._finish(ended, ()))
-                recording = group.create_task(self._record(ended, _Finish()))
-            finish = finishing.result()
-            warnings.append(recording.result())
+            recorded_with = await self._record(ended, finish)
         return ApplyResult(
             self.plan,
             ended,
@@ -140,7 +139,7 @@ class _Apply:
             finish.timed_out,
             lost=finish.lost,
             undone=finish.undone,
-            warnings=tuple(warning for warning in warnings if warning is not None),
+            warnings=tuple(warning for warning in (opened, recorded_with) if warning is not None),
         )
 
     async def _open(self) -> Problem | None:
@@ -159,7 +158,7 @@ class _Apply:
         return warning
 
     async def _carry_out_held_back(
-        self, ended: tuple[ActionProgress, ...], finish: _Finish
+        self, ended: tuple[ActionProgress, ...], finish: Finish
     ) -> tuple[ActionProgress, ...]:
         if finish.undone or not set(self.left_open) <= set(self._over(ended, finish)):
             return self._leave(_KEPT)
@@ -178,7 +177,7 @@ class _Apply:
             self.waiting.report(one)
         return left
 
-    async def _record(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> Problem | None:
+    async def _record(self, ended: tuple[ActionProgress, ...], finish: Finish) -> Problem | None:
         undone = [one for stack in finish.undone for one in stack.actions]
         plan = self.plan
         if undone and plan.owner and plan.inventory is None:
@@ -189,7 +188,7 @@ class _Apply:
         read = recorded(self.actual, plan.owner)
         return await record(self.cluster, self.patience, Books(plan.owner, names, topology, dict.fromkeys(over), read))
 
-    def _over(self, ended: tuple[ActionProgress, ...], finish: _Finish) -> list[str]:
+    def _over(self, ended: tuple[ActionProgress, ...], finish: Finish) -> list[str]:
         """Return the stacks of which no later apply needs to know what they were: they are it, or new and well."""
         if finish.lost is not None:
             return []
@@ -200,109 +199,4 @@ class _Apply:
         half |= {
             stack for stack, actions in undone.items() if any(one.status is ActionStatus.FAILED for one in actions)
         }
-        return [stack for stack in {**self.left_open, **self.opened} if stack not in half]
-
-    async def _finish(self, ended: tuple[ActionProgress, ...], atomic: tuple[str, ...]) -> _Finish:
-        """Wait for the services, each atomic stack by itself, and put back those stacks that failed."""
-        names = services_to_await(self.plan, self.actual, ended) if self.options.wait else ()
-        names = tuple(dict.fromkeys((*names, *self.options.resumed)))
-        updated = frozenset((*(one.action.name for one in ended if one.action.starts_tasks), *self.options.resumed))
-        stacks = {action.name: action.stack for action in self.plan.actions if action.kind is Kind.SERVICE}
-        if self.options.wait:
-            begun = self._begun_earlier()
-            stacks |= begun
-            names = tuple(dict.fromkeys((*names, *begun)))
-        stack_of = {name: stacks.get(name) if stacks.get(name) in atomic else None for name in names}
-        groups = [(stack, tuple(name for name in names if stack_of[name] == stack)) for stack in (*atomic, None)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._finish_group(*one, ended, updated)) for one in groups]
-        return _Finish.of(tuple(task.result() for task in tasks), names)
-
-    def _begun_earlier(self) -> dict[str, str]:
-        """Return {service: its stack} of what an interrupted apply had written, but for what swarm has put back."""
-        removed = {one.name for one in self.plan.actions if one.type is ActionType.DELETE}
-        return {
-            service.name: stack
-            for stack, before in self.left_open.items()
-            for service in self.actual.services
-            if service.name in before
-            and service.name not in removed
-            and assess(service, self.actual).verdict is not Verdict.ROLLED_BACK
-        }
-
-    async def _finish_group(
-        self,
-        stack: str | None,
-        names: tuple[str, ...],
-        ended: tuple[ActionProgress, ...],
-        updated: Collection[str],
-    ) -> _Finish:
-        outcome = Outcome((), timed_out=False)
-        try:
-            if names:
-                outcome = await await_convergence(self.waiting, names, updated)
-            cause = failure_of(stack, ended, outcome.assessments) if stack else None
-            undone = () if stack is None or cause is None else (await self._undo(stack, cause, ended),)
-        except SwarmctlError as error:
-            return _Finish(outcome.assessments, outcome.timed_out, lost=error.problems[0])
-        return _Finish(outcome.assessments, outcome.timed_out, undone)
-
-    async def _undo(self, stack: str, cause: Problem, ended: tuple[ActionProgress, ...]) -> UndoneStack:
-        """Put the services of one stack back, and wait until they are as they were."""
-        now = await self.waiting.looks.whole()
-        back = undo(stack, ended, self.main.written, self.actual, now, self.left_open.get(stack))
-        run = self._run(back.actions, now)
-        writes = await run.carry_out()
-        names = [one.action.name for one in writes if one.action.starts_tasks and one.status is ActionStatus.DONE]
-        looks: tuple[Assessment, ...] = ()
-        if names and self.options.wait:
-            looks = (await await_convergence(self.waiting, names, names)).assessments
-        return UndoneStack(stack, cause, (*writes, *back.left), looks)
-
-
-@dataclass(frozen=True, slots=True)
-class _Finish:
-    """How the services of one or more stacks ended."""
-
-    services: tuple[Assessment, ...] = ()
-    timed_out: bool = False
-    undone: tuple[UndoneStack, ...] = ()
-    lost: Problem | None = None
-
-    @classmethod
-    def of(cls, parts: tuple[_Finish, ...], names: tuple[str, ...]) -> _Finish:
-        """Return them as one, the services in the order of `names`."""
-        looks = {look.service: look for part in parts for look in part.services}
-        return cls(
-            tuple(looks[name] for name in names if name in looks),
-            any(part.timed_out for part in parts),
-            tuple(undone for part in parts for undone in part.undone),
-            next((part.lost for part in parts if part.lost is not None), None),
-        )
-
-
-def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProgress, ...]) -> tuple[str, ...]:
-    """Return the names of services whose tasks the plan's finished actions move, and of those that were unfinished.
-
-    What an earlier apply left on its way (killed, interrupted, told not to wait) is awaited as well, whether this
-    plan touches it or not: equal specs alone are no convergence. Of services that the plan's manifests don't declare,
-    those whose tasks it moves with a node are awaited, unless they were no better before.
-    """
-    done = [one.action for one in results if one.status is ActionStatus.DONE]
-    names = [action.name for action in done if action.starts_tasks]
-    told = {one.action.name for one in results if one.status is not ActionStatus.DONE}
-    removed = {action.name for action in plan.actions if action.type is ActionType.DELETE}
-    if any(action.kind is Kind.NODE and action.effect is TaskEffect.MOVE for action in done):
-        names += [
-            service.name
-            for service in actual.services
-            if service.name not in removed
-            and (service.name in plan.services or assess(service, actual).verdict is Verdict.CONVERGED)
-        ]
-    ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
-    names += [
-        service.name
-        for service in actual.services
-        if service.name in plan.services and service.name not in told and assess(service, actual).verdict not in ended
-    ]
-    return tuple(dict.fromkeys(names))
+        return [stack for stack in {**self.left_open, **self.opened} if stack not in half | finish.over]

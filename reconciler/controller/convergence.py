@@ -24,7 +24,7 @@ PAUSE_PER_LOOK = 100
 busy starting the very tasks that are waited for."""
 
 OPEN_PAUSE_S = 2.0
-"""Seconds at least before a look while the apply still writes, or waits for a node: the engine has other things to do."""
+"""Seconds at least before a look while the apply still writes, or waits for a node: the engine has more to do then."""
 
 LOG_LINES = 10
 """Of a failing task's log."""

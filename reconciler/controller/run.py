@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from reconciler.controller.convergence import Waiting, await_convergence
@@ -42,6 +42,8 @@ class Run:
         self.written: set[str] = set()
         self.sent_as: dict[str, Action] = {}
         """{action's id: what is sent in its place}, where a write of ours has moved what the plan was made against."""
+        self.ended: Callable[[ActionProgress], None] = lambda _: None
+        """Is told how each action of `carry_out` ended, once nobody waits for it any more."""
         self._tasks: dict[str, asyncio.Task[ActionProgress]] = {}
         self._slots = asyncio.Semaphore(parallel)
         self._needed = {name for action in actions for name in action.after}
@@ -59,7 +61,9 @@ class Run:
 
     async def _perform(self, action: Action) -> ActionProgress:
         """Return how the action ended, once all that must come before it has."""
-        return await self._after(action, [await self._tasks[name] for name in action.after])
+        ended = await self._after(action, [await self._tasks[name] for name in action.after])
+        self.ended(ended)
+        return ended
 
     async def _after(self, action: Action, earlier: Iterable[ActionProgress]) -> ActionProgress:
         broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)

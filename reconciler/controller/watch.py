@@ -86,10 +86,17 @@ class Watch:
     """
 
     def __init__(self, services: Collection[str], before: ActualState | None, updated: Collection[str]) -> None:
-        self._stories = {name: _Story() for name in services}
-        self._updated = frozenset(updated)
+        self._stories: dict[str, _Story] = {}
+        self._updated: set[str] = set()
         self._still = _Since()
         self._known = frozenset(task.id for task in before.tasks if _has_ended(task)) if before else frozenset()
+        self.join(services, updated)
+
+    def join(self, services: Collection[str], updated: Collection[str]) -> None:
+        """Follow these services too, from the next look on; those that are followed already go on as they are."""
+        for name in services:
+            self._stories.setdefault(name, _Story())
+        self._updated.update(updated)
 
     def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""

@@ -43,8 +43,8 @@ def finished(
 ) -> Finished:
     """Return what is known now of what earlier leaders began, and `plan` added to what is under way.
 
-    As long as the same commit is being brought about elsewhere, their scopes wait, so that one entry tells of all.
-    Of several commits, one is finished in each pass.
+    As long as the same commit is being brought about elsewhere, their scopes wait, so that one entry tells of all; but
+    for those that have failed. Of several commits, one is finished in each pass.
     """
     revision = state.source.in_force
     if look.plan is None or revision is None:
@@ -58,7 +58,8 @@ def finished(
     ended = {
         scope: one
         for scope, one in left.items()
-        if scope not in begun and one.commit not in commits and _has_ended(standings.get(scope))
+        if scope not in begun
+        and (_has_failed(standings.get(scope)) or (one.commit not in commits and _has_ended(standings.get(scope))))
     }
     if not ended:
         return Finished(_with(state, begun))
@@ -164,6 +165,10 @@ def entry_of(begun: Mapping[str, Begun], at: datetime, failed: Mapping[str, str]
 def _has_ended(standing: Standing | None) -> bool:
     """Return whether nothing of a scope is on its way: one that is gone from Git is so, too."""
     return standing is None or standing.ready or standing.stalled
+
+
+def _has_failed(standing: Standing | None) -> bool:
+    return standing is not None and standing.stalled
 
 
 def _writes(plan: Plan | None) -> Counter[str]:

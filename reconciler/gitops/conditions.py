@@ -8,17 +8,21 @@ from datetime import datetime
 from typing import Final
 
 from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, services_by_scope
-from reconciler.gitops.stages import BROKEN
-from reconciler.gitops.state import LoopState
+from reconciler.gitops.stages import BROKEN, reason_of
+from reconciler.gitops.state import LoopState, ScopeState
 from reconciler.model.conditions import Condition, Conditions, ConditionType, Reason
 from reconciler.model.desired import DesiredNode
-from reconciler.model.errors import Problem
+from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import ObservedObject
 from reconciler.model.policies import DriftMode
 from reconciler.model.progress import Assessment, Verdict
 
 NODE: Final = "node/"
 """What the scope of a node starts with; no stack's name has a slash."""
+_OF_TASKS: Final = frozenset(
+    {ErrorCode.TIMED_OUT, ErrorCode.UNSCHEDULABLE, ErrorCode.TASKS_FAILING, ErrorCode.UPDATE_PAUSED}
+)
+"""What an apply of a scope fails by though all of it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def standing_of(scope: str, look: Look, state: LoopState, progress: Progress) ->
         _without_a_plan(look, state)
         or _held(scope, progress)
         or _under_way(scope, progress)
-        or _health(progress.services.get(scope, ()))
+        or _health(progress.services.get(scope, ()), state.scope(scope))
         or _drifted(scope, look, progress)
         or CONVERGED
     )
@@ -125,13 +129,21 @@ def _under_way(scope: str, progress: Progress) -> Standing | None:
     return Standing(waiting.reason, waiting.message, reconciling=True) if waiting else None
 
 
-def _health(services: Sequence[Assessment]) -> Standing | None:
+def _health(services: Sequence[Assessment], known: ScopeState) -> Standing | None:
+    """Return what is wrong with the services of a scope of which nothing is written now.
+
+    One look can't tell what has timed out, or finds no node, from what is on its way: the apply that waited for it can.
+    What it came to holds until all is well, or something is written again.
+    """
     broken = next((one for one in services if one.verdict in BROKEN), None)
     if broken is not None:
         return Standing(Reason.TASKS_FAILING, f"Service {broken.service} is {broken.verdict.value}.", stalled=True)
     behind = next((one for one in services if one.verdict is not Verdict.CONVERGED), None)
     if behind is None:
         return None
+    attempt = known.attempt if known.begun is None else None
+    if attempt is not None and attempt.code in _OF_TASKS:
+        return Standing(reason_of(attempt.code), attempt.what, stalled=True)
     return Standing(Reason.PROGRESSING, f"Service {behind.service} is on its way.", reconciling=True)
 
 

@@ -52,6 +52,9 @@ _CODES: Final[Mapping[Verdict, ErrorCode]] = {
     Verdict.CHANGED: ErrorCode.STALE_VERSION,
 }
 
+_HALF: Final = "The rest of it has to wait for another stack."
+"""What the history says of a scope some of which was written, and some left because of another one's failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class AfterApply:
@@ -97,7 +100,8 @@ def after_apply(
     written = {one.action.id for one in result.actions if one.status is ActionStatus.DONE}
     after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written))
     done = [*earlier, *(scope for scope in decision.applying if scope not in failures and scope not in waited)]
-    all_scopes = (*earlier, *decision.applying)
+    half = {one for one in waited if written_before(state, [one], decision.plan) + _writes_in([one], result)}
+    all_scopes = (*earlier, *(scope for scope in decision.applying if scope not in waited - half))
     entry = HistoryEntry(
         at=now,
         commit=revision.commit,
@@ -105,12 +109,13 @@ def after_apply(
         subject=revision.subject,
         scopes=all_scopes,
         actions=written_before(state, all_scopes, decision.plan) + _writes_in(all_scopes, result),
-        failed={scope: problem.what for scope, problem in failures.items()},
+        failed={scope: problem.what for scope, problem in failures.items()} | {one: _HALF for one in sorted(half)},
     )
     by_git = {*by_git_of(decision.plan), *(scope for scope, one in state.begun.items() if one.by_git)}
     told = [scope for scope in done if scope in by_git]
     writes = written_before(state, told, decision.plan) + _writes_in(told, result)
-    return AfterApply(after, deployed(told, entry, writes, state.source.name) if told else (), entry)
+    alerts = deployed(told, entry, writes, state.source.name) if told else ()
+    return AfterApply(after, alerts, entry if all_scopes else None)
 
 
 def _writes_in(scopes: Sequence[str], result: ApplyResult) -> int:

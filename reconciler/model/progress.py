@@ -77,19 +77,22 @@ class ServicesProgress:
     waited_s: float
 
 
-Progress = ActionProgress | ServicesProgress
-Report = Callable[[Progress], None]
-"""Takes each step as it happens. It must not raise, and not block."""
-
-
 @dataclass(frozen=True, slots=True)
 class UndoneStack:
-    """A stack that was put back: why, by which actions, and where its services stand after that."""
+    """A stack that was put back: why, by which actions, and where its services stand after that.
+
+    Told once nothing more is written to it, or written down of it, by this apply.
+    """
 
     stack: str
     cause: Problem
     actions: tuple[ActionProgress, ...] = ()
     services: tuple[Assessment, ...] = ()
+
+
+Progress = ActionProgress | ServicesProgress | UndoneStack
+Report = Callable[[Progress], None]
+"""Takes each step as it happens. It must not raise, and not block."""
 
 
 @dataclass(frozen=True, slots=True)

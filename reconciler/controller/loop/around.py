@@ -14,7 +14,14 @@ from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.gitops.state import LoopState
 from reconciler.model.images import ResolveMode
-from reconciler.model.progress import ActionProgress, ActionStatus, Assessment, Progress, ServicesProgress
+from reconciler.model.progress import (
+    ActionProgress,
+    ActionStatus,
+    Assessment,
+    Progress,
+    ServicesProgress,
+    UndoneStack,
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,12 +65,15 @@ class Around:
 class Told:
     """One line for each write: who reads them knows what was sent, and when.
 
-    `steps` are the last of each action, by its id, `services` the last looks at those that are awaited, by name.
+    `steps` are the last of each action, by its id, `services` the last looks at those that are awaited, by name, and
+    `undone` the stacks that were put back. `moved` is called with each.
     """
 
     pass_id: str
     steps: dict[str, ActionProgress] = field(default_factory=dict)
     services: dict[str, Assessment] = field(default_factory=dict)
+    undone: dict[str, UndoneStack] = field(default_factory=dict)
+    moved: Callable[[Progress], None] = lambda _: None
 
     @property
     def is_writing(self) -> bool:
@@ -73,7 +83,13 @@ class Told:
     def __call__(self, step: Progress) -> None:
         if isinstance(step, ServicesProgress):
             self.services |= {one.service: one for one in step.assessments}
-            return
+        elif isinstance(step, UndoneStack):
+            self.undone[step.stack] = step
+        else:
+            self._action(step)
+        self.moved(step)
+
+    def _action(self, step: ActionProgress) -> None:
         action, status = step.action, step.status
         self.steps[action.id] = step
         if status is not ActionStatus.WAITING:

@@ -22,7 +22,7 @@ from reconciler.controller.loop.membership import WantedMembers, keep_members
 from reconciler.controller.loop.one_pass import SourcePasses
 from reconciler.controller.loop.ports import Clock, Connect, ForgeTeller, ForgeTelling, Meters, Store, Telling
 from reconciler.controller.loop.pulse import Answers, Calls, Pulse
-from reconciler.controller.loop.state_records import REQUESTS, Memory
+from reconciler.controller.loop.state_records import REQUESTS, Memory, key_prefix
 from reconciler.controller.loop.wakeups import Wakeups
 from reconciler.gitops.commit_status import statuses
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX
@@ -175,13 +175,20 @@ class Leader:
             self._forge_teller.offer(source, wanted, self.memory.statuses_posted(source))
 
     async def _requests(self) -> None:
-        """Wake passes when somebody, at whichever controller, has asked for something."""
+        """Wake the passes of a source for which somebody, at whichever controller, has asked for something.
+
+        No others: each of them would look at its remote as well.
+        """
+        sources = {f"{_ASKED}{key_prefix(name)}": name for name in self.wakeups}
         async with aclosing(self.store.watch(self.store.tables.index)) as batches:
             # What was asked before is seen by the first pass.
             self.wake("sync")
             async for batch in batches:
-                if any(_asks(change) for change in batch.changes):
-                    self.wake("sync")
+                asked = [change.id for change in batch.changes if _asks(change)]
+                for name in dict.fromkeys(
+                    name for start, name in sources.items() for one in asked if one.startswith(start)
+                ):
+                    self.wake("sync", name)
 
     def _give_way(self, passes: SourcePasses) -> None:
         """Let another controller lead when this one can't reach a cluster that was well: its engine may be down.

@@ -24,7 +24,7 @@ from reconciler.controller.loop.wakeups import AT_ONCE, Wakeups
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import prepare
 from reconciler.gitops.decide import decide
-from reconciler.gitops.look import Decision, Look
+from reconciler.gitops.look import Decision, Look, services_by_scope
 from reconciler.gitops.pass_line import outcome, pass_line
 from reconciler.gitops.state import LoopState
 from reconciler.gitops.superseding import resuming
@@ -33,6 +33,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.planned import PlanRequest
 from reconciler.model.policies import Policies
+from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceStatus
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,6 +44,8 @@ RESYNC_S: Final = 300.0
 """Seconds after which the cluster is looked at whatever has been heard of it: an event may be lost."""
 PROGRESS_LOOK_S: Final = 2.0
 """Seconds between looks while something is on its way: an engine tells nothing of tasks."""
+FAILED_LOOK_S: Final = 10.0
+"""Seconds between looks while tasks are on their way of what has failed: what has timed out may converge yet."""
 CLUSTER_RETRY_S: Final = 2.0
 """Seconds before the second look at a cluster that can't be read, doubled up to RESYNC_S / 10."""
 HUNG_FOR_S: Final = 30.0
@@ -190,6 +193,8 @@ class SourcePasses:
             moments.append(now + timedelta(seconds=wait))
         elif _is_on_its_way(decision.state, self.applies.busy):
             moments.append(now + timedelta(seconds=PROGRESS_LOOK_S))
+        elif _may_come_right(decision.state, look, self.applies.busy):
+            moments.append(now + timedelta(seconds=FAILED_LOOK_S))
         return max((min(moments) - now).total_seconds(), 0.0)
 
 
@@ -206,3 +211,10 @@ def _is_on_its_way(state: LoopState, busy: Collection[str]) -> bool:
         if name not in busy
         for one in scope.conditions
     )
+
+
+def _may_come_right(state: LoopState, look: Look, busy: Collection[str]) -> bool:
+    """Return whether tasks of a scope are on their way of which an apply has failed."""
+    failed = [name for name, scope in state.scopes.items() if scope.attempt is not None and name not in busy]
+    services = services_by_scope(look) if failed else {}
+    return any(one.verdict is Verdict.PROGRESSING for name in failed for one in services.get(name, ()))

@@ -116,7 +116,7 @@ class Memory:
 
     def history(self, source: str) -> tuple[HistoryEntry, ...]:
         """Return the applies of a source, oldest first."""
-        return tuple(self._decoded(HISTORY, _prefix(source), HistoryEntry).values())
+        return tuple(self._decoded(HISTORY, key_prefix(source), HistoryEntry).values())
 
     def events(self) -> tuple[ControllerEvent, ...]:
         """Return what happened, oldest first."""
@@ -124,7 +124,7 @@ class Memory:
 
     def requests(self, source: str) -> dict[str, Request]:
         """Return {key: what was asked for a source}, oldest first."""
-        return self._decoded(REQUESTS, _prefix(source), Request)
+        return self._decoded(REQUESTS, key_prefix(source), Request)
 
     def tickets(self) -> tuple[TicketIssue, ...]:
         """Return who was given join commands, oldest first."""
@@ -181,7 +181,7 @@ class Memory:
                 *(DeleteRecord(at=now, namespace=REQUESTS, key=key) for key in done or () if key in waiting),
             ]
             if entry is not None:
-                commands += self._appended(HISTORY, _prefix(source), [entry], HISTORY_MAX, now)
+                commands += self._appended(HISTORY, key_prefix(source), [entry], HISTORY_MAX, now)
             if not commands:
                 return False
             await self._propose(commands, epoch)
@@ -263,7 +263,7 @@ class Memory:
                     continue
                 if len(waiting) >= REQUESTS_MAX:
                     raise _too_many(request.source)
-                key = f"{_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
+                key = f"{key_prefix(request.source)}{request.at.isoformat()}/{request.scope}"[: records.KEY_CHARS_MAX]
                 value = encoded(request)
                 commands.append(PutRecord(at=now, namespace=REQUESTS, key=key, value=value))
             asked = [_asked(one) for one in requests if one.what is not RequestKind.LOOK]
@@ -368,5 +368,6 @@ def _asked(request: Request) -> ControllerEvent:
     return ControllerEvent(0, request.at, EventKind.REQUEST, message, request.source, scope, request.commit, request.by)
 
 
-def _prefix(source: str) -> str:
+def key_prefix(source: str) -> str:
+    """Return what the keys of a source's requests and applies begin with."""
     return f"{hashlib.sha256(source.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}/"

@@ -12,8 +12,9 @@ import pytest
 from reconciler.cli.conclusion import conclude
 from reconciler.cli.terminal import Terminal
 from reconciler.controller import run
-from reconciler.controller.apply import ApplyOptions, apply, services_to_await
+from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.convergence import Outcome, Waiting
+from reconciler.controller.finishing import services_to_await
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.errors import ErrorCode

@@ -139,9 +139,10 @@ class Story:
         failed: dict[str, ErrorCode] | None = None,
         verdicts: dict[str, Verdict] | None = None,
         undone: tuple[str, ...] = (),
+        skipped: tuple[str, ...] = (),
         cluster: ActualState | None = None,
     ) -> AfterApply:
-        """The decided plan was carried out; `failed` by action id, `verdicts` by service, all others well."""
+        """The decided plan was carried out; `failed` and `skipped` by action id, `verdicts` by service."""
         assert self.decision is not None
         assert self.decision.plan is not None
         assert self.look is not None
@@ -149,7 +150,8 @@ class Story:
         for action in self.decision.plan.actions:
             code = (failed or {}).get(action.id)
             problem = Problem(code, f"{action.id} failed.") if code else None
-            steps.append(ActionProgress(action, ActionStatus.FAILED if code else ActionStatus.DONE, problem))
+            status = ActionStatus.SKIPPED if action.id in skipped else ActionStatus.DONE
+            steps.append(ActionProgress(action, ActionStatus.FAILED if code else status, problem))
         ended = {one.action.name: Verdict.CONVERGED for one in steps} | (verdicts or {})
         causes = tuple(UndoneStack(name, Problem(ErrorCode.TASKS_FAILING, "It fails.")) for name in undone)
         result = ApplyResult(self.decision.plan, tuple(steps), services(**ended), undone=causes)

@@ -96,6 +96,34 @@ def test_a_failed_revision_is_not_tried_again_until_git_moves():
     assert story.told() == ["failed opened web", "deployed notice web", "failed recovered web"]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "reason"), [(Verdict.TIMED_OUT, "apply-failed"), (Verdict.UNSCHEDULABLE, "tasks-failing")]
+)
+def test_what_has_timed_out_or_finds_no_node_is_told_though_one_look_finds_it_on_its_way(verdict, reason):
+    story, on_its_way = Story(), services(web_api=Verdict.PROGRESSING)
+    story.sees(update("web_api"), assessments=on_its_way)
+    story.applied(verdicts={"web_api": verdict})
+    for _ in range(20):
+        assert story.wait(minutes=1).sees(assessments=on_its_way).applying == ()
+        assert story.condition() == f"Stalled {reason}"
+    assert story.told() == ["failed opened web"]
+    assert f"web_api is {verdict.value}" in story.alerts[0].message
+    story.sees(update("web_api"), assessments=on_its_way, forced=frozenset(["web"]))
+    assert story.condition() == "Reconciling applying"
+    story.applied()
+    story.sees()
+    assert story.told() == ["failed opened web", "deployed notice web", "failed recovered web"]
+
+
+def test_a_stack_that_only_waited_for_another_was_not_applied():
+    story = Story(wanted=desired(stack("db"), stack("web", "db")))
+    story.sees(update("db_api"), update("web_api", after=("service.db_api",)))
+    entry = story.applied(failed={"service.db_api": ErrorCode.TASKS_FAILING}, skipped=("service.web_api",)).entry
+    assert (entry.scopes, list(entry.failed)) == (("db",), ["db"])
+    assert story.state.begun == {}
+    assert story.state.scope("web").attempt is None
+
+
 def test_a_commit_that_touches_nothing_below_the_path_is_no_reason_to_try_again():
     story = Story()
     story.sees(update("web_api"))

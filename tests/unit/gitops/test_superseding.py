@@ -9,7 +9,7 @@ import pytest
 from reconciler.gitops.look import Look
 from reconciler.gitops.results import suspended
 from reconciler.gitops.state import Suspension
-from reconciler.gitops.superseding import Standing, only_awaited, released, resuming, superseded
+from reconciler.gitops.superseding import Standing, only_awaited, over, released, resuming, superseded
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Origin, TaskEffect
 from reconciler.model.policies import DriftMode
@@ -125,6 +125,113 @@ def test_an_atomic_stack_is_kept_until_all_of_its_apply_has_ended():
     standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.CONVERGED)
     standing = replace(standing, plan=replace(PLAN, atomic_stacks=("b",)))
     assert released(standing, replace(seen(story), plan=plan(update("b_api"))), story.state, story.now) == set()
+
+
+def told_early(story: Story, statuses: dict[str, ActionStatus], **verdicts: Verdict) -> frozenset[str]:
+    """What of an apply of a and b is told before it has ended."""
+    if not story.look:
+        story.sees()
+    return over(standing_of(story, statuses, **verdicts))
+
+
+BAD = sorted(set(Verdict) - {Verdict.CONVERGED, Verdict.PROGRESSING})
+
+
+@pytest.mark.parametrize("verdict", BAD)
+def test_a_stack_that_has_ended_badly_is_told_while_another_one_is_awaited(verdict: Verdict):
+    both = {"a": DONE, "b": DONE}
+    assert told_early(two(), both, a=Verdict.PROGRESSING, b=verdict) == {"b"}
+    assert told_early(two(), {"a": WAITING, "b": DONE}, b=verdict) == {"b"}, "the other is not looked at yet"
+    assert told_early(two(), both, a=Verdict.CONVERGED, b=verdict) == set(), "the apply ends now, and tells of both"
+
+
+def test_what_is_well_waits_for_the_rest_of_its_commit():
+    assert told_early(two(), {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.CONVERGED) == set()
+    assert told_early(two(), {"a": DONE, "b": DONE}) == set(), "nothing is known yet"
+
+
+def test_a_stack_one_of_whose_services_is_on_its_way_has_not_ended():
+    story = two()
+    story.sees()
+    one = replace(update("b_db"), effect=TaskEffect.ROLLING)
+    wanted = replace(story.wanted.objects[1], name="b_db")
+    look = replace(seen(story), desired=replace(story.wanted, objects=(*story.wanted.objects, wanted)))
+    standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.FAILING)
+    more = replace(standing, look=look, plan=replace(PLAN, actions=(*PLAN.actions, one)))
+    db = {**standing.statuses, "service.b_db": DONE}
+    assert over(replace(more, statuses=db)) == set(), "it may be what the other one lacks"
+    assert over(replace(more, statuses=db, services={**standing.services, "b_db": Verdict.CONVERGED})) == {"b"}
+    assert over(more) == set(), "it is not written yet"
+    assert over(replace(more, statuses={**db, "service.b_db": ActionStatus.FAILED})) == {"b"}
+
+
+def test_what_was_left_because_of_a_failure_is_told_with_it_and_what_nobody_could_send_is_not():
+    after = replace(update("b_api", after=("service.a_api",)), effect=TaskEffect.ROLLING)
+    three = plan(PLAN.actions[0], after, replace(update("c_api"), effect=TaskEffect.ROLLING))
+    story = two()
+    story.sees()
+    statuses = {"a": ActionStatus.FAILED, "b": ActionStatus.SKIPPED, "c": DONE}
+    standing = replace(standing_of(story, statuses), plan=three, scopes="abc")
+    assert over(standing) == {"a", "b"}
+    away = replace(
+        standing, statuses={**standing.statuses, "service.a_api": DONE}, services={"a_api": Verdict.CONVERGED}
+    )
+    assert over(away) == set(), "its endpoint is gone, which the apply will say"
+
+
+def test_an_atomic_stack_is_told_once_it_was_put_back():
+    story = two()
+    story.sees()
+    standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.PAUSED)
+    atomic = replace(standing, plan=replace(PLAN, atomic_stacks=("b",)))
+    assert over(atomic) == set()
+    assert over(replace(atomic, undone=("b",), services={**atomic.services, "b_api": Verdict.CONVERGED})) == {"b"}
+
+
+def test_stacks_do_not_wait_for_nodes_and_are_told_together():
+    story = two()
+    story.sees()
+    promotes = replace(update("n"), id="node.n2", kind=Kind.NODE, name="n2", stack=None)
+    standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.CONVERGED, b=Verdict.PROGRESSING)
+    nodes = replace(standing, plan=plan(promotes, *PLAN.actions), scopes=("", "a", "b"))
+    assert over(nodes) == set()
+    well = dict.fromkeys(("a_api", "b_api"), Verdict.CONVERGED)
+    assert over(replace(nodes, services=well)) == {"a", "b"}
+    done = {**nodes.statuses, "node.n2": DONE}
+    assert over(replace(nodes, statuses=done)) == set(), "the nodes wait for stacks, as stacks for each other"
+
+
+def test_a_failure_that_was_told_early_is_one_entry_and_one_alert_and_the_rest_another():
+    story = two()
+    story.sees(update("a_api"), update("b_api"))
+    whole, look = story.decision, seen(story)
+    story.decision, story.look = replace(whole, applying=("b",)), replace(look, busy=frozenset("a"))
+    entry = story.wait(seconds=5).applied(verdicts={"b_api": Verdict.TIMED_OUT, "a_api": Verdict.PROGRESSING}).entry
+    assert (entry.scopes, entry.actions, list(entry.failed)) == (("b",), 1, ["b"])
+    assert list(story.state.begun) == ["a"]
+    behind = services(a_api=Verdict.PROGRESSING, b_api=Verdict.PROGRESSING, c_api=Verdict.CONVERGED)
+    for _ in range(3):
+        decision = story.wait(seconds=5).sees(busy=frozenset("a"), assessments=behind)
+        assert (decision.entry, decision.resumed, story.told()) == (None, (), ["failed opened b"])
+    assert (story.condition("a"), story.condition("b")) == ("Reconciling applying", "Stalled apply-failed")
+    story.decision, story.look = replace(whole, applying=("a",)), look
+    entry = story.applied(verdicts={"b_api": Verdict.TIMED_OUT}).entry
+    assert (entry.scopes, entry.actions, entry.failed) == (("a",), 1, {})
+    assert story.told() == ["failed opened b", "deployed notice a"]
+    story.wait(seconds=5).sees()
+    assert story.told()[2:] == ["failed recovered b"], "it has converged after all"
+    assert story.state.scope("b").attempt is None
+
+
+def test_whoever_leads_next_tells_of_a_failure_before_the_rest_has_ended_and_not_twice():
+    story = two()
+    story.sees(update("a_api"), update("b_api"))
+    mixed = services(a_api=Verdict.PROGRESSING, b_api=Verdict.FAILING, c_api=Verdict.CONVERGED)
+    decision = story.sees(assessments=mixed)
+    assert (decision.entry.scopes, list(decision.entry.failed), decision.resumed) == (("b",), ["b"], ("a",))
+    assert story.told() == ["failed opened b"]
+    again = story.sees(assessments=mixed, busy=frozenset("a"))
+    assert (again.entry, story.told()) == (None, ["failed opened b"])
 
 
 # --- what a pass decides beside them ---
