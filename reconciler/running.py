@@ -74,7 +74,8 @@ ALONE_TIMES: Final = ConsensusSettings(election_min_s=0.1, election_max_s=0.2, h
 def config_of(path: str) -> ControllerConfig:
     """Return what a controller's file says. Raises SwarmctlError with all of its problems."""
     content = single_file.read_text(path).encode()
-    return read_config(content, path, controller_schema(), single_file.read_text)
+    folder = str(Path(path).absolute().parent)
+    return read_config(content, path, controller_schema(), single_file.read_text, folder)
 
 
 async def run_controller(config: ControllerConfig, settings: Settings) -> None:
@@ -177,7 +178,9 @@ async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str
         )
     await asyncio.to_thread(_found_once, settings, group)
     opened: list[RaftNode] = []
-    transport = TlsTransport(identity, admits=lambda node: bool(opened) and opened[0].admits(node))
+    transport = TlsTransport(
+        identity, admits=lambda node: bool(opened) and opened[0].admits(node), founding=boot.founding(settings.folder)
+    )
     opened.append(await open_node(settings, transport))
     return opened[0], identity.node
 

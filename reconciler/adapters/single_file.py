@@ -18,8 +18,9 @@ def read_text(path: str) -> str:
         with Path(path).open("rb") as file:
             content = file.read(SIZE_MAX + 1)
     except FileNotFoundError as error:
+        start = "" if Path(path).is_absolute() else "; it is relative to this folder"
         raise SwarmctlError(
-            ErrorCode.FILE_NOT_FOUND, f"{path} does not exist.", hint="Check the name; it is relative to this folder."
+            ErrorCode.FILE_NOT_FOUND, f"{path} does not exist.", hint=f"Check the name{start}."
         ) from error
     except OSError as error:
         raise SwarmctlError(

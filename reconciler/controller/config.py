@@ -5,6 +5,7 @@ Secrets are in files of their own, which are named here and read once, at the st
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -127,8 +128,13 @@ class ControllerConfig:
     log_level: str = "info"
 
 
-def read_config(content: bytes, file: str, schema: JsonObject, read_secret: ReadSecret) -> ControllerConfig:
-    """Return what the file says. Raises one SwarmctlError with all of its problems, each with its place."""
+def read_config(
+    content: bytes, file: str, schema: JsonObject, read_secret: ReadSecret, folder: str = ""
+) -> ControllerConfig:
+    """Return what the file says, whose relative paths start from `folder`.
+
+    Raises one SwarmctlError with all of its problems, each with its place.
+    """
     problems = ProblemList()
     document = read_document(content, file, problems)
     if document is None:
@@ -138,7 +144,7 @@ def read_config(content: bytes, file: str, schema: JsonObject, read_secret: Read
         problems.add(further)
     SchemaCheck(schema, KEY_HINTS).run(document, document.value, problems)
     problems.raise_errors()
-    reader = _Reader(document, problems, read_secret)
+    reader = _Reader(document, problems, read_secret, folder)
     made = reader.config()
     problems.raise_errors()
     return made
@@ -151,6 +157,7 @@ class _Reader:
     document: Document
     problems: ProblemList
     read_secret: ReadSecret
+    folder: str
 
     def config(self) -> ControllerConfig:
         spec: JsonObject = self.document.value["spec"]
@@ -158,7 +165,7 @@ class _Reader:
         cluster: JsonObject = spec.get("cluster") or {}
         apply, log = spec.get("apply") or {}, spec.get("log") or {}
         return ControllerConfig(
-            data_dir=spec["dataDir"],
+            data_dir=self._path(spec, "dataDir"),
             sources=self._sources(spec["sources"], (*at, "sources")),
             name=spec.get("name", ""),
             host=cluster.get("host"),
@@ -192,7 +199,7 @@ class _Reader:
         if len(where) != 1:
             hint = "Write `url` for a repository, or `workTree` for a folder of this machine."
             self._bad(at, f"Source {given['name']} has {'both' if where else 'neither'} a url and a workTree.", hint)
-        tree = given.get("workTree")
+        tree = self._path(given, "workTree") or None
         spec = SourceSpec(
             name=given["name"],
             url=tree or given.get("url", ""),
@@ -232,9 +239,9 @@ class _Reader:
         return Access(
             username=given.get("username", ""),
             token=self._secret(given, at, "tokenFile"),
-            ssh_key=given.get("sshKeyFile", ""),
-            known_hosts=given.get("knownHostsFile", ""),
-            ca_file=given.get("caFile", ""),
+            ssh_key=self._path(given, "sshKeyFile"),
+            known_hosts=self._path(given, "knownHostsFile"),
+            ca_file=self._path(given, "caFile"),
         )
 
     def _signatures(self, given: JsonObject, at: KeyPath) -> SignaturePolicy:
@@ -250,7 +257,7 @@ class _Reader:
         staying = members.keys() - set(removed)
         if len(staying) not in GROUP_SIZES:
             self._bad((*at, "members"), f"There are {len(staying)} controllers.", "Take 1, 3 or 5: a majority decides.")
-        return GroupConfig(given["peers"], members, joins, removed)
+        return GroupConfig(self._path(given, "peers"), members, joins, removed)
 
     def _sinks(self, given: list[JsonObject], at: KeyPath) -> tuple[AlertSink, ...]:
         found: list[AlertSink] = []
@@ -285,11 +292,11 @@ class _Reader:
                 (*at, "listen"), "The API listens on the network without TLS.", "Give certificateFile and keyFile."
             )
         return ApiConfig(
-            socket=given.get("socket", ""),
+            socket=self._path(given, "socket"),
             host=address.host if address else "",
             port=address.port if address else 0,
-            certificate=given.get("certificateFile", ""),
-            key=given.get("keyFile", ""),
+            certificate=self._path(given, "certificateFile"),
+            key=self._path(given, "keyFile"),
             tokens=tokens,
             open_metrics=bool(given.get("openMetrics")),
         )
@@ -339,13 +346,17 @@ class _Reader:
         if key not in given:
             return ""
         try:
-            secret = self.read_secret(given[key]).strip()
+            secret = self.read_secret(self._path(given, key)).strip()
         except SwarmctlError as error:
             self.problems.add_error(error, self.document.place((*at, key)))
             return ""
         if not secret:
             self._bad((*at, key), f"{given[key]} is empty.", "Put the secret into it, or leave the key out.")
         return secret
+
+    def _path(self, given: JsonObject, key: str) -> str:
+        """Return the path that `key` names, "" where it names none. Git and others run in folders of their own."""
+        return os.path.join(self.folder, given[key]) if given.get(key) else ""
 
     def _bad(self, at: KeyPath, what: str, hint: str) -> None:
         self.problems.add(Problem(ErrorCode.INVALID_VALUE, what, hint=hint, place=self.document.place(at)))

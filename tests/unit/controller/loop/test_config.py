@@ -71,6 +71,31 @@ def test_what_a_source_may_cost():
     assert limited.sources[0].spec.limits == SourceLimits(fetch_s=300.0, pack_bytes=2**30)
 
 
+def test_relative_paths_start_from_the_files_folder():
+    read_files: list[str] = []
+
+    def secret(path: str) -> str:
+        read_files.append(path)
+        return "x" * 20
+
+    text = (
+        f"{HEAD}  dataDir: data\n"
+        "  sources:\n    - {name: a, url: 'ssh://h/u', access: {sshKeyFile: keys/a, knownHostsFile: /etc/known}}\n"
+        "    - {name: b, workTree: ../tree}\n"
+        "  webhooks: [{forge: github, secretFile: secret}]\n"
+        "  group: {peers: peers, members: {a: 'h:1'}}\n"
+        "  api: {listen: 'h:1', certificateFile: c, keyFile: k, tokens: [{name: t, role: read, tokenFile: /t}]}\n"
+    )
+    config = read_config(text.encode(), "controller.yaml", controller_schema(), secret, "/etc/swarmctl")
+    access, tree = config.sources[0].spec.access, config.sources[1].spec
+    assert (config.data_dir, tree.url) == ("/etc/swarmctl/data", "/etc/swarmctl/../tree")
+    assert (access.ssh_key, access.known_hosts, access.ca_file) == ("/etc/swarmctl/keys/a", "/etc/known", "")
+    assert config.group
+    assert config.group.peers == "/etc/swarmctl/peers"
+    assert (config.api.certificate, config.api.key, config.api.socket) == ("/etc/swarmctl/c", "/etc/swarmctl/k", "")
+    assert read_files == ["/etc/swarmctl/secret", "/t"]
+
+
 def test_a_secret_file_that_can_not_be_read_is_told_where_it_is_named():
     def unreadable(path: str) -> str:
         raise SwarmctlError(ErrorCode.FILE_NOT_FOUND, f"{path} does not exist.")
