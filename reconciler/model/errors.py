@@ -164,6 +164,7 @@ class ErrorCode(enum.StrEnum):
     PEERS_WRONG_NAME = "peers-wrong-name"
     PEERS_NO_CERTIFICATE = "peers-no-certificate"
     PEERS_NOT_A_MEMBER = "peers-not-a-member"
+    PEERS_FOUNDED_APART = "peers-founded-apart"
     PEERS_CONNECTED = "peers-connected"
     PEERS_PROTOCOL = "peers-protocol"
     PEERS_TOO_MANY = "peers-too-many"

@@ -58,9 +58,11 @@ class Group:
         self.authority = Authority()
         self.stack = AsyncExitStack()
 
-    async def start(self, name: str, *, port: int = 0, admits: Callable[[str], bool] | None = None) -> Node:
+    async def start(
+        self, name: str, *, port: int = 0, admits: Callable[[str], bool] | None = None, founding: str = ""
+    ) -> Node:
         identity = self.authority.identity(self.folder / name, name, port)
-        transport = TlsTransport(identity, QUICK, admits=admits)
+        transport = TlsTransport(identity, QUICK, admits=admits, founding=founding)
         node = Node(name, transport, await transport.bind())
         self.stack.push_async_callback(node.stop)
         return node
@@ -173,6 +175,23 @@ async def test_who_is_not_followed_is_cut_off_and_kept_out(group: Group) -> None
     assert not c.transport.send("a", b"still here")
     assert a.transport.send("b", b"goes on")
     await until(lambda: b.frames_from(a) == [b"goes on"])
+
+
+async def test_those_that_began_with_different_members_dont_talk(
+    group: Group, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b, c = [await group.start(name, founding=founding) for name, founding in (("a", "1"), ("b", "2"), ("c", ""))]
+    for node in (a, b, c):
+        node.follow(*({a, b, c} - {node}))
+    await c.connected(a, b)
+
+    def told() -> int:
+        a.transport.send("b", b"a says so")
+        b.transport.send("a", b"b says so")
+        return caplog.text.count("[peers-founded-apart]")
+
+    await until(lambda: told() >= 2)
+    assert (a.frames_from(b), b.frames_from(a)) == ([], [])
 
 
 async def test_a_joining_node_answers_before_it_knows_any_address(group: Group) -> None:

@@ -7,13 +7,15 @@ A member that is not new never makes a log: it would forget what it promised to 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from reconciler.adapters.raft import addresses, answers
-from reconciler.adapters.raft.disk import Disk
+from reconciler.adapters.raft import addresses, answers, refusals
+from reconciler.adapters.raft.disk import Disk, DurabilityUnknown
+from reconciler.adapters.raft.files import put_file, read_file
 from reconciler.adapters.raft.hard_state import FILE_NAME as HARD_STATE_NAME
 from reconciler.adapters.raft.log import DurableLog
 from reconciler.adapters.raft.settings import MemberSettings
@@ -40,6 +42,8 @@ from reconciler.store.snapshot import decode
 FOUNDER = "founder"
 """The client of what is in the log before anybody could propose: the same bytes on each of the first members."""
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+FOUNDING_NAME = "founding"
+_FOUNDING_BYTES_MAX = 64
 
 Loaded = tuple[HardState, SnapshotMeta | None, list[Entry]]
 
@@ -98,10 +102,37 @@ def found(settings: MemberSettings, members: Mapping[NodeId, Address], disk: Dis
     hard_state, first = bootstrap(tuple(members))
     with _new_log(settings, hard_state.term, disk) as durable:
         commands = tuple(addresses.address_command(node, members[node], _LONG_AGO) for node in sorted(members))
+        second = _written(2, 1, 1, commands)
+        _note_founding(settings.folder, hashlib.sha256(first.data + second.data).hexdigest()[:32])
         durable.save_hard_state(hard_state)
-        durable.append((first, _written(2, 1, 1, commands)))
+        durable.append((first, second))
         durable.sync()
         addresses.save(settings.folder, members)
+
+
+def founding(folder: str) -> str:
+    """What stands for the first entries of a member that began a group, "" for one that joined or was restored.
+
+    Entries are told apart by index and term, and these have the same everywhere: those that were begun with different
+    members would never notice. Raises SwarmctlError as `open_member`.
+    """
+    try:
+        return read_file(Disk(), os.path.join(folder, FOUNDING_NAME))[:_FOUNDING_BYTES_MAX].decode("ascii", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise refusals.disk_failed(folder, error) from error
+
+
+def _note_founding(folder: str, digest: str) -> None:
+    try:
+        put_file(Disk(), os.path.join(folder, FOUNDING_NAME), digest.encode())
+    except OSError as error:
+        if error.errno in refusals.FULL:
+            raise refusals.disk_full(folder, error) from error
+        raise refusals.disk_failed(folder, error) from error
+    except DurabilityUnknown as error:
+        raise refusals.disk_failed(folder, error) from error
 
 
 def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
@@ -110,6 +141,8 @@ def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
     `members` are some that it may hear from. Raises SwarmctlError: raft-folder-used, and as `open_member`.
     """
     with _new_log(settings):
+        if founding(settings.folder):  # it was to begin a group, and its file is another one now
+            _note_founding(settings.folder, "")
         addresses.save(settings.folder, members)
 
 

@@ -76,7 +76,7 @@ async def open_store(parts: Parts) -> ReplicatedStore:
             return not opened or not opened[0].members()
         return opened[0].admits(other)
 
-    transport = TlsTransport(node, admits=admits)
+    transport = TlsTransport(node, admits=admits, founding=boot.founding(parts.folder))
     if parts.kind == "core":
         opened.append(await open_node(settings, transport))
     else:

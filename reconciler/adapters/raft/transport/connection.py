@@ -28,10 +28,13 @@ GOODBYE_S = 1.0
 
 
 class Greeting(msgspec.Struct, frozen=True, array_like=True):
-    """First frame of whoever accepted: `code` and `why` of the refusal, both empty when the peer is welcome."""
+    """First frame of whoever accepted: `code` and `why` of the refusal, both empty when the peer is welcome; `founding`
+    as in Shared.
+    """
 
     code: str = ""
     why: str = ""
+    founding: str = ""
 
 
 _GREETINGS = msgspec.msgpack.Decoder(Greeting)
@@ -67,12 +70,17 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of one node have in common."""
+    """What all connections of one node have in common.
+
+    `founding` stands for the first members with whom this one began a group, "" if it joined one. Two that began with
+    different ones have different logs that look equal: they must not talk.
+    """
 
     owner: Owner
     cluster: str
     settings: TransportSettings
     rooms: Rooms
+    founding: str = ""
 
 
 class Connection(TlsChannel):
@@ -83,6 +91,7 @@ class Connection(TlsChannel):
         self._settings = shared.settings
         self._owner = shared.owner
         self._cluster = shared.cluster
+        self._founding = shared.founding
         self._reader = FrameReader(shared.settings.frame_bytes_max)
         self.expected = expected
         self.address = address
@@ -169,7 +178,8 @@ class Connection(TlsChannel):
             self._check_expected(named)
             return
         refusal = named if isinstance(named, Refusal) else self._owner.admit(self, named)
-        greeting = Greeting() if refusal is None else Greeting(refusal.code.value, refusal.why)
+        code, why = (refusal.code.value, refusal.why) if refusal is not None else ("", "")
+        greeting = Greeting(code, why, self._founding)
         content = msgspec.msgpack.encode(greeting)
         self.write(HEADER.pack(len(content)) + content)
         if refusal is None:
@@ -231,6 +241,10 @@ class Connection(TlsChannel):
             self.refuse(Refusal(ErrorCode.PEERS_PROTOCOL, "its greeting makes no sense"))
             return
         if not greeting.code:
+            if self._founding and greeting.founding and greeting.founding != self._founding:
+                why = "both began a group, each with other members or other addresses of them"
+                self.refuse(Refusal(ErrorCode.PEERS_FOUNDED_APART, why))
+                return
             self._open()
             return
         known = greeting.code in set(ErrorCode)

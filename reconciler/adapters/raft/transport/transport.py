@@ -40,12 +40,14 @@ class TlsTransport:
         settings: TransportSettings | None = None,
         *,
         admits: Callable[[str], bool] | None = None,
+        founding: str = "",
     ) -> None:
+        """`founding` as `boot.founding` tells it."""
         self.settings = settings or TransportSettings()
         self._identity = identity
         self._admits_too = admits
         self._contexts = Contexts(identity)
-        self._shared = Shared(self, identity.cluster, self.settings, Rooms())
+        self._shared = Shared(self, identity.cluster, self.settings, Rooms(), founding)
         self._told = ConnectionLog()
         self._links = Links(identity.node)
         self._members: dict[str, Address] = {}

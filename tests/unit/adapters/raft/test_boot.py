@@ -41,6 +41,20 @@ def core_store(group: CoreGroup, name: str) -> RaftNode:
     return store
 
 
+def test_those_that_begin_with_other_members_or_addresses_can_be_told_apart(group: CoreGroup):
+    """By the numbers of their entries they can't."""
+    here, there = Address("here", 1), Address("there", 1)
+    begun = {"node-1": (here, "node-2"), "node-2": (here, "node-2"), "node-3": (there, "node-2"), "node-4": (here, "x")}
+    for name, (address, other) in begun.items():
+        boot.found(group.settings(name), {"node-1": address, other: here})
+    boot.join(group.settings("node-5"), {})
+    found = [boot.founding(group.settings(name).folder) for name in (*begun, "node-5")]
+    assert found[0] == found[1] != ""
+    assert len(set(found)) == 4
+    assert found[4] == ""
+    assert boot.founding("/nowhere") == ""
+
+
 async def test_a_group_of_one_grows_to_three(group: CoreGroup):
     await group.found(["node-1"])
     await group.put("node-1", "x", b"1")
