@@ -6,9 +6,9 @@ proposes it, so that every manager that applies the same entries holds the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -59,49 +59,55 @@ class Rejected(msgspec.Struct, frozen=True):
 Outcome: TypeAlias = Applied | Rejected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """`at` is the proposer's clock, aware UTC."""
 
+    untold: ClassVar[frozenset[str]] = frozenset()
+    """Fields that may hold a secret: no log or error shows their values."""
+
     at: datetime
+
+    def __repr__(self) -> str:
+        told = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in self.untold)
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 # --- cluster
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitCluster(Command):
+class InitCluster(Command, frozen=True, kw_only=True):
     """Begin an empty swarm. `network_ids` are those of ingress, bridge and host, in this order.
 
     Networks without a subnet get one of `subnet_size` bits from `default_addr_pool`, IPv4 CIDR blocks in this order.
     """
 
+    untold = frozenset(("join_tokens",))
+
     id: str
     spec: JsonObject
-    join_tokens: JoinTokens = field(repr=False)
+    join_tokens: JoinTokens
     network_ids: tuple[str, str, str]
     default_addr_pool: tuple[str, ...] = DEFAULT_ADDRESS_POOL
     subnet_size: int = DEFAULT_SUBNET_SIZE
     data_path_port: int = DEFAULT_DATA_PATH_PORT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateCluster(Command):
+class UpdateCluster(Command, frozen=True, kw_only=True):
     version: int
     spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RotateJoinToken(Command):
+class RotateJoinToken(Command, frozen=True, kw_only=True):
+    untold = frozenset(("token",))
+
     role: NodeRole
-    token: str = field(repr=False)
+    token: str
 
 
 # --- nodes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddNode(Command):
+class AddNode(Command, frozen=True, kw_only=True):
     """Let a node in, ready. The first manager becomes the leader."""
 
     id: str
@@ -110,22 +116,19 @@ class AddNode(Command):
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateNode(Command):
+class UpdateNode(Command, frozen=True, kw_only=True):
     id: str
     version: int
     spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetNodeState(Command):
+class SetNodeState(Command, frozen=True, kw_only=True):
     id: str
     state: NodeState
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DescribeNode(Command):
+class DescribeNode(Command, frozen=True, kw_only=True):
     """Take over what a node tells of itself: its description, and the address it is reached at."""
 
     id: str
@@ -133,8 +136,7 @@ class DescribeNode(Command):
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveNode(Command):
+class RemoveNode(Command, frozen=True, kw_only=True):
     id: str
     force: bool
 
@@ -142,73 +144,70 @@ class RemoveNode(Command):
 # --- networks, secrets, configs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateNetwork(Command):
+class CreateNetwork(Command, frozen=True, kw_only=True):
     id: str
     spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveNetwork(Command):
+class RemoveNetwork(Command, frozen=True, kw_only=True):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateSecret(Command):
+class CreateSecret(Command, frozen=True, kw_only=True):
+    untold = frozenset(("spec",))
+
     id: str
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateSecret(Command):
+class UpdateSecret(Command, frozen=True, kw_only=True):
     """Put other labels on a secret; `spec` may be without Data."""
 
+    untold = frozenset(("spec",))
+
     id: str
     version: int
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveSecret(Command):
+class RemoveSecret(Command, frozen=True, kw_only=True):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateConfig(Command):
+class CreateConfig(Command, frozen=True, kw_only=True):
+    untold = frozenset(("spec",))
+
     id: str
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateConfig(Command):
+class UpdateConfig(Command, frozen=True, kw_only=True):
+    untold = frozenset(("spec",))
+
     id: str
     version: int
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveConfig(Command):
+class RemoveConfig(Command, frozen=True, kw_only=True):
     id: str
 
 
 # --- services
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateService(Command):
+class CreateService(Command, frozen=True, kw_only=True):
     id: str
     spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateService(Command):
+class UpdateService(Command, frozen=True, kw_only=True):
     id: str
     version: int
     spec: JsonObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollBackService(Command):
+class RollBackService(Command, frozen=True, kw_only=True):
     """Put the previous spec back and start a rollback.
 
     Asked for by a person (`by_hand`), spec and previous spec change places; by the updater, the failed spec is gone.
@@ -220,8 +219,7 @@ class RollBackService(Command):
     by_hand: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetUpdateStatus(Command):
+class SetUpdateStatus(Command, frozen=True, kw_only=True):
     """Move a rolling update on. Refused as stale when the service's template is no longer `spec_version`."""
 
     service_id: str
@@ -230,16 +228,14 @@ class SetUpdateStatus(Command):
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveService(Command):
+class RemoveService(Command, frozen=True, kw_only=True):
     id: str
 
 
 # --- tasks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTask(Command):
+class CreateTask(Command, frozen=True, kw_only=True):
     """Add a task of the service's present template (refused as stale if that is no longer `spec_version`).
 
     In the same step the tasks named in `shut_down` get the desired state shutdown: a replacement and the end of what
@@ -262,8 +258,7 @@ class CreateTask(Command):
     update_epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTasks(Command):
+class CreateTasks(Command, frozen=True, kw_only=True):
     """Add tasks that take nobody's place: (id, slot, node id or "") of each.
 
     Refused as a whole when the service has another template by now; a slot that has its task already is left out.
@@ -275,15 +270,13 @@ class CreateTasks(Command):
     tasks: tuple[tuple[str, int, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocateTasks(Command):
+class AllocateTasks(Command, frozen=True, kw_only=True):
     """Give new tasks the addresses that they wait for, as far as there are any now; the others go on waiting."""
 
     task_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignTask(Command):
+class AssignTask(Command, frozen=True, kw_only=True):
     """Place a pending task; refused as stale when it is no longer pending, or not wanted any more.
 
     `resources` are the generic resources it gets: the kind, and the name of one (text) or how many (number).
@@ -295,48 +288,42 @@ class AssignTask(Command):
     resources: tuple[tuple[str, str | int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignTasks(Command):
+class AssignTasks(Command, frozen=True, kw_only=True):
     """Place many: (task id, node id) of each. What AssignTask would refuse is left out."""
 
     message: str
     places: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainTask(Command):
+class ExplainTask(Command, frozen=True, kw_only=True):
     """Say why a pending task has no node."""
 
     task_id: str
     err: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainTasks(Command):
+class ExplainTasks(Command, frozen=True, kw_only=True):
     """Say why pending tasks have no node. Those that are no longer pending are left out."""
 
     task_ids: tuple[str, ...]
     err: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetDesiredState(Command):
+class SetDesiredState(Command, frozen=True, kw_only=True):
     """Raise a task's desired state; it never falls."""
 
     task_id: str
     desired_state: TaskState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetDesiredStates(Command):
+class SetDesiredStates(Command, frozen=True, kw_only=True):
     """Raise many tasks' desired state. Those that are gone are left out."""
 
     task_ids: tuple[str, ...]
     desired_state: TaskState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportTask(Command):
+class ReportTask(Command, frozen=True, kw_only=True):
     """What was seen of a task. `node_id` is who saw it, "" for the manager itself. A lower state is ignored."""
 
     task_id: str
@@ -344,15 +331,13 @@ class ReportTask(Command):
     status: TaskStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveTask(Command):
+class RemoveTask(Command, frozen=True, kw_only=True):
     """Forget a task; its node ends what may still run."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveTasks(Command):
+class RemoveTasks(Command, frozen=True, kw_only=True):
     """Forget many tasks. Those that are gone already are left out."""
 
     task_ids: tuple[str, ...]
@@ -361,18 +346,18 @@ class RemoveTasks(Command):
 # --- records that the store does not read, and leadership
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutRecord(Command):
+class PutRecord(Command, frozen=True, kw_only=True):
     """Write one record. `version` is the one to replace, 0 for a new record, None for whichever there is."""
+
+    untold = frozenset(("value",))
 
     namespace: str
     key: str
-    value: bytes = field(repr=False)
+    value: bytes
     version: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteRecord(Command):
+class DeleteRecord(Command, frozen=True, kw_only=True):
     """Forget one record. `version` as in PutRecord."""
 
     namespace: str
@@ -380,8 +365,7 @@ class DeleteRecord(Command):
     version: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim(Command):
+class Claim(Command, frozen=True, kw_only=True):
     """Begin to lead. The log index of this entry is the new epoch; what carries another one is refused from now on."""
 
     leader: str

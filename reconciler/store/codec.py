@@ -15,7 +15,6 @@ A member refuses what it does not know, so that nothing of a newer format may be
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from math import isfinite
 from types import MappingProxyType
@@ -117,7 +116,7 @@ _TRANSACTION_DECODER = msgspec.msgpack.Decoder(TransactionRow)
 _DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in COMMAND_NAMES.items()}
 _NAMES = {kind: name for name, kind in COMMAND_NAMES.items()}
 _SPEC_FIELDS = {
-    kind: tuple(field.name for field in fields(kind) if field.name in ("spec", "description"))
+    kind: tuple(name for name in kind.__struct_fields__ if name in ("spec", "description"))
     for kind in COMMAND_NAMES.values()
 }
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)

@@ -20,7 +20,10 @@ WRITTEN = Path(__file__).with_name("formats.txt")
 def _shape(kind: type[Any]) -> str:
     if is_dataclass(kind):
         return ", ".join(f"{field.name}: {field.type}" for field in fields(kind))
-    return ", ".join(f"{name}: {kind.__annotations__[name]}" for name in kind.__struct_fields__)
+    told = {
+        name: shape for one in reversed(kind.__mro__) for name, shape in vars(one).get("__annotations__", {}).items()
+    }
+    return ", ".join(f"{name}: {told[name]}" for name in kind.__struct_fields__)
 
 
 def _formats() -> str:

@@ -92,7 +92,7 @@ def test_a_command_that_fails_half_way_leaves_nothing_behind(replica: Replica, m
         draft.records["history/half"] = None
         raise StopIteration
 
-    monkeypatch.setattr(door, "_HANDLERS", {**door._HANDLERS, SetNodeState: half})
+    monkeypatch.setattr(door, "_HANDLERS", dict(door._HANDLERS) | {SetNodeState: half})
     refusal = replica.refused(SetNodeState(at=NOW, id="n", state=NodeState.DOWN, message=""))
     assert refusal.message.endswith("(StopIteration)")
 
@@ -104,7 +104,7 @@ def test_a_machine_at_its_end_stops_instead_of_refusing_what_others_apply(
     def fail(draft: Any, command: Any) -> Applied:
         raise error
 
-    monkeypatch.setattr(door, "_HANDLERS", {**door._HANDLERS, SetNodeState: fail})
+    monkeypatch.setattr(door, "_HANDLERS", dict(door._HANDLERS) | {SetNodeState: fail})
     with pytest.raises(error):
         replica.apply(replica.transaction(SetNodeState(at=NOW, id="n", state=NodeState.DOWN, message="")))
 
