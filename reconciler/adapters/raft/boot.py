@@ -177,6 +177,7 @@ def force_new_group(settings: MemberSettings, disk: Disk | None = None) -> None:
         durable.sync()
         kept = addresses.load(settings.folder)
         addresses.save(settings.folder, {one: address for one, address in kept.items() if one == node})
+    _give_to_owner(settings.folder)
 
 
 def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
@@ -192,7 +193,17 @@ def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
         durable.save_hard_state(HardState(meta.term, ""))
         durable.sync()
         durable.publish_snapshot(alone, SnapshotReader(Disk(), source))
+    _give_to_owner(settings.folder)
     return meta
+
+
+def _give_to_owner(folder: str) -> None:
+    """As root, give what was made to whom the folder above belongs: it is that user who runs the member."""
+    owner = os.stat(os.path.dirname(os.path.abspath(folder)))
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for path in (folder, *(os.path.join(folder, name) for name in os.listdir(folder))):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _new_log(settings: MemberSettings, term: int = 0, disk: Disk | None = None) -> DurableLog:

@@ -7,6 +7,7 @@ import errno
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REPLACE = (
     "While a majority of the managers works: remove this one, empty its folder, and let it join again under a new id. "
     "Otherwise restore a backup of a snapshot. Check the disk first."
@@ -82,6 +83,13 @@ def disk_full(folder: str, error: OSError) -> SwarmctlError:
 
 def disk_failed(folder: str, error: BaseException) -> SwarmctlError:
     """A write or sync failed in a way after which only reading everything again tells what is there."""
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
+        return SwarmctlError(
+            ErrorCode.RAFT_DISK_FAILED,
+            f"{error.filename or folder} can't be used.",
+            why=f"{error.strerror}. The replicated log is of the user who runs the manager, and of nobody else.",
+            hint=f"Run this as that user. What another one has left there, root for example: `chown -R USER {folder}`.",
+        )
     return SwarmctlError(
         ErrorCode.RAFT_DISK_FAILED,
         f"The disk of {folder} failed while the replicated log was being written.",

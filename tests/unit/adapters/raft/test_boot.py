@@ -155,6 +155,34 @@ async def test_one_survivor_goes_on_alone_with_all_that_it_had(group: CoreGroup)
     await group.put("node-4", "x", b"1")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_what_root_has_made_belongs_to_who_runs_the_member(group: CoreGroup, tmp_path: Path):
+    await group.found(["node-1"])
+    await group.put("node-1", "x")
+    await core_store(group, "node-1").back_up(str(tmp_path / "backup"))
+    await group.stop("node-1")
+    os.chown(group.folder, 12345, 12346)
+    boot.force_new_group(group.settings("node-1"))
+    boot.restore(group.settings("node-2"), str(tmp_path / "backup"))
+    for name in ("node-1", "node-2"):
+        made = [group.folder / name, *(group.folder / name).iterdir()]
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(12345, 12346)}
+
+
+def test_what_another_user_has_left_is_told_apart_from_a_broken_disk(group: CoreGroup):
+    class Foreign(Disk):
+        def open_to_read(self, path: str) -> int:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    boot.found(group.settings("node-1"), {"node-1": Address("node-1", 1)})
+    with pytest.raises(SwarmctlError) as raised:
+        boot.open_member(group.settings("node-1"), Foreign())
+    (problem,) = raised.value.problems
+    assert problem.code is ErrorCode.RAFT_DISK_FAILED
+    assert problem.what.endswith(f"{HARD_STATE_NAME} can't be used.")
+    assert "chown" in problem.hint
+
+
 async def test_a_member_that_was_never_in_a_group_can_not_go_on_alone(group: CoreGroup):
     boot.join(group.settings("node-9"), {})
     async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
