@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -150,27 +149,6 @@ def member_settings(config: ControllerConfig) -> MemberSettings:
     if config.group is None:
         return MemberSettings(folder, Owner(ALONE_GROUP, ALONE), consensus=ALONE_TIMES)
     return _in_group(read_identity(config.group.peers, datetime.now(UTC)), config.group, folder)
-
-
-def idle_member_settings(config: ControllerConfig) -> MemberSettings:
-    """The same, for a command that writes to the store of a controller that does not run.
-
-    Raises SwarmctlError also where its folder is another user's, who could not read what this one writes: root's.
-    """
-    folder = Path(config.data_dir)
-    owner = folder.stat().st_uid if folder.exists() else os.geteuid()
-    if owner != os.geteuid():
-        try:
-            name = folder.owner()
-        except KeyError:
-            name = str(owner)  # of a container, which this machine has no name for
-        raise SwarmctlError(
-            ErrorCode.BAD_SETTING,
-            f"The controller's folder {config.data_dir} belongs to {name}.",
-            why="What another user writes there, the controller could not read.",
-            hint=f"Run the command as that user: `runuser -u {name} -- swarmctl …`.",
-        )
-    return member_settings(config)
 
 
 def _in_group(identity: Identity, group: GroupConfig, folder: str) -> MemberSettings:

@@ -218,9 +218,9 @@ class Wiring:
     def force_new_group(self, config_path: str) -> None:
         """Make the member of a controller that does not run the only one of its group."""
         from reconciler.adapters.raft import boot
-        from reconciler.running import config_of, idle_member_settings
+        from reconciler.running import config_of, member_settings
 
-        boot.force_new_group(idle_member_settings(config_of(config_path)))
+        boot.force_new_group(member_settings(config_of(config_path)))
 
     async def back_up_store(self, controller: str | None, path: str) -> int:
         """Put a copy of a running controller's state into a file, whole and verified; return its index."""
@@ -275,10 +275,10 @@ class Wiring:
     def restore_store(self, config_path: str, path: str) -> int:
         """Make the store of a controller anew, from a backup; return the index that it stands for."""
         from reconciler.adapters.raft import boot
-        from reconciler.running import config_of, idle_member_settings
+        from reconciler.running import config_of, member_settings
 
         try:
-            return boot.restore(idle_member_settings(config_of(config_path)), path).index
+            return boot.restore(member_settings(config_of(config_path)), path).index
         except OSError as error:
             raise _unreadable_backup(path, error) from error
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.running import _open_member, config_of, member_settings
@@ -93,14 +90,3 @@ async def test_a_survivor_goes_on_alone(tmp_path: Path) -> None:
     run = await working(alone)
     assert [member.id for member in alone.members()] == ["a"]
     await stopped(run)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write to what belongs to another user")
-def test_root_leaves_nothing_that_the_controllers_own_user_could_not_read(tmp_path: Path) -> None:
-    config = configured(tmp_path / "a")
-    os.chown(tmp_path / "a", 65534, 65534)
-    for command in (("force-new-group", "--yes"), ("restore", "/nothing")):
-        refused = swarmctl("store", *command, "-c", str(config))
-        assert (refused.returncode, "belongs to" in refused.stderr) == (1, True), refused.stderr
-        assert "hint: Run the command as that user: `runuser -u " in refused.stderr
-    assert not (tmp_path / "a" / "store").exists()
