@@ -58,8 +58,8 @@ async def choose(kind: RuntimeKind, docker_host: str | None, hostname: str) -> N
     host = docker_host or DEFAULT_ENGINE
     engine = NodeEngine(host)
     try:
-        if await engine.answers():
-            return NodeRuntime(host, True, _engine_description(hostname, await engine.get("info")))
+        if await engine.answers() and isinstance(info := await engine.get("info"), dict):
+            return NodeRuntime(host, True, _engine_description(hostname, info))
     finally:
         await engine.close()
     if kind is RuntimeKind.AUTO and docker_host is None:

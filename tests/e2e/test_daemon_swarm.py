@@ -291,15 +291,18 @@ def test_a_node_joins_nobody_yet_and_says_what_an_engine_says(daemon: Daemon) ->
 
 
 @pytest.mark.engine
-def test_leaving_a_locked_swarm_leaves_no_container(lab: Lab, tmp_path: Path) -> None:
+def test_leaving_a_locked_swarm_leaves_no_container_and_no_network(lab: Lab, tmp_path: Path) -> None:
     with lab.outsider.client() as engine, a_daemon(tmp_path, engine, lab.outsider) as daemon:
         lab.outsider.load_images()
         daemon.init()
         lock(daemon)
-        template = docker.types.TaskTemplate(docker.types.ContainerSpec("swarmctl-test:1", command=["sleep", "1000"]))
+        daemon.client.create_network("net", driver="overlay")
+        container = docker.types.ContainerSpec("swarmctl-test:1", command=["sleep", "1000"])
+        template = docker.types.TaskTemplate(container, networks=["net"])
         daemon.client.create_service(template, name="web", mode={"Replicated": {"Replicas": 2}})
         daemon.running("web", 2)
         daemon.kill()
         daemon.start()
         daemon.client.leave_swarm(force=True)
         until("no container is left", lambda: not engine.containers(all=True))
+        assert engine.networks(filters={"label": "com.docker.swarm.network.id"}) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from reconciler.adapters.docker_runtime import container
 from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
@@ -51,6 +52,20 @@ class BridgeNetworks:
                 if not users:
                     del self._users[name]
                     await self._remove(name)
+
+    async def sweep(self, names: Iterable[str]) -> None:
+        """Remove networks that a predecessor's containers were on, and that nobody needs any more."""
+        for name in sorted(set(names)):
+            async with self._changing:
+                if name not in self._users and await self._is_ours(name):
+                    await self._remove(name)
+
+    async def _is_ours(self, name: str) -> bool:
+        try:
+            seen = await self._engine.get("networks", name)
+        except EngineRefused:
+            return False
+        return dig(seen, "Labels", container.NETWORK_LABEL) is not None
 
     async def _remove(self, name: str) -> None:
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from reconciler.adapters.docker_runtime import container
-from reconciler.adapters.docker_runtime.engine import CONFLICT, NOT_FOUND, EngineRefused, NodeEngine
+from reconciler.adapters.docker_runtime.containers import NodeContainers
+from reconciler.adapters.docker_runtime.engine import CONFLICT, EngineRefused, NodeEngine
 from reconciler.adapters.docker_runtime.files import TaskFiles
 from reconciler.adapters.docker_runtime.images import Images
 from reconciler.adapters.docker_runtime.networks import BridgeNetworks
@@ -22,9 +22,6 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.output import LogLine
 from reconciler.model.tables import PublishedPort
-
-LOST_EXIT_CODE = 137
-"""Of a container that somebody has removed."""
 
 UNHEALTHY = "task: non-zero exit (137): dockerexec: unhealthy container"
 """As an engine's swarm tells it: such a container is killed."""
@@ -40,12 +37,6 @@ LATE_LOOK_S = 10.0
 """Seconds after the start until containers are looked for that an engine has made at the behest of a predecessor that
 was gone before it had the answer."""
 
-RETRY_S = 1.0
-"""Seconds until an engine that does not answer is asked again for a container's end, or for its removal."""
-
-REMOVALS_MAX = 3
-"""How often the removal of a container is asked for."""
-
 
 _log = logging.getLogger(__name__)
 
@@ -58,21 +49,13 @@ class StartedContainer:
     ports: tuple[PublishedPort, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A container that is on the engine."""
-
-    task_id: str
-    id: str
-    is_running: bool
-
-
 class DockerRuntime:
     """Implements agent.ports.TaskRuntime with containers. `node_id` tells its own from all others of the engine."""
 
     def __init__(self, node_id: str, engine: NodeEngine) -> None:
         self._node_id = node_id
         self._engine = engine
+        self._own = NodeContainers(node_id, engine)
         self._networks = BridgeNetworks(engine)
         self._images = Images(engine)
         self._files = TaskFiles(node_id)
@@ -91,15 +74,15 @@ class DockerRuntime:
         await asyncio.to_thread(self._files.keep_only, frozenset(wanted))
         over = set()
         ending = []
-        for found in await self._own():
+        for found in await self._own.all():
             if found.task_id in wanted and found.task_id not in self._left:
                 self._left[found.task_id] = found.id
             elif found.task_id in kept and found.task_id not in self._containers:
                 self._containers[found.task_id] = found.id
                 over.add(found.id)
-                ending.append(self._kill(found.id))
+                ending.append(self._own.kill(found.id))
             else:
-                ending.append(self._remove(found.id))
+                ending.append(self._own.remove(found.id))
         await self._in_a_while([asyncio.ensure_future(one) for one in ending])
         self._late_look = asyncio.ensure_future(self._look_again(over))
 
@@ -118,26 +101,18 @@ class DockerRuntime:
         """End what an engine has made or started since the first look; `over` are containers that must not run."""
         await asyncio.sleep(LATE_LOOK_S)
         try:
-            for found in await self._own():
+            for found in await self._own.all():
                 if found.task_id in self._creating or found.task_id in self._adopting:
                     continue
                 if found.id != self._containers.get(found.task_id):
                     _log.warning("Container %s of task %s is nobody's, and is removed.", found.id, found.task_id)
-                    await self._remove(found.id)
+                    await self._own.remove(found.id)
                 elif found.id in over and found.is_running:
                     _log.warning("Container %s of task %s was started late, and is ended.", found.id, found.task_id)
-                    await self._kill(found.id)
+                    await self._own.kill(found.id)
+            await self._networks.sweep(self._own.networks)
         except EngineRefused as error:
             _log.warning("Containers that are nobody's are not looked for: %s", error.problems[0].what)
-
-    async def _own(self) -> list[_Found]:
-        """Return this node's containers."""
-        filters = {"label": [f"{container.NODE_LABEL}={self._node_id}"]}
-        listed = await self._engine.get("containers", "json", query={"all": "1", "filters": json.dumps(filters)})
-        return [
-            _Found(one["Labels"].get(container.TASK_LABEL, ""), one["Id"], one.get("State") == "running")
-            for one in listed or ()
-        ]
 
     async def adopt(self, assignment: Assignment) -> StartedContainer | None:
         """Take over the container of a task, unless it was never started: then it is made anew."""
@@ -152,9 +127,9 @@ class DockerRuntime:
 
     async def _adopt(self, assignment: Assignment, found: str) -> StartedContainer | None:
         self._containers[assignment.task_id] = found  # whatever goes wrong, it is not nobody's
-        seen = await self._look_at(found)
+        seen = await self._own.look_at(found)
         if seen is None or dig(seen, "State", "Status") == "created":
-            await self._remove(found)
+            await self._own.remove(found)
             del self._containers[assignment.task_id]
             return None
         self._networks.hold(assignment)
@@ -205,10 +180,10 @@ class DockerRuntime:
             made = await self._engine.post("containers", "create", body=body, query=query)
         except EngineRefused as refused:
             # A predecessor's request, carried out after it had ended and after this one had looked.
-            found = [one.id for one in await self._own() if one.task_id == assignment.task_id]
+            found = [one.id for one in await self._own.all() if one.task_id == assignment.task_id]
             if refused.status != CONFLICT or not found:
                 raise
-            await self._remove(found[0])
+            await self._own.remove(found[0])
             made = await self._engine.post("containers", "create", body=body, query=query)
         self._containers[assignment.task_id] = container_id = str(made["Id"])
         return container_id
@@ -220,7 +195,7 @@ class DockerRuntime:
             await self._engine.post("containers", container_id, "start")
         except EngineRefused as refused:
             raise EngineRefused(refused.status, f"starting container failed: {refused.problems[0].what}") from refused
-        return self._note(assignment, await self._inspect(container_id) or {})
+        return self._note(assignment, await self._own.inspect(container_id) or {})
 
     def _note(self, assignment: Assignment, seen: JsonObject) -> StartedContainer:
         if dig(seen, "State", "Health", "Status") not in (None, "none"):
@@ -231,7 +206,7 @@ class DockerRuntime:
         """Wait until the container is healthy, if it has a healthcheck."""
         container_id = self._containers[task_id]
         while task_id in self._checked:
-            health = dig(await self._look_at(container_id) or {}, "State", "Health", "Status")
+            health = dig(await self._own.look_at(container_id) or {}, "State", "Health", "Status")
             if health == "unhealthy":
                 raise _unhealthy()
             if health != "starting":
@@ -244,12 +219,12 @@ class DockerRuntime:
         if task_id in self._checked:
             code = await self._end_in_health(container_id)
         else:
-            code = await self._end_of(container_id)
+            code = await self._own.end_of(container_id)
         self._files.remove(task_id)
         return code
 
     async def _end_in_health(self, container_id: str) -> int:
-        ending = asyncio.ensure_future(self._end_of(container_id))
+        ending = asyncio.ensure_future(self._own.end_of(container_id))
         ailing = asyncio.ensure_future(self._wait_unhealthy(container_id))
         try:
             await asyncio.wait({ending, ailing}, return_when=asyncio.FIRST_COMPLETED)
@@ -260,22 +235,12 @@ class DockerRuntime:
             for waiting in (ending, ailing):
                 waiting.cancel()
 
-    async def _end_of(self, container_id: str) -> int:
-        while True:
-            try:
-                answer = await self._engine.post("containers", container_id, "wait", waits=True)
-                return int(answer["StatusCode"])
-            except EngineRefused as error:
-                if error.status == NOT_FOUND:
-                    return LOST_EXIT_CODE
-                await asyncio.sleep(RETRY_S)
-
     async def _wait_unhealthy(self, container_id: str) -> None:
         """Return when the container is unhealthy."""
         pause_s = HEALTH_LOOK_S
         while True:
             with contextlib.suppress(EngineRefused):
-                health = dig(await self._inspect(container_id) or {}, "State", "Health", "Status")
+                health = dig(await self._own.inspect(container_id) or {}, "State", "Health", "Status")
                 if health == "unhealthy":
                     return
             await asyncio.sleep(pause_s)
@@ -286,18 +251,18 @@ class DockerRuntime:
         container_id = self._containers.get(task_id)
         if container_id is None:
             return
-        await self._quietly("POST", "containers", container_id, "kill", signal=policy.signal)
+        await self._own.quietly("POST", "containers", container_id, "kill", signal=policy.signal)
         try:
             async with asyncio.timeout(policy.grace_s):
-                await self._end_of(container_id)
+                await self._own.end_of(container_id)
         except TimeoutError:
-            await self._kill(container_id)
+            await self._own.kill(container_id)
 
     async def abandon(self, task_id: str) -> None:
         """Kill what runs of the task, and wait until it has ended; its output stays with its container."""
         container_id = self._containers.get(task_id)
         if container_id is not None:
-            await self._kill(container_id)
+            await self._own.kill(container_id)
         self._files.remove(task_id)
 
     async def forget(self, task_id: str) -> None:
@@ -305,7 +270,7 @@ class DockerRuntime:
         container_id = self._containers.pop(task_id, None)
         self._checked.discard(task_id)
         if container_id is not None:
-            await self._remove(container_id)
+            await self._own.remove(container_id)
         self._files.remove(task_id)
         await self._networks.leave(task_id)
 
@@ -332,11 +297,14 @@ class DockerRuntime:
         await self._end_late_look()
         if self._creating:
             await asyncio.wait(self._creating.values())
-        with contextlib.suppress(SwarmctlError):
-            own = await self._own()
-            await asyncio.gather(*(self._remove(one.id) for one in own))
+        try:
+            own = await self._own.all()
+            await asyncio.gather(*(self._own.remove(one.id) for one in own))
+        except EngineRefused as error:
+            _log.warning("Containers that nobody needs any more stay: %s", error.problems[0].what)
         for task_id in list(self._containers):
             await self._networks.leave(task_id)
+        await self._networks.sweep(self._own.networks)
         self._containers.clear()
         await asyncio.to_thread(self._files.close)
 
@@ -351,52 +319,6 @@ class DockerRuntime:
             one.cancel()
         if late:
             await asyncio.wait(late)
-
-    async def _inspect(self, container_id: str) -> JsonObject | None:
-        try:
-            seen: JsonObject = await self._engine.get("containers", container_id, "json")
-        except EngineRefused as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-        return seen
-
-    async def _look_at(self, container_id: str) -> JsonObject | None:
-        """Inspect a container of a task; an engine that does not answer is asked until it does."""
-        while True:
-            try:
-                return await self._inspect(container_id)
-            except EngineRefused as error:
-                if error.status:
-                    raise
-                _log.warning("Container %s can't be looked at yet: %s", container_id, error.problems[0].what)
-            await asyncio.sleep(RETRY_S)
-
-    async def _kill(self, container_id: str) -> None:
-        """Kill a container, and return when it has ended."""
-        await self._quietly("POST", "containers", container_id, "kill")
-        await self._end_of(container_id)
-
-    async def _remove(self, container_id: str) -> None:
-        """Remove a container, with its anonymous volumes; an engine that is just starting or removing it may have to be
-        asked again."""
-        for attempt in range(REMOVALS_MAX):
-            await asyncio.sleep(RETRY_S if attempt else 0)
-            try:
-                await self._engine.ask("DELETE", "containers", container_id, query={"force": "1", "v": "1"})
-            except EngineRefused as error:
-                if error.status == NOT_FOUND:
-                    return
-                _log.warning("Container %s is not removed: %s", container_id, error.problems[0].what)
-            else:
-                return
-
-    async def _quietly(self, method: str, *steps: str, **query: str) -> None:
-        """Ask for what may be so already, or be impossible by now."""
-        try:
-            await self._engine.ask(method, *steps, query=query)
-        except EngineRefused as error:
-            _log.debug("%s %s: %s", method, "/".join(steps), error.problems[0].what)
 
 
 def _unhealthy() -> SwarmctlError:

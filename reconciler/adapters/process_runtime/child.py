@@ -18,6 +18,7 @@ from pathlib import Path
 
 from reconciler.adapters.process_runtime.leftovers import is_zombie, start_ticks
 from reconciler.adapters.process_runtime.refusal import cannot_run
+from reconciler.adapters.process_runtime.signals import CAUGHT
 
 UMASK = 0o022
 SIGNAL_EXIT_BASE = 128
@@ -33,7 +34,7 @@ LOOK_S = 0.05
 # A trap that does nothing makes the shell outlive a signal to its group until the program has ended, and unlike "" it
 # is not handed on. The program's number goes out by standard input, the one descriptor that every shell can name; where
 # nobody reads it any more, since this daemon was killed at that moment, the program is started all the same.
-_KEEPER = """trap : 1 2 3 10 12 13 14 15 20 21 22
+_KEEPER = f"""trap : {CAUGHT}
 exit_file=$1; shift
 /bin/sh -c 'trap : 13; echo $$ 2>/dev/null >&0; trap - 13; exec "$@" </dev/null' "$@"
 code=$?

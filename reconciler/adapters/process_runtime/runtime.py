@@ -39,6 +39,7 @@ from reconciler.adapters.process_runtime.leftovers import (
 from reconciler.adapters.process_runtime.limits import ControlGroups, Limits, limits_of
 from reconciler.adapters.process_runtime.output import OutputLog, error_pipe, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
+from reconciler.adapters.process_runtime.signals import signal_number
 from reconciler.adapters.stopping import StopPolicy
 from reconciler.model.assignments import Assignment, MountedFile
 from reconciler.model.output import LogLine
@@ -280,7 +281,7 @@ class ProcessRuntime:
         if prepared is None or prepared.child is None or prepared.ended is None or prepared.ended.done():
             return
         prepared.stopping = True
-        prepared.child.signal(_signal_number(policy.signal))
+        prepared.child.signal(signal_number(policy.signal))
         await asyncio.wait((prepared.ended,), timeout=policy.grace_s)
         prepared.child.signal(signal.SIGKILL)
         await asyncio.shield(prepared.ended)
@@ -389,13 +390,3 @@ def _check_program(name: str, workdir: Path, search_path: str) -> None:
     candidate = str(workdir / name) if "/" in name else name
     if shutil.which(candidate, path=search_path) is None:
         raise cannot_run(f'exec: "{name}": executable file not found in $PATH')
-
-
-def _signal_number(name: str) -> int:
-    """Return the signal called `name` (SIGINT, INT or 2); one that there isn't counts as SIGTERM."""
-    if name.isdigit():
-        number = int(name)
-        return number if 0 < number < signal.NSIG else signal.SIGTERM
-    upper = name.upper()
-    found = getattr(signal, upper if upper.startswith("SIG") else f"SIG{upper}", signal.SIGTERM)
-    return int(found) if isinstance(found, signal.Signals) else signal.SIGTERM

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.docker_runtime import runtime
+from reconciler.adapters.docker_runtime import containers, runtime
 from reconciler.adapters.docker_runtime.container import TASK_LABEL
 from reconciler.adapters.docker_runtime.engine import EngineRefused
 from reconciler.adapters.docker_runtime.runtime import DockerRuntime, StartedContainer
@@ -65,7 +65,7 @@ class SlowEngine:
 
 
 async def test_a_container_is_adopted_once_its_engine_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "RETRY_S", 0.0)
+    monkeypatch.setattr(containers, "RETRY_S", 0.0)
     node: Any = DockerRuntime("node", SlowEngine())  # type: ignore[arg-type]  # as much of one as is asked here
     await node.recover(["t1"], ())
     task = Assignment("t1", "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, {"ContainerSpec": {}})

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
+import pytest
+
 from reconciler.adapters.process_runtime import child
+from reconciler.adapters.process_runtime.signals import signal_number
 
 
 def test_a_program_is_started_also_where_the_daemon_was_killed_at_that_moment(tmp_path: Path):
@@ -20,3 +25,41 @@ def test_a_program_is_started_also_where_the_daemon_was_killed_at_that_moment(tm
     os.close(writer)
     assert (ended.returncode, exit_file.read_text(), ended.stderr) == (7, "7\n", "")
     assert int(ended.stdout.split()[1], 16) & 1 << 12 == 0, "the program finds SIGPIPE as programs expect it"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("SIGINT", 2),
+        ("int", 2),
+        ("2", 2),
+        ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        ("RTMAX-1", signal.SIGRTMAX - 1),
+        ("SIGRTMIN", signal.SIGRTMIN),
+        ("SIGRTMAX+1", 15),
+        ("0", 15),
+        ("65", 15),
+        ("SIGNALS", 15),
+        ("", 15),
+    ],
+)
+def test_a_signal_has_many_names(name: str, number: int) -> None:
+    assert signal_number(name) == number
+
+
+@pytest.mark.parametrize("name", ["SIGQUIT", "SIGABRT", "SIGPWR", "SIGRTMIN+3"])
+def test_a_keeper_outlives_every_signal_that_asks_a_program_to_end(tmp_path: Path, name: str) -> None:
+    number, told = signal_number(name), tmp_path / "told"
+    script = f"trap 'exit 9' {number}; : >{told}; while :; do sleep 0.02; done"
+    exit_file = tmp_path / "exit"
+    words = [child.SHELL, "-c", child._KEEPER, "keeper", str(exit_file), "program", child.SHELL, "-c", script]
+    reader, writer = os.pipe()
+    with subprocess.Popen(words, stdin=writer, start_new_session=True) as keeper:
+        os.close(writer)
+        deadline = time.monotonic() + 30
+        while not told.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(keeper.pid, number)
+        assert keeper.wait(30) == 9
+    os.close(reader)
+    assert exit_file.read_text() == "9\n"

@@ -65,3 +65,16 @@ async def test_containers_never_become_processes_because_their_engine_is_late(
     assert known is not None
     assert known.runtime == "process"
     await (await start_daemon(settings)).stop()
+
+
+async def test_what_pings_like_an_engine_and_tells_nothing_is_none(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n[1]")
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "engine.sock")
+    async with server:
+        host = f"unix://{tmp_path}/engine.sock"
+        with pytest.raises(SwarmctlError, match="No Docker Engine answers"):
+            await runtimes.choose(RuntimeKind.DOCKER, host, "alpha")
