@@ -178,7 +178,7 @@ class Answers:
 
     async def rollback(self, scope: str, commit: str, by: str) -> str:
         """Put a stack back to what an earlier commit asked for, and suspend it."""
-        if scope in (EVERYTHING, CLUSTER_SCOPE) or scope.startswith(NODE):
+        if scope in (EVERYTHING, CLUSTER_SCOPE):
             raise SwarmctlError(
                 ErrorCode.API_REQUEST_INVALID,
                 f"A rollback puts one stack back, and {scope} is none.",
@@ -214,9 +214,9 @@ class Answers:
         if scope == EVERYTHING:
             return list(self.leader.wakeups)
         found = [name for name, state in self._states().items() if _scope(scope) in state.scopes]
-        if not found:
+        if not found or scope.startswith(NODE):  # nodes have conditions; what is written to them is the cluster's
             known = sorted(
-                {name for state in self._states().values() for name in state.scopes if "/" not in name} - {""}
+                {name for state in self._states().values() for name in state.scopes if not name.startswith(NODE)} - {""}
             )
             raise SwarmctlError(
                 ErrorCode.OBJECT_NOT_FOUND,

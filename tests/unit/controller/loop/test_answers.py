@@ -68,7 +68,7 @@ async def test_a_stack_that_was_put_back_is_shown_so_and_goes_further_back_the_n
         assert service.spec["TaskTemplate"]["ContainerSpec"]["Image"] == "nginx:1"
 
 
-@pytest.mark.parametrize("scope", ["*", "(cluster)", "node/n1"])
+@pytest.mark.parametrize("scope", ["*", "(cluster)"])
 async def test_only_a_stack_is_put_back(shell, scope):
     async with shell.leading():
         await until(lambda: applied(shell), "the commit is applied")
@@ -105,3 +105,17 @@ async def test_a_stack_is_not_said_to_be_resumed_while_everything_is_suspended(s
         for scope in ("*", "web"):
             await answers.resume(scope, "me")
         assert not shell.state().suspensions
+
+
+async def test_a_node_is_no_stack_that_could_be_left_alone(shell):
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: [one for one in shell.state().scopes if one.startswith("node/")], "the nodes are known")
+        node = next(one for one in shell.state().scopes if one.startswith("node/"))
+        for asked in (
+            answers.suspend(Suspension(node, answers.now(), "me")),
+            answers.sync(frozenset({node}), "me"),
+            answers.rollback(node, "a" * 40, "me"),
+        ):
+            with pytest.raises(SwarmctlError, match="There is no stack"):
+                await asked
