@@ -43,7 +43,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         written = _folder(outside, folder).init(name, address_of(listen), force=force)
         _tell(terminal, f"A new group of managers. {name} has its identity in {written.path}.", written)
         terminal.note("Keep ca-key.pem safe: who has it can make managers.")
-        terminal.note("`swarmctl peers add NAME HOST:PORT --out DIR` makes the folder of another manager.")
+        there = f" --dir {folder}" if folder else ""
+        terminal.note(f"`swarmctl peers add NAME HOST:PORT --out DIR{there}` makes the folder of another manager.")
 
     @group.command()
     def add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -145,7 +146,12 @@ class PeersFolder:
         if out is None:
             replace_file(self.folder / NODE_FILE, files[NODE_FILE])
         else:
-            aside = put(out, files, self.now)
+            try:
+                aside = put(out, files, self.now)
+            except SwarmctlError:
+                if not os.path.lexists(out):  # nobody has it: the same name can be asked for again
+                    replace_file(self.folder / ISSUED_FILE, _issued_file(issued))
+                raise
         place = self.folder / NODE_FILE if out is None else out
         return WrittenIdentity(peers.name, str(place), line.expires, aside)
 

@@ -119,7 +119,8 @@ def read(path: Path) -> bytes:
             ErrorCode.PEERS_MISSING,
             f"{path} does not exist.",
             why="A manager proves to the others who it is with the files in this folder.",
-            hint="On the first manager run `swarmctl peers init`; for others `swarmctl peers add` makes a folder.",
+            hint="On the first manager run `swarmctl peers init`; for others `swarmctl peers add` makes a folder. "
+            "If it is elsewhere: `--dir DIR`, or `group.peers` in the file of a controller.",
         ) from error
     except OSError as error:
         raise unreadable(path, f"{error.strerror}.") from error

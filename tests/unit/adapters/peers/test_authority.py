@@ -110,6 +110,13 @@ def test_a_name_and_an_address_are_given_once(peers: PeersFolder, tmp_path: Path
     assert not (tmp_path / "x").exists()
 
 
+def test_a_certificate_that_could_not_be_written_was_given_to_nobody(peers: PeersFolder, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert code_of(peers.add, "n2", THERE, str(tmp_path / "file" / "n2"), force=False) is ErrorCode.OUTPUT_FAILED
+    assert [found.node for found in peers.listing().certificates] == ["n1"]
+    peers.add("n2", THERE, str(tmp_path / "n2"), force=False)
+
+
 def test_names_that_are_no_part_of_a_uri_and_addresses_for_all_are_wrong_usage(
     peers: PeersFolder, tmp_path: Path
 ) -> None:
