@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from reconciler.gitops.conditions import Standing
 from reconciler.gitops.history import HistoryEntry
@@ -23,6 +24,8 @@ from reconciler.model.progress import Verdict
 from reconciler.model.sources import SourceRevision
 
 NAMES_TOLD_MAX = 10
+_FAILED: Final = (Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING)
+"""Reasons that are a scope's own, and no other's that it has to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def _has_ended(standing: Standing | None) -> bool:
 
 
 def _has_failed(standing: Standing | None) -> bool:
-    return standing is not None and standing.stalled
+    return standing is not None and standing.stalled and standing.reason in _FAILED
 
 
 def _writes(plan: Plan | None) -> Counter[str]:

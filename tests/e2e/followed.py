@@ -174,30 +174,42 @@ def controller_of(folder: Path, backend: Backend, **spec: Any) -> Controller:
 
 @dataclass
 class Door:
-    """A port in front of another. Shut, it takes connections and never answers; `slam` ends those that wait."""
+    """A port in front of another. Shut, it takes connections and never answers."""
 
     port: int
-    is_open: threading.Event
+    is_open: bool = True
     waiting: list[socket.socket] = field(default_factory=list)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def shut(self) -> None:
+        with self._turn:
+            self.is_open = False
 
     def slam(self) -> None:
-        while self.waiting:
-            self.waiting.pop().close()
+        """Open it, and end what waits: nobody is left waiting."""
+        with self._turn:
+            self.is_open = True
+            while self.waiting:
+                self.waiting.pop().close()
+
+    def lets_in(self, guest: socket.socket) -> bool:
+        with self._turn:
+            if not self.is_open:
+                self.waiting.append(guest)
+            return self.is_open
 
 
 @contextmanager
 def door_before(port: int) -> Iterator[Door]:
     """Stand before a port of this machine, open at first."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        door = Door(listener.getsockname()[1], threading.Event())
-        door.is_open.set()
+        door = Door(listener.getsockname()[1])
 
         def welcome() -> None:
             with suppress(OSError):
                 while True:
                     guest, _ = listener.accept()
-                    if not door.is_open.is_set():
-                        door.waiting.append(guest)
+                    if not door.lets_in(guest):
                         continue
                     inner = socket.create_connection(("127.0.0.1", port))
                     for one, other in ((guest, inner), (inner, guest)):

@@ -1,4 +1,7 @@
-"""A stack that hangs in convergence, with a time limit of many minutes, holds up nothing that concerns another one."""
+"""A stack that hangs in convergence, with a time limit of many minutes, holds up nothing that concerns another one:
+
+no commit, no sync, and not what is told of its failure.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 from tests.e2e.conftest import Backend
 from tests.e2e.controllers import Controller, ended, until
 from tests.e2e.followed import ask
+from tests.fakes.chat import running_chat
 from tests.lab.git_servers import Repository
 
 SWARM = """apiVersion: swarmctl/v1
@@ -47,6 +51,14 @@ def history(controller: Controller) -> list[tuple[str, tuple[str, ...], bool]]:
     """(commit, its stacks, whether all is well) of each apply, oldest first."""
     found = reversed(ask(controller, "/v1/history")["applies"])
     return [(one["commit"], tuple(one["scopes"]), not one["failed"]) for one in found]
+
+
+FAILS = """services:
+  api:
+    image: swarmctl-test:1
+    command: ["sh", "-c", "exit 3"]
+    deploy: {replicas: 1, endpoint_mode: dnsrr, restart_policy: {condition: none}}
+"""
 
 
 def reason(controller: Controller, stack: str) -> str:
@@ -105,3 +117,36 @@ def test_a_stack_that_hangs_holds_up_no_commit_sync_or_resumption_of_another(bac
         until(lambda: (mended, ("hangs", "late"), True) in history(controller), "and in the history")
         assert (first, ("hangs",), False) in history(controller)
         assert controller.stop() == 0
+
+
+def test_a_stack_that_fails_beside_one_that_hangs_is_told_at_once_and_not_twice(backend: Backend, tmp_path: Path):
+    repository = Repository.make(tmp_path)
+    first = repository.commit(
+        "first",
+        swarm_DOT_yaml=SWARM.partition("spec:")[0],
+        stacks__hangs_DOT_yaml=HANGS.replace("MARK", "100000"),
+        stacks__fails_DOT_yaml=FAILS,
+    )
+    source = {"name": "infra", "url": str(repository.bare), "ref": {"branch": "main"}, "interval": "500ms"}
+    with running_chat() as chat:
+        (tmp_path / "chat").write_text(f"json://127.0.0.1:{chat.port}/")
+        spec = {"name": "prod", "cluster": {"host": backend.host}, "sources": [source]}
+        spec["alerts"] = {"sinks": [{"name": "chat", "urlFile": str(tmp_path / "chat")}]}
+        controller = Controller(tmp_path / "c", {**spec, "apply": {"resolveImages": "never", "timeout": "1h"}})
+
+        def titles() -> list[str]:
+            return [post.body["title"].removeprefix("[prod] ") for post in chat.posts]
+
+        with ended(controller):
+            controller.start()
+            until(lambda: titles() == ["Failed: fails"], "the one that fails is told")
+            assert (reason(controller, "fails"), reason(controller, "hangs")) == ("tasks-failing", "applying")
+            assert history(controller) == [(first, ("fails",), False)]
+            controller.kill()
+            controller.start()
+            mended = repository.commit("mended", stacks__fails_DOT_yaml=STACK.replace("MARK", "1"))
+            until(lambda: "Works again: fails" in titles(), "so is its end")
+            assert sorted(titles()) == ["Deployed: fails", "Failed: fails", "Works again: fails"]
+            assert history(controller) == [(first, ("fails",), False), (mended, ("fails",), True)]
+            assert reason(controller, "hangs") == "applying"
+            assert controller.stop() == 0

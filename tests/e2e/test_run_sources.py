@@ -140,7 +140,8 @@ def test_a_remote_that_hangs_holds_up_nothing_but_what_is_new_in_it(
             hung.commit("2")
             hung.wake()
             hung.await_mark("2")
-            door.is_open.clear()
+            door.shut()
+            until(lambda: door.waiting, "the next look stands at the door: those before it have ended, and saw nothing")
             for one in (hung, brief, steady):
                 one.commit("3")
             # Drift, and what people ask for, wait for no answer of the remote's.
@@ -163,7 +164,6 @@ def test_a_remote_that_hangs_holds_up_nothing_but_what_is_new_in_it(
             hung.meddle()
             controller.start()
             hung.await_mark("2")
-            door.is_open.set()
             door.slam()
             for one in (hung, brief):
                 one.wake()

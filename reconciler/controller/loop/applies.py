@@ -89,6 +89,14 @@ class Applying:
             frozenset(self.told.undone),
         )
 
+    def may_end_by(self, step: Progress) -> bool:
+        """Return whether a step may be the end of a scope that is told early: of most writes it can't be."""
+        if not isinstance(step, ActionProgress):
+            return True
+        if step.status in _BEGINS:
+            return False
+        return CLUSTER in self.scopes or any(one.status is ActionStatus.FAILED for one in self.told.steps.values())
+
     def narrowed(self, scopes: Collection[str]) -> Decision:
         """Return the decision as far as it is about `scopes`."""
         return replace(self.decision, applying=tuple(one for one in self.decision.applying if one in scopes))
@@ -154,8 +162,7 @@ class Applies:
 
     def _hear(self, one: Applying, step: Progress) -> None:
         """Let a pass begin once more of an apply has ended than was known, and is to be told before the rest."""
-        begins = isinstance(step, ActionProgress) and step.status in _BEGINS
-        if begins or one.work.done() or one not in self._applying:
+        if one.work.done() or one not in self._applying or not one.may_end_by(step):
             return
         found = over(one.standing)
         if found - one.heard:

@@ -302,12 +302,7 @@ class Memory:
         made = self._appended(EVENTS, "", events, EVENTS_MAX, now)
         if not beside:
             return made
-        return [
-            replace(one, key=f"{one.key}/{hashlib.sha256(one.value).hexdigest()[:12]}")
-            if isinstance(one, PutRecord)
-            else one
-            for one in made
-        ]
+        return [_known_by_content(one) if isinstance(one, PutRecord) else one for one in made]
 
     def _appended(
         self, namespace: str, prefix: str, values: Sequence[HistoryEntry | ControllerEvent], most: int, now: datetime
@@ -342,6 +337,12 @@ class Memory:
                 why=outcome.message,
                 hint="The controller that leads goes on; `swarmctl status` names it.",
             )
+
+
+def _known_by_content(one: PutRecord) -> PutRecord:
+    """Return the command with a key that no other content has."""
+    key = f"{one.key}/{hashlib.sha256(one.value).hexdigest()[:12]}"
+    return PutRecord(at=one.at, namespace=one.namespace, key=key, value=one.value, version=one.version)
 
 
 def _has_look(waiting: Mapping[str, Request]) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.ports import Cluster
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manifests.inputs import LoadInputs
+from reconciler.model.actual import ActualState
 from reconciler.model.images import ResolveMode
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import Kind
+from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.replication import Address
 from reconciler.model.sources import Reference, ReferenceKind, SourceSpec
 from tests.lab.git_servers import Repository
@@ -61,16 +62,39 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class _Noting(FencedCluster):
-    """Notes what is created."""
+    """Notes what was written, and says of some services that their update has paused."""
 
-    def __init__(self, cluster: Cluster, may_write: Callable[[], bool], written: list[Kind]) -> None:
-        super().__init__(cluster, may_write)
-        self._written = written
+    def __init__(self, shell: Shell) -> None:
+        super().__init__(shell.cluster, lambda: True)
+        self._shell = shell
+
+    async def observe(self, since: ActualState | None = None, /) -> ActualState:
+        found = await super().observe(since)
+        stopped = {"UpdateStatus": {"State": "paused", "Message": "a task failed"}}
+        seen = (
+            replace(one, raw={**one.raw, **stopped}) if one.name in self._shell.paused else one
+            for one in found.services
+        )
+        return replace(found, services=tuple(seen))
 
     async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
         created = await super().create(kind, spec, registry_auth=registry_auth)
-        self._written.append(kind)
+        self._shell.written.append(kind)
+        self._shell.sent.append(str(spec.get("Name", "")))
         return created
+
+    async def update(
+        self,
+        kind: Kind,
+        object_id: str,
+        version: int,
+        spec: JsonObject,
+        *,
+        registry_auth: str | None = None,
+        rotate: Collection[NodeRole] = (),
+    ) -> None:
+        await super().update(kind, object_id, version, spec, registry_auth=registry_auth, rotate=rotate)
+        self._shell.sent.append(str(spec.get("Name", "")))
 
 
 @dataclass
@@ -87,6 +111,11 @@ class Shell:
     timeout_s: float = 0.5
     written: list[Kind] = field(default_factory=list)
     """What was created, in order."""
+    sent: list[str] = field(default_factory=list)
+    """The names of what was created or updated, each once that has ended."""
+    paused: set[str] = field(default_factory=set)
+    """Services whose update has paused."""
+    interval_s: float = 0.2
     node: RaftNode = field(init=False)
     leader: Leader = field(init=False)
 
@@ -129,7 +158,7 @@ class Shell:
         async def connect() -> Cluster:
             if self.connect is not None:
                 await self.connect()
-            return _Noting(self.cluster, lambda: True, self.written)
+            return _Noting(self)
 
         owners = Owners(self.repositories)
 
@@ -154,5 +183,5 @@ class Shell:
 
     def _source(self, name: str) -> FollowedRepository:
         at = Reference(ReferenceKind.BRANCH, "main")
-        spec = SourceSpec(name, str(self.repositories[name].bare), at, interval_s=0.2)
+        spec = SourceSpec(name, str(self.repositories[name].bare), at, interval_s=self.interval_s)
         return FollowedRepository(GitSource.open(str(self.folder / "clones"), spec))

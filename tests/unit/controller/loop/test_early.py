@@ -1,0 +1,100 @@
+"""What is told of one stack while others of its apply are awaited, and which sources are looked at when."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from reconciler.controller import convergence
+from reconciler.controller.loop.state_records import Request, RequestKind
+from reconciler.gitops.patience import JITTER
+from reconciler.model.alerts import AlertKind
+from reconciler.model.errors import ErrorCode
+from tests.fakes.quiet_swarm import a_quiet_swarm
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import Shell, stack, swarm, until
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository.make(tmp_path)
+    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
+    return made
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, repository: Repository) -> Shell:
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+    shell.timeout_s, shell.routes = 600.0, {"chat": frozenset({AlertKind.FAILED})}
+    return shell
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convergence, "OPEN_PAUSE_S", 0.05)
+
+
+def told(shell: Shell) -> list[str]:
+    """What people were told of failures, as events have it."""
+    return [one.message.split(":")[0] for one in shell.memory.events() if one.message.startswith("failed ")]
+
+
+def why(shell: Shell, scope: str) -> str:
+    return next((one.reason.value for one in shell.state().scope(scope).conditions), "")
+
+
+def entries(shell: Shell) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    return [(one.subject, one.scopes, tuple(one.failed)) for one in shell.memory.history("infra")]
+
+
+NEEDS = "{stacks: [{path: stacks/web.yaml}, {path: stacks/db.yaml}, {path: stacks/late.yaml, dependsOn: [web]}], pol"
+
+
+async def test_a_stack_that_fails_is_told_once_while_another_of_its_apply_is_awaited(shell, repository):
+    shell.paused = {"db_api"}
+    three = {"stacks__web_DOT_yaml": stack(3), "stacks__db_DOT_yaml": stack(2), "stacks__late_DOT_yaml": stack(0)}
+    repository.commit("three", swarm_DOT_yaml=swarm("prod").replace("{pol", NEEDS), **three)
+    async with shell.leading():
+        await until(lambda: "failed opened, db" in told(shell), "people are told of the one")
+        assert (why(shell, "db"), why(shell, "web")) == ("tasks-failing", "applying")
+        assert list(shell.state().begun) == ["web", "late"]
+        assert entries(shell) == [("three", ("db",), ("db",))]
+        assert shell.state().scope("db").attempt.code is ErrorCode.UPDATE_PAUSED
+        assert [one.alert.subject for one in shell.memory.outbox().pending.values()] == ["db"]
+    # Whoever leads next awaits the other, and tells nothing twice.
+    async with shell.leading():
+        await until(lambda: shell.leader.last_pass and why(shell, "web") == "applying", "the other is awaited")
+        shell.paused = {"web_api", "db_api"}
+        await until(lambda: "failed opened, web" in told(shell), "it fails, too")
+        assert ("three", ("web",), ("web",)) in entries(shell)
+        shell.paused = set()
+        repository.commit("mended", stacks__db_DOT_yaml=stack(0), stacks__web_DOT_yaml=stack(0))
+        await until(lambda: why(shell, "late") == "converged", "all are mended, and what had to wait is there")
+        ends = ["failed recovered, db", "failed recovered, web"]
+        await until(lambda: set(ends) <= set(told(shell)), "which is told")
+        assert sorted(told(shell)) == ["failed opened, db", "failed opened, web", *ends]
+        assert [one for one in entries(shell) if "db" in one[1] and one[2]] == [("three", ("db",), ("db",))]
+
+
+async def test_what_one_source_is_asked_for_has_no_other_looked_at_and_each_has_a_time_of_its_own(tmp_path):
+    repositories = {}
+    for number in range(5):
+        repositories[f"s{number}"] = made = Repository.make(tmp_path / f"s{number}")
+        made.commit("first", swarm_DOT_yaml=swarm(f"s{number}"))
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), repositories)
+    shell.interval_s = 1000.0
+    async with shell.leading():
+        following = {one.source.spec.name: one for one in shell.leader.followings}
+        await until(lambda: all(one.look_at for one in following.values()), "all are looked at")
+        await until(lambda: all(shell.state(name).source.in_force for name in following), "and in force")
+        await asyncio.sleep(0.1)
+        due = {name: one.look_at for name, one in following.items()}
+        seconds = sorted(at.timestamp() for at in due.values())
+        assert seconds[-1] - seconds[0] > 0.01 * JITTER * shell.interval_s, "they looked at once, and will not again"
+        now = shell.leader.clock.now()
+        await shell.memory.ask([Request("s3", "*", RequestKind.LOOK, "a forge", now)])
+        await until(lambda: following["s3"].look_at != due["s3"], "it is looked at")
+        await until(lambda: not shell.memory.requests("s3"), "which was all")
+        assert [name for name, one in following.items() if one.look_at != due[name]] == ["s3"]
