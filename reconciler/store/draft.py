@@ -151,7 +151,10 @@ class Draft:
         return sorted(found, key=lambda task: (task.created_index, task.id))
 
     def commit(self) -> list[Change]:
-        """Put everything into the Tables, their indexes included, and return what changed. Can't fail half-way."""
+        """Put everything into the Tables, their indexes included, and return what changed. Can't fail half-way.
+
+        The draft is then one of the next transaction of the same entry.
+        """
         changes: list[Change] = []
         base, index = self.base, self.index
         if self.cluster is not base.cluster:
@@ -164,6 +167,10 @@ class Draft:
         for name, table in self.tables.items():
             if table.written or table.gone:
                 changes += _commit_table(base, name, table, index)
+                table.written = {}
+                table.gone = {}
+        if self.pools:
+            self.pools = {}
         return changes
 
 

@@ -58,12 +58,15 @@ def apply(state: State, index: int, entry: bytes) -> EntryOutcome:
     outcomes: list[Outcome] = []
     changes: list[Change] = []
     events: list[ObjectChange] = []
+    draft = Draft(state.tables)
     for one in encoded:
-        outcome, changed = _transact(state, one)
+        outcome, changed = _transact(state, draft, one)
         outcomes.append(outcome)
-        if changed is not None:
+        if changed is None:
+            draft = Draft(state.tables)  # a refused one may have half written the one before
+        elif isinstance(outcome, Applied):
             changes += changed
-            events += outcome.changes if isinstance(outcome, Applied) else ()
+            events += outcome.changes
     return EntryOutcome(index, tuple(outcomes), tuple(changes), tuple(events))
 
 
@@ -76,16 +79,15 @@ def _rejected(refusal: Refusal, position: int | None = None) -> Rejected:
     return Rejected(refusal.code, refusal.message, position)
 
 
-def _transact(state: State, encoded: bytes) -> tuple[Outcome, list[Change] | None]:
+def _transact(state: State, draft: Draft, encoded: bytes) -> tuple[Outcome, list[Change] | None]:
     """Return the outcome, and what changed; None for what was refused or seen before."""
     try:
         row = decode_transaction(encoded)
     except Refusal as refusal:
         return _rejected(refusal), None
-    index, sessions = state.index, state.sessions
+    index, sessions = draft.index, state.sessions
     if (known := sessions.recall(row.client, row.sequence, index)) is not None:
         return known, None
-    draft = Draft(state.tables)
     outcome = _carry_out_all(draft, row)
     changes = committed(draft) if isinstance(outcome, Applied) else None
     sessions.remember(row.client, row.sequence, index, outcome)

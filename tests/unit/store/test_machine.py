@@ -241,3 +241,17 @@ def test_records_are_written_by_version_and_listed_by_prefix(replica: Replica) -
 def test_a_record_has_one_way_to_be_named(replica: Replica, namespace: str, key: str) -> None:
     replica.refused(PutRecord(at=NOW, namespace=namespace, key=key, value=b""))
     replica.refused(DeleteRecord(at=NOW, namespace=namespace, key=key))
+
+
+def test_a_refused_transaction_leaves_nothing_to_the_next_of_its_entry(replica: Replica) -> None:
+    missing = DeleteRecord(at=NOW, namespace="history", key="missing")
+    result = replica.apply(
+        replica.transaction(put("before")),
+        replica.transaction(Claim(at=NOW, leader="m1"), missing),
+        replica.transaction(put("half"), missing),
+        replica.transaction(put("after"), epoch=0),
+    )
+    assert [type(outcome) for outcome in result.outcomes] == [Applied, Rejected, Rejected, Applied]
+    assert list(replica.state.tables.records) == ["history/before", "history/after"]
+    assert replica.state.tables.leadership.epoch == 0
+    assert [change.id for change in result.changes] == ["history/before", "history/after"]
