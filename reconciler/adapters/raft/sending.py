@@ -21,6 +21,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._news: dict[NodeId, Append] = {}
         self._hurried: set[NodeId] = set()
+        self._is_due = False
 
     def send(self, to: NodeId, frame: Frame) -> bool:
         """Send a frame at once; False if it was dropped."""
@@ -50,11 +51,13 @@ class Sender:
         self._news.clear()
 
     def _hold_back(self, to: NodeId, news: Append) -> None:
-        if not self._news:
+        if not self._is_due:  # one that waits already is for these as well, though earlier than need be
+            self._is_due = True
             self._loop.call_later(self._news_s, self._send_news)
         self._news[to] = news
 
     def _send_news(self) -> None:
+        self._is_due = False
         for to, news in self._news.items():
             self._transport.send(to, encode_frame(news))
         self._news.clear()

@@ -65,7 +65,7 @@ class Limits:
     leaver_s: float = 10.0
     """Seconds that a removed member may still be reached, to be told."""
 
-    news_s: float = 0.001
+    news_s: float = 0.003
     """Seconds that a leader holds the news of a commit back from members that forward nothing: by then the next entries
     have mostly told it, and each message spared is a tenth of a write's cost."""
 
