@@ -61,7 +61,7 @@ def _suspended(found: JsonObject | None) -> str:
     """Return who suspended a stack that has nothing to wait for yet, and why."""
     if not found:
         return ""
-    until = f" until {found['until']}" if found["until"] else ""
+    until = f" until {_at(found['until'])}" if found["until"] else ""
     return f"Suspended by {found['by'] or 'somebody'}{until}{': ' if found['reason'] else '.'}{found['reason']}"
 
 
@@ -75,13 +75,18 @@ def _standing(scope: JsonObject) -> tuple[str, str, str]:
     return "Drifted", str(first["reason"]), str(first["message"])
 
 
+def _at(moment: str | None) -> str:
+    """Return a moment to the second, as people read it: `--format json` has all of it."""
+    return f"{moment[:19]}Z" if moment else ""
+
+
 def _drifts(terminal: Terminal, drifts: Sequence[JsonObject]) -> None:
     if not drifts:
         return
     table = titled("DRIFT", "SINCE", "FIELD", "APPLIED", "FOUND")
     for one in drifts:
         for number, difference in enumerate(one["differences"] or [{"path": "", "applied": "", "found": ""}]):
-            name, since = ("", "") if number else (one["object"], one["since"])
+            name, since = ("", "") if number else (one["object"], _at(one["since"]))
             table.add_row(name, since, difference["path"], difference["applied"], difference["found"])
     terminal.say()
     terminal.out.print(table)
@@ -94,12 +99,14 @@ def history(terminal: Terminal, found: JsonObject) -> None:
         failed = "; ".join(f"{scope or NO_STACK}: {why}" for scope, why in one["failed"].items())
         result = Text(failed or "ok", style="red" if failed else "green")
         stacks = " ".join(scope or NO_STACK for scope in one["scopes"])
-        table.add_row(one["at"], one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"])
+        table.add_row(
+            _at(one["at"]), one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"]
+        )
     terminal.out.print(table)
     if found["tickets"]:
         given = titled("JOIN COMMAND GIVEN AT", "ROLE", "FOR", "TO")
         for one in found["tickets"]:
-            given.add_row(one["at"], one["role"], one["hostname"], one["by"])
+            given.add_row(_at(one["at"]), one["role"], one["hostname"], one["by"])
         terminal.say()
         terminal.out.print(given)
 
@@ -108,7 +115,7 @@ def events(terminal: Terminal, found: JsonObject) -> None:
     """Print what happened."""
     table = titled("NUMBER", "AT", "KIND", "STACK", "MESSAGE")
     for one in found["events"]:
-        table.add_row(str(one["number"]), one["at"], one["kind"], one["scope"], one["message"])
+        table.add_row(str(one["number"]), _at(one["at"]), one["kind"], one["scope"], one["message"])
     terminal.out.print(table)
 
 
@@ -124,7 +131,7 @@ def trace(terminal: Terminal, found: JsonObject) -> None:
         ("Commit", found["commit"]),
         ("Author", found["author"]),
         ("Subject", found["subject"]),
-        ("Applied", found["applied_at"] or ""),
+        ("Applied", _at(found["applied_at"])),
         ("Drifted", "yes: it is not what that commit asks for" if found["drifted"] else ""),
     ]
     for name, value in rows:

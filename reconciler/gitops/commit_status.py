@@ -64,7 +64,8 @@ def _told(state: LoopState) -> tuple[StatusState, str] | None:
     }
     if not scopes:
         return None
-    ready = [scope for scope, three in scopes.items() if _is_fine(three)]
+    healing = {scope for scope, begun in state.begun.items() if not begun.by_git}
+    ready = [scope for scope, three in scopes.items() if scope in healing or _is_fine(three)]
     for scope, three in scopes.items():
         stalled = three[ConditionType.STALLED]
         if stalled.status and stalled.reason in _FAILED:

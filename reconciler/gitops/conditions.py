@@ -175,7 +175,8 @@ def node_standings(look: Look) -> Iterator[tuple[str, str, Standing]]:
             message = f"Node {hostname} has joined, and swarm.yaml does not list it."
             yield f"{NODE}{node.id}", hostname, Standing(Reason.NODE_NOT_LISTED, message)
         else:
-            yield f"{NODE}{node.id}", hostname, CONVERGED
+            message = f"Node {hostname} is ready."
+            yield f"{NODE}{node.id}", hostname, Standing(Reason.CONVERGED, message, ready=True)
     for one in wanted:
         if not one.absent and not any(_means(one, node) for node in look.actual.nodes):
             message = f"Node {one.selector} is listed, and has not joined."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Final
 
 from reconciler.controller.loop.leader import Leader
@@ -58,7 +59,7 @@ async def _asked_for(found: Trace, leader: Leader) -> Trace:
             node=found.node,
             stack=found.stack or wanted.stack or "",
             source=name,
-            file=wanted.place.file,
+            file=posixpath.normpath(posixpath.join(following.source.spec.path, wanted.place.file)),
             line=wanted.place.line,
             commit=commit,
             author=entry.author if entry else known.author if known else "",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.remote_tables import status
+from reconciler.cli.remote_tables import events, status
 from reconciler.cli.terminal import Terminal
 
 WHY = "The snapshot has format 3, and this version of swarmctl reads formats up to [2]. (snapshot-too-new)"
@@ -37,3 +37,9 @@ def test_a_controller_that_can_not_follow_is_named_with_its_reason(capsys: pytes
 def test_an_older_controller_tells_less(capsys: pytest.CaptureFixture[str]) -> None:
     status(Terminal(color=False), answered({"name": "node1", "api": "", "leads": True}))
     assert "can't follow" not in capsys.readouterr().out
+
+
+def test_moments_are_shown_to_the_second(capsys: pytest.CaptureFixture[str]) -> None:
+    event = {"number": 1, "at": "2026-11-21T21:23:49.425970Z", "kind": "apply", "scope": "web", "message": "Applied."}
+    events(Terminal(color=False), {"events": [event]})
+    assert "1       2026-11-21T21:23:49Z  apply" in capsys.readouterr().out

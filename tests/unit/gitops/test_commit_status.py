@@ -47,6 +47,17 @@ def test_drift_and_nodes_are_no_fault_of_the_commit() -> None:
     assert told(story) == ["1 success: The cluster is what this commit asks for."]
 
 
+def test_putting_drift_back_makes_no_commit_pending_again() -> None:
+    story = Story()
+    story.sees(update("web_api"))
+    story.applied()
+    story.sees(update("web_api", Origin.DRIFT))
+    assert told(story) == ["1 success: The cluster is what this commit asks for."]
+    story.applied()
+    story.found(revision(2)).sees(update("web_api"))
+    assert told(story) == ["2 pending: 1 of 2 are done; web: applying"]
+
+
 def test_a_commit_that_was_refused_says_so_itself_and_calls_nobody() -> None:
     story = Story()
     story.sees()
