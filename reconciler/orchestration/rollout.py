@@ -191,7 +191,7 @@ class _Rollout:
         assert self.service.update is not None
         cause = f"due to failure or early termination of task {failed[-1].id}"
         if self.service.update.state.is_rollback:
-            _set_status(self.turn, self.service, UpdateState.ROLLBACK_PAUSED, f"rollback paused {cause}")
+            _set_status(self.turn, self.service, UpdateState.ROLLBACK_PAUSED, f"update paused {cause}")
         elif self.policy.failure_action == "rollback" and self.service.previous_spec is not None:
             message = f"update rolled back {cause}"
             service = self.service

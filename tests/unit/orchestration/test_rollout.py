@@ -184,7 +184,7 @@ def test_a_rollback_that_fails_pauses() -> None:
     update = swarm.service(web).update
     assert update is not None
     assert update.state is UpdateState.ROLLBACK_PAUSED
-    assert update.message.startswith("rollback paused due to failure or early termination of task id")
+    assert update.message.startswith("update paused due to failure or early termination of task id")
 
 
 def test_a_rollback_by_hand_brings_the_old_spec_back_and_a_second_one_the_new() -> None:
