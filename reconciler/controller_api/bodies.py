@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from reconciler.controller_api.faults import Refused, invalid
-from reconciler.controller_api.routes import LIMIT_DEFAULT, LIMIT_MAX, NAME_CHARS_MAX
+from reconciler.controller_api.routes import FORMS, LIMIT_DEFAULT, LIMIT_MAX, NAME_CHARS_MAX
 from reconciler.model.errors import ErrorCode
 
 JSON_BYTES_MAX: Final = 64 * 1024
@@ -52,7 +52,8 @@ async def read_form(request: web.Request, form: type[Form], seconds: float = BOD
     try:
         return msgspec.json.decode(body or b"{}", type=form)
     except msgspec.ValidationError as error:
-        raise invalid("The body is not what is expected here.", f"{error}.") from None
+        field = str(error).rpartition("`$.")[2].rstrip("`")
+        raise invalid("The body is not what is expected here.", FORMS.get(field, f"{error}.")) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid("The body is no JSON.") from None
 

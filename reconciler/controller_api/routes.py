@@ -16,6 +16,12 @@ LIMIT_MAX: Final = 500
 NAME_CHARS_MAX: Final = 255
 REASON_CHARS_MAX: Final = 500
 
+FORMS: Final = {
+    "commit": "A commit is 7 to 64 hexadecimal digits in lower case, or nothing at all.",
+    "hostname": "A hostname is up to 253 letters, digits, `.`, `_` and `-`, and begins with a letter or digit.",
+}
+"""{field: what it looks like, in words}: for those whose pattern would be all that a caller is told."""
+
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 _Reason = Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)]
 _Hostname = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$(?!\n)")]

@@ -153,6 +153,7 @@ async def test_a_body_that_makes_no_sense_is_refused_and_asks_for_nothing(local:
     assert answer.status == status
     validate("POST", path, answer)
     assert local.controller.asked == []
+    assert "regex" not in answer.json["hint"], "people read it"
 
 
 @pytest.mark.parametrize(
