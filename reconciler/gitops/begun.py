@@ -192,14 +192,18 @@ def written_before(state: LoopState, scopes: Collection[str], plan: Plan | None)
 
 
 def carried(state: LoopState, look: Look, applying: Collection[str], commit: str) -> tuple[str, ...]:
-    """Return the scopes that an earlier leader has brought to `commit`, beside those that are applied."""
-    services = services_by_scope(look)
+    """Return the scopes that an earlier leader has brought to `commit`, beside those that are applied.
+
+    As of `look`: of a scope that waits to be written a part is there at most.
+    """
+    services, left = services_by_scope(look), _writes(look.plan)
     return tuple(
         scope
         for scope, begun in state.begun.items()
         if begun.commit == commit
         and scope not in applying
         and scope not in look.busy
+        and scope not in left
         and all(one.verdict is Verdict.CONVERGED for one in services.get(scope, ()))
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.model.errors import ErrorCode
 from reconciler.model.plan import Origin
 from reconciler.model.progress import Verdict
@@ -82,3 +84,14 @@ def test_while_the_cluster_is_away_nothing_is_known_of_what_was_begun():
     story.sees(*writes())
     assert story.sees_nothing().entry is None
     assert story.sees().entry.scopes == ("a", "b", "c")
+
+
+def test_a_stack_that_still_waits_to_be_written_is_not_told_with_what_it_waits_for():
+    story = Story(wanted=desired(stack("a"), stack("b", "a")))
+    after = update("b_api", after=("service.a_api",))
+    story.sees(update("a_api"), after)
+    story.sees(update("a_api"), after, assessments=(), forced=frozenset())
+    held = replace(story.decision, plan=replace(story.decision.plan, actions=(update("a_api"),)), applying=("a",))
+    story.decision = held
+    assert story.applied().entry.scopes == ("a",)
+    assert story.state.scope("b").applied is None
