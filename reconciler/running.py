@@ -179,7 +179,9 @@ async def _open_in_group(group: GroupConfig, folder: str) -> tuple[RaftNode, str
     await asyncio.to_thread(_found_once, settings, group)
     opened: list[RaftNode] = []
     transport = TlsTransport(
-        identity, admits=lambda node: bool(opened) and opened[0].admits(node), founding=boot.founding(settings.folder)
+        identity,
+        admits=lambda node: bool(opened) and opened[0].admits(node),
+        founding=lambda: opened[0].founding() if opened else "",
     )
     opened.append(await open_node(settings, transport))
     return opened[0], identity.node

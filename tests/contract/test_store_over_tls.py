@@ -52,11 +52,15 @@ class TlsGroup:
         identity = self._identities[name]
         if name in self.addresses:
             identity = replace(identity, listen=self.addresses[name])
-        self._transports[name] = TlsTransport(identity, admits=partial(self._admits, name))
+        founding = partial(self._founding, name)
+        self._transports[name] = TlsTransport(identity, admits=partial(self._admits, name), founding=founding)
         self.addresses[name] = await self._transports[name].bind()
 
     def _admits(self, name: str, other: str) -> bool:
         return self.nodes[name].admits(other)
+
+    def _founding(self, name: str) -> str:
+        return self.nodes[name].founding()
 
     def settings(self, name: str) -> MemberSettings:
         return MemberSettings(
@@ -138,3 +142,17 @@ async def test_a_node_that_was_removed_while_it_was_off_learns_of_it_from_those_
     with pytest.raises(SwarmctlError) as ended:
         group.runs[gone].result()
     assert ended.value.code is ErrorCode.RAFT_REMOVED
+
+
+async def test_a_node_that_began_a_group_instead_of_joining_is_talked_to_by_nobody(
+    group: TlsGroup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The numbers of its first entries are those of the group's: what follows would fit behind what does not."""
+    await group.found()
+    await group.bind("new")
+    boot.found(group.settings("new"), {name: group.addresses[name] for name in ("n1", "n2", "new")})
+    await (await group.leader()).add_member("new", group.addresses["new"])
+    await group.start("new")
+    await until(lambda: caplog.text.count("[peers-founded-apart]") >= 4)
+    assert group.nodes["new"].tables.index == 0
+    assert [member.id for member in (await group.leader()).members() if not member.voter] == ["new"]

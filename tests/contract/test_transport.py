@@ -62,7 +62,7 @@ class Group:
         self, name: str, *, port: int = 0, admits: Callable[[str], bool] | None = None, founding: str = ""
     ) -> Node:
         identity = self.authority.identity(self.folder / name, name, port)
-        transport = TlsTransport(identity, QUICK, admits=admits, founding=founding)
+        transport = TlsTransport(identity, QUICK, admits=admits, founding=lambda: founding)
         node = Node(name, transport, await transport.bind())
         self.stack.push_async_callback(node.stop)
         return node

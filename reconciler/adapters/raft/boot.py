@@ -34,6 +34,7 @@ from reconciler.consensus.values import (
 from reconciler.model.commands import PutRecord
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address
+from reconciler.model.tables import Tables
 from reconciler.model.transactions import Transaction
 from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.machine import State
@@ -42,8 +43,10 @@ from reconciler.store.snapshot import decode
 FOUNDER = "founder"
 """The client of what is in the log before anybody could propose: the same bytes on each of the first members."""
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-FOUNDING_NAME = "founding"
-_FOUNDING_BYTES_MAX = 64
+FOUNDING = "raft-founding"
+"""Namespace of the one record, GROUP, that stands for the first members: by it those who joined know them, too."""
+GROUP = "group"
+_FOUNDING_NAME = "founding"
 
 Loaded = tuple[HardState, SnapshotMeta | None, list[Entry]]
 
@@ -57,6 +60,8 @@ class Opened:
     state: State
     snapshot_bytes: int
     book: dict[NodeId, Address]
+    founding: str
+    """What stands for the first members of the group, as far as it was noted here; else ""."""
 
 
 def open_member(settings: MemberSettings, disk: Disk | None = None) -> Opened:
@@ -76,7 +81,7 @@ def open_member(settings: MemberSettings, disk: Disk | None = None) -> Opened:
             size = reader.data_bytes
             state = decode(reader)
             check_index(state, reader.meta)
-        return Opened(durable, loaded, state, size, addresses.load(settings.folder))
+        return Opened(durable, loaded, state, size, addresses.load(settings.folder), _noted_founding(settings.folder))
     except BaseException:
         durable.close()
         raise
@@ -102,31 +107,38 @@ def found(settings: MemberSettings, members: Mapping[NodeId, Address], disk: Dis
     hard_state, first = bootstrap(tuple(members))
     with _new_log(settings, hard_state.term, disk) as durable:
         commands = tuple(addresses.address_command(node, members[node], _LONG_AGO) for node in sorted(members))
-        second = _written(2, 1, 1, commands)
-        _note_founding(settings.folder, hashlib.sha256(first.data + second.data).hexdigest()[:32])
+        digest = hashlib.sha256(first.data + b"".join(command.value for command in commands)).hexdigest()[:32]
+        note_founding(settings.folder, digest)
+        begun = PutRecord(at=_LONG_AGO, namespace=FOUNDING, key=GROUP, value=digest.encode())
         durable.save_hard_state(hard_state)
-        durable.append((first, second))
+        durable.append((first, _written(2, 1, 1, (begun, *commands))))
         durable.sync()
         addresses.save(settings.folder, members)
 
 
-def founding(folder: str) -> str:
-    """What stands for the first entries of a member that began a group, "" for one that joined or was restored.
+def founding(tables: Tables) -> str:
+    """Return what stands for the first members of the group and their addresses; "" while that is not known here.
 
-    Entries are told apart by index and term, and these have the same everywhere: those that were begun with different
-    members would never notice. Raises SwarmctlError as `open_member`.
+    Entries are told apart by index and term, and the first ones have the same everywhere: members that were begun with
+    different ones would take each other's for their own.
     """
+    record = tables.records.get(f"{FOUNDING}/{GROUP}")
+    return record.value.decode("ascii", "replace") if record else ""
+
+
+def _noted_founding(folder: str) -> str:
     try:
-        return read_file(Disk(), os.path.join(folder, FOUNDING_NAME))[:_FOUNDING_BYTES_MAX].decode("ascii", "replace")
+        return read_file(Disk(), os.path.join(folder, _FOUNDING_NAME)).decode("ascii", "replace")
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise refusals.disk_failed(folder, error) from error
 
 
-def _note_founding(folder: str, digest: str) -> None:
+def note_founding(folder: str, digest: str) -> None:
+    """Keep it for the next start, when nothing is applied yet. Raises SwarmctlError: raft-disk-full, -failed."""
     try:
-        put_file(Disk(), os.path.join(folder, FOUNDING_NAME), digest.encode())
+        put_file(Disk(), os.path.join(folder, _FOUNDING_NAME), digest.encode())
     except OSError as error:
         if error.errno in refusals.FULL:
             raise refusals.disk_full(folder, error) from error
@@ -141,8 +153,8 @@ def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
     `members` are some that it may hear from. Raises SwarmctlError: raft-folder-used, and as `open_member`.
     """
     with _new_log(settings):
-        if founding(settings.folder):  # it was to begin a group, and its file is another one now
-            _note_founding(settings.folder, "")
+        if _noted_founding(settings.folder):  # it was to begin a group, and its file is another one now
+            note_founding(settings.folder, "")
         addresses.save(settings.folder, members)
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 from reconciler.adapters.raft import answers, boot
 from reconciler.adapters.raft.backup import offered
+from reconciler.adapters.raft.boot import Opened
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.engine import Engine
@@ -37,6 +38,12 @@ async def open_node(
 
 class RaftNode(Engine):
     """A ReplicatedStore on the consensus core. Made by `open_node`."""
+
+    def __init__(
+        self, opened: Opened, settings: MemberSettings, transport: Transport, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(opened, settings, transport, clock)
+        self._founding = opened.founding
 
     # --- what callers see ---
 
@@ -67,6 +74,16 @@ class RaftNode(Engine):
         snapshot, that is still on its way here.
         """
         return node == self._role.leader or not self._core.members.all
+
+    def founding(self) -> str:
+        """What stands for the first members of this one's group, "" while that is not known here.
+
+        Who joined learns it from the state, and keeps it from then on.
+        """
+        if not self._founding and (found := boot.founding(self.tables)):
+            self._founding = found
+            self._worker.submit(lambda durable: boot.note_founding(durable.folder, found), lambda _: None)
+        return self._founding
 
     def members(self) -> tuple[Member, ...]:
         """The members as of the newest entry here, by id."""

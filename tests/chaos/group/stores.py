@@ -76,7 +76,10 @@ async def open_store(parts: Parts) -> ReplicatedStore:
             return not opened or not opened[0].members()
         return opened[0].admits(other)
 
-    transport = TlsTransport(node, admits=admits, founding=boot.founding(parts.folder))
+    def founding() -> str:
+        return opened[0].founding() if opened and isinstance(opened[0], RaftNode) else ""
+
+    transport = TlsTransport(node, admits=admits, founding=founding)
     if parts.kind == "core":
         opened.append(await open_node(settings, transport))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,15 +73,15 @@ class Owner(Protocol):
 class Shared:
     """What all connections of one node have in common.
 
-    `founding` stands for the first members with whom this one began a group, "" if it joined one. Two that began with
-    different ones have different logs that look equal: they must not talk.
+    `founding` tells what stands for the first members of the group, "" while that is not known. Members of groups that
+    were begun with different ones have different logs that look equal: they must not talk.
     """
 
     owner: Owner
     cluster: str
     settings: TransportSettings
     rooms: Rooms
-    founding: str = ""
+    founding: Callable[[], str]
 
 
 class Connection(TlsChannel):
@@ -179,7 +180,7 @@ class Connection(TlsChannel):
             return
         refusal = named if isinstance(named, Refusal) else self._owner.admit(self, named)
         code, why = (refusal.code.value, refusal.why) if refusal is not None else ("", "")
-        greeting = Greeting(code, why, self._founding)
+        greeting = Greeting(code, why, self._founding())
         content = msgspec.msgpack.encode(greeting)
         self.write(HEADER.pack(len(content)) + content)
         if refusal is None:
@@ -241,8 +242,9 @@ class Connection(TlsChannel):
             self.refuse(Refusal(ErrorCode.PEERS_PROTOCOL, "its greeting makes no sense"))
             return
         if not greeting.code:
-            if self._founding and greeting.founding and greeting.founding != self._founding:
-                why = "both began a group, each with other members or other addresses of them"
+            own, theirs = self._founding(), greeting.founding
+            if own and theirs and own != theirs:
+                why = "it is of a group that began with other members, or with other addresses of them"
                 self.refuse(Refusal(ErrorCode.PEERS_FOUNDED_APART, why))
                 return
             self._open()

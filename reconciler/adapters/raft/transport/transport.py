@@ -40,9 +40,9 @@ class TlsTransport:
         settings: TransportSettings | None = None,
         *,
         admits: Callable[[str], bool] | None = None,
-        founding: str = "",
+        founding: Callable[[], str] = str,
     ) -> None:
-        """`founding` as `boot.founding` tells it."""
+        """`founding` as RaftNode tells it."""
         self.settings = settings or TransportSettings()
         self._identity = identity
         self._admits_too = admits

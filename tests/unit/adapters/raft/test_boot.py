@@ -41,18 +41,33 @@ def core_store(group: CoreGroup, name: str) -> RaftNode:
     return store
 
 
-def test_those_that_begin_with_other_members_or_addresses_can_be_told_apart(group: CoreGroup):
+async def test_those_that_begin_with_other_members_or_addresses_can_be_told_apart(group: CoreGroup):
     """By the numbers of their entries they can't."""
     here, there = Address("here", 1), Address("there", 1)
     begun = {"node-1": (here, "node-2"), "node-2": (here, "node-2"), "node-3": (there, "node-2"), "node-4": (here, "x")}
     for name, (address, other) in begun.items():
         boot.found(group.settings(name), {"node-1": address, other: here})
     boot.join(group.settings("node-5"), {})
-    found = [boot.founding(group.settings(name).folder) for name in (*begun, "node-5")]
+    found = []
+    for name in (*begun, "node-5"):
+        opened = boot.open_member(group.settings(name))
+        found.append(opened.founding)
+        opened.durable.close()
     assert found[0] == found[1] != ""
     assert len(set(found)) == 4
     assert found[4] == ""
-    assert boot.founding("/nowhere") == ""
+
+
+async def test_who_joins_learns_which_group_it_is_and_keeps_it(group: CoreGroup):
+    await group.found()
+    new = await group.join("node-4")
+    await new.read_barrier()
+    first = core_store(group, "node-1").founding()
+    assert core_store(group, "node-4").founding() == first != ""
+    await group.stop("node-4")
+    opened = boot.open_member(group.settings("node-4"))
+    opened.durable.close()
+    assert opened.founding == first
 
 
 async def test_a_group_of_one_grows_to_three(group: CoreGroup):
