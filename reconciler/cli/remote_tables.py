@@ -12,6 +12,8 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import NO_STACK
 
+LONG_PASS_S = 10
+"""Seconds after which a pass that is under way is shown: what stands below may be as old."""
 STYLES = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Drifted": "yellow"}
 
 
@@ -23,6 +25,9 @@ def status(terminal: Terminal, found: JsonObject) -> None:
         if trouble := one.get("trouble"):  # an older controller does not tell
             behind = f" by {one['behind']} changes" if one["behind"] else ""
             terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
+    for one in found["sources"]:
+        if (lasts := one.get("pass_seconds") or 0) >= LONG_PASS_S:
+            terminal.say(f"A pass over {one['name']} has lasted {lasts} s: the cluster is slow, or silent.", "yellow")
     sources = titled("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
     for one in found["sources"]:
         revision, fault = one["revision"] or {}, one["fault"] or {}

@@ -39,6 +39,7 @@ _SOURCE: Final = _object(
     fault=_maybe(_object(code=_TEXT, what=_TEXT, why=_TEXT, hint=_TEXT, commit=_TEXT, passing=_YES)),
     since=_MAYBE_TIME,
     failures=_NUMBER,
+    pass_seconds=_maybe(_NUMBER),
     suspended=_maybe(_SUSPENSION),
 )
 _SCOPE: Final = _object(

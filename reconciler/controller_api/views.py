@@ -32,14 +32,14 @@ def status(found: Overview, now: datetime) -> JsonObject:
         "epoch": found.epoch,
         "members": [asdict(one) for one in found.members],
         "last_pass": _moment(found.last_pass),
-        "sources": [_source(state, now) for state in states],
+        "sources": [_source(state, now, found.passing.get(state.source.name)) for state in states],
         "scopes": [_scope(state, name, one, now) for state in states for name, one in sorted(state.scopes.items())],
         "drifts": [one for state in states for one in _drifts(state)],
         "incidents": [one for state in states for one in _incidents(state)],
     }
 
 
-def _source(state: LoopState, now: datetime) -> JsonObject:
+def _source(state: LoopState, now: datetime, passing: datetime | None) -> JsonObject:
     source, revision, fault = state.source, state.source.in_force, state.source.fault
     everything = state.suspensions.get(EVERYTHING)
     return {
@@ -57,6 +57,7 @@ def _source(state: LoopState, now: datetime) -> JsonObject:
         "fault": fault and asdict(fault),
         "since": _moment(source.since),
         "failures": source.failures,
+        "pass_seconds": max(int((now - passing).total_seconds()), 0) if passing is not None else None,
         "suspended": _suspension(everything if everything and state.suspension(EVERYTHING, now) else None),
     }
 

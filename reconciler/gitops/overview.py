@@ -35,7 +35,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All that `swarmctl status` shows. `states` are by source; `leader` is "" while there is none."""
+    """All that `swarmctl status` shows. `states` are by source; `leader` is "" while there is none.
+
+    `passing` has for a source when the pass over it began that is under way; who does not lead knows of none.
+    """
 
     cluster: str
     member: str
@@ -44,6 +47,7 @@ class Overview:
     members: tuple[Member, ...] = ()
     states: Mapping[str, LoopState] = field(default_factory=dict)
     last_pass: datetime | None = None
+    passing: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class EventKind(enum.StrEnum):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -27,6 +27,8 @@ from reconciler.model.tickets import JoinTicket, TicketIssue
 
 log = structlog.stdlib.get_logger(__name__)
 
+CLUSTER_WAIT_S: Final = 20.0
+"""Seconds for what has to ask the cluster; commands wait for 30."""
 CLUSTER_SCOPE: Final = "(cluster)"
 """What people call the scope of what belongs to no stack."""
 
@@ -94,6 +96,7 @@ class Answers:
             members=self._members(),
             states=self._states(),
             last_pass=self.leader.last_pass,
+            passing=dict(self.leader.passing),
         )
 
     def _members(self) -> tuple[Member, ...]:
@@ -121,7 +124,7 @@ class Answers:
 
     async def trace(self, name: str) -> Trace:
         """Return where a task or service comes from. One at a time: each looks at the whole cluster."""
-        async with self._tracing:
+        async with _in_time(), self._tracing:
             return await trace_of(name, self.leader)
 
     async def tickets(self, limit: int) -> Sequence[TicketIssue]:
@@ -195,7 +198,7 @@ class Answers:
 
     async def issue_ticket(self, role: NodeRole, hostname: str, by: str) -> JoinTicket:
         """Return what a machine joins with, once it is written down who gets it."""
-        async with self._tracing:
+        async with _in_time(), self._tracing:
             cluster = await self.leader.connect()
             try:
                 ticket = await cluster.join_ticket(role)
@@ -258,6 +261,22 @@ class Answers:
         await self.leader.memory.ask(
             [Request(name, EVERYTHING, RequestKind.LOOK, f"{forge} webhook", now) for name in names]
         )
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Give up on a cluster that hangs, before whoever asks gives up on this controller. Raises engine-unreachable."""
+    try:
+        async with asyncio.timeout(CLUSTER_WAIT_S):
+            yield
+    except TimeoutError as error:
+        raise SwarmctlError(
+            ErrorCode.ENGINE_UNREACHABLE,
+            "The cluster does not answer.",
+            why=f"This controller has waited for it for {CLUSTER_WAIT_S:g} s.",
+            hint="See whether its managers are well, and ask again.",
+            passing=True,
+        ) from error
 
 
 def _scope(name: str) -> str:

@@ -66,6 +66,8 @@ class Leader:
     _has_given_way: bool = False
     last_pass: datetime | None = None
     """When a pass of this controller last came to its end."""
+    passing: dict[str, datetime] = field(default_factory=dict)
+    """{source: when the pass over it began that is under way}."""
 
     def __post_init__(self) -> None:
         self.wakeups = {one.source.spec.name: Wakeups() for one in self.followings}
@@ -124,6 +126,7 @@ class Leader:
         wait_s, failures = 0.0, 0
         while True:
             causes = await passes.causes(wait_s)
+            self.passing[name] = self.clock.now()
             try:
                 wait_s = await passes.one(causes)
                 self._give_way(passes)
@@ -137,6 +140,8 @@ class Leader:
                 wait_s = _pause_s(failures)
                 # Only its kind and place: its text may quote what it was given.
                 log.error("pass failed by a bug of ours", source=name, error=_kind(error), again_s=wait_s)
+            finally:
+                del self.passing[name]
 
     async def _tell(self, telling: Telling, epoch: int) -> None:
         """Send what waits in the outbox, also what an earlier leader left there, and take out what has arrived."""

@@ -34,6 +34,15 @@ def test_a_controller_that_can_not_follow_is_named_with_its_reason(capsys: pytes
     assert f"Controller node1 can't follow, and is behind: {WHY}" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_pass_that_takes_long_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    well = {"name": "node1", "api": "", "leads": True, "trouble": "", "behind": 0}
+    source = {"name": "infra", "revision": None, "fault": None, "pass_seconds": 45}
+    status(Terminal(color=False), {**answered(well), "sources": [source, {**source, "name": "b", "pass_seconds": 3}]})
+    told = capsys.readouterr().out
+    assert "A pass over infra has lasted 45 s: the cluster is slow, or silent." in told
+    assert "over b" not in told
+
+
 def test_an_older_controller_tells_less(capsys: pytest.CaptureFixture[str]) -> None:
     status(Terminal(color=False), answered({"name": "node1", "api": "", "leads": True}))
     assert "can't follow" not in capsys.readouterr().out

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.metrics import Metrics, Remembered
+from reconciler.controller.loop import answers as loop_answers
 from reconciler.controller.loop.answers import Answers
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -119,3 +121,18 @@ async def test_a_node_is_no_stack_that_could_be_left_alone(shell):
         ):
             with pytest.raises(SwarmctlError, match="There is no stack"):
                 await asked
+
+
+async def test_a_cluster_that_hangs_is_told_as_that_and_shown_by_the_pass_that_waits_for_it(shell, monkeypatch):
+    monkeypatch.setattr(loop_answers, "CLUSTER_WAIT_S", 0.2)
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: applied(shell), "the commit is applied")
+        monkeypatch.setattr(type(shell.cluster), "observe", lambda *_: asyncio.Event().wait())
+        for _ in range(2):
+            with pytest.raises(SwarmctlError) as refused:
+                await answers.trace("web_api")
+            assert refused.value.code is ErrorCode.ENGINE_UNREACHABLE
+        shell.leader.wake("sync")
+        began = await until(lambda: answers.overview().passing.get("infra"), "a pass is under way")
+        assert began <= answers.now()
