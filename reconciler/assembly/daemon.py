@@ -45,7 +45,7 @@ from reconciler.assembly.trust import first_trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manager.subscribers import RECENT_MAX
 from reconciler.model.commands import DescribeNode
-from reconciler.model.errors import SwarmctlError
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
@@ -54,6 +54,20 @@ from reconciler.model.replication import Address, Backup
 RENEWAL_LOOK_S = 60.0
 """Seconds between looks at whether the node's certificate is to be renewed; the shortest lives an hour."""
 
+AGAIN_S = 5.0
+"""Seconds until a manager that could not begin tries it again."""
+
+PASSING = frozenset(
+    {
+        ErrorCode.RAFT_NO_LEADER,
+        ErrorCode.RAFT_OUTCOME_UNKNOWN,
+        ErrorCode.RAFT_OVERLOADED,
+        ErrorCode.RAFT_DISK_FULL,
+    }
+)
+"""What keeps a manager from beginning, and may pass."""
+
+WAITS = "The swarm's log can't be written now: its disk may be full or slow. The daemon tries again; its log says more."
 LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
 LAST = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message. "
 LOCKED_LEAVE = "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message."
@@ -306,9 +320,19 @@ class DaemonNode:
                 raise
         except SwarmctlError as error:
             self._fail(error)
+            if error.code in PASSING:
+                self._error = WAITS
+                self._guard = asyncio.get_running_loop().create_task(self._go_on_later(node), name="another try")
             return
         self._has_restarted = True
         self._go(node, manager)
+
+    async def _go_on_later(self, node: NodeState) -> None:
+        """Try it again: a full disk gets room, a slow one gets time."""
+        await asyncio.sleep(AGAIN_S)
+        async with self._changing:  # who lets the node leave, or ends it, cancels this before
+            self._guard = None
+            await self._go_on(node)
 
     async def _keep_in_step(self, manager: Manager, node: NodeState) -> None:
         """Bring what is in the folder, and what the swarm knows of this node, in step with the swarm's settings."""

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.assembly import node_state, runtimes
+from reconciler.api.ports import LocalState
+from reconciler.assembly import daemon, node_state, runtimes
 from reconciler.assembly.daemon import DaemonSettings, start_daemon
+from reconciler.assembly.manager import Manager, ManagerSettings, open_manager
 from reconciler.assembly.node_certificate import kept
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import RuntimeKind
-from reconciler.model.errors import SwarmctlError
+from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.free_ports import free_port
 
 
@@ -78,3 +80,43 @@ async def test_what_pings_like_an_engine_and_tells_nothing_is_none(tmp_path: Pat
         host = f"unix://{tmp_path}/engine.sock"
         with pytest.raises(SwarmctlError, match="No Docker Engine answers"):
             await runtimes.choose(RuntimeKind.DOCKER, host, "alpha")
+
+
+async def test_a_manager_that_can_not_write_yet_begins_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere")
+    first = await start_daemon(settings)
+    await first.init({"ListenAddr": f"127.0.0.1:{free_port()}", "AdvertiseAddr": "127.0.0.1"})
+    await first.stop()
+    room = asyncio.Event()
+
+    async def opened(wanted: ManagerSettings) -> Manager:
+        if not room.is_set():
+            raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "It found no leader within 10 s.")
+        return await open_manager(wanted)
+
+    monkeypatch.setattr(daemon, "open_manager", opened)
+    monkeypatch.setattr(daemon, "AGAIN_S", 0.01)
+    node = await start_daemon(settings)
+    try:
+        assert (node.standing().state, node.standing().error) == (LocalState.ERROR, daemon.WAITS)
+        room.set()
+        async with asyncio.timeout(60):
+            while node.standing().state is not LocalState.ACTIVE:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        assert node.standing().error == ""
+    finally:
+        await node.stop()
+
+
+async def test_a_manager_that_can_not_write_can_be_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def opened(_: ManagerSettings) -> Manager:
+        raise SwarmctlError(ErrorCode.RAFT_NO_LEADER, "It found no leader within 10 s.")
+
+    monkeypatch.setattr(daemon, "open_manager", opened)
+    node_state.save(tmp_path, NodeState("cluster", "node", "127.0.0.1", 2377))
+    node = await start_daemon(DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere"))
+    await node.leave(force=True)
+    assert node.standing().state is LocalState.INACTIVE
+    await node.stop()
