@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -42,7 +42,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
     terminal.out.print(sources)
     stacks = titled("STACK", "SOURCE", "STATE", "REASON", "APPLIED", "MESSAGE")
     nodes = titled("NODE", "STATE", "REASON", "MESSAGE")
-    for one in found["scopes"]:
+    for one in _each_once(found["scopes"]):
         state, reason, message = _standing(one)
         styled = Text(state, style=STYLES[state])
         if one["kind"] == "node":
@@ -56,6 +56,18 @@ def status(terminal: Terminal, found: JsonObject) -> None:
             terminal.say()
             terminal.out.print(table)
     _drifts(terminal, found["drifts"])
+
+
+def _each_once(scopes: Sequence[JsonObject]) -> Iterator[JsonObject]:
+    """Yield scopes, but a node that several sources see only once, and then what is wrong with it."""
+    ready = [one for one in scopes if one["kind"] == "node" and _standing(one)[0] == "Ready"]
+    shown = {one["name"] for one in scopes if one["kind"] == "node" and one not in ready}
+    for one in scopes:
+        if one in ready and one["name"] in shown:
+            continue
+        if one["kind"] == "node":
+            shown.add(one["name"])
+        yield one
 
 
 def _fault(fault: JsonObject) -> str:

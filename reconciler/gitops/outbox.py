@@ -30,6 +30,9 @@ LAST_KEPT_S: Final = 7 * 24 * 3600.0
 LAST_MAX: Final = 2000
 
 
+_OF_ALL_SOURCES: Final = (AlertKind.NODE, AlertKind.CLUSTER)
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """An alert that `sinks` have not got yet. `id` is the same on every controller.
@@ -79,7 +82,9 @@ def queued(outbox: Outbox, source: str, alerts: Sequence[Alert], routes: Routes,
     """
     pending, last = dict(outbox.pending), dict(outbox.last)
     for place, alert in enumerate(alerts):
-        incident, digest = _digest(source, alert.key), _told_digest(alert)
+        # A node and the cluster are the same to all sources, each of which finds that they are away.
+        incident = _digest("" if alert.kind in _OF_ALL_SOURCES else source, alert.key)
+        digest = _told_digest(alert)
         before = last.get(incident)
         if before is not None and before.digest == digest:
             continue

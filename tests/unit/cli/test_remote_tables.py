@@ -43,6 +43,23 @@ def test_a_pass_that_takes_long_is_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "over b" not in told
 
 
+def node(source: str, state: str, name: str = "n1") -> dict[str, Any]:
+    condition = {"type": state, "status": True, "reason": "r", "message": f"{name} is {state} to {source}."}
+    return {"source": source, "kind": "node", "name": name, "conditions": [condition], "applied": None}
+
+
+def test_a_node_that_several_sources_see_is_shown_once_with_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    well = {"name": "node1", "api": "", "leads": True, "trouble": "", "behind": 0}
+    seen = [node("a", "Ready"), node("b", "Stalled"), node("c", "Ready"), node("a", "Ready", "n2")]
+    status(Terminal(color=False), {**answered(well), "scopes": [*seen, node("b", "Ready", "n2")]})
+    told = capsys.readouterr().out
+    assert [word for word in told.split() if word in ("n1", "n2", "Ready", "Stalled")].count("Ready") == 2
+    assert "n1 is Stalled to b." in told
+    assert "n1 is Ready" not in told
+    assert "n2 is Ready to a." in told
+    assert "to b." in told.split("n2")[0]
+
+
 def test_an_older_controller_tells_less(capsys: pytest.CaptureFixture[str]) -> None:
     status(Terminal(color=False), answered({"name": "node1", "api": "", "leads": True}))
     assert "can't follow" not in capsys.readouterr().out

@@ -63,6 +63,17 @@ def test_the_same_incident_of_two_repositories_is_two() -> None:
     assert len(box.pending) == 2
 
 
+def test_a_node_that_is_away_is_one_incident_however_many_repositories_are_followed() -> None:
+    down = replace(ALERT, kind=AlertKind.NODE, key="node/n1")
+    back = replace(down, phase=AlertPhase.RECOVERED, at=START + timedelta(minutes=1))
+    again = replace(down, at=START + timedelta(minutes=2))
+    box = Outbox()
+    for alert in (down, back, again):
+        for source in ("infra", "shop"):
+            box = after(box, alert, source=source)
+    assert [one.alert.phase for one in waiting_for(box, "chat")] == [one.phase for one in (down, back, again)]
+
+
 def test_a_hundred_passes_with_a_leader_that_dies_after_each_are_one_alert_and_one_recovery() -> None:
     box, sent = Outbox(), []
     story = Story()
