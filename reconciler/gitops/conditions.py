@@ -100,6 +100,9 @@ def _without_a_plan(look: Look, state: LoopState) -> Standing | None:
         if fault is None:
             return Standing(Reason.NO_REVISION, "Nothing was fetched yet.", reconciling=True)
         return Standing(Reason.SOURCE_FAILED, fault.what, reconciling=fault.passing, stalled=not fault.passing)
+    if look.desired is None and fault is not None:
+        what = f"What is in force can't be read here. {fault.what}"
+        return Standing(Reason.SOURCE_FAILED, what, reconciling=fault.passing, stalled=not fault.passing)
     if look.desired is None:
         return Standing(Reason.NO_REVISION, "The revision in force is not loaded yet.", reconciling=True)
     if look.plan is None:

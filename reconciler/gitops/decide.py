@@ -35,7 +35,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
     plan = _narrowed(look, held)
     applying = tuple(dict.fromkeys(scope_of(action) for action in plan.actions)) if plan else ()
     progress = Progress.of(look, closed, held.values(), applying)
-    standings = {scope: standing_of(scope, look, state, progress) for scope in scopes_of(look)}
+    standings = {scope: standing_of(scope, look, state, progress) for scope in _scopes(look, state)}
     standings |= {scope: standing for scope, _, standing in node_standings(look)}
     drifts = next_drifts(look, state, now)
     said = told(
@@ -66,6 +66,12 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         awaited=tuple(sorted(look.busy)),
         resumed=resumed(after, look, applying, standings),
     )
+
+
+def _scopes(look: Look, state: LoopState) -> Iterable[str]:
+    """Return every scope that there is something to say of. Of what can't be read any more, those that there were."""
+    unread = state.scopes if look.desired is None and state.source.fault is not None else ()
+    return dict.fromkeys((*scopes_of(look), *(scope for scope in unread if not scope.startswith(NODE))))
 
 
 def _narrowed(look: Look, held: Mapping[str, Held]) -> Plan | None:

@@ -60,7 +60,9 @@ def _source(state: LoopState) -> Iterator[Wanted]:
     kind = AlertKind.SIGNATURE if fault.code in _SIGNATURES else kind
     if fault.passing and source.failures < SOURCE_FAILURES_MAX:
         return
-    kept = f" {source.in_force.commit[:12]} stays in force." if source.in_force else " Nothing is in force yet."
+    kept = " Nothing is in force yet."
+    if source.in_force is not None:  # a work tree has no commits
+        kept = f" {source.in_force.commit[:12] or 'What it was before'} stays in force."
     yield Wanted(
         key=f"source/{source.name}",
         kind=kind,

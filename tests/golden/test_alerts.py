@@ -184,6 +184,14 @@ def source_fails() -> Alert:
     return story.alerts[-1]
 
 
+def work_tree_fails() -> Alert:
+    story = Story().found(replace(revision(), commit=""))
+    story.sees()
+    why = SourceFault(ErrorCode.PATH_NOT_FOUND, "`/srv/infra` does not exist.", "There is no such file or folder.")
+    story.found(why).sees()
+    return story.alerts[-1]
+
+
 def manifests_wrong() -> Alert:
     story = converged()
     what = "`replica` is no key of `services.web.deploy`."
@@ -231,6 +239,7 @@ STORIES = {
     "node-back": node_back,
     "signature-refused": signature_refused,
     "source-fails": source_fails,
+    "work-tree-fails": work_tree_fails,
     "manifests-wrong": manifests_wrong,
     "cluster-silent": cluster_silent,
     "leader-changed": leader,

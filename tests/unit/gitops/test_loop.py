@@ -7,7 +7,7 @@ from datetime import time, timedelta
 
 import pytest
 
-from reconciler.gitops.look import CLUSTER_FAILURES_MAX
+from reconciler.gitops.look import CLUSTER_FAILURES_MAX, Look
 from reconciler.gitops.results import resumed, suspended
 from reconciler.gitops.state import CLUSTER, EVERYTHING, Suspension
 from reconciler.model.alerts import AlertPhase
@@ -54,6 +54,22 @@ def test_before_the_first_revision_and_without_a_cluster_nothing_is_applied():
 
 
 # --- applying
+
+
+def test_what_can_not_be_read_any_more_is_not_said_to_be_as_it_should():
+    """As of a work tree that is gone, after a start anew."""
+    story = Story()
+    story.sees(update("web_api"))
+    story.applied()
+    story.sees()
+    assert story.condition() == "Ready converged"
+    story.found(SourceFault(ErrorCode.PATH_NOT_FOUND, "The folder is gone.", passing=True))
+    story.look = Look(story.policies, None, actual())
+    assert story._decided().plan is None
+    assert (story.condition(), story.condition(CLUSTER)) == ("Reconciling source-failed",) * 2
+    story.found(revision())
+    story.sees()
+    assert story.condition() == "Ready converged"
 
 
 def test_a_commit_is_applied_once_and_told_once():
