@@ -123,7 +123,7 @@ def test_a_stack_that_fails_beside_one_that_hangs_is_told_at_once_and_once(backe
     repository = Repository.make(tmp_path)
     first = repository.commit(
         "first",
-        swarm_DOT_yaml=SWARM.partition("spec:")[0],
+        swarm_DOT_yaml=SWARM.partition("spec:")[0].replace("prod", "beside"),
         stacks__hangs_DOT_yaml=HANGS.replace("MARK", "100000"),
         stacks__fails_DOT_yaml=FAILS,
     )
