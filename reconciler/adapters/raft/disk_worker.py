@@ -92,7 +92,9 @@ class DiskWorker:
                 if error.code is not ErrorCode.RAFT_DISK_FULL or self._stopping.is_set():
                     raise
                 if self.full is None:
-                    log.error("The disk of %s is full; this member waits for space.", durable.folder)
+                    log.error(
+                        "The disk of %s is full; this member waits for space. [%s]", durable.folder, error.code.value
+                    )
                 self.full = error
                 self._stopping.wait(self._retry_s)
             else:
