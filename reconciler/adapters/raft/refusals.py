@@ -66,8 +66,8 @@ def missing(folder: str) -> SwarmctlError:
         ErrorCode.RAFT_LOG_MISSING,
         f"{folder} holds no replicated log.",
         why="This manager is not new: it would forget what it promised to the others.",
-        hint="Mount the right disk. If the log is lost, remove this manager and let it join again under a new id. If all "
-        "of a group have lost theirs, begin a new one (`swarmctl peers init`), with a backup if there is one.",
+        hint="Mount the right disk. If the log is lost, remove this manager and let it join again under a new id. If "
+        "all of a group have lost theirs, begin a new one (`swarmctl peers init`), with a backup if there is one.",
     )
 
 
