@@ -325,6 +325,7 @@ class DaemonNode:
                 self._guard = asyncio.get_running_loop().create_task(self._go_on_later(node), name="another try")
             return
         self._has_restarted = True
+        manager.swarm.pass_over_the_past()
         self._go(node, manager)
 
     async def _go_on_later(self, node: NodeState) -> None:

@@ -16,6 +16,11 @@ class Chronicle:
     def __init__(self) -> None:
         self._known: dict[str, Facts] = {}
 
+    def take_in(self, tables: Tables) -> None:
+        """Know what is there already, of whose coming nobody is told."""
+        self._known = {one.id: _of_service(one) for one in tables.services.values()}
+        self._known |= {one.id: _of_node(one) for one in tables.nodes.values()}
+
     def attributes(self, event: ObjectChange, tables: Tables) -> tuple[tuple[str, str], ...]:
         """Return the attributes of an event as (name, value), `tables` being those after it."""
         facts = _facts(event, tables)

@@ -53,6 +53,11 @@ class EmbeddedSwarm:
         """The replicated tables, to be read only."""
         return self._store.tables
 
+    def pass_over_the_past(self) -> None:
+        """Tell nobody of what the log holds already. For a swarm that goes on, whose `run` has not begun."""
+        self._seen = self.tables.index
+        self._chronicle.take_in(self.tables)
+
     async def propose(self, *commands: Command) -> Outcome:
         """Put commands into the log, as one transaction, and return what came of it, once it is applied.
 

@@ -19,6 +19,7 @@ from reconciler.assembly.node_certificate import kept
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import RuntimeKind
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.objects import Kind
 from tests.free_ports import free_port
 
 
@@ -120,3 +121,27 @@ async def test_a_manager_that_can_not_write_can_be_left(tmp_path: Path, monkeypa
     await node.leave(force=True)
     assert node.standing().state is LocalState.INACTIVE
     await node.stop()
+
+
+async def test_events_are_told_once_and_what_was_before_a_restart_is_known(tmp_path: Path) -> None:
+    settings = DaemonSettings(str(tmp_path), "alpha", "unix:///nowhere")
+    spec = {"Name": "web", "Mode": {"Replicated": {"Replicas": 0}}, "TaskTemplate": {"ContainerSpec": {"Image": "a:1"}}}
+    first = await start_daemon(settings)
+    await first.init({"ListenAddr": f"127.0.0.1:{free_port()}", "AdvertiseAddr": "127.0.0.1"})
+    cluster: Any = first.standing().cluster
+    await cluster.create(Kind.SERVICE, spec)
+    await first.stop()
+    node = await start_daemon(settings)
+    try:
+        cluster = node.standing().cluster
+        web = await cluster.get(Kind.SERVICE, "web")
+        spec["TaskTemplate"] = {"ContainerSpec": {"Image": "a:2"}}
+        await cluster.update(Kind.SERVICE, web.id, web.version, spec)
+        async with asyncio.timeout(60):
+            while not cluster.recent_events():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        (told,) = cluster.recent_events()
+        assert (told.kind, told.action) == ("service", "update")
+        assert dict(told.attributes) == {"name": "web", "image.new": "a:2", "image.old": "a:1"}
+    finally:
+        await node.stop()
