@@ -220,6 +220,8 @@ class Agent:
         task_id = held.assignment.task_id
         if held.started is None:
             await self._reach(held, TaskState.STARTING)
+            if held.assignment.lacking:
+                return await self._fail(held, f"starting container failed: {held.assignment.lacking}")
             held.started = await self._runtime.start(held.assignment)
         fit = asyncio.ensure_future(self._runtime.become_fit(task_id))
         try:

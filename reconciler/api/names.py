@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 
 _ADJECTIVES = """
 able amber bold brave brisk calm clever crisp eager early fair fine fond frank fresh gentle glad golden grand
@@ -18,6 +19,13 @@ raven reef ridge river robin sparrow spruce summit tern thicket thistle tundra v
 """
 
 
-def a_name() -> str:
-    """Return a name by chance; the swarm refuses it should another service have it."""
-    return f"{secrets.choice(_ADJECTIVES.split())}_{secrets.choice(_NOUNS.split())}{secrets.randbelow(1000)}"
+TRIES = 20
+
+
+def a_name(taken: Collection[str]) -> str:
+    """Return a name by chance that is not `taken`; it has a number where most names are."""
+    for _ in range(TRIES):
+        name = f"{secrets.choice(_ADJECTIVES.split())}_{secrets.choice(_NOUNS.split())}"
+        if name not in taken:
+            return name
+    return f"{name}{secrets.randbelow(1_000_000)}"

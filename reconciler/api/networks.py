@@ -115,6 +115,8 @@ class Networks:
         standing = self.node.standing()
         if standing.cluster is None and standing.state == "active":
             raise Refused(403, faults.NETWORK_FROM_A_WORKER)
+        if standing.state == "locked":
+            raise Refused(503, faults.NOT_IN_A_SWARM)
         check_network(spec, is_in_a_swarm=standing.state != "inactive")
         cluster = swarm_of(self.node)
         name = spec.get("Name")

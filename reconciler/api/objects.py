@@ -97,7 +97,7 @@ class Collection:
         cluster = swarm_of(self.node)
         self._check(spec)
         if self.kind is Kind.SERVICE and not spec.get("Name"):
-            spec["Name"] = a_name()
+            spec["Name"] = a_name({service.name for service in await cluster.listed(Kind.SERVICE)})
         auth = request.headers.get(REGISTRY_AUTH_HEADER)
         try:
             created = await whole(cluster.create(self.kind, spec, registry_auth=auth))

@@ -117,6 +117,7 @@ class Engine:
                 request.method,
                 URL(f"http://engine{path or _target(request)}", encoded=True),
                 headers=headers,
+                skip_auto_headers=("Content-Type",),  # who says nothing of a body's type may send none
                 data=body if body is not None else _chunks(request) if request.can_read_body else None,
                 allow_redirects=False,
             ) as answer:

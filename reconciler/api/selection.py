@@ -100,6 +100,18 @@ MATCHERS: dict[Kind, dict[str, Matcher]] = {
 }
 
 
+def one_value_a_label(filters: Filters) -> Filters:
+    """Return filters of which the last one for a label stands, and one without a value ("a" and "a=") is for any.
+
+    So SwarmKit looks for labels; networks are looked for by every value. (moby's ConvertKVStringsToMap)
+    """
+    asked = dict(filters)
+    for key in ALL_VALUES & filters.keys():
+        labels = {name: value for name, _, value in (one.partition("=") for one in filters[key])}
+        asked[key] = tuple(f"{name}={value}" if value else name for name, value in labels.items())
+    return asked
+
+
 def keys_of(kind: Kind) -> frozenset[str]:
     """Return the filters that lists of one kind understand."""
     return frozenset(MATCHERS[kind])
@@ -140,6 +152,8 @@ def _passes(filters: Filters, matches: Callable[[str, str], bool]) -> bool:
 def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> list[ObservedObject]:
     """Return the objects that pass every filter."""
     matchers = MATCHERS[kind]
+    if kind is not Kind.NETWORK:
+        filters = one_value_a_label(filters)
 
     def passes(found: ObservedObject) -> bool:
         return _passes(filters, lambda key, value: matchers[key](found, value))
@@ -176,6 +190,7 @@ def find_task(tasks: Sequence[ObservedTask], services: Iterable[ObservedObject],
 
 async def select_tasks(cluster: Cluster, filters: Filters) -> list[ObservedTask]:
     """Return the tasks that pass every filter. A service or node that is named must exist."""
+    filters = one_value_a_label(filters)
     ids = {
         "service": {(await cluster.found(Kind.SERVICE, value)).id for value in filters.get("service", ())},
         "node": {(await cluster.found(Kind.NODE, value)).id for value in filters.get("node", ())},

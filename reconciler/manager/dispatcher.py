@@ -106,7 +106,19 @@ def _assignment(tables: Tables, task: TaskRecord) -> Assignment:
         registry_auth=_registry_auth(tables, task.service_id),
         architecture=str(dig(node.description, "Platform", "Architecture") or ""),
         generic_resources=task.generic_resources,
+        lacking=_lacking(tables, container),
     )
+
+
+def _lacking(tables: Tables, container: JsonObject) -> str:
+    """Return which secret or config is gone: a service may be rolled back to one that was removed since."""
+    kinds: tuple[tuple[str, Mapping[str, object]], ...] = (("Secret", tables.secrets), ("Config", tables.configs))
+    for kind, records in kinds:
+        for reference in container.get(f"{kind}s") or ():
+            if (wanted := reference.get(f"{kind}ID", "")) not in records:
+                word = kind.lower()
+                return f"unable to get {word} from {word} store: {word} {wanted} not found"
+    return ""
 
 
 def _registry_auth(tables: Tables, service_id: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from reconciler.model.addresses import address_ranges, dotted
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import (
     ClusterRecord,
@@ -139,12 +139,18 @@ def _update_status(update: UpdateStatus) -> JsonObject:
     return status
 
 
+def _has_asked(spec: JsonObject) -> bool:
+    """Return whether a service of this spec was given ports or addresses of its own."""
+    return bool(dig(spec, "EndpointSpec", "Ports") or dig(spec, "TaskTemplate", "Networks"))
+
+
 def service_object(service: ServiceRecord) -> ObservedObject:
     addresses: list[JsonObject] = [
         {"NetworkID": network, "Addr": address} for network, address in service.virtual_ips
     ] + [{"NetworkID": network} for network in _without_addresses(service)]
-    # Nothing was given out for it: then swarmkit's allocator leaves the whole endpoint alone.
-    endpoint: JsonObject = {"Spec": service.endpoint_spec if service.ports or addresses else {}}
+    # Nothing was given out for it, now or just before: then swarmkit's allocator leaves the whole endpoint alone.
+    allocated = service.ports or addresses or _has_asked(service.previous_spec or {})
+    endpoint: JsonObject = {"Spec": service.endpoint_spec if allocated else {}}
     if service.ports:
         endpoint["Ports"] = list(service.ports)
     if addresses:

@@ -44,7 +44,8 @@ class Assignment:
     knew it to be when it handed it out: an agent that is new must not start again what was started. `ports` are the
     ports that its service publishes, as its endpoint has them; `registry_auth` is what its image is pulled with, in the
     form of the header X-Registry-Auth, "" for nothing. `architecture` is the node's, as its engine tells it;
-    `generic_resources` are (kind, name or number) of what the scheduler has chosen there.
+    `generic_resources` are (kind, name or number) of what the scheduler has chosen there. `lacking` says, in an
+    engine's words, which secret or config of the spec there is not any more, "" for none: such a task can't start.
     """
 
     task_id: str
@@ -64,6 +65,7 @@ class Assignment:
     registry_auth: str = field(default="", repr=False)
     architecture: str = "x86_64"
     generic_resources: tuple[tuple[str, str | int], ...] = ()
+    lacking: str = ""
 
     @property
     def resource_variables(self) -> list[str]:

@@ -192,6 +192,14 @@ async def test_an_error_of_the_runtime_becomes_the_tasks_error(step: str, state:
         assert subject.runtime.calls[-2:] == [step, "abandon"]
 
 
+async def test_a_task_whose_secret_is_gone_fails_where_it_would_start(subject: Subject) -> None:
+    subject.assignment = replace(subject.assignment, lacking="unable to get secret")
+    subject.desire(S.RUNNING)
+    ended = await subject.until(S.FAILED)
+    assert (ended.message, ended.err) == ("starting", "starting container failed: unable to get secret")
+    assert "start" not in subject.runtime.calls
+
+
 async def test_a_bug_costs_one_task_and_not_the_node(subject: Subject) -> None:
     subject.runtime.errors["prepare"] = ZeroDivisionError("secret inside")
     subject.desire(S.RUNNING)

@@ -69,6 +69,10 @@ async def echo(request: web.Request) -> web.Response:
     )
 
 
+async def type_of(request: web.Request) -> web.Response:
+    return web.json_response(request.headers.get("Content-Type"))
+
+
 async def joined(request: web.Request) -> web.StreamResponse:
     """Answer as an engine does to an attach: switch, then say back in capitals whatever comes."""
     transport = request.transport
@@ -113,6 +117,7 @@ async def api() -> AsyncIterator[str]:
     engine.router.add_get("/networks", networks)
     engine.router.add_get("/events", events)
     engine.router.add_post("/networks/prune", prune)
+    engine.router.add_post("/commit", type_of)
     engine.router.add_post("/containers/x/attach", joined)
     engine.router.add_route("*", "/{rest:.*}", echo)
     runner = web.AppRunner(engine, handler_cancellation=True)
@@ -136,6 +141,15 @@ async def test_requests_and_answers_pass_whole(api: str) -> None:
             assert (await answer.json())["path"] == "/distribution/some/image:1/json"
         async with session.get("http://d/nothing") as answer:
             assert answer.status == 404
+
+
+async def test_the_type_of_a_body_is_the_clients_or_nobodys(api: str) -> None:
+    url, untold = "http://d/v1.47/commit?container=x", ("Content-Type",)  # as `docker commit` has it
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(api)) as session:
+        async with session.post(url, data=b"null", skip_auto_headers=untold) as answer:
+            assert await answer.json() is None
+        async with session.post(url, json={}) as answer:
+            assert await answer.json() == "application/json"
 
 
 async def test_events_are_the_engines_too(api: str) -> None:

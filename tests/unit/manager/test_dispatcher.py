@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.manager.dispatcher import Dispatcher
 from reconciler.model.assignments import AssignmentSet
 from reconciler.model.changes import Change
-from reconciler.model.commands import RemoveService
+from reconciler.model.commands import CreateSecret, RemoveSecret, RemoveService, RollBackService
 from reconciler.model.tasks import TaskState
 from reconciler.store.apply import apply_noting
 from tests.fakes.virtual_swarm import VirtualSwarm, service_spec
@@ -81,3 +81,23 @@ def test_a_task_keeps_what_it_was_given_first_and_its_wish_only_grows() -> None:
     last = dispatcher.take(swarm.tables)["node1"].wanted[task.id]
     assert (last.desired_state, last.service_labels) == (TaskState.REMOVE, {"a": "1"})
     assert outcome is not None
+
+
+def test_a_task_whose_secret_or_config_is_gone_is_told_so() -> None:
+    swarm = VirtualSwarm(nodes=1)
+    swarm.do(CreateSecret(at=swarm.now, id="s1", spec={"Name": "key", "Data": "eA=="}))
+    file = {"Name": "key", "UID": "0", "GID": "0", "Mode": 0o444}
+    secrets = {"Secrets": [{"SecretID": "s1", "SecretName": "key", "File": file}]}
+    with_it = service_spec(task={"ContainerSpec": {"Image": "app:1", **secrets}})
+    web = swarm.create(with_it)
+    swarm.settle()
+    (told,) = told_anew(swarm)["node1"].wanted.values()
+    assert ([one.name for one in told.secrets], told.lacking) == (["key"], "")
+    swarm.update(web, service_spec())
+    swarm.rest()
+    swarm.do(RemoveSecret(at=swarm.now, id="s1"))
+    version = swarm.service(web).version
+    swarm.do(RollBackService(at=swarm.now, id=web, version=version, message="by hand", by_hand=True))
+    swarm.settle()
+    lacking = {one.lacking for one in told_anew(swarm)["node1"].wanted.values() if one.container.get("Secrets")}
+    assert lacking == {"unable to get secret from secret store: secret s1 not found"}
