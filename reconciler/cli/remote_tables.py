@@ -12,6 +12,8 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import NO_STACK
 
+SILENT_S = 5
+"""Seconds after which a controller that is not heard is shown: they hear each other several times a second."""
 LONG_PASS_S = 10
 """Seconds after which a pass that is under way is shown: what stands below may be as old."""
 STYLES = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Drifted": "yellow"}
@@ -25,6 +27,8 @@ def status(terminal: Terminal, found: JsonObject) -> None:
         if trouble := one.get("trouble"):  # an older controller does not tell
             behind = f" by {one['behind']} changes" if one["behind"] else ""
             terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
+        elif (silent := one.get("silent") or 0) >= SILENT_S:
+            terminal.say(f"Controller {one['name']} was not heard for {silent} s.", "red")
     for one in found["sources"]:
         if (lasts := one.get("pass_seconds") or 0) >= LONG_PASS_S:
             terminal.say(f"A pass over {one['name']} has lasted {lasts} s: the cluster is slow, or silent.", "yellow")

@@ -65,7 +65,9 @@ SCHEMAS: Final[dict[str, JsonObject]] = {
         member=_TEXT,
         leader=_TEXT,
         epoch=_NUMBER,
-        members=_list(_object(name=_TEXT, api=_TEXT, leads=_YES, trouble=_TEXT, behind=_maybe(_NUMBER))),
+        members=_list(
+            _object(name=_TEXT, api=_TEXT, leads=_YES, trouble=_TEXT, behind=_maybe(_NUMBER), silent=_maybe(_NUMBER))
+        ),
         last_pass=_MAYBE_TIME,
         sources=_list(_SOURCE),
         scopes=_list(_SCOPE),

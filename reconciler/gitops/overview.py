@@ -23,7 +23,8 @@ class Health:
 class Member:
     """One controller of the group. `api` is where its API is reached, "" where nobody said.
 
-    `trouble` is why it can't follow the others, "" if it can. `behind` (changes) is None unless the asked one leads.
+    `trouble` is why it can't follow the others, "" if it can. `behind` (changes) and `silent` (whole seconds since it
+    was last heard) are None unless the asked one leads.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Member:
     leads: bool = False
     trouble: str = ""
     behind: int | None = None
+    silent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

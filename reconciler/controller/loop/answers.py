@@ -103,7 +103,14 @@ class Answers:
         """Return the controllers: why one can't follow is known to itself and to the leader, which writes it down."""
         written = {name: one.why for name, one in self.leader.memory.laggards().items()}
         return tuple(
-            Member(one.id, "", one.leader, one.refuses or written.get(one.id, ""), one.behind)
+            Member(
+                one.id,
+                "",
+                one.leader,
+                one.refuses or written.get(one.id, ""),
+                one.behind,
+                None if one.silent_s is None else int(one.silent_s),
+            )
             for one in self.leader.store.members()
         )
 

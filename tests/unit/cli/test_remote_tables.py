@@ -34,6 +34,15 @@ def test_a_controller_that_can_not_follow_is_named_with_its_reason(capsys: pytes
     assert f"Controller node1 can't follow, and is behind: {WHY}" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_controller_that_is_not_heard_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    well = {"name": "node1", "api": "", "leads": True, "trouble": "", "behind": 0, "silent": None}
+    dead = {**well, "name": "node3", "leads": False, "silent": 40}
+    status(Terminal(color=False), answered(well, {**dead, "name": "node2", "silent": 1}, dead))
+    told = capsys.readouterr().out
+    assert "Controller node3 was not heard for 40 s." in told
+    assert "Controller node2" not in told
+
+
 def test_a_pass_that_takes_long_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     well = {"name": "node1", "api": "", "leads": True, "trouble": "", "behind": 0}
     source = {"name": "infra", "revision": None, "fault": None, "pass_seconds": 45}
