@@ -23,15 +23,7 @@ def status(terminal: Terminal, found: JsonObject) -> None:
     """Print where everything stands."""
     leads = found["leader"] or "nobody"
     terminal.say(f"Cluster {found['cluster'] or '-'}: {leads} leads (asked {found['member']})", "bold")
-    for one in found["members"]:
-        if trouble := one.get("trouble"):  # an older controller does not tell
-            behind = f" by {one['behind']} changes" if one["behind"] else ""
-            terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
-        elif (silent := one.get("silent") or 0) >= SILENT_S:
-            terminal.say(f"Controller {one['name']} was not heard for {silent} s.", "red")
-    for one in found["sources"]:
-        if (lasts := one.get("pass_seconds") or 0) >= LONG_PASS_S:
-            terminal.say(f"A pass over {one['name']} has lasted {lasts} s: the cluster is slow, or silent.", "yellow")
+    _troubles(terminal, found)
     sources = titled("SOURCE", "COMMIT", "REFERENCE", "SUBJECT", "FAULT")
     for one in found["sources"]:
         revision, fault = one["revision"] or {}, one["fault"] or {}
@@ -60,6 +52,19 @@ def status(terminal: Terminal, found: JsonObject) -> None:
             terminal.say()
             terminal.out.print(table)
     _drifts(terminal, found["drifts"])
+
+
+def _troubles(terminal: Terminal, found: JsonObject) -> None:
+    """Print what makes the rest incomplete, or old: controllers that are behind, passes that last."""
+    for one in found["members"]:
+        if trouble := one.get("trouble"):  # an older controller does not tell
+            behind = f" by {one['behind']} changes" if one["behind"] else ""
+            terminal.say(f"Controller {one['name']} can't follow, and is behind{behind}: {trouble}", "red")
+        elif (silent := one.get("silent") or 0) >= SILENT_S:
+            terminal.say(f"Controller {one['name']} was not heard for {silent} s.", "red")
+    for one in found["sources"]:
+        if (lasts := one.get("pass_seconds") or 0) >= LONG_PASS_S:
+            terminal.say(f"A pass over {one['name']} has lasted {lasts} s: the cluster is slow, or silent.", "yellow")
 
 
 def _each_once(scopes: Sequence[JsonObject]) -> Iterator[JsonObject]:
