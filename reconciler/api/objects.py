@@ -21,7 +21,7 @@ from reconciler.api.ports import Cluster, LocalNode
 from reconciler.api.queries import GO_SAYS, REGISTRY_AUTH_HEADER, body_of, filters_of, flag, strict_flag, version_of
 from reconciler.api.schemas import OBJECTS
 from reconciler.model.errors import SwarmctlError
-from reconciler.model.json import JsonObject
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 
 Answer = TypeVar("Answer")
@@ -118,6 +118,7 @@ class Collection:
         if self.kind is Kind.SERVICE and request.query.get("rollback", "none") not in ("", "none"):
             if request.query["rollback"] != "previous":
                 raise Refused(400, "unrecognized rollback option " + request.query["rollback"])
+            await self._refuse_what_is_gone(cluster, spec)
             await whole(cluster.roll_back(found.id, version))
         else:
             auth = request.headers.get(REGISTRY_AUTH_HEADER)
@@ -142,6 +143,19 @@ class Collection:
         for target in wanted:
             if target in local:
                 raise Refused(403, faults.not_for_services(target))
+
+    @staticmethod
+    async def _refuse_what_is_gone(cluster: Cluster, spec: JsonObject) -> None:
+        """Refuse a rollback from a spec whose secrets or configs were removed, as swarmkit's UpdateService does: it
+        checks what the client sends, though that is not what comes of it."""
+        for kind in (Kind.SECRET, Kind.CONFIG):
+            word = str(kind).capitalize()
+            wanted = dig(spec, "TaskTemplate", "ContainerSpec", f"{word}s") or ()
+            known = {(one.id, one.name) for one in await cluster.listed(kind)} if wanted else set()
+            asked = [(one.get(f"{word}ID"), one.get(f"{word}Name")) for one in wanted]
+            if missing := [str(name) for found, name in asked if (found, name) not in known]:
+                noun = f"{kind}s" if len(missing) > 1 else str(kind)
+                raise Refused(400, f"rpc error: code = InvalidArgument desc = {noun} not found: {', '.join(missing)}")
 
     async def _decoded(self, request: web.Request) -> JsonObject:
         spec = await body_of(request, OBJECTS[self.kind])
