@@ -18,7 +18,7 @@ from reconciler.api import selection
 from reconciler.api.faults import Refused
 from reconciler.api.node import swarm_of
 from reconciler.api.ports import Cluster, LocalNode
-from reconciler.api.queries import TAIL_LINES_MAX, flag, since_of, tail_of
+from reconciler.api.queries import flag, since_of, tail_of
 from reconciler.api.streams import OpenStreams
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind
@@ -28,6 +28,9 @@ from reconciler.model.tasks import ObservedTask
 FRAME_HEADER = struct.Struct(">BxxxL")
 FOLLOW_POLL_S = 0.5
 """How often a log that is followed is looked at again: the port has no stream of lines."""
+
+NEW_LINES_MAX = 10_000
+"""Of one task at each of these looks."""
 
 FRAMES = "application/vnd.docker.multiplexed-stream"
 RAW = "application/vnd.docker.raw-stream"
@@ -128,7 +131,7 @@ class _Reader:
             for last in await self.cluster.task_output(task.id, tail_lines=1, since_ns=since_ns):
                 self.seen_ns[task.id] = last.at_ns  # what is followed begins after it
             return ()
-        tail_lines = self.wish.tail_lines if known is None else TAIL_LINES_MAX
+        tail_lines = self.wish.tail_lines if known is None else NEW_LINES_MAX
         return await self.cluster.task_output(task.id, tail_lines=tail_lines, since_ns=since_ns)
 
     def _shown(self, task: ObservedTask, line: LogLine) -> bytes:

@@ -18,7 +18,7 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 """Enough for a config's 1,024,000 bytes in base64, and for any sensible service."""
 NESTING_MAX = 64
 FILTER_VALUES_MAX = 1_000
-TAIL_LINES_MAX = 10_000
+TAIL_LINES_MAX = 100_000
 VERSION_MAX = 2**64 - 1
 NANOSECONDS = 1_000_000_000
 MOMENT_MAX_NS = 2**63 - 1

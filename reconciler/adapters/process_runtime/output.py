@@ -18,8 +18,9 @@ LINE_BYTES_MAX = 16 * 1024
 
 READ_BYTES = 64 * 1024
 FIFO_MODE = 0o600
-TAIL_BYTES_MAX = 1024 * 1024
-"""How far back a reader of the last lines may look."""
+TAIL_BYTES = 1024 * 1024
+TAIL_LINES = 10_000
+"""How far back a reader looks who wants no more lines than these; one who wants more looks at all that is kept."""
 
 
 def _older(path: Path) -> Path:
@@ -146,9 +147,10 @@ def last_lines(path: Path, lines: int, since_ns: int = 0) -> tuple[LogLine, ...]
     """Return the last `lines` lines of a task's output that are younger than `since_ns`, oldest first."""
     if lines <= 0:
         return ()
-    content = _end_of(path)
+    size = TAIL_BYTES if lines <= TAIL_LINES else OUTPUT_BYTES_MAX
+    content = _end_of(path, size)
     if content.count(b"\n") <= lines:
-        content = _end_of(_older(path)) + content
+        content = _end_of(_older(path), size) + content
     found = [_parsed(record) for record in content.split(b"\n")[-lines - 1 :]]
     return tuple([line for line in found if line is not None and line.at_ns > since_ns][-lines:])
 
@@ -161,11 +163,11 @@ def _parsed(record: bytes) -> LogLine | None:
     return LogLine(int(parts[0]), int(parts[1]), parts[2])
 
 
-def _end_of(path: Path) -> bytes:
+def _end_of(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - TAIL_BYTES_MAX, 0))
+            file.seek(max(size - most, 0))
             return file.read()
     except OSError:
         return b""

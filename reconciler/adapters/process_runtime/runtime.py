@@ -49,7 +49,7 @@ from reconciler.model.tasks import TaskState
 CLOSE_GRACE_S = 1.0
 """For how long tasks may end in peace when the whole swarm stops."""
 
-TAIL_LINES_MAX = 10_000
+TAIL_LINES_MAX = 100_000
 
 _log = logging.getLogger(__name__)
 

@@ -183,3 +183,20 @@ async def test_a_young_task_is_checked_more_often(tmp_path: Path) -> None:
     await runtime.start(task)
     await asyncio.wait_for(runtime.become_fit("t1"), 20)
     await runtime.forget("t1")
+
+
+async def test_all_lines_are_all_that_are_kept(tmp_path: Path) -> None:
+    runtime = a_runtime(tmp_path)
+    await runtime.recover([], [])
+    task = assignment("sh", "-c", "i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo this is line number $i; done")
+    await runtime.prepare(task)
+    await runtime.start(task)
+    assert await asyncio.wait_for(runtime.wait("t1"), 60) == 0
+    lines = await runtime.output("t1", 100_000)
+    assert (len(lines), lines[0].text, lines[-1].text) == (
+        40_000,
+        b"this is line number 1",
+        b"this is line number 40000",
+    )
+    assert [line.text for line in await runtime.output("t1", 2)] == [lines[-2].text, lines[-1].text]
+    await runtime.forget("t1")

@@ -15,7 +15,7 @@ from reconciler.api.faults import STALE
 from tests.unit.api.conftest import Api
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "600"))
-SEED = int(os.environ.get("SEED", "1"))
+SEED = int(os.environ.get("SEED") or 1)
 
 SPEC: dict[str, Any] = {
     "Name": "web",
