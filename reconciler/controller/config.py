@@ -239,9 +239,9 @@ class _Reader:
         return Access(
             username=given.get("username", ""),
             token=self._secret(given, at, "tokenFile"),
-            ssh_key=self._path(given, "sshKeyFile"),
-            known_hosts=self._path(given, "knownHostsFile"),
-            ca_file=self._path(given, "caFile"),
+            ssh_key=self._readable(given, at, "sshKeyFile"),
+            known_hosts=self._readable(given, at, "knownHostsFile"),
+            ca_file=self._readable(given, at, "caFile"),
         )
 
     def _signatures(self, given: JsonObject, at: KeyPath) -> SignaturePolicy:
@@ -295,8 +295,8 @@ class _Reader:
             socket=self._path(given, "socket"),
             host=address.host if address else "",
             port=address.port if address else 0,
-            certificate=self._path(given, "certificateFile"),
-            key=self._path(given, "keyFile"),
+            certificate=self._readable(given, at, "certificateFile"),
+            key=self._readable(given, at, "keyFile"),
             tokens=tokens,
             open_metrics=bool(given.get("openMetrics")),
         )
@@ -353,6 +353,16 @@ class _Reader:
         if not secret:
             self._bad((*at, key), f"{given[key]} is empty.", "Put the secret into it, or leave the key out.")
         return secret
+
+    def _readable(self, given: JsonObject, at: KeyPath, key: str) -> str:
+        """Return the path of a file that others will read, "" where none is named; one that can't be read is told."""
+        path = self._path(given, key)
+        if path:
+            try:
+                self.read_secret(path)
+            except SwarmctlError as error:
+                self.problems.add_error(error, self.document.place((*at, key)))
+        return path
 
     def _path(self, given: JsonObject, key: str) -> str:
         """Return the path that `key` names, "" where it names none. Git and others run in folders of their own."""

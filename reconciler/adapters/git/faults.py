@@ -148,6 +148,7 @@ def said(text: str) -> str:
     if not telling:
         return "Git gave no reason."
     line = re.sub(r"^(?:fatal|error|remote): ", "", telling[0])
+    line = re.sub(r"'[a-z+]+://\S*'", "the address", line)
     line = re.sub(r"\b[a-z+]+://\S+", "the address", line)
     line = "".join(char if char.isprintable() else "?" for char in line)[:_TEXT_MAX].rstrip(". ")
     return f"Git says: {line}."

@@ -91,3 +91,9 @@ def test_a_command_that_ran_out_of_time_or_printed_too_much_says_so():
     assert remote_fault(Ended(None, b"", "", overflowed=True), "x", 5).fault.code is ErrorCode.SOURCE_TOO_LARGE
     refused = remote_fault(Ended(124, b"", "fatal: Authentication failed"), "x", 5).fault
     assert refused.code is ErrorCode.SOURCE_REFUSED
+
+
+def test_the_sentence_stays_one_without_its_address():
+    text = said("fatal: unable to access 'https://h.invalid/x.git/': Could not resolve host: h.invalid\n")
+    assert text == "Git says: unable to access the address: Could not resolve host: h.invalid."
+    assert "ter2" not in said("fatal: unable to access 'https://ada:hun'ter2@h/x/': Failed to connect\n")

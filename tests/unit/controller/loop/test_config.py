@@ -93,19 +93,21 @@ def test_relative_paths_start_from_the_files_folder():
     assert config.group
     assert config.group.peers == "/etc/swarmctl/peers"
     assert (config.api.certificate, config.api.key, config.api.socket) == ("/etc/swarmctl/c", "/etc/swarmctl/k", "")
-    assert read_files == ["/etc/swarmctl/secret", "/t"]
+    read_before = ["/etc/swarmctl/keys/a", "/etc/known", "/etc/swarmctl/secret", "/t"]
+    assert read_files == [*read_before, "/etc/swarmctl/c", "/etc/swarmctl/k"]
 
 
-def test_a_secret_file_that_can_not_be_read_is_told_where_it_is_named():
+@pytest.mark.parametrize("key", ["tokenFile", "sshKeyFile", "knownHostsFile", "caFile"])
+def test_a_file_that_can_not_be_read_is_told_where_it_is_named(key: str):
     def unreadable(path: str) -> str:
         raise SwarmctlError(ErrorCode.FILE_NOT_FOUND, f"{path} does not exist.")
 
-    text = f"{HEAD}  dataDir: /d\n  sources:\n    - {{name: a, url: /u, access: {{tokenFile: /none}}}}\n"
+    text = f"{HEAD}  dataDir: /d\n  sources:\n    - {{name: a, url: /u, access: {{{key}: /none}}}}\n"
     with pytest.raises(SwarmctlError) as refused:
         read_config(text.encode(), "controller.yaml", controller_schema(), unreadable)
     assert (refused.value.code, str(refused.value.problems[0].place)) == (
         ErrorCode.FILE_NOT_FOUND,
-        "controller.yaml:6:46",
+        f"controller.yaml:6:{37 + len(key)}",
     )
 
 
