@@ -41,10 +41,15 @@ class NodeContainers:
         self._engine = engine
         self.networks: set[str] = set()
 
-    async def all(self) -> list[FoundContainer]:
-        """Return this node's containers."""
+    async def all(self, *, within_s: float | None = None) -> list[FoundContainer]:
+        """Return this node's containers. Raises EngineRefused, also where the engine lets wait longer than asked."""
         filters = {"label": [f"{container.NODE_LABEL}={self._node_id}"]}
-        listed = await self._engine.get("containers", "json", query={"all": "1", "filters": json.dumps(filters)})
+        query = {"all": "1", "filters": json.dumps(filters)}
+        try:
+            async with asyncio.timeout(within_s):
+                listed = await self._engine.get("containers", "json", query=query)
+        except TimeoutError as error:
+            raise EngineRefused(0, f"the node's engine does not list its containers within {within_s:g} s") from error
         for one in listed or ():
             self.networks.update(dig(one, "NetworkSettings", "Networks") or ())
         return [

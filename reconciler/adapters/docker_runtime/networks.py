@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 
 from reconciler.adapters.docker_runtime import container
@@ -19,7 +20,8 @@ class BridgeNetworks:
 
     def __init__(self, engine: NodeEngine) -> None:
         self._engine = engine
-        self._changing = asyncio.Lock()
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One for each name: a network that the engine hangs on holds up the tasks on it, and no others."""
         self._users: dict[str, set[str]] = {}
 
     async def join(self, assignment: Assignment) -> dict[str, str | None]:
@@ -30,7 +32,7 @@ class BridgeNetworks:
             if network.driver in container.LOCAL_DRIVERS:
                 found[network.driver] = None
             elif not network.ingress:
-                async with self._changing:
+                async with self._changing[network.name]:
                     has_subnet = await self._make(network)
                     self._users.setdefault(network.name, set()).add(assignment.task_id)
                 found[network.name] = network.address if has_subnet and network.address else None
@@ -44,19 +46,18 @@ class BridgeNetworks:
 
     async def leave(self, task_id: str) -> None:
         """Let go of a task's networks, whose container is gone; those that nobody needs any more are removed."""
-        if not any(task_id in users for users in self._users.values()):
-            return
-        async with self._changing:
-            for name, users in list(self._users.items()):
+        for name in [name for name, users in self._users.items() if task_id in users]:
+            async with self._changing[name]:
+                users = self._users.get(name, set())
                 users.discard(task_id)
-                if not users:
+                if name in self._users and not users:
                     del self._users[name]
                     await self._remove(name)
 
     async def sweep(self, names: Iterable[str]) -> None:
         """Remove networks that a predecessor's containers were on, and that nobody needs any more."""
         for name in sorted(set(names)):
-            async with self._changing:
+            async with self._changing[name]:
                 if name not in self._users and await self._is_ours(name):
                     await self._remove(name)
 

@@ -31,7 +31,8 @@ HEALTH_LOOK_MAX_S = 1.0
 """Seconds between looks at the health of a container that has a healthcheck: often while it is young."""
 
 RECOVER_WAIT_S = 10.0
-"""Seconds until a node goes on that waits for its engine to end what a predecessor has left."""
+"""Seconds until a node asks again that waits for its engine to list its containers, and until it goes on that waits for
+it to end what a predecessor has left."""
 
 LATE_LOOK_S = 10.0
 """Seconds after the start until containers are looked for that an engine has made at the behest of a predecessor that
@@ -74,7 +75,7 @@ class DockerRuntime:
         await asyncio.to_thread(self._files.keep_only, frozenset(wanted))
         over = set()
         ending = []
-        for found in await self._own.all():
+        for found in await self._own.all(within_s=RECOVER_WAIT_S):
             if found.task_id in wanted and found.task_id not in self._left:
                 self._left[found.task_id] = found.id
             elif found.task_id in kept and found.task_id not in self._containers:

@@ -10,8 +10,9 @@ import pytest
 from reconciler.adapters.docker_runtime import containers, runtime
 from reconciler.adapters.docker_runtime.container import TASK_LABEL
 from reconciler.adapters.docker_runtime.engine import EngineRefused
+from reconciler.adapters.docker_runtime.networks import BridgeNetworks
 from reconciler.adapters.docker_runtime.runtime import DockerRuntime, StartedContainer
-from reconciler.model.assignments import Assignment
+from reconciler.model.assignments import Assignment, AttachedNetwork
 from reconciler.model.tasks import TaskState
 
 
@@ -72,3 +73,69 @@ async def test_a_container_is_adopted_once_its_engine_answers(monkeypatch: pytes
     async with asyncio.timeout(30):
         assert await node.adopt(task) == StartedContainer(42, "", "one", ())
         await node.let_go()
+
+
+class SilentEngine:
+    """An engine that begins to answer with the second request."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def get(self, *_: str, query: Any = None) -> Any:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        return []
+
+
+async def test_an_engine_that_does_not_answer_is_soon_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "RECOVER_WAIT_S", 0.05)
+    node: Any = DockerRuntime("node", SilentEngine())  # type: ignore[arg-type]  # as much of one as is asked here
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineRefused, match="does not list its containers within"):
+            await node.recover((), ())
+        await node.recover((), ())
+        await node.let_go()
+
+
+class NetworksOfAnEngine:
+    """An engine that never comes to an end with a network called "hung"."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Any] = {}
+
+    async def get(self, _: str, name: str) -> Any:
+        if name == "hung":
+            await asyncio.Event().wait()
+        if name not in self.known:
+            raise EngineRefused(404, f"network {name} not found")
+        return self.known[name]
+
+    async def post(self, *_: str, body: Any) -> None:
+        self.known[body["Name"]] = body
+
+    async def ask(self, _: str, __: str, name: str) -> None:
+        del self.known[name]
+
+
+def on_network(task_id: str, name: str) -> Assignment:
+    attached = AttachedNetwork(f"id-of-{name}", name, "overlay", "", "")
+    spec: dict[str, Any] = {"ContainerSpec": {}}
+    return Assignment(task_id, "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, spec, networks=(attached,))
+
+
+async def test_a_network_that_the_engine_hangs_on_holds_up_no_other() -> None:
+    engine = NetworksOfAnEngine()
+    networks = BridgeNetworks(engine)  # type: ignore[arg-type]  # as much of one as is asked here
+    async with asyncio.timeout(30):
+        hanging = asyncio.ensure_future(networks.join(on_network("t1", "hung")))
+        await asyncio.sleep(0)
+        await networks.join(on_network("t2", "net"))
+        await networks.join(on_network("t3", "net"))
+        await networks.leave("t2")
+        assert list(engine.known) == ["net"]
+        await networks.sweep(["net"])
+        assert list(engine.known) == ["net"]
+        await networks.leave("t3")
+        assert not engine.known
+        hanging.cancel()
