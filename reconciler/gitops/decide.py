@@ -44,7 +44,7 @@ def decide(look: Look, state: LoopState, now: datetime) -> Decision:
         now,
         unknown=("drift/", "failed/", "node/") if look.plan is None else (),
         kept=_unproven(look, state, standings),
-        over=endings(state, drifts),
+        over=endings(state, drifts, standings),
     )
     ended = finished(state, look, plan, standings, now)
     known = replace(state, scopes={**state.scopes, **ended.scopes})

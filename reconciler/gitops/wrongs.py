@@ -171,7 +171,7 @@ def name_of(scope: str) -> str:
     return "the cluster" if scope == CLUSTER else scope
 
 
-def endings(state: LoopState, drifts: Mapping[str, DriftIncident]) -> dict[str, str]:
+def endings(state: LoopState, drifts: Mapping[str, DriftIncident], standings: Mapping[str, Standing]) -> dict[str, str]:
     """Return {incident key: what to say of its end}, for all that may end now."""
     words: dict[str, str] = {}
     for key, incident in state.incidents.items():
@@ -181,7 +181,8 @@ def endings(state: LoopState, drifts: Mapping[str, DriftIncident]) -> dict[str, 
             if before and before.paths == (ADDED,):
                 words[key] = "It was removed." if before.healed else "It is gone; somebody else removed it."
         elif incident.kind is AlertKind.NODE:
-            words[key] = "The node is back as it should be."
+            known = any(one.message.startswith(f"Node {incident.subject} ") for one in standings.values())
+            words[key] = "The node is back as it should be." if known else "It is neither listed nor in the swarm now."
         elif incident.kind in (AlertKind.FAILED, AlertKind.ROLLED_BACK):
             words[key] = "It is what Git asks for again."
         else:

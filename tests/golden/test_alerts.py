@@ -171,6 +171,15 @@ def node_back() -> Alert:
     return story.alerts[-1]
 
 
+def node_forgotten() -> Alert:
+    story = converged()
+    story.wanted = desired(stack("web"), nodes=(listed("node4"),))
+    story.sees()
+    story.wanted = desired(stack("web"))
+    story.wait(minutes=3).sees()
+    return story.alerts[-1]
+
+
 def signature_refused() -> Alert:
     story = converged()
     story.found(SourceFault(ErrorCode.SIGNATURE_MISSING, "The commit is not signed.", commit="b" * 40)).sees()
@@ -237,6 +246,7 @@ STORIES = {
     "node-missing": node_missing,
     "node-not-listed": node_not_listed,
     "node-back": node_back,
+    "node-forgotten": node_forgotten,
     "signature-refused": signature_refused,
     "source-fails": source_fails,
     "work-tree-fails": work_tree_fails,
