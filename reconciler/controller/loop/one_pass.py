@@ -98,6 +98,9 @@ class SourcePasses:
         began_s = self.around.clock.monotonic_s()
         try:
             return await self._one(causes)
+        except Exception:
+            self.around.meters.passed("failed", self.around.clock.monotonic_s() - began_s)
+            raise
         finally:
             ended_s = self.around.clock.monotonic_s()
             self._rests_until_s = ended_s + max(PROGRESS_LOOK_S, BESIDE_SHARE * (ended_s - began_s))
@@ -124,7 +127,6 @@ class SourcePasses:
             look = await self._look(state, forced)
         decision = decide(look, state, clock.now())
         seconds = clock.monotonic_s() - started
-        self.around.meters.passed(outcome(decision), seconds)
         log.info("pass decided", **pass_line(decision, cause=",".join(causes), pass_id=pass_id, seconds=seconds))
         applies = decision.plan is not None and bool(decision.plan.actions)
         # Who asks for a sync means what Git has now, also where its remote takes its time to say so.
@@ -141,6 +143,7 @@ class SourcePasses:
             await self.applies.begin(decision, look, syncs, pass_id)
         if decision.resumed:
             await self.applies.begin(resuming(decision, look), look, {}, pass_id)
+        self.around.meters.passed(outcome(decision), seconds)
         return self._wait_s(decision, look, clock.now())
 
     async def _source(self, known: SourceStatus, causes: Sequence[str], *, accept_rewrite: bool) -> SourceStatus:

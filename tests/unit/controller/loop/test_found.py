@@ -46,6 +46,7 @@ async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_t
         shell.leader.wake("webhook")
         await until(lambda: shell.state().source.in_force.commit == second, "the second commit is in force")
     assert failures == 0
+    assert b'swarmctl_passes_total{outcome="failed"} 1.0' in shell.leader.meters.exposition()[0]
 
 
 async def test_a_request_is_done_once_also_where_that_is_written_down_again(tmp_path: Path) -> None:
