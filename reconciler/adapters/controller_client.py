@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import ssl
@@ -105,11 +106,12 @@ class ControllerClient:
         return self._checked(status, content)
 
     def _unreachable(self, error: BaseException) -> SwarmctlError:
+        closed = getattr(getattr(error, "os_error", error), "errno", None) == errno.EACCES
         return SwarmctlError(
             self.code,
             f"The {self.what} at {self._address} does not answer.",
             why=f"{_reason(error)}.",
-            hint=self.hint,
+            hint=f"Its socket is open to the user that runs the {self.what}, and to root." if closed else self.hint,
         )
 
     def _checked(self, status: int, content: bytes) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,3 +78,15 @@ async def test_a_controller_that_never_answers_is_given_up(tmp_path: Path, monke
     server = await asyncio.start_unix_server(lambda _reader, _writer: asyncio.sleep(60), str(tmp_path / "s"))
     async with server:
         assert await _why(f"unix://{tmp_path}/s") == "It took more than 0.2 s."
+
+
+async def test_a_socket_that_is_not_ours_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_unix_connection", refused)
+    with pytest.raises(SwarmctlError) as raised:
+        async with ControllerClient(f"unix://{tmp_path}/s") as client:
+            await client.get("/v1/history", {})
+    problem = raised.value.problems[0]
+    assert (problem.why, "and to root" in problem.hint) == ("Permission denied.", True)
