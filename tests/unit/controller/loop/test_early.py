@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from reconciler.controller import convergence
+from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.gitops.patience import JITTER
 from reconciler.model.alerts import AlertKind
@@ -78,23 +78,30 @@ async def test_a_stack_that_fails_is_told_once_while_another_of_its_apply_is_awa
         assert [one for one in entries(shell) if "db" in one[1] and one[2]] == [("three", ("db",), ("db",))]
 
 
-async def test_what_one_source_is_asked_for_has_no_other_looked_at_and_each_has_a_time_of_its_own(tmp_path):
+async def test_what_one_source_is_asked_for_has_no_other_looked_at_and_each_has_a_time_of_its_own(
+    tmp_path, monkeypatch
+):
     repositories = {}
     for number in range(5):
         repositories[f"s{number}"] = made = Repository.make(tmp_path / f"s{number}")
         made.commit("first", swarm_DOT_yaml=swarm(f"s{number}"))
     shell = Shell(tmp_path / "data", await a_quiet_swarm(), repositories)
     shell.interval_s = 1000.0
+    woken: list[tuple[str, ...]] = []
+    wake = Leader.wake
+
+    def noting(leader: Leader, cause: str, *sources: str) -> None:
+        woken.append((cause, *sources))
+        wake(leader, cause, *sources)
+
+    monkeypatch.setattr(Leader, "wake", noting)
     async with shell.leading():
         following = {one.source.spec.name: one for one in shell.leader.followings}
         await until(lambda: all(one.look_at for one in following.values()), "all are looked at")
-        await until(lambda: all(shell.state(name).source.in_force for name in following), "and in force")
-        await asyncio.sleep(0.1)
-        due = {name: one.look_at for name, one in following.items()}
-        seconds = sorted(at.timestamp() for at in due.values())
+        seconds = sorted(one.look_at.timestamp() for one in following.values())
         assert seconds[-1] - seconds[0] > 0.01 * JITTER * shell.interval_s, "they looked at once, and will not again"
-        now = shell.leader.clock.now()
-        await shell.memory.ask([Request("s3", "*", RequestKind.LOOK, "a forge", now)])
-        await until(lambda: following["s3"].look_at != due["s3"], "it is looked at")
-        await until(lambda: not shell.memory.requests("s3"), "which was all")
-        assert [name for name, one in following.items() if one.look_at != due[name]] == ["s3"]
+        await until(lambda: ("sync",) in woken, "what is asked from now on is heard")
+        due = following["s3"].look_at
+        await shell.memory.ask([Request("s3", "*", RequestKind.LOOK, "a forge", shell.leader.clock.now())])
+        await until(lambda: not shell.memory.requests("s3") and following["s3"].look_at != due, "it is looked at")
+        assert [one for one in woken if one[0] == "sync"] == [("sync",), ("sync", "s3")]
