@@ -204,7 +204,8 @@ class _Reader:
             name=given["name"],
             url=tree or given.get("url", ""),
             reference=self._reference(given.get("ref") or {}, (*at, "ref")),
-            path=given.get("path", ""),
+            # As people write a folder: `./clusters/prod/` is clusters/prod.
+            path="/".join(one for one in given.get("path", "").split("/") if one not in ("", ".")),
             access=self._access(given.get("access") or {}, (*at, "access")),
             signatures=self._signatures(given["signatures"], (*at, "signatures")) if given.get("signatures") else None,
             rewrites=Rewrites(given.get("rewrites", "follow")),

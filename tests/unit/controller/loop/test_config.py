@@ -66,6 +66,14 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str):
     assert any(told in one for one in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("written", "path"), [("a/b", "a/b"), ("./a/b/", "a/b"), ("/a//b", "a/b"), (".", ""), ("", ""), ("../a", "../a")]
+)
+def test_a_folder_may_be_written_as_people_write_it(written: str, path: str):
+    text = f"{HEAD}  dataDir: /d\n  sources: [{{name: a, url: /u, path: '{written}'}}]\n"
+    assert read(text).sources[0].spec.path == path
+
+
 def test_what_a_source_may_cost():
     limited = read(f"{HEAD}  dataDir: /d\n  sources: [{{name: a, url: /u, limits: {{time: 5m, size: 1GiB}}}}]\n")
     assert limited.sources[0].spec.limits == SourceLimits(fetch_s=300.0, pack_bytes=2**30)
