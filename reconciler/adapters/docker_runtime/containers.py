@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from reconciler.adapters.docker_runtime import container
 from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
@@ -19,6 +21,11 @@ RETRY_S = 1.0
 
 REMOVALS_MAX = 3
 """How often the removal of a container is asked for."""
+
+ATTEMPTS_MAX = 3
+"""How often an engine that answers others is asked for what it gives no answer to."""
+
+T = TypeVar("T")
 
 
 _log = logging.getLogger(__name__)
@@ -79,14 +86,23 @@ class NodeContainers:
         return seen
 
     async def look_at(self, container_id: str) -> JsonObject | None:
-        """Inspect a container of a task; an engine that does not answer is asked until it does."""
+        """Inspect a container of a task, once the engine answers."""
+        return await self.once_it_answers(lambda: self.inspect(container_id))
+
+    async def once_it_answers(self, asking: Callable[[], Awaitable[T]]) -> T:
+        """Return what `asking` gives; while the engine is away, and for a few times when it answers others only, ask
+        again. Raises EngineRefused."""
+        answered = 0
         while True:
             try:
-                return await self.inspect(container_id)
+                return await asking()
             except EngineRefused as error:
                 if error.status:
                     raise
-                _log.warning("Container %s can't be looked at yet: %s", container_id, error.problems[0].what)
+                answered += await self._engine.answers()
+                if answered >= ATTEMPTS_MAX:
+                    raise
+                _log.debug("The engine is asked again: %s", error.problems[0].what)
             await asyncio.sleep(RETRY_S)
 
     async def kill(self, container_id: str) -> None:

@@ -137,7 +137,10 @@ class DockerRuntime:
         return self._note(assignment, seen)
 
     async def prepare(self, assignment: Assignment) -> None:
-        """Get the image, make the networks, create the container and give it its files."""
+        """Get the image, make the networks, create the container and give it its files, once the engine answers."""
+        await self._own.once_it_answers(lambda: self._prepare(assignment))
+
+    async def _prepare(self, assignment: Assignment) -> None:
         await self._images.get(str(assignment.container.get("Image") or ""), assignment.registry_auth)
         networks = await self._networks.join(assignment)
         # Who gives up waiting, at the end of this node, must not miss a container that the engine makes all the same.
@@ -180,9 +183,11 @@ class DockerRuntime:
         try:
             made = await self._engine.post("containers", "create", body=body, query=query)
         except EngineRefused as refused:
-            # A predecessor's request, carried out after it had ended and after this one had looked.
+            if refused.status != CONFLICT:
+                raise
+            # A request that nobody got the answer to: a predecessor's, carried out after this one had looked, or our own.
             found = [one.id for one in await self._own.all() if one.task_id == assignment.task_id]
-            if refused.status != CONFLICT or not found:
+            if not found:
                 raise
             await self._own.remove(found[0])
             made = await self._engine.post("containers", "create", body=body, query=query)
@@ -190,13 +195,13 @@ class DockerRuntime:
         return container_id
 
     async def start(self, assignment: Assignment) -> StartedContainer:
-        """Start the container."""
+        """Start the container, once the engine answers; one that has started already is no error."""
         container_id = self._containers[assignment.task_id]
         try:
-            await self._engine.post("containers", container_id, "start")
+            await self._own.once_it_answers(lambda: self._engine.post("containers", container_id, "start"))
         except EngineRefused as refused:
             raise EngineRefused(refused.status, f"starting container failed: {refused.problems[0].what}") from refused
-        return self._note(assignment, await self._own.inspect(container_id) or {})
+        return self._note(assignment, await self._own.look_at(container_id) or {})
 
     def _note(self, assignment: Assignment, seen: JsonObject) -> StartedContainer:
         if dig(seen, "State", "Health", "Status") not in (None, "none"):

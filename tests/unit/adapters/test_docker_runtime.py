@@ -64,6 +64,60 @@ class SlowEngine:
             raise self.refusals.pop()
         return {"Id": "one", "State": {"Status": "running", "Pid": 42}}
 
+    async def answers(self) -> bool:
+        return not self.refusals
+
+
+class AbsentEngine:
+    """An engine that is away for the first requests of each kind; `made` are containers that it was asked for."""
+
+    def __init__(self, *, answers_others: bool = False) -> None:
+        self.answers_others = answers_others
+        self.away: dict[str, int] = {"create": 5, "start": 5}
+        self.calls: list[str] = []
+
+    async def get(self, *steps: str, query: Any = None) -> Any:
+        if steps[0] == "images":
+            return {}
+        return {"Id": "one", "State": {"Status": "running", "Pid": 42}}
+
+    async def post(self, *steps: str, body: Any = None, query: Any = None) -> Any:
+        self.calls.append(steps[-1])
+        self.away[steps[-1]] -= 1
+        if self.away[steps[-1]] >= 0:
+            raise EngineRefused(0, "the node's engine does not answer (UnixClientConnectorError)")
+        return {"Id": "one"}
+
+    async def answers(self) -> bool:
+        return self.answers_others
+
+
+TASK = Assignment(
+    "t1", "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, {"ContainerSpec": {"Image": "app@sha256:0"}}
+)
+
+
+async def test_a_task_waits_for_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "RETRY_S", 0.0)
+    engine = AbsentEngine()
+    node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
+    async with asyncio.timeout(30):
+        await node.prepare(TASK)
+        assert await node.start(TASK) == StartedContainer(42, "", "one", ())
+    assert engine.calls == ["create"] * 6 + ["start"] * 6
+
+
+async def test_an_engine_that_gives_no_answer_to_one_request_only_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(containers, "RETRY_S", 0.0)
+    engine = AbsentEngine(answers_others=True)
+    node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
+    async with asyncio.timeout(30):
+        with pytest.raises(EngineRefused, match="does not answer"):
+            await node.prepare(TASK)
+    assert engine.calls == ["create"] * containers.ATTEMPTS_MAX
+
 
 async def test_a_container_is_adopted_once_its_engine_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "RETRY_S", 0.0)
