@@ -145,7 +145,8 @@ class MemberChange(msgspec.Struct, frozen=True):
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
-    """The leader's view of another member. `silent_s`: seconds since it sent the last heartbeat that was answered.
+    """The leader's view of another member. `silent_s`: seconds since it sent the last heartbeat that was answered,
+    infinity if none was since it leads.
 
     `refuses`: why it can't use the snapshot that it needs, in its own words; "" unless it has said so.
     """
@@ -161,7 +162,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What `status` shows. `peers` is empty unless this node leads."""
+    """What `status` shows. `peers` is empty unless this node leads, which it has done for `led_s` seconds."""
 
     node: NodeId
     role: Role
@@ -181,3 +182,4 @@ class Status(msgspec.Struct, frozen=True):
     transferring_to: NodeId
     waiting_reads: int
     peers: tuple[PeerStatus, ...]
+    led_s: float = 0.0

@@ -89,11 +89,12 @@ class Leading:
     """A leadership: its peers, heartbeat rounds, waiting reads, and a hand-over under way."""
 
     __slots__ = (
-        "heartbeat_due_s", "leaving", "new_readers", "peers", "quorum_until_s", "read_rounds", "round", "round_sent",
-        "start_index", "transfer_due_s", "transfer_to", "uncommitted_bytes",
+        "began_s", "heartbeat_due_s", "leaving", "new_readers", "peers", "quorum_until_s", "read_rounds", "round",
+        "round_sent", "start_index", "transfer_due_s", "transfer_to", "uncommitted_bytes",
     )  # fmt: skip
 
-    def __init__(self, start_index: int, uncommitted_bytes: int) -> None:
+    def __init__(self, start_index: int, uncommitted_bytes: int, began_s: float) -> None:
+        self.began_s = began_s
         self.peers: dict[NodeId, Peer] = {}
         self.leaving: dict[NodeId, int] = {}  # removed members that get entries until they can be told, and by which
         self.start_index = start_index  # of this term's first entry

@@ -14,7 +14,7 @@ def lead(state: State) -> None:
     """Become the leader of this term, and begin it with an entry that shows what is committed."""
     log = state.log
     pending = log.slice(state.commit + 1, log.last_index, state.settings.log_bytes_max)
-    leading = Leading(log.last_index + 1, sum(map(size_of, pending)))
+    leading = Leading(log.last_index + 1, sum(map(size_of, pending)), state.now_s)
     for node in log.members.all:
         if node != state.node_id:
             # Who voted for us promised to help nobody else for a while from then on, as if it had answered a heartbeat.

@@ -42,4 +42,5 @@ def status_of(state: State, now_s: float) -> Status:
         transferring_to=leading.transfer_to if leading else "",
         waiting_reads=reads.waiting(state),
         peers=peers,
+        led_s=now_s - leading.began_s if leading else 0.0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -404,6 +405,19 @@ async def test_a_removed_member_is_told_and_ends(group: StoreGroup):
     del group.stores[gone], group.runs[gone]
     await group.put(leader, "x", b"1")
     assert gone not in [one.id for one in group.stores[leader].members()]
+
+
+async def test_a_member_that_a_leader_has_never_heard_is_silent_for_as_long_as_that_leads(group: StoreGroup):
+    gone, leader = await group.followers()
+    await group.stop(gone)
+    await group.at_leader(lambda store: store.hand_over(leader))
+    await group.until("the other one leads", lambda: group.stores[leader].standing.epoch)
+
+    def silence_s() -> float:
+        return next(one.silent_s or 0.0 for one in group.stores[leader].members() if one.id == gone)
+
+    await group.until("it is silent", lambda: silence_s() > 0.1)
+    assert math.isfinite(silence_s())
 
 
 async def test_a_leader_that_removes_itself_hands_over_first(group: StoreGroup):

@@ -99,7 +99,7 @@ class RaftNode(Engine):
                     voter=node in status.members.voters,
                     leader=node == status.leader,
                     behind=status.last_index - peer.match_index if peer else 0 if peers else None,
-                    silent_s=peer.silent_s if peer else 0.0 if peers else None,
+                    silent_s=min(peer.silent_s, status.led_s) if peer else 0.0 if peers else None,
                     refuses=self._snapshots.refuses if node == self.name else peer.refuses if peer else "",
                 )
             )
