@@ -27,6 +27,10 @@ CHUNK_BYTES = 64 * 1024
 HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "te", "trailer"})
 """Headers that concern one connection only."""
 
+OURS_TO_ADD = ("Accept", "Accept-Encoding", "User-Agent")
+"""Headers that are not sent unless the client has them: who accepts gzip is sent files of containers in it. Nor is a
+body's type: who says none may send none."""
+
 VERSION_PREFIX = re.compile(r"^/v[0-9.]+(?=/)")
 _LOOKED_UP = re.compile(r"/(?P<kind>container|image|plugin)s/(?P<name>[^/?]+)/json(?:\?|$)")
 UNREACHABLE = "the Docker Engine of this node can't be reached"
@@ -58,7 +62,9 @@ class Engine:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
             connector = aiohttp.UnixConnector(self._socket(), limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=timeout, auto_decompress=False, skip_auto_headers=OURS_TO_ADD
+            )
         return self._session
 
     async def get(self, path: str) -> Any:
@@ -117,7 +123,7 @@ class Engine:
                 request.method,
                 URL(f"http://engine{path or _target(request)}", encoded=True),
                 headers=headers,
-                skip_auto_headers=("Content-Type",),  # who says nothing of a body's type may send none
+                skip_auto_headers=("Content-Type",),
                 data=body if body is not None else _chunks(request) if request.can_read_body else None,
                 allow_redirects=False,
             ) as answer:
