@@ -86,9 +86,9 @@ async def run_controller(config: ControllerConfig, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told_to_end.set)
     _make_folder(config.data_dir)
-    sources, tellers = _opened(config, settings)
+    tellers = _checked(config)
     node, name = await _open_member(config)
-    leader, metrics = _built(config, settings, node, name, sources, tellers)
+    leader, metrics = _built(config, settings, node, name, _opened(config, settings), tellers)
     answers = Answers(config.name, leader, metrics, config.receivers, clock_now=SystemClock().now)
     log.info("controller begins", member=name, sources=len(config.sources))
     tasks = {
@@ -223,18 +223,34 @@ def _found(settings: MemberSettings, members: dict[str, Address], *, joins: bool
             raise
 
 
-def _opened(config: ControllerConfig, settings: Settings) -> tuple[list[Source], _Tellers]:
-    """Open what is followed and whom to tell. Raises one SwarmctlError with all that is wrong with their settings."""
+def _checked(config: ControllerConfig) -> _Tellers:
+    """Return whom to tell, once it is sure that all of it can be followed and told.
+
+    Raises one SwarmctlError with all that is wrong. Nothing is touched yet: another controller may run in this folder.
+    """
     problems: list[Problem] = []
-    sources = [_placed(partial(_source, one, config.data_dir, settings), one.place, problems) for one in config.sources]
+    for one in config.sources:
+        if not one.is_work_tree:
+            _placed(partial(GitSource.check, one.spec), one.place, problems)
     sinks = {
         one.name: _placed(partial(AppriseSink, SinkSpec(one.name, one.url, one.kinds)), one.place, problems)
         for one in config.sinks
     }
+    _raise(problems)
+    return _Tellers(config, {name: sink for name, sink in sinks.items() if sink is not None})
+
+
+def _opened(config: ControllerConfig, settings: Settings) -> list[Source]:
+    """Open what is followed. Raises one SwarmctlError with all that is wrong: keys that gpg does not take."""
+    problems: list[Problem] = []
+    sources = [_placed(partial(_source, one, config.data_dir, settings), one.place, problems) for one in config.sources]
+    _raise(problems)
+    return [one for one in sources if one is not None]
+
+
+def _raise(problems: list[Problem]) -> None:
     if problems:
         raise SwarmctlError.from_problems(tuple(problems))
-    made = {name: sink for name, sink in sinks.items() if sink is not None}
-    return [one for one in sources if one is not None], _Tellers(config, made)
 
 
 def _placed(make: Callable[[], _Made], place: Place | None, problems: list[Problem]) -> _Made | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from reconciler.adapters.git.address import parse_address, talking
 from reconciler.adapters.git.choosing import Chosen, check_spec, choose
 from reconciler.adapters.git.commit import GitRevision
 from reconciler.adapters.git.faults import Faulted
@@ -43,6 +44,12 @@ class GitSource:
     _damaged: bool = False
     _outside: set[str] = field(default_factory=set)
     """Files elsewhere in the repository that manifests below the path were found to use."""
+
+    @staticmethod
+    def check(spec: SourceSpec) -> None:
+        """Raise source-invalid for what no remote could serve. Nothing is read or written."""
+        check_spec(spec)
+        talking(parse_address(spec.url), spec.access)
 
     @classmethod
     def open(cls, data_dir: str, spec: SourceSpec, search_path: str = "") -> GitSource:
