@@ -26,11 +26,11 @@ from reconciler.assembly.external_ca import NOBODY, UPDATING, check_external, ch
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
 from reconciler.assembly.founding import first_commands
 from reconciler.assembly.init_request import InitRequest
+from reconciler.assembly.left_behind import LeftBehind
 from reconciler.assembly.local_addresses import check_listen
 from reconciler.assembly.manager import (
     Manager,
     ManagerSettings,
-    end_containers,
     failed,
     force_new_group,
     found_manager,
@@ -111,6 +111,7 @@ class DaemonNode:
         self._has_restarted = False
         self._past_events: tuple[ClusterEvent, ...] = ()
         self._certifier = Certifier(folder)
+        self._left = LeftBehind(folder, runtime.engine_host if runtime.runs_containers else None)
         self._keys: NodeKeys | None = None
         self._sealed: SealedKeys | None = None
         self._renewal_part = random.random()  # noqa: S311 -- only spreads the load
@@ -221,11 +222,12 @@ class DaemonNode:
                 raise Refused(503, faults.NOT_PART_OF_A_SWARM)
             if not force:
                 raise Refused(503, LOCKED_LEAVE if self._state is LocalState.LOCKED else LEAVING + LAST)
+            if self._node is not None:
+                await self._left.note(self._node.node_id)
             # From here on there is no swarm, also after a crash.
             await asyncio.to_thread(node_state.forget, self._folder)
-            if self._manager is None and self._node is not None:
-                await end_containers(self._manager_settings(self._node))
             await self._end(let_go=False)
+            await self._left.end()
             await asyncio.to_thread(clear, self._folder)
             self._node, self._state, self._error = None, LocalState.INACTIVE, ""
             self._certifier.forget()
@@ -286,6 +288,9 @@ class DaemonNode:
     async def resume(self) -> None:
         """Go on where a predecessor in this folder has ended, however it has ended."""
         node = await asyncio.to_thread(node_state.load, self._folder)
+        if node is not None:
+            await self._left.keep(node.node_id)
+        await self._left.end()
         if node is None:
             await asyncio.to_thread(clear, self._folder)
             return
@@ -415,6 +420,7 @@ class DaemonNode:
         """End the daemon. Its tasks run on, for the next one to adopt."""
         async with self._changing:
             try:
+                await self._left.close()
                 await self._end(let_go=True)
             finally:
                 self._lock.close()

@@ -180,19 +180,20 @@ async def open_manager(settings: ManagerSettings) -> Manager:
     return Manager(settings, store, seal)
 
 
-async def end_containers(settings: ManagerSettings) -> None:
-    """End the tasks that a manager which does not run has left to the node's engine, if that answers."""
-    if settings.engine_host is None:
-        return
-    engine = NodeEngine(settings.engine_host)
+async def end_containers(node_id: str, engine_host: str) -> bool:
+    """Remove the containers that a node's tasks have left on its engine, and their networks; return whether it could
+    be asked."""
+    engine = NodeEngine(engine_host)
     try:
-        runtime = DockerRuntime(settings.owner.node, engine)
+        runtime = DockerRuntime(node_id, engine)
         await runtime.recover((), ())
         await runtime.close()
     except SwarmctlError as error:
         _log.warning("What the tasks have left can't be removed: %s", error.problems[0].what)
+        return False
     finally:
         await engine.close()
+    return True
 
 
 def force_new_group(settings: ManagerSettings) -> None:

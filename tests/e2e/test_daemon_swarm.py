@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -306,3 +307,22 @@ def test_leaving_a_locked_swarm_leaves_no_container_and_no_network(lab: Lab, tmp
         daemon.client.leave_swarm(force=True)
         until("no container is left", lambda: not engine.containers(all=True))
         assert engine.networks(filters={"label": "com.docker.swarm.network.id"}) == []
+
+
+@pytest.mark.engine
+def test_what_is_left_while_the_engine_is_away_is_removed_when_it_is_back(lab: Lab, tmp_path: Path) -> None:
+    with a_daemon(tmp_path, beside=lab.outsider) as daemon:
+        lab.outsider.load_images()
+        daemon.init()
+        container = docker.types.ContainerSpec("swarmctl-test:1", command=["sleep", "1000"])
+        daemon.client.create_service(docker.types.TaskTemplate(container), name="web")
+        daemon.running("web", 1)
+        lab.outsider.end(signal.SIGKILL)
+        daemon.client.leave_swarm(force=True)
+        daemon.terminate()
+        lab.outsider.start_again()
+        lab.outsider.wait()
+        daemon.start()
+        with lab.outsider.client() as engine:
+            until("no container is left", lambda: not engine.containers(all=True))
+        until("nothing is remembered", lambda: not (daemon.data_dir / "left-nodes.json").exists())

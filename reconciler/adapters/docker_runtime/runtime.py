@@ -185,7 +185,7 @@ class DockerRuntime:
         except EngineRefused as refused:
             if refused.status != CONFLICT:
                 raise
-            # A request that nobody got the answer to: a predecessor's, carried out after this one had looked, or our own.
+            # A request whose answer nobody got: a predecessor's, carried out after this one had looked, or our own.
             found = [one.id for one in await self._own.all() if one.task_id == assignment.task_id]
             if not found:
                 raise
