@@ -129,6 +129,8 @@ def history(terminal: Terminal, found: JsonObject) -> None:
             _at(one["at"]), one["commit"][:12], stacks, str(one["actions"]), result, one["author"], one["subject"]
         )
     terminal.out.print(table)
+    if not found["applies"]:
+        terminal.note("No such apply is remembered.")
     if found["tickets"]:
         given = titled("JOIN COMMAND GIVEN AT", "ROLE", "FOR", "TO")
         for one in found["tickets"]:
@@ -143,6 +145,8 @@ def events(terminal: Terminal, found: JsonObject) -> None:
     for one in found["events"]:
         table.add_row(str(one["number"]), _at(one["at"]), one["kind"], one["scope"], one["message"])
     terminal.out.print(table)
+    if not found["events"]:
+        terminal.note("No such event is remembered.")
 
 
 def trace(terminal: Terminal, found: JsonObject) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.remote_tables import events, status
+from reconciler.cli.remote_tables import events, history, status
 from reconciler.cli.terminal import Terminal
 
 WHY = "The snapshot has format 3, and this version of swarmctl reads formats up to [2]. (snapshot-too-new)"
@@ -78,3 +78,9 @@ def test_moments_are_shown_to_the_second(capsys: pytest.CaptureFixture[str]) -> 
     event = {"number": 1, "at": "2026-11-21T21:23:49.425970Z", "kind": "apply", "scope": "web", "message": "Applied."}
     events(Terminal(color=False), {"events": [event]})
     assert "1       2026-11-21T21:23:49Z  apply" in capsys.readouterr().out
+
+
+def test_an_empty_list_is_told_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    history(Terminal(color=False), {"applies": [], "tickets": []})
+    events(Terminal(color=False), {"events": []})
+    assert capsys.readouterr().err == "No such apply is remembered.\nNo such event is remembered.\n"
