@@ -103,7 +103,8 @@ def _address(task: ObservedTask, network_id: str) -> str:
 
 
 def _container_id(task: ObservedTask) -> str:
-    return str(dig(task.raw, "Status", "ContainerStatus", "ContainerID") or task.id)
+    """Return the id of a task's container, or what looks like one: the CLI sorts by it, the balancer's last."""
+    return str(dig(task.raw, "Status", "ContainerStatus", "ContainerID") or _digest(task.id))
 
 
 def _name(task: ObservedTask, names: Mapping[str, str]) -> str:
