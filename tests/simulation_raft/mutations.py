@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.raft.proposals import Proposals
+from reconciler.adapters.raft.search import Search
 from reconciler.consensus import election, following, membership, reads, replication, snapshots
 from reconciler.consensus.core import Core
 from reconciler.consensus.log import Log, size_of
@@ -15,6 +16,7 @@ from reconciler.consensus.outputs import Envelope
 from reconciler.consensus.state import State
 from reconciler.consensus.values import Append, AppendReply, EntryKind, HardState, ReadReply, VoteReply
 from reconciler.store.sessions import Sessions
+from tests.simulation_raft.doors import Door
 from tests.unit.consensus import test_safety
 
 Patch = pytest.MonkeyPatch
@@ -262,6 +264,16 @@ def lost_forwards_count_as_never_sent(patch: Patch) -> None:
     patch.setattr(Proposals, "sweep", sweep)
 
 
+def a_leader_of_which_nothing_was_heard_is_shut_out(patch: Patch) -> None:
+    """What comes first to a new member tells of older members: the leader need not be one of them."""
+    patch.setattr(Door, "lets_in", lambda self, other: other in self.followed or not self.node.core.members.all)
+
+
+def nobody_but_members_is_looked_for(patch: Patch) -> None:
+    """Who was away while the others were replaced waits for those that are gone."""
+    patch.setattr(Search, "wanted", {})
+
+
 FOUND_BY_FORWARDING: dict[Callable[[Patch], None], int] = {
     places_outlive_their_leader: 100,
     repetitions_take_effect_again: 0,
@@ -283,6 +295,8 @@ FOUND_BY_CHANCE: tuple[Callable[[Patch], None], ...] = (
     learners_are_counted,
     membership_changes_overlap,
     leaders_never_step_down,
+    a_leader_of_which_nothing_was_heard_is_shut_out,
+    nobody_but_members_is_looked_for,
 )
 """Bugs that random faults bring to light."""
 

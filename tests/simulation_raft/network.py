@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.adapters.raft.frames import decode_frame, encode_frame
 from reconciler.consensus.outputs import Envelope
+from tests.simulation_raft.doors import are_linked
 
 if TYPE_CHECKING:
     from tests.simulation_raft.node import SimulatedNode
@@ -36,6 +37,8 @@ class Network:
         for envelope in envelopes:
             target = world.nodes.get(envelope.to)
             if target is None or (self.cut and (sender.name, envelope.to) in self.cut):
+                continue
+            if world.doors and not are_linked(sender, target):
                 continue
             message = envelope.message
             if random() < CODEC_SHARE:

@@ -12,6 +12,7 @@ from reconciler.consensus.core import Core
 from reconciler.consensus.outputs import Envelope, Ready, Role, SnapshotPiece, SnapshotRead
 from reconciler.consensus.values import Entry, EntryKind
 from tests.simulation_raft.disk import FakeDisk
+from tests.simulation_raft.doors import Door
 from tests.simulation_raft.forwarding import Desk, is_forwarded
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SimulatedNode:
         self.applied = 0
         self.registers: dict[str, str] = {}
         self.desk = Desk(self) if world.forwarding else None
+        self.door = Door(self)
         if self.disk.snapshot is not None:
             self.applied = self.disk.snapshot[0].index
             self._load(self.disk.snapshot[1])

@@ -23,6 +23,7 @@ from tests.simulation_raft.violation import Violation
 
 FAULTS_S = 8.0
 FORWARDING_SHARE = 0.25
+DOORS_SHARE = 0.5
 FORWARDING_CHUNK_BYTES = 4_000
 """The state is larger where members forward; in pieces of a few bytes no snapshot would arrive before the next."""
 HEALING_MAX_S = 12.0
@@ -37,6 +38,8 @@ class World:
         self.forwarding = self.chance.random() < FORWARDING_SHARE if forwarding is None else forwarding
         self.refuse_share = self.chance.choice((0.0, 0.0, 0.0, 0.4))
         """Of received snapshots, those that can't be used."""
+        self.doors = random.Random(f"{seed} doors").random() < DOORS_SHARE
+        """Whether members let in only whom they know."""
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = count()
