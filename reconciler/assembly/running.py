@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -10,6 +11,8 @@ from contextlib import AsyncExitStack
 from reconciler.adapters import logs
 from reconciler.api.server import serve_node
 from reconciler.assembly.daemon import DaemonSettings, start_daemon
+
+_log = logging.getLogger(__name__)
 
 
 async def run_daemon(
@@ -29,6 +32,11 @@ async def run_daemon(
         async with AsyncExitStack() as open_hosts:
             servers = [await open_hosts.enter_async_context(serve_node(node, host)) for host in hosts]
             ready([server.host for server in servers])
+            for server in servers:
+                if not server.host.startswith("unix://"):
+                    _log.warning(
+                        "%s asks nobody who they are: every user of this machine can run programs.", server.host
+                    )
             await told_to_end.wait()
     finally:
         await node.stop()

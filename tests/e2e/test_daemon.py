@@ -231,6 +231,21 @@ def test_bad_options_and_busy_places_are_told(daemon: Daemon, tmp_path: Path) ->
     assert state_of(daemon) == "inactive"
 
 
+def test_each_of_several_places_answers_and_a_port_is_warned_of(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with a_daemon(tmp_path) as daemon:
+        daemon.terminate()
+        places = (f"unix://{tmp_path}/second.sock", f"tcp://127.0.0.1:{port}")
+        daemon.arguments += tuple(word for place in places for word in ("--host", place))
+        daemon.start()
+        for place in (daemon.host, *places):
+            assert docker.APIClient(base_url=place, version="1.44").info()["Name"] == "alpha"
+        log = (tmp_path / "log").read_text()
+        assert [place for place in (daemon.host, *places) if f"{place} asks nobody" in log] == [places[1]]
+
+
 def test_a_damaged_log_is_told_and_the_daemon_answers(daemon: Daemon) -> None:
     daemon.init()
     daemon.kill()

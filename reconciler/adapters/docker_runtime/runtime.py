@@ -102,7 +102,7 @@ class DockerRuntime:
         """End what an engine has made or started since the first look; `over` are containers that must not run."""
         await asyncio.sleep(LATE_LOOK_S)
         try:
-            for found in await self._own.all():
+            for found in await self._own.once_it_answers(self._own.all):
                 if found.task_id in self._creating or found.task_id in self._adopting:
                     continue
                 if found.id != self._containers.get(found.task_id):
