@@ -193,3 +193,35 @@ async def test_a_network_that_the_engine_hangs_on_holds_up_no_other() -> None:
         await networks.leave("t3")
         assert not engine.known
         hanging.cancel()
+
+
+class LateEngine:
+    """An engine that is away when it is listed a second time, and has made a container when it is back."""
+
+    def __init__(self) -> None:
+        self.lists = 0
+        self.removed: list[str] = []
+
+    async def get(self, *_: str, query: Any = None) -> Any:
+        self.lists += 1
+        if self.lists == 2:
+            raise EngineRefused(0, "the node's engine does not answer (ServerDisconnectedError)")
+        return [{"Id": "late", "Labels": {TASK_LABEL: "gone"}, "State": "created"}] if self.lists > 2 else []
+
+    async def ask(self, method: str, *steps: str, query: Any = None) -> bytes:
+        self.removed.append(steps[1])
+        return b""
+
+    async def answers(self) -> bool:
+        return False
+
+
+async def test_what_came_late_is_looked_for_until_the_engine_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LATE_LOOK_S", 0.0)
+    monkeypatch.setattr(containers, "RETRY_S", 0.0)
+    engine = LateEngine()
+    node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
+    async with asyncio.timeout(30):
+        await node.recover((), ())
+        await node._late_look
+    assert engine.removed == ["late"]
