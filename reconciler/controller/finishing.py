@@ -63,6 +63,10 @@ class Finishing:
         self.atomic = tuple(name for name in plan.atomic_stacks if name in touched or name in self.left_open)
         self._stacks = {action.name: action.stack for action in plan.actions if action.kind is Kind.SERVICE}
         self._stacks |= self._begun_earlier() if self.wait else {}
+        self._steps: dict[str, list[Action]] = {}
+        for one in main.actions:
+            if one.kind is Kind.SERVICE:
+                self._steps.setdefault(one.name, []).append(one)
         self._ended: dict[str, ActionProgress] = {}
         self._others = Wait(waiting)
         self._unwritten = {name: {one.id for one in main.actions if one.stack == name} for name in self.atomic}
@@ -83,7 +87,7 @@ class Finishing:
             self._unwritten[action.stack].discard(action.id)
             self._note_written(action.stack)
         elif self.wait and action.kind is Kind.SERVICE:
-            steps = [each for each in self.main.actions if (each.kind, each.name) == (Kind.SERVICE, action.name)]
+            steps = self._steps[action.name]
             ended = [self._ended.get(each.id) for each in steps]
             done = all(each is not None and each.status is ActionStatus.DONE for each in ended)
             if done and any(each.starts_tasks for each in steps):

@@ -234,6 +234,16 @@ def test_whoever_leads_next_tells_of_a_failure_before_the_rest_has_ended_and_not
     assert (again.entry, story.told()) == (None, ["failed opened b"])
 
 
+def test_whoever_leads_next_tells_of_a_failure_while_it_writes_the_rest_of_that_commit():
+    story = two()
+    story.sees(update("a_api"), update("b_api"), update("c_api"))
+    mixed = services(a_api=Verdict.PROGRESSING, b_api=Verdict.FAILING, c_api=Verdict.CONVERGED)
+    decision = story.sees(update("a_api"), assessments=mixed)
+    assert (decision.applying, decision.entry.scopes, list(decision.entry.failed)) == (("a",), ("b",), ["b"])
+    assert set(story.state.begun) == {"a", "c"}, "what is well is told with the rest"
+    assert story.told() == ["failed opened b"]
+
+
 # --- what a pass decides beside them ---
 
 

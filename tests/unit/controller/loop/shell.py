@@ -62,7 +62,7 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class _Noting(FencedCluster):
-    """Notes what was written, and says of some services that their update has paused."""
+    """Notes what was written, and says of some services that the swarm has rolled them back."""
 
     def __init__(self, shell: Shell) -> None:
         super().__init__(shell.cluster, lambda: True)
@@ -70,9 +70,9 @@ class _Noting(FencedCluster):
 
     async def observe(self, since: ActualState | None = None, /) -> ActualState:
         found = await super().observe(since)
-        stopped = {"UpdateStatus": {"State": "paused", "Message": "a task failed"}}
+        stopped = {"UpdateStatus": {"State": "rollback_completed", "Message": "a task failed"}}
         seen = (
-            replace(one, raw={**one.raw, **stopped}) if one.name in self._shell.paused else one
+            replace(one, raw={**one.raw, **stopped}) if one.name in self._shell.rolled_back else one
             for one in found.services
         )
         return replace(found, services=tuple(seen))
@@ -113,8 +113,8 @@ class Shell:
     """What was created, in order."""
     sent: list[str] = field(default_factory=list)
     """The names of what was created or updated, each once that has ended."""
-    paused: set[str] = field(default_factory=set)
-    """Services whose update has paused."""
+    rolled_back: set[str] = field(default_factory=set)
+    """Services of which the swarm says so, though they have the spec that they were given."""
     interval_s: float = 0.2
     node: RaftNode = field(init=False)
     leader: Leader = field(init=False)

@@ -53,7 +53,7 @@ NEEDS = "{stacks: [{path: stacks/web.yaml}, {path: stacks/db.yaml}, {path: stack
 
 
 async def test_a_stack_that_fails_is_told_once_while_another_of_its_apply_is_awaited(shell, repository):
-    shell.paused = {"db_api"}
+    shell.rolled_back = {"db_api"}
     three = {"stacks__web_DOT_yaml": stack(3), "stacks__db_DOT_yaml": stack(2), "stacks__late_DOT_yaml": stack(0)}
     repository.commit("three", swarm_DOT_yaml=swarm("prod").replace("{pol", NEEDS), **three)
     async with shell.leading():
@@ -61,15 +61,15 @@ async def test_a_stack_that_fails_is_told_once_while_another_of_its_apply_is_awa
         assert (why(shell, "db"), why(shell, "web")) == ("tasks-failing", "applying")
         assert set(shell.state().begun) == {"web", "late"}
         assert entries(shell) == [("three", ("db",), ("db",))]
-        assert shell.state().scope("db").attempt.code is ErrorCode.UPDATE_PAUSED
+        assert shell.state().scope("db").attempt.code is ErrorCode.ROLLED_BACK
         assert [one.alert.subject for one in shell.memory.outbox().pending.values()] == ["db"]
     # Whoever leads next awaits the other, and tells nothing twice.
     async with shell.leading():
         await until(lambda: shell.leader.last_pass and why(shell, "web") == "applying", "the other is awaited")
-        shell.paused = {"web_api", "db_api"}
+        shell.rolled_back = {"web_api", "db_api"}
         await until(lambda: "failed opened, web" in told(shell), "it fails, too")
         assert ("three", ("web",), ("web",)) in entries(shell)
-        shell.paused = set()
+        shell.rolled_back = set()
         repository.commit("mended", stacks__db_DOT_yaml=stack(0), stacks__web_DOT_yaml=stack(0))
         await until(lambda: why(shell, "late") == "converged", "all are mended, and what had to wait is there")
         ends = ["failed recovered, db", "failed recovered, web"]
