@@ -40,15 +40,11 @@ def start(data_dir: str, arguments: list[str]) -> int:
     folder, path = Path(data_dir), socket_of(data_dir)
     _check_path(path)
     if answers(path):
-        raise SwarmctlError(
-            ErrorCode.EMBEDDED_ALREADY_RUNNING,
-            "An embedded swarm is running already.",
-            why=f"It answers at unix://{path}.",
-            hint="Use that one, or end it with `swarmctl down`.",
-        )
+        raise _already_running(path)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = (folder / "swarm.log").open("wb")
+        (folder / "swarm.log").write_bytes(b"")
+        log = (folder / "swarm.log").open("ab")  # of two that are started at once neither writes over the other
     except OSError as error:
         raise SwarmctlError(
             ErrorCode.EMBEDDED_FAILED,
@@ -68,6 +64,15 @@ def start(data_dir: str, arguments: list[str]) -> int:
         started.append(process)
         _await_answer(process, path, folder)
     return process.pid
+
+
+def _already_running(path: str) -> SwarmctlError:
+    return SwarmctlError(
+        ErrorCode.EMBEDDED_ALREADY_RUNNING,
+        "An embedded swarm is running already.",
+        why=f"It answers at unix://{path}.",
+        hint="Use that one, or end it with `swarmctl down`.",
+    )
 
 
 @contextmanager
@@ -111,8 +116,10 @@ def _check_path(path: str) -> None:
 
 def _await_answer(process: subprocess.Popen[bytes], path: str, folder: Path) -> None:
     deadline = time.monotonic() + START_WAIT_S
-    while not answers(path):
+    while not (answers(path) and _recorded_pid(folder) == process.pid):  # another may have been faster
         ended = process.poll() is not None
+        if ended and answers(path):
+            raise _already_running(path)
         if ended or time.monotonic() > deadline:
             raise SwarmctlError(
                 ErrorCode.EMBEDDED_FAILED,
@@ -165,11 +172,15 @@ def stop(data_dir: str) -> int:
 
 
 def _running_pid(folder: Path) -> int | None:
+    pid = _recorded_pid(folder)
+    return pid if pid is not None and _is_ours(pid) else None
+
+
+def _recorded_pid(folder: Path) -> int | None:
     try:
-        pid = int((folder / PID_FILE).read_text())
+        return int((folder / PID_FILE).read_text())
     except (OSError, ValueError):
         return None
-    return pid if _is_ours(pid) else None
 
 
 def _is_ours(pid: int) -> bool:

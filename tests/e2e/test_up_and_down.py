@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -49,3 +50,17 @@ def test_down_leaves_a_daemons_folder_alone(tmp_path: Path) -> None:
     done = Program(tmp_path, {"SWARMCTL_DATA_DIR": str(tmp_path / "swarm")})("down")
     assert (done.code, "embedded-not-running" in done.err) == (1, True)
     assert (tmp_path / "swarm" / "nodes").exists()
+
+
+def test_of_two_that_begin_at_once_one_is_told_that_the_other_runs(tmp_path: Path) -> None:
+    swarmctl = Program(tmp_path, {"SWARMCTL_DATA_DIR": str(tmp_path / "swarm")})
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda _: swarmctl("up", "--nodes", "1"), range(2))
+        assert sorted((first.code, second.code)) == [0, 1]
+        refused, begun = (first, second) if first.code else (second, first)
+        # Either is told by the one that was faster, or while both begin.
+        assert "embedded-already-running" in refused.err
+        assert (tmp_path / "swarm" / "swarm.pid").read_text().strip() in begun.err
+    finally:
+        swarmctl("down")
