@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.metrics import Metrics
 from reconciler.controller.loop import following
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.state_records import Memory, Request, RequestKind
@@ -46,7 +47,9 @@ async def test_a_commit_that_could_not_be_written_down_is_not_waited_for_until_t
         shell.leader.wake("webhook")
         await until(lambda: shell.state().source.in_force.commit == second, "the second commit is in force")
     assert failures == 0
-    assert b'swarmctl_passes_total{outcome="failed"} 1.0' in shell.leader.meters.exposition()[0]
+    meters = shell.leader.meters
+    assert isinstance(meters, Metrics)
+    assert b'swarmctl_passes_total{outcome="failed"} 1.0' in meters.exposition()[0]
 
 
 async def test_a_request_is_done_once_also_where_that_is_written_down_again(tmp_path: Path) -> None:
