@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from aiohttp import web
 
 from reconciler.api.faults import Refused, as_json
 from reconciler.api.node import cluster_shown
-from reconciler.api.passthrough import Engine
+from reconciler.api.passthrough import UNREACHABLE, Engine
 from reconciler.api.ports import LocalNode, LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
 
 API_VERSION = "1.47"
 API_VERSION_MIN = "1.24"
+INFO_WAIT_S = 10.0
+"""Seconds for the node's engine to say what it is."""
+
 GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 DISTRIBUTION = "swarm-reconciler"
 ENGINE_ONLY = ("containers", "images", "volumes", "exec", "build", "plugins", "commit", "session", "auth", "system")
@@ -97,12 +101,23 @@ class System:
 
     async def info(self, _: web.Request) -> web.Response:
         standing = self.node.standing()
-        told = await self.engine.get("/info") if self.engine.is_there else None
-        own = told if isinstance(told, dict) else {}
+        own = await self._told_by_the_engine()
         hostname = self.node.description().get("Hostname", "")
         node = {**engine_info(self.node.description()), **standing.limits}
         told_at = {"SystemTime": datetime.now(UTC).isoformat()}
         return as_json({**node, **told_at, **own, "Name": hostname, "Swarm": await swarm_info(standing)})
+
+    async def _told_by_the_engine(self) -> JsonObject:
+        """Return what the node's engine says of itself; of one that is away, or takes too long, that it is: the swarm's
+        own part is known all the same."""
+        if not self.engine.is_there:
+            return {}
+        try:
+            async with asyncio.timeout(INFO_WAIT_S):
+                told = await self.engine.get("/info")
+        except (Refused, TimeoutError):
+            return {"Warnings": [f"WARNING: {UNREACHABLE}"]}
+        return told if isinstance(told, dict) else {}
 
     async def distribution(self, request: web.Request) -> web.StreamResponse:
         """Know no image, where there is no engine to ask: the CLI then warns that it has no digest, and goes on.

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from reconciler.api import serve_node
+from reconciler.api import serve_node, system
 from reconciler.api.ports import LocalState, Standing
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
@@ -208,3 +208,27 @@ async def test_an_engine_that_is_gone_is_told() -> None:
             ):
                 assert answer.status == 503
                 assert "can't be reached" in (await answer.json())["message"]
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_the_swarm_is_told_of_where_the_engine_is_gone(hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "INFO_WAIT_S", 0.05)
+    silent = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silent.wait()
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="pt-") as folder:
+        engine = await asyncio.start_unix_server(say_nothing, f"{folder}/engine.sock")
+        if not hangs:
+            engine.close()
+        node = NodeWithEngine(f"unix://{folder}/engine.sock")
+        async with serve_node(node, f"unix://{folder}/api.sock"):
+            connector = aiohttp.UnixConnector(f"{folder}/api.sock")
+            async with aiohttp.ClientSession(connector=connector) as session, session.get("http://d/info") as answer:
+                told = await answer.json()
+        silent.set()
+        engine.close()
+    assert (told["Name"], told["Swarm"]["LocalNodeState"]) == ("n", "inactive")
+    assert "can't be reached" in told["Warnings"][0]
