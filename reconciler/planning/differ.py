@@ -28,7 +28,10 @@ MAPS_OF_USERS = frozenset({"Labels", "Options", "Sysctls", "DriverOpts"})
 SENSITIVE_NAME = re.compile(
     r"(?i)(^|_)pass($|_)|password|passwd|passphrase|secret|token|api_?key|private_?key|credential|auth_?key"
 )
-"""Names of environment variables whose values are not shown: people do put passwords there."""
+"""Names of variables, labels and options whose values are not shown: people do put passwords there."""
+
+MOUNT_OPTIONS = "o"
+"""The driver option that mount(8) gets as -o, with password=... among others where the files are on another machine."""
 
 
 class Unrecorded:
@@ -88,7 +91,19 @@ def _walk_objects(old: JsonObject, new: JsonObject, applied: Applied, path: str)
     users_keys = path.rsplit(".", 1)[-1] in MAPS_OF_USERS
     for key in sorted(old.keys() | new.keys()):
         below = f'{path}["{key}"]' if users_keys else f"{path}.{key}" if path else key
-        yield from _walk(old.get(key, ABSENT), new.get(key, ABSENT), _below(applied, key), below)
+        before, after = old.get(key, ABSENT), new.get(key, ABSENT)
+        if users_keys and _is_sensitive(key, before, after):
+            if not _same(before, after):
+                yield _change(below, before, after, _below(applied, key), sensitive=True)
+        else:
+            yield from _walk(before, after, _below(applied, key), below)
+
+
+def _is_sensitive(key: str, *values: JsonValue | Absent) -> bool:
+    """Whether a label or an option has a value that is not to be shown."""
+    if SENSITIVE_NAME.search(key):
+        return True
+    return key == MOUNT_OPTIONS and any(isinstance(one, str) and SENSITIVE_NAME.search(one) for one in values)
 
 
 def _below(applied: Applied, key: str) -> Applied:

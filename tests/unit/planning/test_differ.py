@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.plan import ABSENT, Change
+from reconciler.model.objects import Kind
+from reconciler.model.plan import ABSENT, SENSITIVE, Change
 from reconciler.planning.differ import changes_between
+from reconciler.planning.render_values import shown
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,21 @@ def test_a_variable_that_sounds_secret_is_marked(name):
 def test_an_ordinary_variable_is_shown(name):
     (change,) = changes_between({"Env": [f"{name}=old"]}, {"Env": [f"{name}=new"]})
     assert not change.sensitive
+
+
+@pytest.mark.parametrize(
+    ("path", "sensitive"),
+    [
+        ("Labels", {"api_key": "hunter2"}),
+        ("TaskTemplate.ContainerSpec.Labels", {"com.example.password": "hunter2"}),
+        ("DriverConfig.Options", {"o": "addr=10.0.0.1,username=u,password=hunter2"}),
+    ],
+)
+def test_values_of_labels_and_options_with_telling_names_are_sensitive(path, sensitive):
+    open_one = {"team": "shop"}
+    for old, new in (({}, sensitive), (sensitive, {}), (sensitive, dict.fromkeys(sensitive, "password=other"))):
+        change, other = changes_between(old, new | open_one, path)
+        assert change.sensitive
+        assert not other.sensitive
+        assert {shown(value, change, Kind.SERVICE) for value in (change.old, change.new)} <= {SENSITIVE, "null"}
+    assert changes_between(sensitive, sensitive, path) == ()
