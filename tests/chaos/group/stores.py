@@ -72,9 +72,11 @@ async def open_store(parts: Parts) -> ReplicatedStore:
     opened: list[ReplicatedStore] = []
 
     def admits(other: str) -> bool:
-        if not opened or not isinstance(opened[0], RaftNode):
-            return not opened or not opened[0].members()
-        return opened[0].admits(other)
+        if not opened:
+            return False
+        if isinstance(opened[0], RaftNode):
+            return opened[0].admits(other)
+        return other == opened[0].standing.leader or not opened[0].members()
 
     def founding() -> str:
         return opened[0].founding() if opened and isinstance(opened[0], RaftNode) else ""
