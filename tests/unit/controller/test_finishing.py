@@ -200,8 +200,8 @@ class Looking:
 
 def seen(**running: bool) -> ActualState:
     """A look at services whose tasks run, or don't."""
-    raw = {"UpdateStatus": {"State": "completed"}}
-    services = {name: observed(Kind.SERVICE, service_spec(name, replicas=1), **raw) for name in running}
+    done = {"State": "completed"}
+    services = {name: observed(Kind.SERVICE, service_spec(name, replicas=1), UpdateStatus=done) for name in running}
     tasks = [task for name, runs in running.items() if runs for task in running_tasks(services[name])]
     return actual(*services.values(), tasks=tuple(tasks))
 

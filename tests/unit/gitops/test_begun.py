@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.model.errors import ErrorCode
 from reconciler.model.plan import Origin
 from reconciler.model.progress import Verdict
-from tests.unit.gitops.story import Story, desired, revision, services, stack, update
+from tests.unit.gitops.story import Story, desired, plan, revision, services, stack, update
 
 
 def three() -> Story:
@@ -90,8 +90,7 @@ def test_a_stack_that_still_waits_to_be_written_is_not_told_with_what_it_waits_f
     story = Story(wanted=desired(stack("a"), stack("b", "a")))
     after = update("b_api", after=("service.a_api",))
     story.sees(update("a_api"), after)
-    story.sees(update("a_api"), after, assessments=(), forced=frozenset())
-    held = replace(story.decision, plan=replace(story.decision.plan, actions=(update("a_api"),)), applying=("a",))
-    story.decision = held
+    decision = story.sees(update("a_api"), after, assessments=())
+    story.decision = replace(decision, plan=plan(update("a_api")), applying=("a",))
     assert story.applied().entry.scopes == ("a",)
     assert story.state.scope("b").applied is None

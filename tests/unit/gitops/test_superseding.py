@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.gitops.look import Look
+from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.results import suspended
 from reconciler.gitops.state import Suspension
 from reconciler.gitops.superseding import Standing, only_awaited, over, released, resuming, superseded
@@ -28,6 +28,12 @@ def seen(story: Story) -> Look:
     """What was seen last."""
     assert story.look is not None
     return story.look
+
+
+def decided(story: Story) -> Decision:
+    """What was decided last."""
+    assert story.decision is not None
+    return story.decision
 
 
 def left(story: Story, *actions: Action, **statuses: ActionStatus) -> frozenset[str]:
@@ -204,7 +210,7 @@ def test_stacks_do_not_wait_for_nodes_and_are_told_together():
 def test_a_failure_that_was_told_early_is_one_entry_and_one_alert_and_the_rest_another():
     story = two()
     story.sees(update("a_api"), update("b_api"))
-    whole, look = story.decision, seen(story)
+    whole, look = decided(story), seen(story)
     story.decision, story.look = replace(whole, applying=("b",)), replace(look, busy=frozenset("a"))
     entry = story.wait(seconds=5).applied(verdicts={"b_api": Verdict.TIMED_OUT, "a_api": Verdict.PROGRESSING}).entry
     assert (entry.scopes, entry.actions, list(entry.failed)) == (("b",), 1, ["b"])
