@@ -36,8 +36,8 @@ class Address:
 class Member:
     """One member as the asked node sees it.
 
-    `behind` (entries) and `silent_s` (seconds since its last answered heartbeat; since the asked node leads, if there was
-    none) are None unless the asked node leads.
+    `behind` (entries) and `silent_s` (seconds since its last answered heartbeat; if there was none, since the asked
+    node leads) are None unless the asked node leads.
     `refuses`: why the member can't use the snapshot that it needs, as itself and the leader know it; "" else.
     """
 

@@ -135,6 +135,12 @@ def _noted_founding(folder: str) -> str:
         raise refusals.disk_failed(folder, error) from error
 
 
+def _forget_founding(folder: str) -> None:
+    """Of a member that was to begin a group, and was stopped in the midst of it: now it is to be something else."""
+    if _noted_founding(folder):
+        note_founding(folder, "")
+
+
 def note_founding(folder: str, digest: str) -> None:
     """Keep it for the next start, when nothing is applied yet. Raises SwarmctlError: raft-disk-full, -failed."""
     try:
@@ -153,8 +159,7 @@ def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:
     `members` are some that it may hear from. Raises SwarmctlError: raft-folder-used, and as `open_member`.
     """
     with _new_log(settings):
-        if _noted_founding(settings.folder):  # it was to begin a group, and its file is another one now
-            note_founding(settings.folder, "")
+        _forget_founding(settings.folder)
         addresses.save(settings.folder, members)
 
 
@@ -202,6 +207,7 @@ def restore(settings: MemberSettings, source: str) -> SnapshotMeta:
     check_index(decode(SnapshotReader(Disk(), source)), meta)
     alone = SnapshotMeta(meta.index, meta.term, Membership((settings.owner.node,), ()))
     with _new_log(settings, meta.term) as durable:
+        _forget_founding(settings.folder)
         durable.save_hard_state(HardState(meta.term, ""))
         durable.sync()
         durable.publish_snapshot(alone, SnapshotReader(Disk(), source))
