@@ -235,6 +235,8 @@ def service_status(service: ObservedObject, tasks: Iterable[ObservedTask]) -> Js
     """Return ServiceStatus: what the REPLICAS column of `docker service ls` is made of. (facts: swarmkit 1.6)"""
     own = [task for task in tasks if task.service_id == service.id]
     mode = mode_of(service)
+    if mode.endswith("-job"):
+        own = [task for task in own if _is_of_this_iteration(service, task)]
     if mode == "global":
         desired = sum(task.desired_state is TaskState.RUNNING for task in own)
     elif mode == "global-job":
@@ -248,11 +250,11 @@ def service_status(service: ObservedObject, tasks: Iterable[ObservedTask]) -> Js
     return {
         "RunningTasks": sum(task.state is TaskState.RUNNING for task in own),
         "DesiredTasks": desired,
-        "CompletedTasks": sum(_completes(service, task) for task in own) if mode.endswith("-job") else 0,
+        "CompletedTasks": sum(task.state is TaskState.COMPLETE for task in own) if mode.endswith("-job") else 0,
     }
 
 
-def _completes(service: ObservedObject, task: ObservedTask) -> bool:
-    """Return whether a job's task has ended well, in the iteration that the job is in."""
+def _is_of_this_iteration(service: ObservedObject, task: ObservedTask) -> bool:
+    """Return whether a job's task is of the iteration that the job is in: those of before may run on for a while."""
     iteration = dig(task.raw, "JobIteration", "Index") or 0
-    return task.state is TaskState.COMPLETE and iteration == (service.dig("JobStatus", "JobIteration", "Index") or 0)
+    return bool(iteration == (service.dig("JobStatus", "JobIteration", "Index") or 0))

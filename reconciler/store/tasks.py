@@ -186,7 +186,7 @@ def raise_desired(draft: Draft, task: TaskRecord, desired: TaskState, at: dateti
         return
     changed = replace(task, version=draft.index, updated_at=at, desired_state=desired)
     if desired >= TaskState.SHUTDOWN and task.state < TaskState.ASSIGNED:
-        status = replace(task.status, state=TaskState.SHUTDOWN, message="shutdown", timestamp=at)
+        status = replace(task.status, state=TaskState.SHUTDOWN, err="", timestamp=at)
         changed = replace(changed, status=status)
     draft.tasks[task.id] = changed
 
