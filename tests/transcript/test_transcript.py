@@ -24,6 +24,7 @@ from tests.transcript.sweeps import expanded
 LEAN = (
     "alone",
     "flags",
+    "looks",
     "members",
     "networks",
     "nodes",
