@@ -199,6 +199,9 @@ def kill_again_and_again(daemon: Daemon, kills: int) -> None:
             settle(daemon, expected, steady)
         except BaseException:
             print(f"kill {number} of SEED={SEED}")
+            print((daemon.folder / "log").read_text()[-4000:])
+            for one in daemon.engine.containers(all=True) if daemon.engine is not None else ():
+                print(one["Names"], one["State"], one["Status"])
             raise
     daemon.client.leave_swarm(force=True)
     assert daemon.programs() == {}

@@ -106,9 +106,15 @@ class NodeContainers:
             await asyncio.sleep(RETRY_S)
 
     async def kill(self, container_id: str) -> None:
-        """Kill a container, and return when it has ended."""
+        """Kill a container, and return when it has ended. An engine that is just starting it refuses that, and then it
+        would run for ever: it is asked again."""
         await self.quietly("POST", "containers", container_id, "kill")
-        await self.end_of(container_id)
+        ending = asyncio.ensure_future(self.end_of(container_id))
+        try:
+            while not (await asyncio.wait({ending}, timeout=RETRY_S))[0]:
+                await self.quietly("POST", "containers", container_id, "kill")
+        finally:
+            ending.cancel()
 
     async def remove(self, container_id: str) -> None:
         """Remove a container, with its anonymous volumes; an engine that is just starting or removing it may have to be

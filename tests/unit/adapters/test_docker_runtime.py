@@ -225,3 +225,30 @@ async def test_what_came_late_is_looked_for_until_the_engine_tells(monkeypatch: 
         await node.recover((), ())
         await node._late_look
     assert engine.removed == ["late"]
+
+
+class StartingEngine:
+    """An engine that is starting a container while it is asked to kill it, and lets it run then."""
+
+    def __init__(self) -> None:
+        self.kills = 0
+        self.ended = asyncio.Event()
+
+    async def ask(self, method: str, *steps: str, query: Any = None) -> bytes:
+        self.kills += 1
+        if self.kills == 1:
+            raise EngineRefused(409, "Container one is not running")
+        self.ended.set()
+        return b""
+
+    async def post(self, *steps: str, waits: bool = False) -> Any:
+        await self.ended.wait()
+        return {"StatusCode": 137}
+
+
+async def test_a_container_that_was_just_starting_is_killed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "RETRY_S", 0.01)
+    engine = StartingEngine()
+    async with asyncio.timeout(30):
+        await containers.NodeContainers("node", engine).kill("one")  # type: ignore[arg-type]  # as much of one as is asked
+    assert engine.kills == 2
