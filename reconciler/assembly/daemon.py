@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from reconciler.api.faults import Refused
 from reconciler.api.ports import LocalState, Standing
 from reconciler.assembly import init_request, join_request, node_keys, node_state, swarm_settings
 from reconciler.assembly.backup import offered
-from reconciler.assembly.certifying import Certifier
-from reconciler.assembly.external_ca import NOBODY, UPDATING, check_external, check_new
+from reconciler.assembly.credentials import Credentials
+from reconciler.assembly.external_ca import NOBODY, UPDATING, check_new
 from reconciler.assembly.folder import absolute, clear, locked, remove_leftovers
 from reconciler.assembly.founding import first_commands
 from reconciler.assembly.init_request import InitRequest
@@ -36,23 +35,18 @@ from reconciler.assembly.manager import (
     found_manager,
     open_manager,
 )
-from reconciler.assembly.node_certificate import Certified, Chance
-from reconciler.assembly.node_keys import NodeKeys, SealedKeys
+from reconciler.assembly.node_keys import SealedKeys
 from reconciler.assembly.node_state import NodeState
 from reconciler.assembly.runtimes import NodeRuntime, RuntimeKind, choose
 from reconciler.assembly.settings_change import SettingsChange, commands_for, remembered_key, unlock_key
-from reconciler.assembly.trust import first_trust, stored
+from reconciler.assembly.trust import first_trust
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.manager.subscribers import RECENT_MAX
-from reconciler.model.commands import DescribeNode
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address, Backup
-
-RENEWAL_LOOK_S = 60.0
-"""Seconds between looks at whether the node's certificate is to be renewed; the shortest lives an hour."""
 
 AGAIN_S = 5.0
 """Seconds until a manager that could not begin tries it again."""
@@ -110,11 +104,9 @@ class DaemonNode:
         self._error = ""
         self._has_restarted = False
         self._past_events: tuple[ClusterEvent, ...] = ()
-        self._certifier = Certifier(folder)
+        self._credentials = Credentials(folder, runtime.description, self._clock.now)
         self._left = LeftBehind(folder, runtime.engine_host if runtime.runs_containers else None)
-        self._keys: NodeKeys | None = None
         self._sealed: SealedKeys | None = None
-        self._renewal_part = random.random()  # noqa: S311 -- only spreads the load
         self._guard: asyncio.Task[None] | None = None
 
     # --- what the API asks
@@ -135,14 +127,14 @@ class DaemonNode:
         if self._state is LocalState.LOCKED:
             return Standing(self._state, address=node.address, error=faults.LOCKED)
         managers = {node.node_id: f"{node.address}:{node.port}"}
-        root, rotates = self._certifier.trusted, self._certifier.rotates
+        certifier = self._credentials.certifier
+        root, rotates = certifier.trusted, certifier.rotates
         known = (self._cluster, node.node_id, node.address, self._error, managers, root)
         return Standing(self._state, *known, root_rotates=rotates)
 
     def description(self) -> JsonObject:
         """Return what the node tells of itself."""
-        certified = {"TLSInfo": self._certifier.issued_by} if self._certifier.issued_by else {}
-        return {**self._runtime.description, **certified}
+        return self._credentials.description()
 
     @property
     def engine_host(self) -> str | None:
@@ -178,8 +170,7 @@ class DaemonNode:
             self._ids.new_id(), self._ids.new_id(), wanted.advertise, wanted.port, self._runtime.kind.value
         )
         trust = await asyncio.to_thread(first_trust, wanted.asked, self._clock.now())
-        self._certifier.trusted = self._certifier.issued_by = trust.tls_info()
-        self._keys = await asyncio.to_thread(self._first_keys, node, key)
+        await self._credentials.begin(node, key, trust)
         commands = first_commands(node, wanted, self.description(), trust, self._ids, self._clock.now())
         if key:
             commands.append(remembered_key(key, self._clock.now()))
@@ -187,7 +178,7 @@ class DaemonNode:
         try:
             # From here on there is a swarm, also after a crash: whoever asked has not been answered yet.
             await asyncio.to_thread(node_state.save, self._folder, node)
-            if await self._certify(manager, node) is None:
+            if await self._credentials.certify(manager, node) is None:
                 raise swarm_settings.refused(UPDATING + NOBODY.format("desired"))
         except BaseException:
             await manager.stop(let_go=False)
@@ -230,8 +221,8 @@ class DaemonNode:
             await self._left.end()
             await asyncio.to_thread(clear, self._folder)
             self._node, self._state, self._error = None, LocalState.INACTIVE, ""
-            self._certifier.forget()
-            self._keys = self._sealed = None
+            self._credentials.forget()
+            self._sealed = None
 
     async def unlock(self, key: str) -> None:
         """Go on after a start that found the swarm locked."""
@@ -242,10 +233,10 @@ class DaemonNode:
             unlock_key = unlock_key_of(key)
             if unlock_key is None:
                 raise Refused(400, "invalid key string")
-            self._keys = self._sealed.open(node, unlock_key)
-            if self._keys is None:
+            keys = self._sealed.open(node, unlock_key)
+            if keys is None:
                 raise Refused(401, "swarm could not be unlocked: invalid key provided")
-            self._sealed = None
+            self._credentials.keys, self._sealed = keys, None
             await self._go_on(node)
 
     async def update_swarm(
@@ -260,12 +251,9 @@ class DaemonNode:
             await self._change(manager, self._node, change)
 
     async def _change(self, manager: Manager, node: NodeState, change: SettingsChange) -> None:
-        current, now = stored(manager.store.tables), self._clock.now()
-        if current is not None and self._keys is not None:
-            shown = await asyncio.to_thread(self._certifier.introduction, current.root.certificate, self._keys)
-            await check_external(change.spec, current.root, shown, now)
+        await self._credentials.check(manager.store.tables, change.spec)
         await manager.carry_out(commands_for(manager.store.tables, change, self._clock.now()))
-        await self._keep_in_step(manager, node)
+        await self._credentials.keep_in_step(manager, node)
 
     async def unlock_key(self) -> str:
         """Return the key that unlocks this manager, "" while it does not lock."""
@@ -303,14 +291,10 @@ class DaemonNode:
         if isinstance(kept, SealedKeys):
             self._sealed, self._state = kept, LocalState.LOCKED
             return
-        self._keys = kept or await asyncio.to_thread(self._first_keys, node, "")
+        self._credentials.keys = kept
+        if kept is None:
+            await self._credentials.begin(node, "")
         await self._go_on(node)
-
-    def _first_keys(self, node: NodeState, key: str) -> NodeKeys:
-        """Make the node's keys, sealed with the operator's, before anything is written that they seal."""
-        keys = node_keys.new_keys()
-        node_keys.save(self._folder, node, keys, unlock_key_of(key))
-        return keys
 
     async def _go_on(self, node: NodeState) -> None:
         """Start the manager of the swarm that is on disk; what keeps it from that is told in the node's standing."""
@@ -319,7 +303,7 @@ class DaemonNode:
             manager = await open_manager(self._manager_settings(node))
             try:
                 await manager.store.read_barrier()
-                await self._keep_in_step(manager, node)
+                await self._credentials.keep_in_step(manager, node)
             except BaseException:
                 await manager.stop(let_go=True)
                 raise
@@ -340,35 +324,6 @@ class DaemonNode:
             self._guard = None
             await self._go_on(node)
 
-    async def _keep_in_step(self, manager: Manager, node: NodeState) -> None:
-        """Bring what is in the folder, and what the swarm knows of this node, in step with the swarm's settings."""
-        await self._keep_locked(manager, node)
-        await self._certify(manager, node)
-        await self._describe(manager, node)
-
-    async def _describe(self, manager: Manager, node: NodeState) -> None:
-        now, described = self._clock.now(), self.description()
-        await manager.carry_out((DescribeNode(at=now, id=node.node_id, description=described, address=node.address),))
-
-    async def _keep_locked(self, manager: Manager, node: NodeState) -> None:
-        """Have the node's keys sealed with the operator's key as it is now, and a new data key for each new one:
-        whoever could read the keys before has those, but not what is written from now on."""
-        assert self._keys is not None, "a manager runs with keys"
-        with_key = unlock_key_of(unlock_key(manager.store.tables))
-        if await asyncio.to_thread(node_keys.is_locked_with, self._folder, node, with_key):
-            return
-        keys = self._keys.renewed() if with_key is not None else self._keys
-        await asyncio.to_thread(node_keys.save, self._folder, node, keys, with_key)
-        self._keys = keys
-        manager.seal_with(keys.data[-1])
-
-    async def _certify(self, manager: Manager, node: NodeState) -> Certified | None:
-        """Have a certificate of the swarm's root; return it, None where nobody signs one now."""
-        if self._keys is None:
-            return None
-        chance = Chance(self._clock.now(), self._renewal_part)
-        return await self._certifier.certify(node, self._keys, manager.store.tables, chance)
-
     def _go(self, node: NodeState, manager: Manager) -> None:
         manager.serve()
         self._node, self._manager, self._state = node, manager, LocalState.ACTIVE
@@ -377,7 +332,7 @@ class DaemonNode:
 
     async def _watch(self, manager: Manager, node: NodeState) -> None:
         """Renew the node's certificate in time; tell when the manager ends by an error."""
-        renewing = asyncio.ensure_future(self._renew(manager, node))
+        renewing = asyncio.ensure_future(self._credentials.renew(manager, node, self._changing))
         try:
             await manager.wait_failed()
         except Exception as error:  # noqa: BLE001 - whatever it is, the daemon goes on and says so
@@ -386,19 +341,6 @@ class DaemonNode:
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
-
-    async def _renew(self, manager: Manager, node: NodeState) -> None:
-        """Look at the certificate now and then: the wall's clock may be put forward."""
-        while True:
-            try:
-                async with self._changing:  # who lets the node leave finds nobody writing to its folder
-                    before = self._certifier.issued_by
-                    await self._certify(manager, node)
-                    if self._certifier.issued_by != before:
-                        await self._describe(manager, node)
-            except OSError as error:  # it is valid for a while still
-                _log.warning("The node's certificate can't be renewed: %s.", error.strerror)
-            await asyncio.sleep(RENEWAL_LOOK_S)
 
     def _fail(self, error: SwarmctlError) -> None:
         problem = error.problems[0]
@@ -429,7 +371,7 @@ class DaemonNode:
         owner = Owner(node.cluster_id, node.node_id)
         address = Address(node.address, node.port)
         engine_host = self._runtime.engine_host if self._runtime.runs_containers else None
-        data_keys = self._keys.data if self._keys else ()
+        data_keys = self._credentials.keys.data if self._credentials.keys else ()
         return ManagerSettings(self._folder, owner, address, self._settings.search_path, engine_host, data_keys)
 
 
