@@ -18,7 +18,7 @@ from pathlib import Path
 
 from reconciler.adapters.process_runtime.leftovers import is_zombie, start_ticks
 from reconciler.adapters.process_runtime.refusal import cannot_run
-from reconciler.adapters.process_runtime.signals import CAUGHT
+from reconciler.adapters.process_runtime.signals import CAUGHT, hand_on_defaults
 
 UMASK = 0o022
 SIGNAL_EXIT_BASE = 128
@@ -167,6 +167,7 @@ async def start(program: Program) -> tuple[Child, int]:
 def _start_keeper(program: Program, number_out: int) -> subprocess.Popen[bytes]:
     name = program.argv[0]
     script = _KEEPER if program.limit is None else _WAITING + _KEEPER
+    hand_on_defaults()
     try:
         return subprocess.Popen(
             [SHELL, "-c", script, "swarm-task", str(program.exit_file), "swarm-task", *program.argv],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 
 NOT_CAUGHT = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT})
 """Two that nobody can catch, and two by which a shell looks after its children."""
@@ -12,7 +13,27 @@ CAUGHT = " ".join(
     str(number) for number in (*range(1, 32), *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)) if number not in NOT_CAUGHT
 )
 
+_OF_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""Ignored by Python itself; subprocess hands on what they were."""
+
 _REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])(\d{1,2}))?")
+
+
+def hand_on_defaults() -> None:
+    """Have programs begin with the default of every signal, as in a container, also where this process ignores some.
+
+    A shell's `&` ignores SIGINT and SIGQUIT, nohup SIGHUP. What is ignored is handed on, and no shell can change it any
+    more; what is caught is not handed on. For this process nothing changes. Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in signal.valid_signals() - _OF_PYTHON:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _caught)
+
+
+def _caught(number: int, frame: object) -> None:
+    """Do nothing, as was to be done before."""
 
 
 def signal_number(name: str) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.process_runtime import child
-from reconciler.adapters.process_runtime.signals import signal_number
+from reconciler.adapters.process_runtime.signals import hand_on_defaults, signal_number
 
 
 def test_a_program_is_started_also_where_the_daemon_was_killed_at_that_moment(tmp_path: Path):
@@ -53,6 +54,7 @@ def test_a_keeper_outlives_every_signal_that_asks_a_program_to_end(tmp_path: Pat
     script = f"trap 'exit 9' {number}; : >{told}; while :; do sleep 0.02; done"
     exit_file = tmp_path / "exit"
     words = [child.SHELL, "-c", child._KEEPER, "keeper", str(exit_file), "program", child.SHELL, "-c", script]
+    hand_on_defaults()
     reader, writer = os.pipe()
     with subprocess.Popen(words, stdin=writer, start_new_session=True) as keeper:
         os.close(writer)
@@ -63,3 +65,19 @@ def test_a_keeper_outlives_every_signal_that_asks_a_program_to_end(tmp_path: Pat
         assert keeper.wait(30) == 9
     os.close(reader)
     assert exit_file.read_text() == "9\n"
+
+
+def test_a_program_begins_with_the_defaults_also_where_its_daemon_was_started_beside(tmp_path: Path) -> None:
+    """A shell's & ignores SIGINT and SIGQUIT, nohup SIGHUP: a program could not be stopped by these any more."""
+    seen = "grep SigIgn /proc/self/status"
+    daemon = f"""
+import signal, subprocess
+from reconciler.adapters.process_runtime.signals import hand_on_defaults
+hand_on_defaults()
+signal.raise_signal(signal.SIGHUP)
+print(subprocess.check_output({seen!r}, shell=True, text=True))
+"""
+    words = [child.SHELL, "-c", "trap '' 1 2 3; exec \"$@\"", "beside", sys.executable, "-c", daemon]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert int(ended.stdout.split()[1], 16) == 0
