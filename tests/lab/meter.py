@@ -99,7 +99,8 @@ class Meter:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client, over one connection to the engine, until either hangs up."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        # Cancelled only at the end of it all, which is no news for whoever made this task.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             far_reader, far_writer = await asyncio.open_unix_connection(self.upstream, limit=LINE_BYTES_MAX)
             try:
                 while await self._relayed(reader, writer, far_reader, far_writer):
