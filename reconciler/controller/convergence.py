@@ -23,6 +23,9 @@ PAUSE_PER_LOOK = 100
 """A pause lasts at least so many times as long as the look before it, up to POLL_MAX_S: a swarm that answers slowly is
 busy starting the very tasks that are waited for."""
 
+PAUSE_PART = 0.25
+"""But no pause is longer than this part of the wait so far: what is done quickly is also told quickly."""
+
 OPEN_PAUSE_S = 2.0
 """Seconds at least before a look while the apply still writes, or waits for a node: the engine has more to do then."""
 
@@ -86,6 +89,7 @@ class Wait:
         self._looks: tuple[Assessment, ...] = ()
         self._timed_out = False
         self._since_s: float | None = None
+        self._joined_s = 0.0
         self._joined, self._closed = asyncio.Event(), asyncio.Event()
 
     def join(self, services: Collection[str], updated: Collection[str]) -> None:
@@ -102,6 +106,7 @@ class Wait:
     async def outcome(self) -> Outcome:
         """Return the last look at each service that has joined. Raises SwarmctlError when the endpoint stays away."""
         pause_s = OPEN_PAUSE_S
+        loop = asyncio.get_running_loop()
         while True:
             await self._pause(pause_s)
             self._take_in()
@@ -109,7 +114,7 @@ class Wait:
             progressing = any(one.verdict is Verdict.PROGRESSING for one in self._looks)
             if self._closed.is_set() and not self._joining and not progressing:
                 return await self._ended()
-            pause_s = PAUSE_PER_LOOK * took_s
+            pause_s = min(PAUSE_PER_LOOK * took_s, PAUSE_PART * (loop.time() - self._joined_s))
 
     async def _pause(self, pause_s: float) -> None:
         """Wait until the next look is due. While writes go on these come rarely, and not once all is well."""
@@ -134,8 +139,9 @@ class Wait:
         anew = [one.service for one in self._looks] if self._closed.is_set() else []
         for name in (*anew, *joining):
             self._due_s.setdefault(name, now_s + self._waiting.timeout_s)
-        if joining and self._since_s is None:
-            self._since_s = now_s
+        if joining:
+            self._joined_s = now_s
+            self._since_s = now_s if self._since_s is None else self._since_s
 
     async def _look(self) -> float:
         """Look at what has joined, and return how many seconds that took."""
