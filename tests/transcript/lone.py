@@ -63,7 +63,7 @@ class OurDaemon(Engine):
 
 
 @dataclass(frozen=True)
-class LoneMachine:
+class Machine:
     """A tests.transcript.player.Addressed that can be started anew."""
 
     engine: Engine
@@ -94,7 +94,7 @@ class LoneMachine:
 class LoneWorld:
     """One machine, and how a command enters its network namespace."""
 
-    machines: tuple[LoneMachine, ...]
+    machines: tuple[Machine, ...]
     inside: str
 
 
@@ -113,7 +113,7 @@ def lone_world(kind: type[Engine]) -> Iterator[LoneWorld]:
         engine.start()
         engine.wait()
         net = f"/proc/{engine.cell.process.pid}/ns/net"
-        yield LoneWorld((LoneMachine(engine),), f"nsenter --net={net}")
+        yield LoneWorld((Machine(engine),), f"nsenter --net={net}")
     finally:
         engine.close()
         bridge.close()

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.engine import Engine
 from tests.lab.lab import Lab
-from tests.transcript.lone import do
+from tests.transcript.lone import Machine
 from tests.transcript.player import Player
 from tests.transcript.stand_in import World, a_world
 
 
 @dataclass(frozen=True)
-class RealMachine:
-    number: int
-    engine: Engine
-
-    @property
-    def host(self) -> str:
-        return self.engine.host
-
-    @property
-    def address(self) -> str:
-        return self.engine.address
-
-    @property
-    def hostname(self) -> str:
-        return self.engine.name
-
-    async def do(self, verb: str) -> None:
-        await asyncio.to_thread(do, self.engine, verb)
-
-
-@dataclass(frozen=True)
 class RealMachines:
-    machines: tuple[RealMachine, ...]
+    machines: tuple[Machine, ...]
 
 
 @contextlib.asynccontextmanager
@@ -61,4 +38,4 @@ async def _must(player: Player, world: World, number: int, command: str) -> None
 def of_lab(lab: Lab) -> RealMachines:
     """The engines of a lab, which form the same."""
     numbered = enumerate(lab.engines, start=1)
-    return RealMachines(tuple(RealMachine(number, one) for number, one in numbered))
+    return RealMachines(tuple(Machine(one, number) for number, one in numbered))
