@@ -217,9 +217,7 @@ def _put(folder: Path, content: _Content) -> None:
         put_file(folder / KEYS_FILE, content.small(1))
         put_back(log_folder, owner, head.index, head.term, content.snapshot())
     except (OSError, DurabilityUnknown) as error:
-        if isinstance(error, OSError) and error.errno in refusals.FULL:
-            raise refusals.disk_full(str(folder), error) from error
-        raise refusals.disk_failed(str(folder), error) from error
+        raise refusals.of_disk(str(folder), error) from error
     keys = node_keys.load(folder)
     if isinstance(keys, NodeKeys):
         _check_usable(MemberSettings(log_folder, owner), keys)

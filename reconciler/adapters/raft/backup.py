@@ -46,9 +46,7 @@ async def offered(member: BackedUp, folder: str, disk: Disk | None = None) -> As
         meta = await member.back_up(path, disk)
         descriptor = await asyncio.to_thread(_opened, path)
     except (OSError, DurabilityUnknown) as error:
-        if isinstance(error, OSError) and error.errno in refusals.FULL:
-            raise refusals.disk_full(folder, error) from error
-        raise refusals.disk_failed(folder, error) from error
+        raise refusals.of_disk(folder, error) from error
     try:
         size = os.fstat(descriptor).st_size
 

@@ -145,12 +145,8 @@ def note_founding(folder: str, digest: str) -> None:
     """Keep it for the next start, when nothing is applied yet. Raises SwarmctlError: raft-disk-full, -failed."""
     try:
         put_file(Disk(), os.path.join(folder, _FOUNDING_NAME), digest.encode())
-    except OSError as error:
-        if error.errno in refusals.FULL:
-            raise refusals.disk_full(folder, error) from error
-        raise refusals.disk_failed(folder, error) from error
-    except DurabilityUnknown as error:
-        raise refusals.disk_failed(folder, error) from error
+    except (OSError, DurabilityUnknown) as error:
+        raise refusals.of_disk(folder, error) from error
 
 
 def join(settings: MemberSettings, members: Mapping[NodeId, Address]) -> None:

@@ -17,7 +17,7 @@ from reconciler.adapters.raft.outline import Outline
 from reconciler.adapters.raft.snapshot_file import SnapshotReader, SnapshotWriter
 from reconciler.adapters.raft.snapshots import Snapshots
 from reconciler.consensus.values import Entry, HardState, SnapshotMeta
-from reconciler.model.errors import SwarmctlError
+from reconciler.model.errors import ErrorCode, SwarmctlError
 
 _LOCK = "lock"
 PENDING_BYTES_MAX = 256 << 20
@@ -215,9 +215,7 @@ class DurableLog:
 
     def told(self, error: OSError) -> SwarmctlError:
         """An OSError of a SnapshotWriter, as an operator reads it."""
-        if error.errno in refusals.FULL:
-            return refusals.disk_full(self.folder, error)
-        return refusals.disk_failed(self.folder, error)
+        return refusals.of_disk(self.folder, error)
 
     def __enter__(self) -> Self:
         return self
@@ -335,7 +333,7 @@ class DurableLog:
         try:
             yield
         except (OSError, DurabilityUnknown) as error:
-            if isinstance(error, OSError) and error.errno in refusals.FULL:
-                raise refusals.disk_full(self.folder, error) from error
-            self._failed = refusals.disk_failed(self.folder, error)
-            raise self._failed from error
+            told = refusals.of_disk(self.folder, error)
+            if told.code is ErrorCode.RAFT_DISK_FAILED:
+                self._failed = told
+            raise told from error

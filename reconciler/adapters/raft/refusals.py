@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 
+from reconciler.adapters.raft.disk import DurabilityUnknown
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REPLACE = (
     "While a majority of the managers works: remove this one, empty its folder, and let it join again under a new id. "
@@ -69,6 +70,13 @@ def missing(folder: str) -> SwarmctlError:
         hint="Mount the right disk. If the log is lost, remove this manager and let it join again under a new id. If "
         "all of a group have lost theirs, begin a new one (`swarmctl peers init`), with a backup if there is one.",
     )
+
+
+def of_disk(folder: str, error: OSError | DurabilityUnknown) -> SwarmctlError:
+    """An error of the disk as an operator reads it: full, or failed."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return disk_full(folder, error)
+    return disk_failed(folder, error)
 
 
 def disk_full(folder: str, error: OSError) -> SwarmctlError:

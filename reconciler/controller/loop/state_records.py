@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from reconciler.controller.loop.happened import happened, told
 from reconciler.controller.loop.ports import Store
@@ -342,7 +343,7 @@ class Memory:
 def _known_by_content(one: PutRecord) -> PutRecord:
     """Return the command with a key that no other content has."""
     key = f"{one.key}/{hashlib.sha256(one.value).hexdigest()[:12]}"
-    return PutRecord(at=one.at, namespace=one.namespace, key=key, value=one.value, version=one.version)
+    return structs.replace(one, key=key)
 
 
 def _has_look(waiting: Mapping[str, Request]) -> bool:

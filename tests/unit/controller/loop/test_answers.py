@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +11,7 @@ from reconciler.controller.loop import answers as loop_answers
 from reconciler.controller.loop.answers import Answers
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from tests.fakes.quiet_swarm import a_quiet_swarm
-from tests.lab.git_servers import Repository
-from tests.unit.controller.loop.shell import NAME, Shell, stack, swarm, until
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    made = Repository.make(tmp_path)
-    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
-    return made
-
-
-@pytest.fixture
-async def shell(tmp_path: Path, repository: Repository) -> Shell:
-    return Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+from tests.unit.controller.loop.shell import NAME, Shell, stack, until
 
 
 def answers_of(shell: Shell) -> Answers:

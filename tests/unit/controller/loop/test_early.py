@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from reconciler.controller import convergence
@@ -18,15 +16,7 @@ from tests.unit.controller.loop.shell import Shell, stack, swarm, until
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    made = Repository.make(tmp_path)
-    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
-    return made
-
-
-@pytest.fixture
-async def shell(tmp_path: Path, repository: Repository) -> Shell:
-    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
+def shell(shell: Shell) -> Shell:
     shell.timeout_s, shell.routes = 600.0, {"chat": frozenset({AlertKind.FAILED})}
     return shell
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -28,21 +27,8 @@ from reconciler.model.alerts import AlertKind
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.replication import Address, Member
-from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.lab.git_servers import Repository
 from tests.unit.controller.loop.shell import Shell, stack, swarm, until
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    made = Repository.make(tmp_path)
-    made.commit("first", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0))
-    return made
-
-
-@pytest.fixture
-async def shell(tmp_path: Path, repository: Repository) -> Shell:
-    return Shell(tmp_path / "data", await a_quiet_swarm(), {"infra": repository})
 
 
 async def services(shell: Shell) -> dict[str, int]:
