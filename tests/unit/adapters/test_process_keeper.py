@@ -80,4 +80,6 @@ print(subprocess.check_output({seen!r}, shell=True, text=True))
     words = [child.SHELL, "-c", "trap '' 1 2 3; exec \"$@\"", "beside", sys.executable, "-c", daemon]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert int(ended.stdout.split()[1], 16) == 0
+    # The C library keeps 32 and 33 for itself: nobody can set them, they stay as the machine has them.
+    settable = sum(1 << (number - 1) for number in signal.valid_signals())
+    assert int(ended.stdout.split()[1], 16) & settable == 0
