@@ -177,7 +177,9 @@ def check_template(text: str, functions: frozenset[str] = _FUNCTIONS) -> None:
 
 _COMMENT: Final = re.compile(r"\{\{(?:- )?/\*")
 _COMMENT_END: Final = re.compile(r"\*/(?: -)?\}\}")
-_TO_END: Final = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)+'|(?!\}\})[^"`'])*+""")
+# Nothing follows the repeat, so it is never gone back into. It is not possessive: those of groups match wrongly in
+# Python up to 3.11.4, Debian 12's 3.11.2 among them (gh-106052).
+_TO_END: Final = re.compile(r"""(?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\\n]|\\.)+'|[^"`'}]+|\}(?!\}))*""")
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
