@@ -8,7 +8,7 @@ from pathlib import Path
 
 import reconciler
 
-POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{[0-9,]*\})\+|\(\?>")
+POSSESSIVE_GROUP = re.compile(r"[^(]\)(?:[*+?]|\{[0-9,]*\})\+|\(\?>")
 
 
 def test_no_pattern_has_a_possessive_group():
