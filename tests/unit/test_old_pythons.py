@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 
@@ -14,9 +13,9 @@ POSSESSIVE_GROUP = re.compile(r"[^(]\)(?:[*+?]|\{[0-9,]*\})\+|\(\?>")
 def test_no_pattern_has_a_possessive_group():
     # Up to Python 3.11.4 they match wrongly (python/cpython#106052): `{{.Task.Slot}}` was "not closed" on Debian 12.
     found = [
-        f"{file.name}:{node.lineno}"
+        f"{file.name}: {line}"
         for file in Path(reconciler.__file__).parent.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and POSSESSIVE_GROUP.search(node.value)
+        for line in file.read_text().splitlines()
+        if POSSESSIVE_GROUP.search(line)
     ]
     assert found == []
