@@ -58,7 +58,7 @@ def _check_mode(spec: JsonObject) -> None:
     counts = [value for value in spec["Mode"][mode].values() if value is not None]
     if any(not isinstance(count, int) or count < 0 for count in counts):
         raise invalid("Number of replicas must be non-negative")
-    if mode.endswith("Job") and (spec.get("UpdateConfig") or spec.get("RollbackConfig")):
+    if mode.endswith("Job") and spec.get("UpdateConfig") is not None:  # of rolling back it asks nothing
         raise invalid("Jobs may not have an update config")
 
 
