@@ -56,7 +56,22 @@ def plan_contents(context: Context, draft: Draft) -> RealNames:
             name = _plan_one(context, draft, wanted, versions, taken)
             taken.add(name)
             real_names[kind, wanted.name] = name
-    return real_names
+    return real_names | _names_of_others(context, versions)
+
+
+def _names_of_others(context: Context, versions: Versions) -> RealNames:
+    """Return under which names services find what a stack that was not chosen declares, and they use as external.
+
+    That stack is left alone: it is the version with the wanted content, where the cluster has it, or else the one that
+    is in use. Without this a plan for the user alone would put it back to the first version.
+    """
+    names: RealNames = {}
+    for wanted in context.used_of_others():
+        known = versions.of(wanted.kind, wanted.name)
+        there = _current(wanted, known, versions) or _in_use(known, versions)
+        if there is not None:
+            names[wanted.kind, wanted.name] = there.name
+    return names
 
 
 def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: Versions, taken: set[str]) -> str:
@@ -73,7 +88,7 @@ def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: V
             return wanted.name
     name = wanted.name if wanted.name not in taken else _hashed_name(wanted, taken)
     # What tasks see today is what the new content is compared with, whichever version that is.
-    previous = next((found for found in usable if versions.is_used(found)), usable[0] if usable else None)
+    previous = _in_use(usable, versions)
     draft.actions.append(_create(context, wanted, name, previous))
     return name
 
@@ -87,7 +102,12 @@ def _current(wanted: DesiredObject, usable: list[ObservedObject], versions: Vers
     same = [found for found in usable if _same_content(wanted, found)]
     if not same and not any(labels.CONTENT in found.labels for found in usable):
         same = [found for found in usable if _same_frame(wanted, found) and wanted.kind is Kind.SECRET]
-    return next((found for found in same if versions.is_used(found)), same[0] if same else None)
+    return _in_use(same, versions)
+
+
+def _in_use(known: list[ObservedObject], versions: Versions) -> ObservedObject | None:
+    """Return the newest that services use, or the newest of all."""
+    return next((found for found in known if versions.is_used(found)), known[0] if known else None)
 
 
 def _same_content(wanted: DesiredObject, found: ObservedObject) -> bool:
@@ -305,7 +325,7 @@ def names_of_baseline(context: Context, real_names: RealNames) -> RealNames:
         return {}
     wanted = {(one.kind, one.name): one for one in context.desired.objects}
     versions = versions_of(context.actual)
-    names: RealNames = {}
+    names: RealNames = {key: name for key, name in real_names.items() if key not in wanted}
     for before in context.options.baseline.objects:
         if before.kind not in (Kind.SECRET, Kind.CONFIG):
             continue

@@ -92,6 +92,14 @@ class Context:
         """Yield the objects of one kind that this plan is about: those of held stacks are left out."""
         return (one for one in self.desired.of_kind(kind) if one.stack not in self.held)
 
+    def used_of_others(self) -> Iterator[DesiredObject]:
+        """Yield what chosen stacks use as external, and a stack of the repository declares that was not chosen."""
+        if self.whole is None or self.options.stacks is None:
+            return
+        used = {(reference.kind, reference.name) for reference in self.desired.externals}
+        chosen = self.options.stacks
+        yield from (one for one in self.whole.objects if (one.kind, one.name) in used and one.stack not in chosen)
+
     def owned(self, found: ObservedObject) -> bool:
         """Return whether this repository created the object or was the last to write it.
 

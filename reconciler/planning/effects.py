@@ -6,6 +6,8 @@ swarm does, for every field of a ServiceSpec.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -129,7 +131,8 @@ def _of_replicated(update: Update) -> Effect:
     surplus = max(0, len(slots) - wanted)
     unsure = surplus and 0 < len(renewed) < len(slots)  # which slots go is the scheduler's choice
     kept = renewed[: max(0, len(slots) - surplus)]
-    counts = TaskCounts(restart=len(kept), start=max(0, wanted - len(slots)), stop=surplus)
+    finished = sum(1 for slot in _last_to_keep(slots, surplus) if slot.use is SlotUse.FINISHED)
+    counts = TaskCounts(restart=len(kept), start=max(0, wanted - len(slots)), stop=surplus - finished)
     parts = []
     if wanted != before:
         parts.append(f"scale {before} -> {wanted}")
@@ -137,7 +140,26 @@ def _of_replicated(update: Update) -> Effect:
         parts.append(f"{many(counts.start, 'task')} {_verb(counts.start, 'start')}")
     if counts.stop:
         parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')}")
+    if finished:
+        parts.append(f"{many(finished, 'finished task')} {_verb(finished, 'go', 'goes')}")
     return _composed(update, ", ".join(parts), kept, counts, "up to " if unsure else "")
+
+
+def _last_to_keep(slots: Mapping[SlotKey, Filled], surplus: int) -> list[Filled]:
+    """Return the slots that scaling down by `surplus` removes.
+
+    Swarm numbers the copies on each node, running ones first, and removes the highest numbers; before those, what has
+    no node or is several tasks. Source: facts, swarmkit.md 2.2.
+    """
+    order = sorted(slots.items(), key=lambda item: (item[1].use is not SlotUse.RUNNING, item[0]))
+    copies: Counter[str] = Counter()
+    numbered = []
+    for _, slot in order:
+        node_id = slot.tasks[0].node_id if len(slot.tasks) == 1 else ""
+        copies[node_id] += 1
+        numbered.append((copies[node_id] if node_id else math.inf, slot))
+    numbered.sort(key=lambda item: item[0])
+    return [slot for _, slot in numbered[len(numbered) - surplus :]]
 
 
 def _of_global(update: Update) -> Effect:
@@ -243,5 +265,5 @@ def _spread(spec: JsonObject, count: int) -> str:
     return ""
 
 
-def _verb(count: int, verb: str) -> str:
-    return f"{verb}s" if count == 1 else verb
+def _verb(count: int, verb: str, of_one: str = "") -> str:
+    return (of_one or f"{verb}s") if count == 1 else verb

@@ -13,6 +13,7 @@ from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Blocked
 from reconciler.planning.context import Context, Draft, action_id
+from reconciler.planning.versions import versions_of
 
 
 def hold_stacks(context: Context, draft: Draft) -> frozenset[str]:
@@ -43,6 +44,9 @@ def missing_externals(context: Context) -> Iterator[ExternalReference]:
         return
     names = {kind: context.actual.by_name(kind).keys() for kind in (Kind.NETWORK, Kind.SECRET, Kind.CONFIG)}
     declared = {(wanted.kind, wanted.name) for wanted in context.desired.objects}
+    if others := {(wanted.kind, wanted.name) for wanted in context.used_of_others()}:
+        # A rotation has left them under another name, and may have removed the one of the stack file.
+        declared |= others & versions_of(context.actual).by_name.keys()
     predefined = {name for name, _ in context.actual.predefined_networks}
     for reference in context.desired.externals:
         there = reference.name in names[reference.kind] or reference.name in predefined

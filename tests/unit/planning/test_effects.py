@@ -210,6 +210,27 @@ def test_finished_tasks_run_again():
     assert action(LABEL, base=base, tasks=lambda service: one_each(service, **ended)).tasks == TaskCounts()
 
 
+def test_scaling_down_stops_no_finished_task():
+    """Swarm takes of each node's copies those that don't run, and of the nodes those with most copies."""
+    base = service_spec()
+    base["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
+    ended = {"state": TaskState.COMPLETE, "desired_state": TaskState.SHUTDOWN}
+    all_ended = action(put(REPLICAS, 1), base=base, tasks=lambda service: one_each(service, **ended))
+    assert (all_ended.effect_text, all_ended.tasks) == ("scale 3 -> 1, 2 finished tasks go", TaskCounts())
+
+    def one_ended(service: ObservedObject) -> tuple[ObservedTask, ...]:
+        return (a_task(service, 1, "n1", **ended), a_task(service, 2, "n1"), a_task(service, 3, "n2"))
+
+    one = action(put(REPLICAS, 2), base=base, tasks=one_ended)
+    assert (one.effect_text, one.tasks) == ("scale 3 -> 2, 1 finished task goes", TaskCounts())
+
+    def none_runs_on_its_node(service: ObservedObject) -> tuple[ObservedTask, ...]:
+        return (a_task(service, 1, "n1", **ended), a_task(service, 2, "n2"), a_task(service, 3, "n2"))
+
+    made = action(put(REPLICAS, 2), base=base, tasks=none_runs_on_its_node)
+    assert (made.effect_text, made.tasks) == ("scale 3 -> 2, 1 task stops", TaskCounts(stop=1))
+
+
 def test_going_back_in_the_middle_of_an_update_replaces_only_what_it_had_reached():
     """One task runs the new image, the update was paused, and the file asks for the old image again."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.desired import Policy, Stack
+from reconciler.model.desired import ExternalReference, Policy, Stack
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
@@ -102,6 +102,32 @@ def test_the_guards_of_pruning_hold_for_it_as_they_do_for_a_plan_of_everything()
     emptied = replace(head, objects=head.objects[:1], stacks=(), policy=Policy(prune=True, max_delete_percent=100))
     (blocked,) = planned(emptied, cluster, only("db")).blocked
     assert "no service at all" in blocked.problem.why
+
+
+def test_a_config_of_another_stack_that_was_rotated_is_still_the_one_to_use():
+    """The user's own plan must not put it back to the first version, nor miss that version once it is gone."""
+
+    def state(content):
+        spec = service_spec("web_site", Configs=[{"File": {"Name": "/a.ini"}, "ConfigName": "db_app"}])
+        spec["TaskTemplate"].pop("Networks")
+        objects = (
+            wanted(Kind.CONFIG, content_spec("db_app", content, stack="db"), stack="db"),
+            wanted(Kind.SERVICE, spec),
+        )
+        outside = ExternalReference(Kind.CONFIG, "db_app", "web", HERE)
+        policy = Policy(prune=True, keep_versions=0)
+        return desired(*objects, stacks=STACKS, externals=(outside,), policy=policy)
+
+    cluster = actual()
+    for number in "123":
+        cluster = carried_out(planned(state(number), cluster), cluster, at=f"2026-01-0{number}T00:00:00Z")
+    assert [found.name for found in cluster.configs if found.name == "db_app"] == []
+    only_web = PlanOptions(stacks=frozenset({"web"}))
+    for content in "34":  # as it is; and where the other stack's rotation is still to come
+        made = planned(state(content), cluster, only_web)
+        assert (made.actions, made.blocked) == ((), ())
+        baseline = PlanOptions(stacks=frozenset({"web"}), baseline=state("3"))
+        assert planned(state(content), cluster, baseline).is_empty
 
 
 def test_former_versions_of_other_stacks_do_not_make_the_limit_laxer():
