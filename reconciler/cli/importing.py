@@ -20,8 +20,8 @@ from reconciler.model.errors import ErrorCode, ExitCode, Place, Problem, Severit
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
+from reconciler.model.sensitive import sounds_secret
 from reconciler.model.words import many, some
-from reconciler.planning.differ import SENSITIVE_NAME
 from reconciler.planning.plan import plan as make_plan
 from reconciler.planning.residual import residuals
 from reconciler.settings import EndpointSettings
@@ -93,7 +93,7 @@ def sensitive_variables(desired: DesiredState) -> dict[str, list[str]]:
         for entry in dig(service.spec, "TaskTemplate", "ContainerSpec", "Env") or ():
             variable, _, value = entry.partition("=")
             names = found.get(service.place.file, [])
-            if value and SENSITIVE_NAME.search(variable) and variable not in names:
+            if value and sounds_secret(variable) and variable not in names:
                 found[service.place.file] = [*names, variable]
     return found
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.model.actual import ActualState
-from reconciler.model.json import dig
+from reconciler.model.json import JsonValue, dig
 from reconciler.model.modes import mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
+from reconciler.model.sensitive import masked_text, secrets_in
 from reconciler.model.tasks import ObservedTask, TaskState
 
 UPDATE_RUNS = ("updating", "rollback_started")
@@ -187,7 +188,7 @@ def given_up(crew: Crew, actual: ActualState) -> bool:
     """
     if (crew.service.dig("UpdateStatus", "State") or "") in UPDATE_RUNS:
         return False
-    usable = {node.id for node in actual.nodes if _takes_tasks(node)}
+    usable = {node.id for node in actual.nodes if takes_tasks(node)}
     for slot, tasks in crew.by_slot().items():
         last = newest(tasks)
         if any(_is_wanted(task) for task in tasks) or last.desired_state is not TaskState.SHUTDOWN:
@@ -197,7 +198,8 @@ def given_up(crew: Crew, actual: ActualState) -> bool:
     return False
 
 
-def _takes_tasks(node: ObservedObject) -> bool:
+def takes_tasks(node: ObservedObject) -> bool:
+    """Return whether the scheduler may place a task on a node."""
     return bool(node.spec.get("Availability", "active") == "active" and node.dig("Status", "State") == "ready")
 
 
@@ -252,12 +254,18 @@ def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
 
 
 def describe(task: ObservedTask, actual: ActualState) -> str:
-    """Return one line on a task that failed: its slot, its node by name, its state and its own error."""
+    """Return one line on a task that failed: its slot, its node by name, its state and its error, without secrets."""
     hostname = next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id)
     parts = [str(task.slot)] if task.slot else []  # tasks of global services have none, nor has a job's first
     parts += [f"on {hostname}"] if hostname else []
     where = " ".join(parts) or task.id[:12]
-    return f"task {where} {task.state.api_name}: {task.error or task.message}"
+    # An engine that can't start a task quotes its command, and what a health check said may quote anything.
+    known = secrets_in(task.raw.get("Spec"), _spec_of(task, actual))
+    return f"task {where} {task.state.api_name}: {masked_text(task.error or task.message, known)}"
+
+
+def _spec_of(task: ObservedTask, actual: ActualState) -> JsonValue:
+    return next((service.spec for service in actual.services if service.id == task.service_id), None)
 
 
 def monitor_s(service: ObservedObject) -> float:

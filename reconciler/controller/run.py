@@ -15,6 +15,7 @@ from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action
 from reconciler.model.progress import ActionProgress, ActionStatus
+from reconciler.model.sensitive import masked_text, secrets_in
 
 _AGAIN = (
     "Run the command again: it plans with what the swarm is now. If the same comes back, mend what the engine names."
@@ -136,13 +137,23 @@ class Run:
 
 
 def _failed(action: Action, problem: Problem) -> Problem:
-    """Return why an action failed, for a user to whom the engine's answer alone does not say what it is about."""
-    told = replace(problem, place=problem.place or action.place, hint=problem.hint or _AGAIN)
-    if action.name in problem.what:
+    """Return why an action failed, for a user to whom the engine's answer alone does not say what it is about.
+
+    An engine may quote what it refuses: nothing secret of the spec is left in its words.
+    """
+    known = secrets_in(action.spec, action.read_spec)
+    told = replace(
+        problem,
+        what=masked_text(problem.what, known),
+        why=masked_text(problem.why, known),
+        place=problem.place or action.place,
+        hint=problem.hint or _AGAIN,
+    )
+    if action.name in told.what:
         return told
     how = "may not have been" if problem.code in AWAY else "was not"  # an answer that is lost says neither
     what = f"{action.kind.capitalize()} {action.name} {how} {action.type.done}"
-    return replace(told, what=f"{what}: {problem.what[:1].lower()}{problem.what[1:]}")
+    return replace(told, what=f"{what}: {told.what[:1].lower()}{told.what[1:]}")
 
 
 def left_as_it_is(action: Action, why: str, hint: str) -> Problem:

@@ -14,6 +14,7 @@ from reconciler.model.alerts import FieldDifference
 from reconciler.model.json import JsonValue
 from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Action, ActionType, Change, Origin
 from reconciler.model.policies import DriftMode
+from reconciler.model.sensitive import is_stand_in
 
 REMOVED: Final = "(removed)"
 """The path of an object that is gone as a whole."""
@@ -91,7 +92,7 @@ def _text(value: JsonValue | Absent, *, sensitive: bool) -> str:
     if isinstance(value, Absent):
         return "absent"
     if sensitive:
-        return SENSITIVE
+        return value if isinstance(value, str) and is_stand_in(value) else SENSITIVE
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     shown = "".join(char if char.isprintable() else "?" for char in text)
     return shown if len(shown) <= TEXT_MAX else shown[: TEXT_MAX - 1] + "…"

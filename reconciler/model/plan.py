@@ -78,7 +78,8 @@ class Origin(enum.StrEnum):
 class Change:
     """One field that differs. `path` is dotted, from the spec's root (`TaskTemplate.ContainerSpec.Image`).
 
-    `sensitive` values must not be shown; `old` and `new` then hold a short hash at most. `applied` is the value that
+    `sensitive` values must not be shown; `old` and `new` then hold a short hash at most. In other values, too, what
+    looks like a secret is hidden (model/sensitive.py): they are to be read, not sent. `applied` is the value that
     was last applied, ABSENT also when none is known. `place` is the line that asks for `new`, or the object's own.
     """
 

@@ -19,6 +19,7 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Origin
+from reconciler.model.sensitive import hashing, masked_text
 from reconciler.planning import canonical
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
@@ -163,9 +164,13 @@ def _label_origins(context: Context, wanted: DesiredObject, changes: tuple[Chang
     before = context.baseline.get((wanted.kind, wanted.name))
     if before is None:
         return changes
-    asked = canonical.content(before.spec)
+    # Not by the changes: of what they show a secret is hidden.
+    asked, asks = canonical.content(before.spec), canonical.content(wanted.spec)
     return tuple(
-        replace(change, origin=Origin.DRIFT if _label(asked, change.path) == change.new else Origin.INTENT)
+        replace(
+            change,
+            origin=Origin.DRIFT if _label(asked, change.path) == _label(asks, change.path) else Origin.INTENT,
+        )
         for change in changes
     )
 
@@ -263,9 +268,10 @@ def _short(content: str | None) -> str:
 
 
 def _text(data: str | None) -> str:
+    """Return a config's content as it is shown, without what looks like a secret in it."""
     content = _decoded(data)
     try:
-        return content.decode()
+        return masked_text(content.decode(), hide=hashing("Data"))
     except UnicodeDecodeError:
         return f"({len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]})"
 

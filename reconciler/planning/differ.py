@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
 from reconciler.model.json import JsonObject, JsonValue
-from reconciler.model.plan import ABSENT, SENSITIVE, Absent, Change, Origin
+from reconciler.model.plan import ABSENT, Absent, Change, Origin
+from reconciler.model.sensitive import MAPS_OF_USERS, Hide, hashing, hidden, masked, sounds_secret, stand_in
 
 KEYED_LISTS = {
     "Networks": ("Target",),
@@ -21,14 +21,6 @@ KEYED_LISTS = {
 
 ENVIRONMENT = "Env"
 """The list of NAME=value strings; a difference is told by variable."""
-
-MAPS_OF_USERS = frozenset({"Labels", "Options", "Sysctls", "DriverOpts"})
-"""Objects whose keys a user chooses, and may have dots in them: written as Labels["a.b"]."""
-
-SENSITIVE_NAME = re.compile(
-    r"(?i)(^|_)pass($|_)|password|passwd|passphrase|secret|token|api_?key|private_?key|credential|auth_?key"
-)
-"""Names of variables, labels and options whose values are not shown: people do put passwords there."""
 
 MOUNT_OPTIONS = "o"
 """The driver option that mount(8) gets as -o, with password=... among others where the files are on another machine."""
@@ -79,16 +71,27 @@ def _walk(old: JsonValue | Absent, new: JsonValue | Absent, applied: Applied, pa
 def _change(
     path: str, old: JsonValue | Absent, new: JsonValue | Absent, applied: Applied, *, sensitive: bool = False
 ) -> Change:
-    """Return one change, blamed on the side that left what was last applied."""
+    """Return one change, blamed on the side that left what was last applied; no secret is in it.
+
+    Who moved is found out before anything is hidden. What stands for a secret has a hash where there are two to tell
+    apart: one alone needs none, and to hash costs time.
+    """
+    hide = hidden if old is ABSENT or new is ABSENT else hashing(path)
+    shown_old, shown_new = (_shown(one, hide, sensitive=sensitive) for one in (old, new))
     if isinstance(applied, Unrecorded):
-        return Change(path, old, new, sensitive)
+        return Change(path, shown_old, shown_new, sensitive)
     origin = Origin.INTENT if _same(applied, old) else Origin.DRIFT if _same(applied, new) else Origin.BOTH
-    shown = SENSITIVE if sensitive and applied is not ABSENT else applied
-    return Change(path, old, new, sensitive, origin, shown)
+    return Change(path, shown_old, shown_new, sensitive, origin, _shown(applied, hide, sensitive=sensitive))
+
+
+def _shown(value: JsonValue | Absent, hide: Hide, *, sensitive: bool) -> JsonValue | Absent:
+    if isinstance(value, Absent):
+        return value
+    return stand_in(value, hide) if sensitive else masked(value, hide)
 
 
 def _walk_objects(old: JsonObject, new: JsonObject, applied: Applied, path: str) -> Iterator[Change]:
-    users_keys = path.rsplit(".", 1)[-1] in MAPS_OF_USERS
+    users_keys = path.rsplit(".", 1)[-1] in MAPS_OF_USERS  # they may have dots in them: written as Labels["a.b"]
     for key in sorted(old.keys() | new.keys()):
         below = f'{path}["{key}"]' if users_keys else f"{path}.{key}" if path else key
         before, after = old.get(key, ABSENT), new.get(key, ABSENT)
@@ -101,9 +104,9 @@ def _walk_objects(old: JsonObject, new: JsonObject, applied: Applied, path: str)
 
 def _is_sensitive(key: str, *values: JsonValue | Absent) -> bool:
     """Whether a label or an option has a value that is not to be shown."""
-    if SENSITIVE_NAME.search(key):
+    if sounds_secret(key):
         return True
-    return key == MOUNT_OPTIONS and any(isinstance(one, str) and SENSITIVE_NAME.search(one) for one in values)
+    return key == MOUNT_OPTIONS and any(isinstance(one, str) and sounds_secret(one) for one in values)
 
 
 def _below(applied: Applied, key: str) -> Applied:
@@ -121,7 +124,7 @@ def _walk_environment(old: list[str], new: list[str], applied: Applied, path: st
     base = _variables(applied) if _has_items(applied) else applied
     for name in sorted(before.keys() | after.keys()):
         if before.get(name, ABSENT) != after.get(name, ABSENT):
-            sensitive = SENSITIVE_NAME.search(name) is not None
+            sensitive = sounds_secret(name)
             values = before.get(name, ABSENT), after.get(name, ABSENT), _below(base, name)
             yield _change(f"{path}[{name}]", *values, sensitive=sensitive)
 

@@ -13,6 +13,7 @@ from reconciler.model.errors import Place
 from reconciler.model.json import JsonValue
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, SENSITIVE, Absent, ActionType, Change
+from reconciler.model.sensitive import is_stand_in
 
 SYMBOLS = {
     ActionType.CREATE: "+",
@@ -117,7 +118,8 @@ def elided_pair(old: str, new: str, room: int) -> tuple[str, str]:
 def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
     """Return a value on one line, whole: JSON without anything unprintable; never what is sensitive.
 
-    Of a secret's content the beginning of its slow, salted hash is shown, which its name in the cluster has as well.
+    Of a secret's content the beginning of its slow, salted hash is shown, which its name in the cluster has as well; of
+    a value that is not to be shown, what the differ put in its place.
     """
     if isinstance(value, Absent):
         return "null"
@@ -125,7 +127,7 @@ def shown(value: JsonValue | Absent, change: Change, kind: Kind) -> str:
         label = CONTENT_LABEL.fullmatch(value) if isinstance(value, str) else None
         return f"(sensitive value, hash {label[1]})" if label else SENSITIVE
     if change.sensitive:
-        return SENSITIVE
+        return value if isinstance(value, str) and is_stand_in(value) else SENSITIVE
     if change.path.rsplit(".", 1)[-1] in DURATIONS and isinstance(value, int) and not isinstance(value, bool):
         return duration(value)
     return printable(json.dumps(value, ensure_ascii=False, sort_keys=True))
