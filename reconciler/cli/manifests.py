@@ -20,6 +20,7 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
+from reconciler.manifests.published_schema import published
 from reconciler.manifests.requests import create_requests, docker_warnings
 from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -87,7 +88,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     @app.command()
     def schema(name: Annotated[SchemaName, typer.Argument(help="What the schema is for.")]) -> None:
         """Print a JSON Schema: of manifests and of a controller's file for editors, of a plan for programs."""
-        terminal.json(outside.schema(name.value))
+        terminal.json(published(outside.schema(name.value)))
 
 
 def _counts(desired: DesiredState) -> str:

@@ -186,6 +186,11 @@ def _cast_for(path: KeyPath) -> _Cast | None:
     return None
 
 
+def takes_variable(path: KeyPath) -> bool:
+    """Return whether a variable's value is cast to the type of that place: `${NAME}` may stand for a number there."""
+    return _cast_for(path) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Interpolation:
     """Fills in the variables of one document; problems (bad-interpolation) go to `problems`.
