@@ -85,7 +85,7 @@ class Run:
         except asyncio.CancelledError:
             self._end(action, ActionStatus.DONE, None)  # interrupted while waiting: the write itself is done
             raise
-        return self._end(action, *settled)
+        return self._end(action, *settled, written=True)
 
     async def _written(self, action: Action) -> Problem | None:
         """Do the write, and return why it failed. When interrupted, say how it ended if it does so soon."""
@@ -129,9 +129,15 @@ class Run:
         return ActionStatus.FAILED, problem_of(look), look.log
 
     def _end(
-        self, action: Action, status: ActionStatus, problem: Problem | None, log: tuple[str, ...] = ()
+        self,
+        action: Action,
+        status: ActionStatus,
+        problem: Problem | None,
+        log: tuple[str, ...] = (),
+        *,
+        written: bool = False,
     ) -> ActionProgress:
-        progress = ActionProgress(action, status, problem, log)
+        progress = ActionProgress(action, status, problem, log, written or status is ActionStatus.DONE)
         self.waiting.report(progress)
         return progress
 

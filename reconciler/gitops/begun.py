@@ -56,7 +56,7 @@ def finished(
     older = {scope: one for scope, one in left.items() if one.identity != revision.identity}
     begun = _begun(state, plan, revision) | _kept_up(state, look, revision)
     if older:
-        return _unknown(state, older, begun, revision.commit, now)
+        return _unknown(state, look, older, begun, now)
     commits = {one.commit for scope, one in {**state.begun, **begun}.items() if scope in look.busy or scope in begun}
     ended = {
         scope: one
@@ -66,7 +66,7 @@ def finished(
     }
     if not ended:
         return Finished(_with(state, begun))
-    return _ended(state, _of_one_commit(ended), begun, standings, now)
+    return _ended(state, look, _of_one_commit(ended), begun, standings, now)
 
 
 def resumed(
@@ -129,17 +129,18 @@ def _of_one_commit(begun: Mapping[str, Begun]) -> dict[str, Begun]:
 
 
 def _unknown(
-    state: LoopState, older: Mapping[str, Begun], begun: Mapping[str, Begun], newer: str, now: datetime
+    state: LoopState, look: Look, older: Mapping[str, Begun], begun: Mapping[str, Begun], now: datetime
 ) -> Finished:
     """Return that nothing is known of applies whose leader was gone, and that had not ended when a newer one came."""
-    ones = _of_one_commit(older)
-    why = f"Its leader was gone, and it had not ended when {newer[:12]} came."
-    entry = entry_of(ones, now, dict.fromkeys(ones, why))
+    ones, newer = _of_one_commit(older), state.source.in_force
+    why = f"Its leader was gone, and it had not ended when {newer.commit[:12] if newer else 'another'} came."
+    entry = entry_of(ones, look, now, dict.fromkeys(ones, why))
     return Finished(_with(state, {**dict.fromkeys(ones), **begun}), entry)
 
 
 def _ended(
     state: LoopState,
+    look: Look,
     ended: Mapping[str, Begun],
     begun: Mapping[str, Begun],
     standings: Mapping[str, Standing],
@@ -150,7 +151,7 @@ def _ended(
         for scope in ended
         if (standing := standings.get(scope)) is not None and standing.stalled
     }
-    entry = entry_of(ended, now, failed)
+    entry = entry_of(ended, look, now, failed)
     told = [scope for scope, one in ended.items() if scope not in failed and one.by_git]
     alerts = deployed(told, entry, entry.actions, state.source.name) if told else ()
     scopes = _with(state, {**dict.fromkeys(ended), **begun})
@@ -158,10 +159,13 @@ def _ended(
     return Finished(scopes, entry, alerts)
 
 
-def entry_of(begun: Mapping[str, Begun], at: datetime, failed: Mapping[str, str]) -> HistoryEntry:
-    """Return the entry of applies of one commit, one or more of them, that have ended."""
-    one = next(iter(begun.values()))
-    writes = sum(each.actions for each in begun.values())
+def entry_of(begun: Mapping[str, Begun], look: Look, at: datetime, failed: Mapping[str, str]) -> HistoryEntry:
+    """Return the entry of applies of one commit, one or more of them, that have ended.
+
+    What is left to write, as of `look`, was not written: nobody is there who counted it.
+    """
+    one, left = next(iter(begun.values())), _writes(look.plan)
+    writes = sum(max(each.actions - left[scope], 0) for scope, each in begun.items())
     return HistoryEntry(at, one.commit, one.author, one.subject, tuple(begun), writes, dict(failed))
 
 

@@ -97,7 +97,7 @@ def after_apply(
         else:
             applied = Applied(revision.commit, revision.identity, now)
             scopes[scope] = replace(before, applied=applied, attempt=None, begun=None)
-    written = {one.action.id for one in result.actions if one.status is ActionStatus.DONE}
+    written = {one.action.id for one in result.actions if one.was_written}
     after = replace(state, scopes=scopes, drifts=marked_healed(state.drifts, written))
     done = [*earlier, *(scope for scope in decision.applying if scope not in failures and scope not in waited)]
     half = {one for one in waited if written_before(state, [one], decision.plan) + _writes_in([one], result)}
@@ -119,7 +119,7 @@ def after_apply(
 
 
 def _writes_in(scopes: Sequence[str], result: ApplyResult) -> int:
-    return sum(1 for one in result.actions if one.status is ActionStatus.DONE and scope_of(one.action) in scopes)
+    return sum(1 for one in result.writes if scope_of(one.action) in scopes)
 
 
 def _of_scope(scope: str, result: ApplyResult) -> list[ActionProgress]:

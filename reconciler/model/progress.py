@@ -60,13 +60,20 @@ class ActionStatus(enum.StrEnum):
 class ActionProgress:
     """One action moved on. `problem` is set when it FAILED or was SKIPPED.
 
-    `log` are the last lines of the task for which a service failed that another action had to wait for.
+    `log` are the last lines of the task for which a service failed that another action had to wait for; such a one was
+    written all the same (`written`).
     """
 
     action: Action
     status: ActionStatus
     problem: Problem | None = None
     log: tuple[str, ...] = ()
+    written: bool = False
+
+    @property
+    def was_written(self) -> bool:
+        """Whether its write was made, whatever has become of the tasks."""
+        return self.written or self.status in (ActionStatus.DONE, ActionStatus.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +119,12 @@ class ApplyResult:
     """Stacks that were put back to what they were, because one of their services failed."""
     warnings: tuple[Problem, ...] = ()
     """What did not go as it should and does no harm to what was applied: the swarm's record was not written."""
+
+    @property
+    def writes(self) -> tuple[ActionProgress, ...]:
+        """The actions whose writes were made, those that put stacks back among them."""
+        back = (one for stack in self.undone for one in stack.actions)
+        return tuple(one for one in (*self.actions, *back) if one.was_written)
 
     def count(self, status: ActionStatus) -> int:
         """Return how many actions ended in `status`."""

@@ -24,6 +24,7 @@ from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.loop.wakeups import ENDED, Wakeups
 from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
+from reconciler.gitops.begun import written_before
 from reconciler.gitops.look import Decision, Look, scope_of
 from reconciler.gitops.notices import token_rotated
 from reconciler.gitops.pass_line import apply_line
@@ -173,7 +174,7 @@ class Applies:
         self, decision: Decision, actual: ActualState, cluster: Cluster, told: Told, began_s: float
     ) -> asyncio.Task[ApplyResult]:
         """Return the task that carries out what was decided, or waits for what an apply that was left has written."""
-        plan, options = decision.plan, replace(self.around.apply.options(), looks=self._shared_looks(cluster))
+        plan, options = decision.plan, replace(self.around.apply.options(), looks=self._shared_looks(cluster, actual))
         assert plan is not None
         if not plan.actions:
             left_s = options.timeout_s - (self.around.clock.monotonic_s() - began_s)
@@ -200,10 +201,10 @@ class Applies:
             work.add_done_callback(self._ended)
             self._rolling_back.append(RollingBack(key, request, told, work))
 
-    def _shared_looks(self, cluster: Cluster) -> Looks:
+    def _shared_looks(self, cluster: Cluster, actual: ActualState) -> Looks:
         """Return what those under way look with: as many looks as one would need are enough for all."""
         if self._looks is None:
-            self._looks = Looks(cluster, Patience())
+            self._looks = Looks(cluster, Patience(), actual)
         return self._looks
 
     def _ended(self, work: asyncio.Task[Any]) -> None:
@@ -319,16 +320,17 @@ class Applies:
     async def _write_down_left(self, one: Applying, left: tuple[str, ...], by: str, kept: frozenset[str]) -> None:
         """Write down that scopes were left. They have neither failed nor converged."""
         memory, revision = self.around.memory, one.revision
+        before = memory.state(self.following.source.spec.name)
+        sent = sum(1 for step in one.told.steps.values() if step.was_written and scope_of(step.action) in left)
         entry = HistoryEntry(
             at=self.around.clock.now(),
             commit=revision.commit,
             author=revision.author,
             subject=revision.subject,
             scopes=left,
-            actions=sum(1 for action in one.standing.plan.actions if scope_of(action) in left),
+            actions=written_before(before, left, one.standing.plan) + sent,
             failed=dict.fromkeys(left, f"It had not converged when {by} came."),
         )
-        before = memory.state(self.following.source.spec.name)
         ended = {scope: replace(before.scope(scope), begun=None) for scope in left}
         after = replace(before, scopes={**before.scopes, **ended})
         await memory.write(before, after, self.around.epoch, entry=entry, done={} if kept else one.requests)
@@ -338,7 +340,7 @@ class Applies:
             await self.write_down_ended()
             return
         log.info("rollback superseded", scope=back.request.scope, commit=back.request.commit, by=why)
-        await self._write_down_rollback(back, left_entry(back.request, self.around, why))
+        await self._write_down_rollback(back, left_entry(back.request, self.around, back.told, why))
 
     async def _has_stopped(self, work: asyncio.Task[Any], told: Told) -> bool:
         """End a wait, and return True; False when it came to its own end meanwhile, or a write takes its time.

@@ -40,12 +40,13 @@ async def rolled_back(following: Following, around: Around, request: Request, to
         commit=request.commit,
         **apply_line(result, pass_id=told.pass_id, seconds=seconds),
     )
-    return _entry(request, around, result.count(ActionStatus.DONE), _why_not(result))
+    return _entry(request, around, len(result.writes), _why_not(result))
 
 
-def left_entry(request: Request, around: Around, why: str) -> HistoryEntry:
-    """Return the entry of a rollback that was left before it had converged."""
-    return _entry(request, around, 0, f"It had not converged when {why}.")
+def left_entry(request: Request, around: Around, told: Told, why: str) -> HistoryEntry:
+    """Return the entry of a rollback that was left before it had converged, as far as it was `told`."""
+    writes = sum(1 for step in told.steps.values() if step.was_written)
+    return _entry(request, around, writes, f"It had not converged when {why}.")
 
 
 def _why_not(result: ApplyResult) -> str:

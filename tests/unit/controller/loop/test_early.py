@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.controller import convergence
+from reconciler.controller import pace
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.gitops.patience import JITTER
@@ -23,7 +23,7 @@ def shell(shell: Shell) -> Shell:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convergence, "OPEN_PAUSE_S", 0.05)
+    monkeypatch.setattr(pace, "OPEN_PAUSE_S", 0.05)
 
 
 def told(shell: Shell) -> list[str]:
@@ -95,3 +95,31 @@ async def test_what_one_source_is_asked_for_has_no_other_looked_at_and_each_has_
         await shell.memory.ask([Request("s3", "*", RequestKind.LOOK, "a forge", shell.leader.clock.now())])
         await until(lambda: not shell.memory.requests("s3") and following["s3"].look_at != due, "it is looked at")
         assert [one for one in woken if one[0] == "sync"] == [("sync",), ("sync", "s3")]
+
+
+async def test_the_history_counts_the_writes_that_were_made_though_their_stack_failed_in_a_wave(shell, repository):
+    shell.rolled_back = {"web_api"}
+    files = {"stacks__web_DOT_yaml": stack(1), "stacks__db_DOT_yaml": stack(0), "stacks__late_DOT_yaml": stack(0)}
+    repository.commit("three", swarm_DOT_yaml=swarm("prod").replace("{pol", NEEDS), **files)
+    async with shell.leading():
+        await until(lambda: "failed opened, web" in told(shell), "the one that another depends on has failed")
+        (entry,) = [one for one in shell.memory.history("infra") if "web" in one.failed]
+        sent = [name for name in shell.sent if name.startswith("web_")]
+        assert len(sent) >= 2, "its network and its service"
+        assert entry.actions == sum(
+            len([name for name in shell.sent if name.startswith(f"{one}_")]) for one in entry.scopes
+        )
+
+
+async def test_the_history_counts_what_was_sent_of_an_apply_that_a_newer_commit_ends(shell, repository):
+    files = {"stacks__web_DOT_yaml": stack(2), "stacks__db_DOT_yaml": stack(0), "stacks__late_DOT_yaml": stack(0)}
+    repository.commit("first", swarm_DOT_yaml=swarm("prod").replace("{pol", NEEDS), **files)
+    async with shell.leading():
+        await until(lambda: "web_api" in shell.sent and why(shell, "late") == "applying", "web is awaited")
+        await until(lambda: len([one for one in shell.sent if one.startswith("db_")]) == 2, "db is written")
+        repository.commit("second", stacks__web_DOT_yaml=stack(0), stacks__late_DOT_yaml=stack(0, "nginx:1.26"))
+        await until(lambda: why(shell, "late") == "converged", "the newer one has come")
+        left = [one for one in shell.memory.history("infra") if one.subject == "first" and one.failed]
+        written = {"web": 2, "db": 2, "late": 1}  # a network and a service; of late the network only
+        assert left
+        assert [one.actions for one in left] == [sum(written[name] for name in one.scopes) for one in left]
