@@ -66,7 +66,7 @@ async def apply(
     Raises nothing but cancellation; what a user must know is in the result.
     """
     patience = Patience()
-    looks = options.looks or Looks(cluster, patience)
+    looks = options.looks or Looks(cluster, patience, actual)
     try:
         waiting = Waiting(cluster, looks, actual, options.timeout_s, report)
         return await _Apply(plan, actual, waiting, patience, options).result()

@@ -7,6 +7,8 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from reconciler.controller import pace
+from reconciler.controller.assess import takes_tasks
 from reconciler.controller.looks import Looks
 from reconciler.controller.ports import Cluster
 from reconciler.controller.watch import Watch
@@ -14,20 +16,6 @@ from reconciler.model.actual import ActualState
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.progress import Assessment, Report, ServicesProgress, Verdict
 from reconciler.model.tasks import TaskState
-
-POLL_S = 0.25
-"""Seconds between looks. Swarm sends no event for a task, so there is nothing to be woken by."""
-
-POLL_MAX_S = 3.0
-PAUSE_PER_LOOK = 100
-"""A pause lasts at least so many times as long as the look before it, up to POLL_MAX_S: a swarm that answers slowly is
-busy starting the very tasks that are waited for."""
-
-PAUSE_PART = 0.25
-"""But no pause is longer than this part of the wait so far: what is done quickly is also told quickly."""
-
-OPEN_PAUSE_S = 2.0
-"""Seconds at least before a look while the apply still writes, or waits for a node: the engine has more to do then."""
 
 LOG_LINES = 10
 """Of a failing task's log."""
@@ -88,6 +76,12 @@ class Wait:
         self._due_s: dict[str, float] = {}
         self._looks: tuple[Assessment, ...] = ()
         self._timed_out = False
+        self._outlook = pace.Outlook()
+        """What the last look tells of the next one; what it does not know of when others have joined."""
+        self._whole_s: float | None = None
+        """When a look last read nodes and services, too."""
+        self._is_whole = True
+        """Whether the last one did."""
         self._since_s: float | None = None
         self._joined_s = 0.0
         self._joined, self._closed = asyncio.Event(), asyncio.Event()
@@ -105,30 +99,43 @@ class Wait:
 
     async def outcome(self) -> Outcome:
         """Return the last look at each service that has joined. Raises SwarmctlError when the endpoint stays away."""
-        pause_s = OPEN_PAUSE_S
-        loop = asyncio.get_running_loop()
+        pause_s = 0.0
         while True:
             await self._pause(pause_s)
             self._take_in()
             took_s = await self._look()
+            pause_s = self._pause_s(took_s) if self._looks else 0.0
             progressing = any(one.verdict is Verdict.PROGRESSING for one in self._looks)
             if self._closed.is_set() and not self._joining and not progressing:
-                return await self._ended()
-            pause_s = min(PAUSE_PER_LOOK * took_s, PAUSE_PART * (loop.time() - self._joined_s))
+                if self._is_whole:
+                    return await self._ended()
+                self._outlook, pause_s = pace.Outlook(), 0.0
 
     async def _pause(self, pause_s: float) -> None:
         """Wait until the next look is due. While writes go on these come rarely, and not once all is well."""
-        if self._closed.is_set():
-            if self._looks and not self._joining:
-                await asyncio.sleep(min(max(POLL_S, pause_s), POLL_MAX_S))
-            return
-        if all(one.verdict is Verdict.CONVERGED for one in self._looks):
-            await self._joined.wait()
-        try:
-            async with asyncio.timeout(max(OPEN_PAUSE_S, pause_s)):
-                await self._closed.wait()
-        except TimeoutError:
-            pass
+        if not self._closed.is_set():
+            if all(one.verdict is Verdict.CONVERGED for one in self._looks):
+                await self._joined.wait()
+            try:
+                async with asyncio.timeout(max(pace.OPEN_PAUSE_S, pause_s)):
+                    await self._closed.wait()
+            except TimeoutError:
+                return
+            pause_s = 0.0
+        await asyncio.sleep(self._first_pause_s() if self._joining else pause_s)
+
+    def _pause_s(self, took_s: float) -> float:
+        """Return how long to wait for the next look after one: as the pace says, and until a time limit at most."""
+        now_s = asyncio.get_running_loop().time()
+        pause_s = pace.pause_s(self._outlook, now_s, waited_s=now_s - self._joined_s, took_s=took_s)
+        limits_s = [due_s - now_s for due_s in self._due_s.values() if due_s > now_s]
+        return min([pause_s, *limits_s])
+
+    def _first_pause_s(self) -> float:
+        """Return how long to wait for the first look at what has joined, of which the last was just written."""
+        before = self._waiting.before
+        nodes = sum(1 for node in before.nodes if takes_tasks(node)) if before else 1
+        return pace.first_pause_s(sum(1 for name in self._joining if name not in self._due_s), nodes)
 
     def _take_in(self) -> None:
         """Let the watch follow what has joined: a look that began before must not be the first at it."""
@@ -140,6 +147,7 @@ class Wait:
         for name in (*anew, *joining):
             self._due_s.setdefault(name, now_s + self._waiting.timeout_s)
         if joining:
+            self._outlook = pace.Outlook()
             self._joined_s = now_s
             self._since_s = now_s if self._since_s is None else self._since_s
 
@@ -150,7 +158,7 @@ class Wait:
         loop = asyncio.get_running_loop()
         asked_s = loop.time()
         try:
-            actual = await self._waiting.looks.look()
+            actual = await self._seen(asked_s)
         except SwarmctlError:
             if self._closed.is_set():
                 raise
@@ -158,6 +166,7 @@ class Wait:
             return loop.time() - asked_s  # whoever writes meanwhile says whether it is away
         now_s = loop.time()
         looks = self._watch.look(actual, now_s)
+        self._outlook = self._watch.outlook(looks, actual, now_s)
         self._looks = tuple(
             self._watch.at_the_end((one,), actual)[0] if now_s >= self._due_s.get(one.service, math.inf) else one
             for one in looks
@@ -169,6 +178,17 @@ class Wait:
                     self._due_s.pop(one.service, None)
         self._waiting.report(ServicesProgress(self._looks, now_s - self._since_s))
         return now_s - asked_s
+
+    async def _seen(self, now_s: float) -> ActualState:
+        """Return the cluster, of which services and nodes are read again only where these may tell anything new."""
+        whole_s_ago = math.inf if self._whole_s is None else now_s - self._whole_s
+        if pace.tasks_alone(self._outlook, whole_s_ago=whole_s_ago):
+            seen = await self._waiting.looks.look(tasks_alone=True)
+            if self._watch.is_told_by(seen):
+                self._is_whole = False
+                return seen
+        self._is_whole, self._whole_s = True, now_s
+        return await self._waiting.looks.look()
 
     async def _ended(self) -> Outcome:
         told = await asyncio.gather(*(_with_log(one, self._watch, self._waiting.cluster) for one in self._looks))

@@ -34,6 +34,10 @@ class Cluster(Protocol):
         """
         ...
 
+    async def observe_tasks(self, since: ActualState, /) -> ActualState:
+        """Return `since` with its tasks read again; more only where the tasks alone don't tell which are up to date."""
+        ...
+
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return one object as it is now. `object_id` is ignored for the swarm itself."""
         ...

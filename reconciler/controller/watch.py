@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from reconciler.controller.assess import (
     UPDATE_RUNS,
@@ -16,9 +17,11 @@ from reconciler.controller.assess import (
     given_up,
     monitor_s,
     newest_failure,
+    takes_tasks,
     unallocated,
     unplaced,
 )
+from reconciler.controller.pace import POLL_MAX_S, Outlook
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, ObservedObject
@@ -53,10 +56,10 @@ class _Since:
     what: object = None
     at_s: float = 0.0
 
-    def held_s(self, what: object, now_s: float) -> float:
-        """Return for how long it has been `what`; a change begins anew."""
+    def held_s(self, what: object, now_s: float, already_s: float = 0.0) -> float:
+        """Return for how long it has been `what`; a change begins anew, `already_s` before it was seen."""
         if what != self.what:
-            self.what, self.at_s = what, now_s
+            self.what, self.at_s = what, now_s - already_s
         return now_s - self.at_s
 
 
@@ -69,6 +72,7 @@ class _Story:
     service: ObservedObject | None = None
     """As of the first look, which comes after our own write."""
     stable: _Since = field(default_factory=_Since)
+    updated: _Since = field(default_factory=_Since)
     unplaced: _Since = field(default_factory=_Since)
     given_up: _Since = field(default_factory=_Since)
     taskless: _Since = field(default_factory=_Since)
@@ -76,6 +80,14 @@ class _Story:
     last_failure: ObservedTask | None = None
     has_failed: bool = False
     converged: bool = False
+    tasks: dict[str, ObservedTask] = field(default_factory=dict)
+    """{id: task} as of the last look, those of earlier iterations of a job included."""
+    seen_at: datetime | None = None
+    """Since when everything that a look finds must have come about; by our clock."""
+    due_s: float | None = None
+    """When time alone makes another verdict of it, by the event loop's clock; None where it takes more."""
+    is_up: bool = False
+    """Whether all is as wanted, and nothing but the time is waited for in which it may still fail."""
 
 
 class Watch:
@@ -89,6 +101,10 @@ class Watch:
         self._stories: dict[str, _Story] = {}
         self._updated: set[str] = set()
         self._still = _Since()
+        self._stuck_due_s: float | None = None
+        self._stops: bool | None = None
+        """Whether any task is being stopped, once that was asked of a look."""
+        self._before_at = before.observed_at if before else None
         self._known = frozenset(task.id for task in before.tasks if _has_ended(task)) if before else frozenset()
         self.join(services, updated)
 
@@ -97,9 +113,14 @@ class Watch:
         for name in services:
             self._stories.setdefault(name, _Story())
         self._updated.update(updated)
+        for name in updated:
+            story = self._stories.get(name)
+            if story is not None and story.crew is None:
+                story.seen_at = self._before_at
 
     def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""
+        self._stops = None
         looks = self._stuck_told(self._each(actual, now_s), actual, now_s)
         newly = [
             name
@@ -114,6 +135,37 @@ class Watch:
                 self._known |= {task_id for ids in story.failed.values() for task_id in ids}
                 story.failed.clear()
         return looks
+
+    def is_told_by(self, seen: ActualState) -> bool:
+        """Return whether a look that read tasks alone tells all: none has ended, is told to, is gone or finds no node.
+
+        `seen` holds services and nodes of an earlier look. What is only on its way, or has come up, needs neither.
+        """
+        now = {task.id for task in seen.tasks}
+        ids = {story.service.id for story in self._stories.values() if story.service is not None}
+        last = [task for story in self._stories.values() for task in story.tasks.values()]
+        had_ended = {task.id for task in last if not _is_live(task)}
+        return all(task.id in now or task.id in had_ended for task in last) and all(
+            not task.no_node_because and (_is_live(task) or task.id in had_ended)
+            for task in seen.tasks
+            if task.service_id in ids
+        )
+
+    def outlook(self, looks: tuple[Assessment, ...], actual: ActualState, now_s: float) -> Outlook:
+        """Return what the last look, just taken, tells of when to look next."""
+        ways = [(look, self._stories[look.service]) for look in looks if look.verdict is Verdict.PROGRESSING]
+        due_s = [story.due_s for _, story in ways if story.due_s is not None]
+        stuck_s = [] if self._stuck_due_s is None else [self._stuck_due_s]
+        settled = bool(ways) and all(story.is_up for _, story in ways)
+        return Outlook(
+            starting=sum(max(1, look.wanted - look.running) for look, story in ways if not story.is_up),
+            nodes=sum(1 for node in actual.nodes if takes_tasks(node)),
+            settled_s=max(due_s) if settled else None,
+            due_s=(*due_s, *stuck_s),
+            tasks_tell=all(look.verdict in (Verdict.PROGRESSING, Verdict.CONVERGED) for look in looks)
+            and all(_is_told_by_tasks(story) for _, story in ways)
+            and all(at_s - now_s > 2 * POLL_MAX_S for at_s in stuck_s),
+        )
 
     def at_the_end(self, looks: tuple[Assessment, ...], actual: ActualState) -> tuple[Assessment, ...]:
         """Return the last looks when the time is over: what still progresses has timed out, or says why it can't."""
@@ -149,20 +201,27 @@ class Watch:
     def _one(self, service: ObservedObject, own: ActualState, actual: ActualState, now_s: float) -> Assessment:
         """Return where a service stands. `own` is `actual` without the tasks of others: a look is to stay linear."""
         story, crew, look = self._stories[service.name], Crew.of(service, own), assess(service, own)
+        came_s = _came_up_s(look, own, story.seen_at)
         story.crew, story.service = crew, story.service or service
+        story.tasks, story.seen_at = {task.id: task for task in own.tasks}, own.observed_at
+        story.due_s, story.is_up = None, False
         if _is_anothers(service, story.service):
             return replace(look, verdict=Verdict.CHANGED, message="somebody else wrote to it while we waited")
         self._note_failures(story, crew)
         look = self._old_story_left_out(look)
         if look.verdict is Verdict.CONVERGED:
-            return _watched(look, crew, story, now_s)
+            return _watched(look, crew, story, now_s, came_s)
         story.stable.what = None
         if look.verdict is Verdict.FAILING:
             held_s = story.given_up.held_s(look.task_ids, now_s)
-            return look if held_s >= GIVEN_UP_GRACE_S else replace(look, verdict=Verdict.PROGRESSING)
+            if held_s >= GIVEN_UP_GRACE_S:
+                return look
+            story.due_s = story.given_up.at_s + GIVEN_UP_GRACE_S
+            return replace(look, verdict=Verdict.PROGRESSING)
         story.given_up.what = None
         if look.verdict is not Verdict.PROGRESSING:
             return self._with_cause(look, story, actual)
+        _note_swarms_watch(look, crew, story, now_s, came_s)
         return self._escalated(look, crew, story, actual, now_s)
 
     def _stuck_told(self, looks: tuple[Assessment, ...], actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
@@ -176,12 +235,14 @@ class Watch:
             if look.verdict is Verdict.PROGRESSING and (crew := self._stories[look.service].crew) is not None
         }
         stuck = {name: tasks for name, crew in crews.items() if (tasks := unallocated(crew))}
+        self._stuck_due_s = None
         if not stuck:
             self._still.what = None
             return looks
         states = frozenset((task.id, task.state) for crew in crews.values() for task in crew.tasks)
-        stops = _some_stop(actual)
+        stops = self._some_stop(actual)
         if self._still.held_s((states, stops), now_s) < UNALLOCATED_GRACE_S or stops:
+            self._stuck_due_s = None if stops else self._still.at_s + UNALLOCATED_GRACE_S
             return looks
         return tuple(_without_addresses(look, stuck[look.service]) if look.service in stuck else look for look in looks)
 
@@ -211,21 +272,28 @@ class Watch:
     def _escalated(self, look: Assessment, crew: Crew, story: _Story, actual: ActualState, now_s: float) -> Assessment:
         """Return a look at a service on its way, or that waiting any longer changes nothing."""
         if crew.is_job and not crew.tasks:
-            gone = story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S
-            return replace(look, verdict=Verdict.CONVERGED) if gone else look
+            if story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S:
+                return replace(look, verdict=Verdict.CONVERGED)
+            story.due_s = story.taskless.at_s + JOB_TASKS_WAIT_S
+            return look
         waiting = unplaced(crew)
         if waiting:
             # Whatever still stops may make room: a host port, a reservation.
-            reasons = (frozenset((task.id, task.error) for task in waiting), _some_stop(actual))
+            reasons = (frozenset((task.id, task.error) for task in waiting), self._some_stop(actual))
             held_s = story.unplaced.held_s(reasons, now_s)
             if not reasons[1] and held_s >= UNSCHEDULABLE_GRACE_S:
                 return replace(look, verdict=Verdict.UNSCHEDULABLE, message=describe(waiting[0], actual))
+            story.due_s = None if reasons[1] else story.unplaced.at_s + UNSCHEDULABLE_GRACE_S
         else:
             story.unplaced.what = None
         often = max((len(ids) for ids in story.failed.values()), default=0)
         if often >= self._failures_max(crew) and not _is_judged(crew):
             return replace(look, verdict=Verdict.FAILING)
         return look
+
+    def _some_stop(self, actual: ActualState) -> bool:
+        self._stops = _some_stop(actual) if self._stops is None else self._stops
+        return self._stops
 
     def _failures_max(self, crew: Crew) -> int:
         """Return how often a slot may fail; where the restart policy counts attempts itself, it is the judge."""
@@ -247,12 +315,12 @@ def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Ass
     return replace(look, verdict=Verdict.UNSCHEDULABLE, message=why)
 
 
-def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float) -> Assessment:
+def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float, came_s: float) -> Assessment:
     """Return a look at a service that is as wanted, once it was so for long enough.
 
     A task that crashes at once is running for a moment, too. The swarm itself has watched a completed update.
     """
-    held_s = story.stable.held_s(look.task_ids, now_s)
+    held_s = story.stable.held_s(look.task_ids, now_s, came_s)
     if crew.is_job or (look.wanted == 0 and crew.mode == "Replicated"):
         return look
     watched_by_swarm = crew.service.dig("UpdateStatus", "State") == "completed"
@@ -260,7 +328,54 @@ def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float) -> Asses
     left_s = max(needed_s, AFTER_FAILURE_WATCH_S if story.has_failed else 0.0) - held_s
     if left_s <= 0:
         return look
+    story.due_s, story.is_up = now_s + left_s, True
     return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")
+
+
+def _note_swarms_watch(look: Assessment, crew: Crew, story: _Story, now_s: float, came_s: float) -> None:
+    """Note when an update whose tasks all run will be over, if the swarm's own watch over them sees nothing."""
+    if crew.service.dig("UpdateStatus", "State") != "updating" or look.running < look.wanted or look.older:
+        story.updated.what = None
+        return
+    story.updated.held_s(look.task_ids, now_s, came_s)
+    story.due_s, story.is_up = story.updated.at_s + monitor_s(crew.service), True
+
+
+def _came_up_s(look: Assessment, own: ActualState, seen_at: datetime | None) -> float:
+    """Return for how many seconds a service has had the running tasks that a look finds, as far as that is sure.
+
+    When the last of them came up says its node, whose clock may be wrong: it counts where it lies between the look
+    before, `seen_at`, and this one. So a service may be looked at rarely, and still be told as soon as it is stable.
+    """
+    if seen_at is None:
+        return 0.0
+    moments = [_instant(task.timestamp) for task in own.tasks if task.id in look.task_ids]
+    known = [moment for moment in moments if moment is not None]
+    if not known or len(known) < len(moments) or not seen_at < max(known) <= own.observed_at:
+        return 0.0
+    return (own.observed_at - max(known)).total_seconds()
+
+
+def _instant(timestamp: str) -> datetime | None:
+    try:
+        told = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return None
+    return told if told.tzinfo is not None else None
+
+
+def _is_told_by_tasks(story: _Story) -> bool:
+    """Return whether all that may become of a service that is on its way shows in its tasks: no update is under way,
+    none of them has failed, and none finds no node.
+    """
+    if story.crew is None or story.failed or (story.due_s is not None and not story.is_up):
+        return False
+    return story.crew.service.dig("UpdateStatus", "State") not in UPDATE_RUNS and not unplaced(story.crew)
+
+
+def _is_live(task: ObservedTask) -> bool:
+    """Return whether a task has not ended, and is not told to; a job's is wanted to be complete."""
+    return task.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
 
 
 def _is_judged(crew: Crew) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Container, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from reconciler.adapters.docker import images, tickets
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.greeting import Greeting
 from reconciler.adapters.docker.judged import Judged
+from reconciler.adapters.docker.lists import Lists, no_engine, observed
 from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -19,6 +20,7 @@ from reconciler.model.events import ClusterEvent
 from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
+from reconciler.model.sensitive import masked_text
 from reconciler.model.tasks import ObservedTask
 from reconciler.model.tickets import JoinTicket
 from reconciler.settings import EndpointSettings
@@ -32,7 +34,6 @@ UP_TO_DATE = {"filters": json.dumps({"_up-to-date": ["true"]})}
 
 CREATABLE = frozenset({Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE})
 REMOVABLE = CREATABLE | {Kind.NODE}
-CONFIDENTIAL = frozenset({"JoinTokens", "UnlockKey", "SigningCAKey"})
 
 
 async def connect(endpoint: EndpointSettings, greeting: Greeting | None = None) -> DockerCluster:
@@ -51,6 +52,7 @@ class DockerCluster:
         self._engine = engine
         self._streams: set[EventStream] = set()
         self._own_node_id: str | None = None
+        self._lists = Lists()
         self._judged = Judged()
 
     @property
@@ -78,7 +80,7 @@ class DockerCluster:
         return ActualState(
             endpoint=self.endpoint,
             observed_at=observed_at,
-            swarm=_observed(Kind.SWARM, swarm),
+            swarm=observed(Kind.SWARM, swarm),
             nodes=_all(Kind.NODE, nodes),
             networks=_all(Kind.NETWORK, _swarm_networks(_listed(networks), _listed(services))),
             secrets=_all(Kind.SECRET, secrets),
@@ -95,20 +97,31 @@ class DockerCluster:
         Which tasks are up to date is asked after the specs: of what moves in between it then tells too much, and the
         next look asks again.
         """
-        observed_at = datetime.now(UTC)
-        nodes, services, tasks = await asyncio.gather(
-            self._engine.get("nodes"), self._engine.get("services"), self._engine.get("tasks")
-        )
+        observed_at, read = datetime.now(UTC), self._engine.get_bytes
+        nodes, services, listed = await asyncio.gather(read("nodes"), read("services"), read("tasks"))
         seen = replace(
-            since, observed_at=observed_at, nodes=_all(Kind.NODE, nodes), services=_all(Kind.SERVICE, services)
+            since,
+            observed_at=observed_at,
+            nodes=self._lists.objects(Kind.NODE, nodes),
+            services=self._lists.objects(Kind.SERVICE, services),
         )
-        up_to_date = self._judged.up_to_date(seen, _listed(tasks))
+        tasks = self._lists.tasks(listed)
+        up_to_date = self._judged.up_to_date(seen, tasks)
         if up_to_date is None:
             current = _listed(await self._engine.get("tasks", query=UP_TO_DATE))
             up_to_date = frozenset(task["ID"] for task in current)
-            self._judged = Judged.of(seen, _listed(tasks), up_to_date)
-        observed = tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks))
-        return replace(seen, tasks=observed, local_node_id=await self._answering_node(_listed(nodes)))
+            self._judged = Judged.of(seen, tasks, up_to_date)
+        local_node_id = await self._answering_node([node.raw for node in seen.nodes])
+        return replace(seen, tasks=_judged(tasks, up_to_date), local_node_id=local_node_id)
+
+    async def observe_tasks(self, since: ActualState, /) -> ActualState:
+        """Return `since` with its tasks read again, in one call where the engine need not judge any."""
+        observed_at = datetime.now(UTC)
+        tasks = self._lists.tasks(await self._engine.get_bytes("tasks"))
+        up_to_date = self._judged.up_to_date(since, tasks)
+        if up_to_date is None:
+            return await self._again(since)
+        return replace(since, observed_at=observed_at, tasks=_judged(tasks, up_to_date))
 
     async def _answering_node(self, nodes: list[JsonObject]) -> str:
         """Return the id of the manager that answers: the only one, or what the engine says of itself, asked once.
@@ -159,9 +172,9 @@ class DockerCluster:
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         if kind is Kind.SWARM:
-            return _observed(kind, await self._engine.get("swarm"))
+            return observed(kind, await self._engine.get("swarm"))
         query = {"scope": "swarm"} if kind is Kind.NETWORK else None
-        return _observed(kind, await self._engine.get(f"{kind}s", _given(kind, object_id), query=query))
+        return observed(kind, await self._engine.get(f"{kind}s", _given(kind, object_id), query=query))
 
     async def create(self, kind: Kind, spec: JsonObject, *, registry_auth: str | None = None) -> str:
         if kind not in CREATABLE:
@@ -231,7 +244,7 @@ class DockerCluster:
         query = {"stdout": "true", "stderr": "true", "tail": str(tail_lines)}
         content = await self._engine.get_bytes("tasks", task_id, "logs", query=query)
         lines = demultiplexed(content).decode(errors="replace").splitlines()
-        return tuple(lines[-tail_lines:] if tail_lines > 0 else ())
+        return tuple(masked_text(line) for line in lines[-tail_lines:]) if tail_lines > 0 else ()
 
     async def close(self) -> None:
         for stream in self._streams:
@@ -266,18 +279,12 @@ def _listed(answer: JsonValue) -> list[JsonObject]:
     if not isinstance(answer, list) or not all(
         isinstance(one, dict) and ("ID" in one or "Id" in one) for one in answer
     ):
-        raise _no_engine("list of objects")
+        raise no_engine("list of objects")
     return answer
 
 
-def _no_engine(missing: str) -> SwarmctlError:
-    """Return what to say of an address at which something else than an engine answers in JSON."""
-    return SwarmctlError(
-        ErrorCode.ENGINE_UNREACHABLE,
-        "What answers is no Docker Engine.",
-        why=f"Where an engine sends a {missing}, it sends something else.",
-        hint="See whether the address is right.",
-    )
+def _judged(tasks: Iterable[ObservedTask], up_to_date: Container[str]) -> tuple[ObservedTask, ...]:
+    return tuple(task if task.id in up_to_date else replace(task, up_to_date=False) for task in tasks)
 
 
 def _swarm_networks(networks: list[JsonObject], services: list[JsonObject]) -> list[JsonObject]:
@@ -307,21 +314,7 @@ def _targets(services: list[JsonObject]) -> set[str]:
 
 
 def _all(kind: Kind, answer: JsonValue) -> tuple[ObservedObject, ...]:
-    return tuple(_observed(kind, raw) for raw in _listed(answer))
-
-
-def _observed(kind: Kind, raw: JsonObject) -> ObservedObject:
-    """Return the object that an answer describes, without anything that nobody may see printed."""
-    if not isinstance(raw, dict) or ("Id" if kind is Kind.NETWORK else "ID") not in raw:
-        raise _no_engine(kind.value)
-    version = dig(raw, "Version", "Index") or 0
-    if kind is Kind.NETWORK:
-        return ObservedObject(kind, raw["Id"], raw["Name"], 0, spec=raw, raw=raw)
-    spec: JsonObject = raw.get("Spec") or {}
-    if kind is Kind.SWARM:
-        raw = {key: value for key, value in raw.items() if key not in CONFIDENTIAL}
-    name = dig(raw, "Description", "Hostname") if kind is Kind.NODE else spec.get("Name")
-    return ObservedObject(kind, raw["ID"], name or "", version, spec=spec, raw=raw)
+    return tuple(observed(kind, raw) for raw in _listed(answer))
 
 
 def _given(kind: Kind, object_id: str) -> str:

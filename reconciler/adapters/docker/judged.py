@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.model.actual import ActualState
-from reconciler.model.json import JsonObject, dig
-from reconciler.model.tasks import TaskState
+from reconciler.model.tasks import ObservedTask, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +23,41 @@ class Judged:
     up_to_date_ones: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, seen: ActualState, tasks: Iterable[JsonObject], up_to_date: frozenset[str]) -> Judged:
+    def of(cls, seen: ActualState, tasks: Iterable[ObservedTask], up_to_date: frozenset[str]) -> Judged:
         """Return what is known from now on. `seen` and `tasks` must have been read before `up_to_date` was."""
-        told = frozenset(task["ID"] for task in tasks if _has_left_new(task))
-        return cls(_specs(seen), told, up_to_date)
+        told = frozenset(task.id for task in tasks if task.state > TaskState.NEW)
+        return cls(_specs(seen, _never_updated(seen)), told, up_to_date)
 
-    def up_to_date(self, seen: ActualState, tasks: Iterable[JsonObject]) -> frozenset[str] | None:
-        """Return the ids of the tasks that are up to date, some of no interest among them; None: ask the engine."""
-        if any(task["ID"] not in self.tasks for task in tasks) or _specs(seen) != self.specs:
+    def up_to_date(self, seen: ActualState, tasks: Collection[ObservedTask]) -> frozenset[str] | None:
+        """Return the ids of the tasks that are up to date, some of no interest among them; None: ask the engine.
+
+        Tasks of a service that never had another spec need no judge.
+        """
+        first = _never_updated(seen)
+        others = [task.id for task in tasks if task.service_id not in first]
+        if others and not (self.tasks.issuperset(others) and _specs(seen, first) == self.specs):
             return None
-        return self.up_to_date_ones
+        return self.up_to_date_ones.union(task.id for task in tasks if task.service_id in first)
 
 
-def _specs(seen: ActualState) -> dict[str, Any]:
+def _never_updated(seen: ActualState) -> frozenset[str]:
+    """Return the ids of services that are what they were created as.
+
+    An update leaves a PreviousSpec. Where the swarm takes one back by itself there is none any more, but a status.
+    (swarmkit manager/controlapi/service.go UpdateService, manager/orchestrator/update/updater.go rollbackUpdate)
+    """
+    return frozenset(
+        service.id
+        for service in seen.services
+        if not service.raw.get("PreviousSpec") and not service.raw.get("UpdateStatus")
+    )
+
+
+def _specs(seen: ActualState, never_updated: Container[str]) -> dict[str, Any]:
     """Return {id: what of it decides}: a service's spec; of a node whatever a constraint can name."""
-    services = {service.id: service.spec for service in seen.services}
+    services = {service.id: service.spec for service in seen.services if service.id not in never_updated}
     nodes = {
         node.id: (node.spec, node.dig("Description"), node.dig("Status", "Addr"), node.dig("ManagerStatus") is None)
         for node in seen.nodes
     }
     return services | nodes
-
-
-def _has_left_new(task: JsonObject) -> bool:
-    return TaskState.parse(dig(task, "Status", "State") or "") > TaskState.NEW

@@ -47,6 +47,11 @@ class FencedCluster:
         with self._calls.out():
             return await self._cluster.observe(since)
 
+    async def observe_tasks(self, since: ActualState, /) -> ActualState:
+        """Return `since` with its tasks read again."""
+        with self._calls.out():
+            return await self._cluster.observe_tasks(since)
+
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return one object as it is now."""
         with self._calls.out():

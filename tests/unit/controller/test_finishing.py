@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from reconciler.controller import convergence, run
+from reconciler.controller import pace, run
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.convergence import Wait, Waiting
 from reconciler.controller.looks import Looks
@@ -40,8 +40,8 @@ WAIT_S = 30.0
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convergence, "OPEN_PAUSE_S", 0.01)
-    monkeypatch.setattr(convergence, "POLL_S", 0.01)
+    monkeypatch.setattr(pace, "OPEN_PAUSE_S", 0.01)
+    monkeypatch.setattr(pace, "POLL_S", 0.01)
 
 
 def of_stacks(*names: str, atomic: str = "", needs: dict[str, str] | None = None, image: str = "") -> DesiredState:
