@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 from reconciler import __version__
+from reconciler.cli.help_page import WIDTH_MAX
 from reconciler.cli.plain_options import PlainCommand, PlainGroup
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
@@ -60,8 +61,26 @@ NO_COMMAND = re.compile(r"No such command '(.*)'\.")
 """What Typer says of a word that is like none of ours."""
 
 
+USUAL_WORDS = (
+    (": Value error, ", ": "),
+    (": Input should be ", ": it must be "),
+    (", unable to parse string as an integer", ""),
+    (", unable to parse string as a number", ""),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    (" Choose from:\n", " It is one of: "),
+)
+"""[(words of Typer and of pydantic, ours)]."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a write to a file says for which there is no room; files of our own are told of where they are written."""
+
+
+NO_WAY = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+"""What is said of a path that leads nowhere for this user, wherever it is first looked at."""
+
+NAMED_CHARS_MAX = 200
+"""Characters of a value that a message about wrong usage repeats."""
 
 
 def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None = None) -> typer.Typer:
@@ -76,7 +95,7 @@ def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None 
         add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH_MAX},
     )
 
     @app.callback(invoke_without_command=True)
@@ -92,6 +111,8 @@ def build(outside: Outside, terminal: Terminal, arguments: Sequence[str] | None 
 
     for part in _parts(arguments):
         importlib.import_module(f"reconciler.cli.{part}").register(app, outside, terminal)
+    for info in app.registered_groups:
+        info.cls = PlainGroup
     for group in (app, *(info.typer_instance for info in app.registered_groups)):
         for command in group.registered_commands if group else ():
             command.cls = PlainCommand
@@ -133,7 +154,7 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
         sys.stderr.close()  # whoever read the output has gone; there is nobody to tell
         return ExitCode.ERROR
     except OSError as error:
-        terminal.problems([_internal(error) if error.errno not in NO_ROOM else _not_written(error)])
+        terminal.problems([_not_reached(error)])
         return ExitCode.ERROR
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
         terminal.problems([_internal(error)])
@@ -152,6 +173,24 @@ def _no_folder(error: OSError) -> Problem:
     )
 
 
+def _not_reached(error: OSError) -> Problem:
+    """Return what to say of a file of which nobody else has told: that of an option, of the environment, or none."""
+    if error.errno in NO_ROOM:
+        return _not_written(error)
+    if error.errno not in NO_WAY or error.filename is None:
+        return _internal(error)
+    return Problem(
+        ErrorCode.FILE_UNREADABLE,
+        f"{_shortened(os.fsdecode(error.filename))} can't be reached.",
+        why=f"{error.strerror}.",
+        hint="Name another path, or run the command as a user who may look there.",
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= NAMED_CHARS_MAX else f"{text[:NAMED_CHARS_MAX]}…"
+
+
 def _not_written(error: OSError) -> Problem:
     with suppress(OSError):  # or Python itself would tell of what is left when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,10 +205,17 @@ def _not_written(error: OSError) -> Problem:
 def _usage(error: TyperException) -> Problem:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "swarmctl"
-    what, meant = error.format_message(), None
+    what, meant = _plainly(error.format_message()), None
     if context is not None and context.parent is None and (unknown := NO_COMMAND.fullmatch(what)):
         meant = ELSEWHERE.get(unknown[1])
     return Problem(ErrorCode.USAGE, what, hint=f"{f'Did you mean `{meant}`? ' if meant else ''}See `{command} --help`.")
+
+
+def _plainly(message: str) -> str:
+    """Return what Typer says of wrong usage, in our words: on one line, without what pydantic adds."""
+    for typers, ours in USUAL_WORDS:
+        message = message.replace(typers, ours)
+    return _shortened(" ".join(message.split()))
 
 
 def _interrupted() -> Problem:

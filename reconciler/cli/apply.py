@@ -72,7 +72,10 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only, write nothing.")] = False,
         no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait until tasks have converged.")] = False,
         timeout: Annotated[
-            float, typer.Option("--timeout", "-t", min=0, help="Seconds to wait for convergence.", metavar="SECONDS")
+            float,
+            typer.Option(
+                "--timeout", "-t", min=0, help="How long each service may take to converge.", metavar="SECONDS"
+            ),
         ] = 300.0,
         prune_volume: Annotated[
             list[str] | None,

@@ -42,7 +42,7 @@ RepositoryOption = Annotated[
     str | None, typer.Option("--repo", help="OWNER/NAME; on GitLab the project's path or number.", metavar="REPO")
 ]
 PullRequestOption = Annotated[
-    int | None, typer.Option("--pull-request", "-p", min=1, help="Number of the pull or merge request.")
+    int | None, typer.Option("--pull-request", "-p", min=1, metavar="N", help="Number of the pull or merge request.")
 ]
 ApiUrlOption = Annotated[
     str | None, typer.Option("--api-url", help="The forge's REST API; default: what CI says.", metavar="URL")

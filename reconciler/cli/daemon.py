@@ -37,17 +37,38 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     @app.command()
     def daemon(
         data_dir: Annotated[
-            str | None, typer.Option("--data-dir", help="Folder of what the node knows.", metavar="DIR")
+            str | None,
+            typer.Option(
+                "--data-dir", help="Folder of what the node knows; default: daemon in SWARMCTL_DATA_DIR.", metavar="DIR"
+            ),
         ] = None,
         host: Annotated[
             list[str] | None,
-            typer.Option("--host", "-H", help="Where to listen: unix://PATH or tcp://127.0.0.1:PORT; repeatable."),
+            typer.Option(
+                "--host",
+                "-H",
+                help="Where to listen: unix://PATH or tcp://127.0.0.1:PORT; repeatable. Default: swarm.sock there.",
+                metavar="URL",
+            ),
         ] = None,
-        runtime: Annotated[Runtime, typer.Option("--runtime", help="What runs the tasks.")] = Runtime.AUTO,
+        runtime: Annotated[
+            Runtime,
+            typer.Option(
+                "--runtime", help="What runs tasks; auto: the node's Docker Engine if one answers, else processes."
+            ),
+        ] = Runtime.AUTO,
         docker_host: Annotated[
-            str | None, typer.Option("--docker-host", help="The node's Docker Engine: unix://PATH.")
+            str | None,
+            typer.Option(
+                "--docker-host",
+                help="The node's Docker Engine; default: unix:///var/run/docker.sock.",
+                metavar="unix://PATH",
+            ),
         ] = None,
-        hostname: Annotated[str | None, typer.Option("--hostname", help="The node's name in the swarm.")] = None,
+        hostname: Annotated[
+            str | None,
+            typer.Option("--hostname", help="Its name in the swarm; default: this machine's.", metavar="NAME"),
+        ] = None,
         log_level: Annotated[LogLevel, typer.Option("--log-level", help="What is logged.")] = LogLevel.INFO,
     ) -> None:
         """Run one node in the foreground, in no swarm at first: `docker swarm init` begins one.

@@ -20,7 +20,9 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
     @app.command()
     def up(
-        nodes: Annotated[int, typer.Option("--nodes", "-n", min=1, max=NODES_MAX, help="How many nodes.")] = 3,
+        nodes: Annotated[
+            int, typer.Option("--nodes", "-n", min=1, max=NODES_MAX, metavar="N", help="How many nodes.")
+        ] = 3,
         data_dir: DataDirOption = None,
         foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and end with Ctrl-C.")] = False,
     ) -> None:

@@ -86,7 +86,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             terminal.write(text)
 
     @app.command()
-    def schema(name: Annotated[SchemaName, typer.Argument(help="What the schema is for.")]) -> None:
+    def schema(name: Annotated[SchemaName, typer.Argument(metavar="NAME", help="What the schema is for.")]) -> None:
         """Print a JSON Schema: of manifests and of a controller's file for editors, of a plan for programs."""
         terminal.json(published(outside.schema(name.value)))
 

@@ -91,7 +91,10 @@ StrictOption = Annotated[
     bool,
     typer.Option("--strict", help="Take what is blocked, and tasks that no node could run, for errors (exit code 1)."),
 ]
-DataDirOption = Annotated[str | None, typer.Option("--data-dir", help="Folder of the embedded swarm.", metavar="DIR")]
+DataDirOption = Annotated[
+    str | None,
+    typer.Option("--data-dir", help="Folder of the embedded swarm; default: SWARMCTL_DATA_DIR.", metavar="DIR"),
+]
 
 
 def source(path: str, revision: str | None, stack_name: str | None, compose_files: list[str] | None = None) -> Source:

@@ -17,7 +17,10 @@ from reconciler.model.peers import PeersListing, WrittenIdentity
 from reconciler.model.replication import Address
 
 FolderOption = Annotated[
-    str | None, typer.Option("--dir", help="This node's folder of certificates.", metavar="DIR", show_default=False)
+    str | None,
+    typer.Option(
+        "--dir", help="This node's folder of certificates; default: peers in SWARMCTL_DATA_DIR.", metavar="DIR"
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Set aside what is there, and write anew.")]
 OutOption = Annotated[
@@ -34,7 +37,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
     @group.command()
     def init(
-        name: Annotated[str, typer.Option("--name", help="What this node is called.")],
+        name: Annotated[str, typer.Option("--name", metavar="NAME", help="What this node is called.")],
         listen: Annotated[str, typer.Option("--listen", help=ADDRESS, metavar="HOST:PORT")],
         folder: FolderOption = None,
         force: ForceOption = False,
@@ -48,7 +51,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
     @group.command()
     def add(
-        name: Annotated[str, typer.Argument(help="What the other node is called: a name never used before.")],
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The other node's name, one never used before.")],
         address: Annotated[str, typer.Argument(help=ADDRESS, metavar="HOST:PORT")],
         out: OutOption,
         folder: FolderOption = None,

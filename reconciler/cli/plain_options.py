@@ -10,7 +10,10 @@ import enum
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from reconciler.cli import help_page
 
 UNUSUAL = object()
 """Stands for a value that Typer has to read."""
@@ -19,6 +22,11 @@ UNUSUAL = object()
 class PlainCommand(TyperCommand):
     """A command whose options are read so."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page."""
+        help_page.name_arguments(self.get_params(ctx))
+        super().format_help(ctx, formatter)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line; Typer has added its own options by now."""
         lighten(self.get_params(ctx))
@@ -26,10 +34,17 @@ class PlainCommand(TyperCommand):
 
 
 class PlainGroup(TyperGroup):
-    """The program itself, whose own options are read so."""
+    """The program itself, or some commands of a kind, whose own options are read so."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what there is to choose from."""
+        help_page.write_commands(self, ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the command line; Typer has added its own options by now."""
+        """Read the command line; Typer has added its own options by now. Without a command the help is shown."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            typer.echo(ctx.get_help())
+            raise typer.Exit
         lighten(self.get_params(ctx))
         return super().parse_args(ctx, args)
 

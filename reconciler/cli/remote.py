@@ -24,8 +24,10 @@ ControllerOption = Annotated[
     ),
 ]
 StackOption = Annotated[str | None, typer.Option("--stack", "-s", help="Of this stack only.", metavar="NAME")]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")]
-StackArgument = Annotated[str, typer.Argument(help='A stack; "*" for everything, "(cluster)" for what is in none.')]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, metavar="N", help="At most so many.")]
+StackArgument = Annotated[
+    str, typer.Argument(metavar="STACK", help='A stack; "*" for everything, "(cluster)" for what is in none.')
+]
 
 
 def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
@@ -50,7 +52,9 @@ def _register_questions(app: typer.Typer, outside: Outside, terminal: Terminal) 
     def events(
         stack: StackOption = None,
         limit: LimitOption = 50,
-        after: Annotated[int, typer.Option("--after", min=0, help="Only those next after this number.")] = 0,
+        after: Annotated[
+            int, typer.Option("--after", min=0, metavar="NUMBER", help="Only those next after this number.")
+        ] = 0,
         controller: ControllerOption = None,
         output: FormatOption = Format.TEXT,
     ) -> None:
@@ -60,7 +64,9 @@ def _register_questions(app: typer.Typer, outside: Outside, terminal: Terminal) 
 
     @app.command()
     def trace(
-        name: Annotated[str, typer.Argument(help="A task's id or its beginning, or a service's name or id.")],
+        name: Annotated[
+            str, typer.Argument(metavar="TASK|SERVICE", help="A task's id or its beginning, or a service's name or id.")
+        ],
         controller: ControllerOption = None,
         output: FormatOption = Format.TEXT,
     ) -> None:
@@ -72,7 +78,7 @@ def _register_questions(app: typer.Typer, outside: Outside, terminal: Terminal) 
 def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
     @app.command()
     def sync(
-        stacks: Annotated[list[str] | None, typer.Argument(metavar="[STACK]...", help="All by default.")] = None,
+        stacks: Annotated[list[str] | None, typer.Argument(metavar="STACK", help="Which; by default all.")] = None,
         controller: ControllerOption = None,
     ) -> None:
         """Look at Git now, and bring stacks to what it asks for: windows, back-off and earlier failures don't hold."""
@@ -82,9 +88,12 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
     @app.command()
     def suspend(
         stack: StackArgument,
-        reason: Annotated[str, typer.Option("--reason", "-r", help="Why, for those who ask.")] = "",
+        reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why, for those who ask.")] = "",
         for_: Annotated[
-            str | None, typer.Option("--for", help="How long, such as 2h or 3d; until somebody resumes it by default.")
+            str | None,
+            typer.Option(
+                "--for", metavar="DURATION", help="How long, such as 2h or 3d; by default until somebody resumes it."
+            ),
         ] = None,
         controller: ControllerOption = None,
     ) -> None:
@@ -101,7 +110,7 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
 
     @app.command()
     def rollback(
-        stack: Annotated[str, typer.Argument(help="A stack.")],
+        stack: Annotated[str, typer.Argument(metavar="STACK", help="A stack.")],
         to: Annotated[str, typer.Option("--to", help="A commit; the last good one by default.", metavar="COMMIT")] = "",
         controller: ControllerOption = None,
     ) -> None:

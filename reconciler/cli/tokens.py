@@ -21,7 +21,11 @@ ForOption = Annotated[
 ]
 ToOption = Annotated[
     str | None,
-    typer.Option("--to", help="A file for the command, which this user only may read, instead of standard output."),
+    typer.Option(
+        "--to",
+        help="A file for the command, which this user only may read; default: standard output.",
+        metavar="FILE",
+    ),
 ]
 
 

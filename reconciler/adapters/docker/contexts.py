@@ -58,7 +58,7 @@ def load(config_dir: Path, name: str) -> Context:
     A context lives in contexts/meta/<SHA-256 of its name>/meta.json, its TLS files in
     contexts/tls/<the same>/docker/. (docker/cli cli/context/store.)
     """
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
     meta = _read(config_dir / "contexts" / "meta" / digest / "meta.json")
     host = dig(meta, "Endpoints", "docker", "Host")
     if not isinstance(host, str) or not host:

@@ -118,6 +118,44 @@ def test_a_word_of_another_tool_is_answered_with_ours(word: str, meant: str, cap
     assert (f"Did you mean {meant}?" in shown) if meant else ("Did you mean" not in shown)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("up", "--nodes", "x"), "'--nodes' / '-n': it must be a whole number [usage]"),
+        (("apply", "--timeout", "-1"), "'--timeout' / '-t': it must be greater than or equal to 0 [usage]"),
+        (("render", "--format", "xml"), "'--format' / '-f': 'xml' is not one of 'text', 'json'. [usage]"),
+        (("schema",), "Missing argument 'NAME'. It is one of: cluster, stack, plan, controller [usage]"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line_and_in_our_words(arguments, said, capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, *arguments) == ExitCode.ERROR
+    assert capsys.readouterr().err.splitlines()[0].endswith(said)
+
+
+def test_a_huge_value_is_not_repeated_whole(capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, "render", "--format", "x" * 100_000) == ExitCode.ERROR
+    assert len(capsys.readouterr().err) < 1_000
+
+
+@pytest.mark.parametrize(
+    "arguments", [("diff", "--out", "x" * 5_000), ("apply", "x" * 5_000), ("down", "--data-dir", "x" * 5_000)]
+)
+def test_a_path_that_cannot_be_looked_at_is_told_as_that(arguments, capsys: pytest.CaptureFixture[str]):
+    assert run_with(lambda: None, *arguments) == ExitCode.ERROR
+    shown = capsys.readouterr().err
+    assert "xxx… can't be reached. [file-unreadable]" in shown
+    assert "why:  File name too long." in shown
+
+
+def test_a_path_of_somebody_else_is_told_as_that(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)  # root may look everywhere
+    assert run_with(lambda: None, "apply", "/root/plan.json") == ExitCode.ERROR
+    assert "/root/plan.json can't be reached. [file-unreadable]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", app.PARTS)
 def test_every_part_is_listed_with_the_commands_that_it_registers(part: str):
     built = app.build(Wiring(settings.read({"HOME": "/root"})), Terminal(color=False), [app.PARTS[part][0]])
