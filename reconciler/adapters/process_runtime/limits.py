@@ -105,8 +105,10 @@ class ControlGroups:
         for kind in Limited:
             with suppress(OSError):
                 if (root / kind / "cgroup.procs").exists():
-                    (root / kind / OUR_GROUP).mkdir(exist_ok=True)
-                    found[kind] = root / kind / OUR_GROUP
+                    ours = root / kind / OUR_GROUP
+                    ours.mkdir(exist_ok=True)
+                    if os.access(ours, os.W_OK):  # it may be another user's, who was here first
+                        found[kind] = ours
         return found
 
     def told(self) -> JsonObject:

@@ -114,3 +114,15 @@ async def test_limits_that_cant_be_had_refuse_the_task(tmp_path: Path) -> None:
 def test_no_limit_is_none() -> None:
     assert not limits_of(assignment("true", limits={"MemoryBytes": 0, "Pids": -1}))
     assert limits_of(assignment("true", limits=ALLOWANCE)).amounts[Limited.CPU] == 500_000_000
+
+
+def test_groups_of_version_1_that_another_user_has_made_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "memory" / "swarmctl"
+    ours.mkdir(parents=True)
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    assert ControlGroups(tmp_path).told()["MemoryLimit"] is True
+    # Root may write everywhere, and so a test that runs as root must be told that it may not.
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != ours)
+    assert ControlGroups(tmp_path).told()["MemoryLimit"] is False
