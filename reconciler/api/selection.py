@@ -25,6 +25,9 @@ _MODES = {
 ALL_VALUES = frozenset({"label", "node.label"})
 """Keys of which an object must match every value; of all others one is enough."""
 
+SEALED_KEYS = ("id", "name", "names")
+"""Keys of secrets and configs of which one that matches is enough. (swarmkit's controlapi/secret.go)"""
+
 PREDEFINED_NETWORKS = ("bridge", "host", "none")
 FILTER_CHARACTERS_MAX = 256
 TASK_STATES = frozenset(state.api_name for state in TaskState) | {"allocated"}
@@ -125,8 +128,14 @@ def check_values(kind: Kind, filters: Filters) -> None:
         return
     for key, known in NODE_VALUES.items():
         for value in filters.get(key, ()):
-            if value.lower() not in known:
+            if value and value.lower() not in known:
                 raise Refused(400, f"Invalid {key} filter: '{value}'")
+
+
+def without_empty(filters: Filters, keys: Collection[str]) -> Filters:
+    """Return filters without the empty values of some keys, which an engine passes over."""
+    kept = {key: tuple(value for value in filters[key] if value) for key in keys & filters.keys()}
+    return {key: values for key, values in {**filters, **kept}.items() if values or key not in kept}
 
 
 def _check_network_values(filters: Filters) -> None:
@@ -154,8 +163,14 @@ def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> l
     matchers = MATCHERS[kind]
     if kind is not Kind.NETWORK:
         filters = one_value_a_label(filters)
+    if kind is Kind.NODE:
+        filters = without_empty(filters, NODE_VALUES.keys())
+    sought = {key: filters[key] for key in SEALED_KEYS if key in filters and kind in (Kind.SECRET, Kind.CONFIG)}
+    filters = {key: values for key, values in filters.items() if key not in sought}
 
     def passes(found: ObservedObject) -> bool:
+        if sought and not any(matchers[key](found, value) for key, values in sought.items() for value in values):
+            return False
         return _passes(filters, lambda key, value: matchers[key](found, value))
 
     return [found for found in objects if passes(found)]
@@ -163,7 +178,7 @@ def select(objects: Iterable[ObservedObject], kind: Kind, filters: Filters) -> l
 
 def members(nodes: Sequence[ObservedObject], filters: Filters, pending: Collection[str]) -> list[ObservedObject]:
     """Return the nodes whose membership is asked for, `pending` being the ids of those that are no accepted members."""
-    wanted = filters.get("membership")
+    wanted = without_empty(filters, {"membership"}).get("membership")
     if wanted is None:
         return list(nodes)
     asked = {value.lower() for value in wanted}
@@ -190,7 +205,7 @@ def find_task(tasks: Sequence[ObservedTask], services: Iterable[ObservedObject],
 
 async def select_tasks(cluster: Cluster, filters: Filters) -> list[ObservedTask]:
     """Return the tasks that pass every filter. A service or node that is named must exist."""
-    filters = one_value_a_label(filters)
+    filters = without_empty(one_value_a_label(filters), {"desired-state"})
     ids = {
         "service": {(await cluster.found(Kind.SERVICE, value)).id for value in filters.get("service", ())},
         "node": {(await cluster.found(Kind.NODE, value)).id for value in filters.get("node", ())},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.names import a_name
-from reconciler.api.selection import one_value_a_label, service_status
+from reconciler.api.selection import one_value_a_label, select, service_status, without_empty
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask, TaskState
 
@@ -44,3 +44,16 @@ def test_a_job_counts_the_tasks_of_its_iteration_only() -> None:
     job = ObservedObject(Kind.SERVICE, "j", "job", 1, spec, raw)
     tasks = [job_task(number, state) for number in (1, 2) for state in (TaskState.RUNNING, TaskState.COMPLETE)]
     assert service_status(job, tasks) == {"RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 1}
+
+
+@pytest.mark.parametrize("kind", [Kind.SECRET, Kind.CONFIG])
+def test_secrets_and_configs_are_found_by_any_of_ids_and_names(kind: Kind) -> None:
+    found = [ObservedObject(kind, f"id{n}", f"name{n}", 1, {"Labels": {"n": f"{n}"}}, {}) for n in (1, 2, 3)]
+    asked = {"id": ("id1",), "name": ("name3",)}
+    assert [one.id for one in select(found, kind, asked)] == ["id1", "id3"]
+    assert [one.id for one in select(found, kind, {**asked, "label": ("n=3",)})] == ["id3"]
+
+
+def test_empty_values_are_passed_over_where_an_engine_does() -> None:
+    filters = {"role": ("", "worker"), "membership": ("",), "name": ("",)}
+    assert without_empty(filters, {"role", "membership"}) == {"role": ("worker",), "name": ("",)}
