@@ -102,7 +102,11 @@ def assess(service: ObservedObject, actual: ActualState) -> Assessment:
     complete. Failing means here that the restart policy has given up; what else there is to failing takes more than
     one look (controller/watch.py). Source: swarmkit's update states, and the rules by which `docker service ls` counts.
     """
-    crew = Crew.of(service, actual)
+    return assess_crew(Crew.of(service, actual), actual)
+
+
+def assess_crew(crew: Crew, actual: ActualState) -> Assessment:
+    """Return where the service of a crew, taken from `actual`, stands."""
     look = _assess_job(crew, actual) if crew.is_job else _assess_service(crew, actual)
     if look.verdict is Verdict.PROGRESSING and given_up(crew, actual):
         look = replace(look, verdict=Verdict.FAILING)
@@ -188,12 +192,13 @@ def given_up(crew: Crew, actual: ActualState) -> bool:
     """
     if (crew.service.dig("UpdateStatus", "State") or "") in UPDATE_RUNS:
         return False
-    usable = {node.id for node in actual.nodes if takes_tasks(node)}
     for slot, tasks in crew.by_slot().items():
         last = newest(tasks)
         if any(_is_wanted(task) for task in tasks) or last.desired_state is not TaskState.SHUTDOWN:
             continue
-        if crew.has_failed(last) and (not crew.mode.startswith("Global") or slot in usable):
+        if not crew.has_failed(last):
+            continue
+        if not crew.mode.startswith("Global") or slot in {node.id for node in actual.nodes if takes_tasks(node)}:
             return True
     return False
 

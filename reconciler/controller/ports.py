@@ -35,7 +35,10 @@ class Cluster(Protocol):
         ...
 
     async def observe_tasks(self, since: ActualState, /) -> ActualState:
-        """Return `since` with its tasks read again; more only where the tasks alone don't tell which are up to date."""
+        """Return `since` with its tasks read again, where need be the rest of what moves by itself, too.
+
+        Services and nodes may be as they were in `since`, and tasks up to date by what these were.
+        """
         ...
 
     async def get(self, kind: Kind, object_id: str) -> ObservedObject:

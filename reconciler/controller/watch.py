@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 
 from reconciler.controller.assess import (
     UPDATE_RUNS,
     Crew,
-    Slot,
-    apart,
-    assess,
+    assess_crew,
     describe,
     given_up,
     monitor_s,
@@ -22,6 +19,7 @@ from reconciler.controller.assess import (
     unplaced,
 )
 from reconciler.controller.pace import POLL_MAX_S, Outlook
+from reconciler.controller.story import Since, Story, are, came_up_s, is_live, is_told_by_tasks, note_swarms_watch
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, ObservedObject
@@ -49,47 +47,6 @@ JOB_TASKS_WAIT_S = 5.0
 """Seconds after which a job of which no task was ever seen has none to run: no node fits, or they were cleared away."""
 
 
-@dataclass(slots=True)
-class _Since:
-    """Since when something has been as it is; by the event loop's clock, in seconds."""
-
-    what: object = None
-    at_s: float = 0.0
-
-    def held_s(self, what: object, now_s: float, already_s: float = 0.0) -> float:
-        """Return for how long it has been `what`; a change begins anew, `already_s` before it was seen."""
-        if what != self.what:
-            self.what, self.at_s = what, now_s - already_s
-        return now_s - self.at_s
-
-
-@dataclass(slots=True)
-class _Story:
-    """What was seen of one service so far."""
-
-    crew: Crew | None = None
-    """As of the last look."""
-    service: ObservedObject | None = None
-    """As of the first look, which comes after our own write."""
-    stable: _Since = field(default_factory=_Since)
-    updated: _Since = field(default_factory=_Since)
-    unplaced: _Since = field(default_factory=_Since)
-    given_up: _Since = field(default_factory=_Since)
-    taskless: _Since = field(default_factory=_Since)
-    failed: dict[Slot, set[str]] = field(default_factory=dict)
-    last_failure: ObservedTask | None = None
-    has_failed: bool = False
-    converged: bool = False
-    tasks: dict[str, ObservedTask] = field(default_factory=dict)
-    """{id: task} as of the last look, those of earlier iterations of a job included."""
-    seen_at: datetime | None = None
-    """Since when everything that a look finds must have come about; by our clock."""
-    due_s: float | None = None
-    """When time alone makes another verdict of it, by the event loop's clock; None where it takes more."""
-    is_up: bool = False
-    """Whether all is as wanted, and nothing but the time is waited for in which it may still fail."""
-
-
 class Watch:
     """Follows some services from look to look.
 
@@ -98,10 +55,11 @@ class Watch:
     """
 
     def __init__(self, services: Collection[str], before: ActualState | None, updated: Collection[str]) -> None:
-        self._stories: dict[str, _Story] = {}
+        self._stories: dict[str, Story] = {}
         self._updated: set[str] = set()
-        self._still = _Since()
+        self._still = Since()
         self._stuck_due_s: float | None = None
+        self._nodes: tuple[ObservedObject, ...] = ()
         self._stops: bool | None = None
         """Whether any task is being stopped, once that was asked of a look."""
         self._before_at = before.observed_at if before else None
@@ -111,12 +69,13 @@ class Watch:
     def join(self, services: Collection[str], updated: Collection[str]) -> None:
         """Follow these services too, from the next look on; those that are followed already go on as they are."""
         for name in services:
-            self._stories.setdefault(name, _Story())
+            self._stories.setdefault(name, Story())
         self._updated.update(updated)
         for name in updated:
             story = self._stories.get(name)
-            if story is not None and story.crew is None:
-                story.seen_at = self._before_at
+            if story is not None:
+                story.seen_at = self._before_at if story.crew is None else story.seen_at
+                story.assessed = None
 
     def look(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         """Return where each service stands, in the order given. `now_s` is a monotonic clock's."""
@@ -143,10 +102,10 @@ class Watch:
         """
         now = {task.id for task in seen.tasks}
         ids = {story.service.id for story in self._stories.values() if story.service is not None}
-        last = [task for story in self._stories.values() for task in story.tasks.values()]
-        had_ended = {task.id for task in last if not _is_live(task)}
+        last = [task for story in self._stories.values() for task in story.tasks]
+        had_ended = {task.id for task in last if not is_live(task)}
         return all(task.id in now or task.id in had_ended for task in last) and all(
-            not task.no_node_because and (_is_live(task) or task.id in had_ended)
+            not task.no_node_because and (is_live(task) or task.id in had_ended)
             for task in seen.tasks
             if task.service_id in ids
         )
@@ -163,7 +122,7 @@ class Watch:
             settled_s=max(due_s) if settled else None,
             due_s=(*due_s, *stuck_s),
             tasks_tell=all(look.verdict in (Verdict.PROGRESSING, Verdict.CONVERGED) for look in looks)
-            and all(_is_told_by_tasks(story) for _, story in ways)
+            and all(is_told_by_tasks(story) for _, story in ways)
             and all(at_s - now_s > 2 * POLL_MAX_S for at_s in stuck_s),
         )
 
@@ -190,22 +149,47 @@ class Watch:
         return self._stories[service].last_failure
 
     def _each(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
-        there = {service.name: (service, own) for service, own in apart(actual, self._stories)}
-        return tuple(
-            self._one(*there[name], actual, now_s)
-            if name in there
-            else Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
-            for name in self._stories
-        )
+        there = {service.name: service for service in actual.services}
+        tasks: dict[str, list[ObservedTask]] = {}
+        for task in actual.tasks:
+            tasks.setdefault(task.service_id, []).append(task)
+        nodes_moved, self._nodes = not are(actual.nodes, self._nodes), actual.nodes
+        looks = []
+        for name, story in self._stories.items():
+            if (service := there.get(name)) is None:
+                story.told = Assessment(name, Verdict.MISSING, 0, 0, "the service was removed by someone else")
+            else:
+                own = tuple(tasks.get(service.id, ()))
+                moved = nodes_moved or story.has_moved(service, own)
+                story.told = self._one(service, replace(actual, tasks=own) if moved else None, actual, now_s)
+            looks.append(story.told)
+        return tuple(looks)
 
-    def _one(self, service: ObservedObject, own: ActualState, actual: ActualState, now_s: float) -> Assessment:
-        """Return where a service stands. `own` is `actual` without the tasks of others: a look is to stay linear."""
-        story, crew, look = self._stories[service.name], Crew.of(service, own), assess(service, own)
-        came_s = _came_up_s(look, own, story.seen_at)
-        story.crew, story.service = crew, story.service or service
-        story.tasks, story.seen_at = {task.id: task for task in own.tasks}, own.observed_at
+    def _one(self, service: ObservedObject, own: ActualState | None, actual: ActualState, now_s: float) -> Assessment:
+        """Return where a service stands.
+
+        `own` is `actual` without the tasks of others, as a look is to stay linear; None where nothing of the service
+        is other than at the last look. Then nothing but time can tell anything new.
+        """
+        story, came_s = self._stories[service.name], 0.0
+        if own is not None:
+            story.crew = Crew.of(service, own)
+            story.assessed = assess_crew(story.crew, own)
+            came_s = came_up_s(story.assessed, own, story.seen_at)
+            story.service, story.tasks = story.service or service, own.tasks
+        story.seen_at = actual.observed_at
+        if own is None and story.told is not None and story.told.verdict is Verdict.CONVERGED:
+            return story.told
+        return self._in_time(story, came_s, actual, now_s)
+
+    def _in_time(self, story: Story, came_s: float, actual: ActualState, now_s: float) -> Assessment:
+        """Return where a service stands, of which one look tells what its story has, given all looks before."""
+        crew, look, first = story.crew, story.assessed, story.service
+        assert crew is not None
+        assert look is not None
+        assert first is not None
         story.due_s, story.is_up = None, False
-        if _is_anothers(service, story.service):
+        if _is_anothers(crew.service, first):
             return replace(look, verdict=Verdict.CHANGED, message="somebody else wrote to it while we waited")
         self._note_failures(story, crew)
         look = self._old_story_left_out(look)
@@ -221,7 +205,7 @@ class Watch:
         story.given_up.what = None
         if look.verdict is not Verdict.PROGRESSING:
             return self._with_cause(look, story, actual)
-        _note_swarms_watch(look, crew, story, now_s, came_s)
+        note_swarms_watch(look, crew, story, now_s, came_s)
         return self._escalated(look, crew, story, actual, now_s)
 
     def _stuck_told(self, looks: tuple[Assessment, ...], actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
@@ -252,7 +236,7 @@ class Watch:
         good = look.running == look.wanted and not look.older
         return replace(look, verdict=Verdict.CONVERGED if good else Verdict.PROGRESSING)
 
-    def _note_failures(self, story: _Story, crew: Crew) -> None:
+    def _note_failures(self, story: Story, crew: Crew) -> None:
         fresh = [task for task in crew.tasks if task.id not in self._known]
         for task in fresh:
             if crew.has_failed(task):
@@ -262,14 +246,14 @@ class Watch:
         last = newest_failure(task for task in fresh if task.state in (TaskState.FAILED, TaskState.REJECTED))
         story.last_failure = last or story.last_failure
 
-    def _with_cause(self, look: Assessment, story: _Story, actual: ActualState) -> Assessment:
+    def _with_cause(self, look: Assessment, story: Story, actual: ActualState) -> Assessment:
         """Return a look at an update that the swarm has ended, with the error of the task for which it did."""
         if story.last_failure is None or story.last_failure.error in look.message:
             return look
         cause = describe(story.last_failure, actual)
         return replace(look, message=f"{look.message}; {cause}" if look.message else cause)
 
-    def _escalated(self, look: Assessment, crew: Crew, story: _Story, actual: ActualState, now_s: float) -> Assessment:
+    def _escalated(self, look: Assessment, crew: Crew, story: Story, actual: ActualState, now_s: float) -> Assessment:
         """Return a look at a service on its way, or that waiting any longer changes nothing."""
         if crew.is_job and not crew.tasks:
             if story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S:
@@ -315,7 +299,7 @@ def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Ass
     return replace(look, verdict=Verdict.UNSCHEDULABLE, message=why)
 
 
-def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float, came_s: float) -> Assessment:
+def _watched(look: Assessment, crew: Crew, story: Story, now_s: float, came_s: float) -> Assessment:
     """Return a look at a service that is as wanted, once it was so for long enough.
 
     A task that crashes at once is running for a moment, too. The swarm itself has watched a completed update.
@@ -330,52 +314,6 @@ def _watched(look: Assessment, crew: Crew, story: _Story, now_s: float, came_s: 
         return look
     story.due_s, story.is_up = now_s + left_s, True
     return replace(look, verdict=Verdict.PROGRESSING, message=f"watched for another {math.ceil(left_s)} s")
-
-
-def _note_swarms_watch(look: Assessment, crew: Crew, story: _Story, now_s: float, came_s: float) -> None:
-    """Note when an update whose tasks all run will be over, if the swarm's own watch over them sees nothing."""
-    if crew.service.dig("UpdateStatus", "State") != "updating" or look.running < look.wanted or look.older:
-        story.updated.what = None
-        return
-    story.updated.held_s(look.task_ids, now_s, came_s)
-    story.due_s, story.is_up = story.updated.at_s + monitor_s(crew.service), True
-
-
-def _came_up_s(look: Assessment, own: ActualState, seen_at: datetime | None) -> float:
-    """Return for how many seconds a service has had the running tasks that a look finds, as far as that is sure.
-
-    When the last of them came up says its node, whose clock may be wrong: it counts where it lies between the look
-    before, `seen_at`, and this one. So a service may be looked at rarely, and still be told as soon as it is stable.
-    """
-    if seen_at is None:
-        return 0.0
-    moments = [_instant(task.timestamp) for task in own.tasks if task.id in look.task_ids]
-    known = [moment for moment in moments if moment is not None]
-    if not known or len(known) < len(moments) or not seen_at < max(known) <= own.observed_at:
-        return 0.0
-    return (own.observed_at - max(known)).total_seconds()
-
-
-def _instant(timestamp: str) -> datetime | None:
-    try:
-        told = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return None
-    return told if told.tzinfo is not None else None
-
-
-def _is_told_by_tasks(story: _Story) -> bool:
-    """Return whether all that may become of a service that is on its way shows in its tasks: no update is under way,
-    none of them has failed, and none finds no node.
-    """
-    if story.crew is None or story.failed or (story.due_s is not None and not story.is_up):
-        return False
-    return story.crew.service.dig("UpdateStatus", "State") not in UPDATE_RUNS and not unplaced(story.crew)
-
-
-def _is_live(task: ObservedTask) -> bool:
-    """Return whether a task has not ended, and is not told to; a job's is wanted to be complete."""
-    return task.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
 
 
 def _is_judged(crew: Crew) -> bool:

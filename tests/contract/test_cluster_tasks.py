@@ -106,6 +106,19 @@ async def test_looking_again_tells_what_a_new_look_tells(subject: Subject) -> No
     assert not {task_id for task_id, _ in running(first)} & {task_id for task_id, _ in updated}
 
 
+async def test_looking_at_tasks_alone_tells_of_them_what_a_new_look_tells(subject: Subject) -> None:
+    since = before = await subject.cluster.observe()
+    service_id = await subject.cluster.create(Kind.SERVICE, service("task_alone", replicas=2))
+    for _ in range(round(WAIT_S / POLL_S)):
+        since = await subject.cluster.observe_tasks(since)
+        if len(running(since) - running(before)) == 2:
+            break
+        await asyncio.sleep(POLL_S)
+    assert {task.id for task in live(since, service_id)} == {task_id for task_id, _ in running(since) - running(before)}
+    assert running(since) == running(await subject.cluster.observe())
+    assert since.swarm == before.swarm
+
+
 def running(actual: ActualState) -> set[tuple[str, bool]]:
     """Return (id, up to date?) of the tasks that run and should."""
     wanted = (task for task in actual.tasks if task.state is task.desired_state is TaskState.RUNNING)
