@@ -95,13 +95,15 @@ def cycles(needs: Mapping[str, Sequence[str]]) -> list[list[str]]:
 
 
 def check_objects(objects: Iterable[DesiredObject], problems: ProblemList) -> None:
-    """Tell of each object that is declared a second time, naming both places."""
+    """Tell of each object that is declared a second time, naming both places. To Swarm, capitals make no other name."""
     first: dict[tuple[Kind, str], DesiredObject] = {}
     for wanted in objects:
-        other = first.setdefault((wanted.kind, wanted.name), wanted)
+        other = first.setdefault((wanted.kind, wanted.name.lower()), wanted)
         if other is wanted:
             continue
         what = f"The {wanted.kind} {shown(wanted.name)} is declared twice: at {other.place} and at {wanted.place}."
+        if other.name != wanted.name:
+            what = f"{what[:-1]}, where it is {shown(other.name)}, which is the same name to Swarm."
         why = f"Both {_owner(other)} and {_owner(wanted)} would make it their own."
         hint = "Declare it once, and use it elsewhere with `external: true`."
         if wanted.kind is Kind.SERVICE:

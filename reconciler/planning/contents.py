@@ -52,10 +52,10 @@ def plan_contents(context: Context, draft: Draft) -> RealNames:
     versions = versions_of(context.actual)
     for kind in (Kind.SECRET, Kind.CONFIG):
         # Of names to be, too: of two objects of one plan none may take the other's.
-        taken = {found.name for found in context.actual.of_kind(kind)}
+        taken = {found.name.lower() for found in context.actual.of_kind(kind)}
         for wanted in context.wanted(kind):
             name = _plan_one(context, draft, wanted, versions, taken)
-            taken.add(name)
+            taken.add(name.lower())
             real_names[kind, wanted.name] = name
     return real_names | _names_of_others(context, versions)
 
@@ -76,18 +76,19 @@ def _names_of_others(context: Context, versions: Versions) -> RealNames:
 
 
 def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: Versions, taken: set[str]) -> str:
+    """Return under which name services find what is wanted. `taken` is in lower case: so Swarm compares names."""
     known = versions.of(wanted.kind, wanted.name)
     usable = [found for found in known if belongs_elsewhere(wanted, found) is None]
     current = _current(wanted, usable, versions)
     if current is not None:
         _plan_labels(context, draft, wanted, current)
         return current.name
-    if wanted.name in taken and not usable:
+    if wanted.name.lower() in taken and not usable:
         problem = belongs_elsewhere(wanted, known[0]) if known else None
         if problem is not None:
             draft.block(wanted.kind, wanted.name, problem)
             return wanted.name
-    name = wanted.name if wanted.name not in taken else _hashed_name(wanted, taken)
+    name = wanted.name if wanted.name.lower() not in taken else _hashed_name(wanted, taken)
     # What tasks see today is what the new content is compared with, whichever version that is.
     previous = _in_use(usable, versions)
     draft.actions.append(_create(context, wanted, name, previous))
@@ -293,7 +294,7 @@ def _hashed_name(wanted: DesiredObject, taken: set[str]) -> str:
     digest = _digest(wanted, with_name=len(whole) > NAME_CHARACTERS_MAX)
     for length in range(HASH_CHARACTERS, len(digest) + 1):
         name = f"{wanted.name[: NAME_CHARACTERS_MAX - length - 1]}-{digest[:length]}"
-        if name not in taken:
+        if name.lower() not in taken:
             return name
     return name
 

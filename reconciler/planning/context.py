@@ -140,6 +140,25 @@ def action_id(kind: Kind, name: str) -> str:
     return f"{kind}.{name}"
 
 
+def differs_in_case(wanted: DesiredObject, live: Mapping[str, ObservedObject]) -> Problem | None:
+    """Return why a service or network that is not there can't be created all the same, or None.
+
+    Swarm's names are unique without regard to capitals (swarmkit's indexes are of names in lower case), and it can
+    rename nothing. `live` is {name: object} of the kind.
+    """
+    folded = wanted.name.lower()
+    namesake = next((name for name in live if name.lower() == folded), None)
+    if namesake is None:
+        return None
+    return Problem(
+        ErrorCode.NAME_CONFLICT,
+        f"{wanted.kind.capitalize()} {wanted.name} can't be created beside {namesake}.",
+        why="To Swarm both are one name: capitals make no difference.",
+        hint=f"Keep the name, or remove the old one first: `docker {wanted.kind} rm {namesake}`.",
+        place=wanted.place,
+    )
+
+
 def belongs_elsewhere(wanted: DesiredObject, found: ObservedObject) -> Problem | None:
     """Return why `found` must not be taken for `wanted`, or None when it may be.
 

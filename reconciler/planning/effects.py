@@ -27,6 +27,10 @@ Rooms = Mapping[str, Room]
 """{node id: the node as the plan makes it}."""
 
 
+STABLE_SORT_MAX = 12
+"""Slots that Go's sort, which keeps no order of equals, sorts by insertion, and which therefore stay in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What happens to tasks, as a kind, as a sentence for people, and in numbers."""
@@ -127,11 +131,12 @@ def _is_wanted(task: ObservedTask) -> bool:
 def _of_replicated(update: Update) -> Effect:
     slots = filled_slots(update.tasks, is_global=False)
     wanted, before = task_count(update.body, update.rooms), task_count(update.found.spec, update.rooms)
-    renewed = _renewed(update, slots)
     surplus = max(0, len(slots) - wanted)
-    unsure = surplus and 0 < len(renewed) < len(slots)  # which slots go is the scheduler's choice
-    kept = renewed[: max(0, len(slots) - surplus)]
-    finished = sum(1 for slot in _last_to_keep(slots, surplus) if slot.use is SlotUse.FINISHED)
+    removed = _first_to_go(slots, surplus)
+    finished = sum(1 for key in removed if slots[key].use is SlotUse.FINISHED)
+    kept = _renewed(update, {key: slot for key, slot in slots.items() if key not in removed})
+    # From here on Swarm's own sort leaves slots that are alike in any order.
+    unsure = surplus and kept and len(slots) > STABLE_SORT_MAX
     counts = TaskCounts(restart=len(kept), start=max(0, wanted - len(slots)), stop=surplus - finished)
     parts = []
     if wanted != before:
@@ -145,21 +150,21 @@ def _of_replicated(update: Update) -> Effect:
     return _composed(update, ", ".join(parts), kept, counts, "up to " if unsure else "")
 
 
-def _last_to_keep(slots: Mapping[SlotKey, Filled], surplus: int) -> list[Filled]:
+def _first_to_go(slots: Mapping[SlotKey, Filled], surplus: int) -> frozenset[SlotKey]:
     """Return the slots that scaling down by `surplus` removes.
 
-    Swarm numbers the copies on each node, running ones first, and removes the highest numbers; before those, what has
-    no node or is several tasks. Source: facts, swarmkit.md 2.2.
+    Swarm numbers the copies on each node, running ones and low slots first, and removes the highest numbers; before
+    those, what has no node or is several tasks. Source: facts, swarmkit.md 2.2.
     """
     order = sorted(slots.items(), key=lambda item: (item[1].use is not SlotUse.RUNNING, item[0]))
     copies: Counter[str] = Counter()
-    numbered = []
-    for _, slot in order:
+    numbered: list[tuple[float, SlotKey]] = []
+    for key, slot in order:
         node_id = slot.tasks[0].node_id if len(slot.tasks) == 1 else ""
         copies[node_id] += 1
-        numbered.append((copies[node_id] if node_id else math.inf, slot))
+        numbered.append((copies[node_id] if node_id else math.inf, key))
     numbered.sort(key=lambda item: item[0])
-    return [slot for _, slot in numbered[len(numbered) - surplus :]]
+    return frozenset(key for _, key in numbered[len(numbered) - surplus :])
 
 
 def _of_global(update: Update) -> Effect:

@@ -11,7 +11,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.model.words import some
 from reconciler.planning import canonical
-from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
+from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
 from reconciler.planning.inventory import applied_form
@@ -28,7 +28,10 @@ def plan_networks(context: Context, draft: Draft) -> None:
     for wanted in context.wanted(Kind.NETWORK):
         found = live.get(wanted.name)
         if found is None:
-            draft.actions.append(_create(context, wanted))
+            if problem := differs_in_case(wanted, live):
+                draft.block(Kind.NETWORK, wanted.name, problem)
+            else:
+                draft.actions.append(_create(context, wanted))
         elif problem := belongs_elsewhere(wanted, found):
             draft.block(Kind.NETWORK, wanted.name, problem)
         else:

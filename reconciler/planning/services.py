@@ -14,7 +14,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.planning import canonical, effects
 from reconciler.planning.contents import RealNames, content_changes, names_of_baseline, renamed_references
-from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
+from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
 from reconciler.planning.held import missing, missing_externals
@@ -59,7 +59,8 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
     for wanted in services_in_order(context):
         found = live.get(wanted.name)
         problems = [*_blocked_externals(lacking, wanted), *_blocked_needs(draft, wanted)]
-        if found is not None and (elsewhere := belongs_elsewhere(wanted, found)):
+        elsewhere = belongs_elsewhere(wanted, found) if found is not None else differs_in_case(wanted, live)
+        if elsewhere is not None:
             problems.append(elsewhere)
         for problem in problems:
             draft.block(Kind.SERVICE, wanted.name, problem)

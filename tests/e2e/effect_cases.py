@@ -141,6 +141,7 @@ def running_cases() -> Iterator[Case]:
     yield case("scale-from-0-image", service("", replicas=0), put(replicas, 1), IMAGE, tasks=0)
     yield case("at-0-image", service("", replicas=0), IMAGE, tasks=0)
     yield case("move-some", three, put(f"{TEMPLATE}Placement", worker), tasks=3)
+    yield case("move-some-scale-down", three, put(f"{TEMPLATE}Placement", worker), put(replicas, 2), tasks=3)
     yield case("move-none", service("", replicas=2, Placement=worker), put(f"{TEMPLATE}Placement", {}), tasks=2)
     yield case("start-first", {**two, "UpdateConfig": {**two["UpdateConfig"], "Order": "start-first"}}, IMAGE, tasks=2)
     everywhere = mode(Global={})
@@ -174,6 +175,14 @@ def ended_cases() -> Iterator[Case]:
     replicas = put("Mode.Replicated.Replicas", 1)
     yield case("ended-scale-down", ending(service("", replicas=3), "none"), replicas, tasks=3, ready=ENDED)
     yield case("ended-scale-down-image", ending(service("", replicas=3), "none"), replicas, IMAGE, tasks=3, ready=ENDED)
+    some = ending(service("", replicas=5), "none")
+    some["TaskTemplate"]["ContainerSpec"] |= {
+        "Env": ["SLOT={{.Task.Slot}}"],
+        "Command": ["sh", "-c", "[ $SLOT -le 2 ] || exec sleep 3600"],
+    }
+    states = ENDED | {TaskState.RUNNING}
+    down = put("Mode.Replicated.Replicas", 3)
+    yield case("some-ended-scale-down-image", some, down, IMAGE, tasks=5, ready=states)
     everywhere = ending(mode(Global={}), "none")
     yield case("global-ended-image", everywhere, IMAGE, tasks=3, ready=ENDED)
     yield case("global-ended-label", everywhere, LABEL, tasks=3, ready=ENDED)

@@ -481,6 +481,12 @@ def test_two_services_whose_full_names_meet_are_told() -> None:
     assert problem.why == "Both the stack a and the stack a_b would make it their own."
 
 
+def test_two_names_that_differ_in_capitals_only_are_one_to_swarm() -> None:
+    [problem] = problems({"stacks/a.yaml": "services: {}\nconfigs: {c: {file: ./f}, C: {file: ./f}}", "stacks/f": "x"})
+    assert problem.code is ErrorCode.DUPLICATE_OBJECT
+    assert problem.what.endswith("which is the same name to Swarm.")
+
+
 def test_two_stacks_of_one_name_are_told() -> None:
     spec = "spec: {stacks: [{path: a.yaml}, {path: b.yaml, name: a}]}"
     [problem] = problems({"swarm.yaml": CLUSTER + spec, "a.yaml": "services: {}", "b.yaml": "services: {}"})

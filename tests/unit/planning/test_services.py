@@ -53,6 +53,21 @@ def test_a_missing_service_is_created_after_its_network():
     assert labels.OWNER not in made.actions[1].spec["TaskTemplate"]["ContainerSpec"]["Labels"]
 
 
+def test_a_name_that_differs_from_another_in_capitals_only_is_blocked_as_swarm_takes_both_for_one():
+    """Unless it is a secret's or config's: those may have another name in the cluster."""
+    capitals = desired(wanted(Kind.NETWORK, network_spec("web_Default")), wanted(Kind.SERVICE, service_spec("web_API")))
+    made = planned(capitals, actual(*running_web()))
+    assert made.actions == ()
+    assert [(one.id, one.problem.code) for one in made.blocked] == [
+        ("network.web_Default", ErrorCode.NAME_CONFLICT),
+        ("service.web_API", ErrorCode.NAME_CONFLICT),
+    ]
+    there = observed(Kind.CONFIG, content_spec("web_app", "1"))
+    both = [wanted(Kind.CONFIG, content_spec(name, "2")) for name in ("web_App", "web_APP")]
+    names = [action.name.lower() for action in planned(desired(*both), actual(there)).actions]
+    assert len({"web_app", *names}) == 3
+
+
 def with_image(spec):
     spec["TaskTemplate"]["ContainerSpec"]["Image"] = "nginx:1.27"
 
