@@ -113,6 +113,7 @@ class ErrorCode(enum.StrEnum):
     API_OVERLOADED = "api-overloaded"
     API_REFUSED = "api-refused"
     API_REQUEST_INVALID = "api-request-invalid"
+    STACK_AMBIGUOUS = "stack-ambiguous"
     API_TOO_LARGE = "api-too-large"
     API_TOO_SLOW = "api-too-slow"
     # writing a swarm down

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
 
 from reconciler.controller.loop.leader import Leader
+from reconciler.controller.loop.naming import Named, existing, named
 from reconciler.controller.loop.state_records import Request, RequestKind
 from reconciler.controller.loop.tracing import trace_of
-from reconciler.gitops.conditions import NODE
 from reconciler.gitops.overview import ControllerEvent, Health, Member, Overview, Trace
 from reconciler.gitops.pushes import Push, concerned
 from reconciler.gitops.results import HistoryEntry, resumed, suspended
-from reconciler.gitops.state import EVERYTHING, LoopState, ScopeState, Suspension
+from reconciler.gitops.state import CLUSTER, EVERYTHING, LoopState, ScopeState, Suspension
 from reconciler.gitops.webhooks import Answer, Deliveries, Passed, Receiver, Refused, WebhookRequest, forge_of, receive
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.objects import NodeRole
@@ -29,8 +29,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 CLUSTER_WAIT_S: Final = 20.0
 """Seconds for what has to ask the cluster; commands wait for 30."""
-CLUSTER_SCOPE: Final = "(cluster)"
-"""What people call the scope of what belongs to no stack."""
 
 
 class Counters(Protocol):
@@ -119,14 +117,21 @@ class Answers:
 
     async def history(self, scope: str | None, limit: int) -> Sequence[HistoryEntry]:
         """Return the newest applies first."""
-        found = [one for name in self.leader.wakeups for one in self.leader.memory.history(name)]
-        kept = [one for one in found if scope is None or _scope(scope) in one.scopes]
+        meant = None if scope is None else named(scope, self._states())
+        found = [
+            one
+            for name in (self.leader.wakeups if meant is None else meant.sources)
+            for one in self.leader.memory.history(name)
+        ]
+        kept = [one for one in found if meant is None or meant.scope in one.scopes]
         return sorted(kept, key=lambda one: one.at, reverse=True)[:limit]
 
     async def events(self, scope: str | None, after: int, limit: int) -> Sequence[ControllerEvent]:
         """Return the newest events, oldest of them first; with `after` the ones next to it: who pages misses none."""
         found = [one for one in self.leader.memory.events() if one.number > after]
-        found = [one for one in found if scope is None or one.scope == _scope(scope)]
+        if scope is not None:
+            meant = named(scope, self._states())
+            found = [one for one in found if one.scope == meant.scope and one.source in ("", *meant.sources)]
         return found[:limit] if after or not limit else found[-limit:]
 
     async def trace(self, name: str) -> Trace:
@@ -155,51 +160,51 @@ class Answers:
 
     async def sync(self, scopes: frozenset[str], by: str) -> None:
         """Look at the sources and bring these scopes to what Git asks for."""
-        requests = [
-            Request(source, scope, RequestKind.SYNC, by, self.now())
-            for scope in sorted(scopes)
-            for source in self._sources_of(scope)
-        ]
-        await self.leader.memory.ask(_with_names(requests))
+        states = self._states()
+        meant = [existing(scope, states) for scope in sorted(scopes)]
+        requests = {(source, one.scope): RequestKind.SYNC for one in meant for source in one.sources}
+        await self.leader.memory.ask([Request(*key, kind, by, self.now()) for key, kind in requests.items()])
 
     async def suspend(self, suspension: Suspension) -> None:
         """Write nothing of a scope until it is resumed, or until its time."""
-        made = Suspension(
-            _scope(suspension.scope), suspension.since, suspension.by, suspension.reason, suspension.until
-        )
-        await self._change(suspension.scope, suspension.by, lambda state: suspended(state, made))
+        meant = existing(suspension.scope, self._states())
+        made = replace(suspension, scope=meant.scope)
+        await self._change(meant, suspension.by, lambda state: suspended(state, made))
 
     async def resume(self, scope: str, by: str) -> None:
         """End a suspension. That of everything is not ended for one stack alone: who thinks so is told."""
         now, states = self.now(), self._states()
-        if scope != EVERYTHING and any(states[name].suspension(EVERYTHING, now) for name in self._sources_of(scope)):
+        meant = existing(scope, states)
+        if meant.scope != EVERYTHING and any(states[name].suspension(EVERYTHING, now) for name in meant.sources):
             raise SwarmctlError(
                 ErrorCode.API_REQUEST_INVALID,
                 f"{scope} stays suspended, because everything is.",
                 why="A suspension of everything ends for all stacks at once.",
                 hint="`swarmctl resume '*'` ends it; suspend those first that are to stay so.",
             )
-        await self._change(scope, by, lambda state: resumed(state, _scope(scope)))
+        await self._change(meant, by, lambda state: resumed(state, meant.scope))
 
-    async def _change(self, scope: str, by: str, change: Callable[[LoopState], LoopState]) -> None:
+    async def _change(self, meant: Named, by: str, change: Callable[[LoopState], LoopState]) -> None:
         now = self.now()
-        asked = [Request(one, _scope(scope), RequestKind.LOOK, by, now) for one in self._sources_of(scope)]
+        asked = [Request(one, meant.scope, RequestKind.LOOK, by, now) for one in meant.sources]
         await self.leader.memory.ask(asked, change)
 
     async def rollback(self, scope: str, commit: str, by: str) -> str:
         """Put a stack back to what an earlier commit asked for, and suspend it."""
-        if scope in (EVERYTHING, CLUSTER_SCOPE):
+        states = self._states()
+        meant = named(scope, states)
+        if meant.scope in (EVERYTHING, CLUSTER):
             raise SwarmctlError(
                 ErrorCode.API_REQUEST_INVALID,
                 f"A rollback puts one stack back, and {scope} is none.",
                 why="Nodes, settings and networks of swarm.yaml have one history with all stacks.",
                 hint="Name a stack; `swarmctl status` lists them. For the others revert the commit in Git.",
             )
-        source = self._sources_of(scope)[0]
-        found = _earlier(commit, scope, self.leader.memory.state(source), self.leader.memory.history(source))
+        (source,) = existing(scope, states).sources
+        found = _earlier(commit, meant.scope, self.leader.memory.state(source), self.leader.memory.history(source))
         now = self.now()
-        held = Suspension(scope, now, by, f"rolled back to {found[:12]}")
-        request = Request(source, scope, RequestKind.ROLLBACK, by, now, found)
+        held = Suspension(meant.scope, now, by, f"rolled back to {found[:12]}")
+        request = Request(source, meant.scope, RequestKind.ROLLBACK, by, now, found)
         await self.leader.memory.ask([request], lambda state: suspended(state, held))
         return found
 
@@ -218,23 +223,6 @@ class Answers:
         """Have the leader make the join token of a role anew."""
         first = next(iter(self.leader.wakeups))
         await self.leader.memory.ask([Request(first, role.value, RequestKind.ROTATE, by, self.now())])
-
-    def _sources_of(self, scope: str) -> list[str]:
-        """Return the sources that a scope belongs to. Raises object-not-found."""
-        if scope == EVERYTHING:
-            return list(self.leader.wakeups)
-        found = [name for name, state in self._states().items() if _scope(scope) in state.scopes]
-        if not found or scope.startswith(NODE):  # nodes have conditions; what is written to them is the cluster's
-            known = sorted(
-                {name for state in self._states().values() for name in state.scopes if not name.startswith(NODE)} - {""}
-            )
-            raise SwarmctlError(
-                ErrorCode.OBJECT_NOT_FOUND,
-                f"There is no stack {scope}.",
-                why=f"The sources have {', '.join(known[:20]) or 'none'}.",
-                hint="`swarmctl status` lists them.",
-            )
-        return found
 
     async def webhook(self, request: WebhookRequest) -> Answer:
         """Check a webhook and wake what it is about."""
@@ -284,15 +272,6 @@ async def _in_time() -> AsyncIterator[None]:
             hint="See whether its managers are well, and ask again.",
             passing=True,
         ) from error
-
-
-def _scope(name: str) -> str:
-    return "" if name == CLUSTER_SCOPE else name
-
-
-def _with_names(requests: Sequence[Request]) -> list[Request]:
-    """Return them with the loop's own names of scopes."""
-    return [Request(one.source, _scope(one.scope), one.what, one.by, one.at, one.commit) for one in requests]
 
 
 def _is_left(known: ScopeState) -> bool:

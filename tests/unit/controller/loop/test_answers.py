@@ -11,7 +11,8 @@ from reconciler.controller.loop import answers as loop_answers
 from reconciler.controller.loop.answers import Answers
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from tests.unit.controller.loop.shell import NAME, Shell, stack, until
+from tests.lab.git_servers import Repository
+from tests.unit.controller.loop.shell import NAME, Shell, stack, swarm, until
 
 
 def answers_of(shell: Shell) -> Answers:
@@ -121,3 +122,47 @@ async def test_a_cluster_that_hangs_is_told_as_that_and_shown_by_the_pass_that_w
         shell.leader.wake("sync")
         began = await until(lambda: answers.overview().passing.get("infra"), "a pass is under way")
         assert began <= answers.now()
+
+
+async def test_a_name_that_two_sources_have_is_refused_and_can_be_told_apart(shell, repository, tmp_path):
+    other = Repository.make(tmp_path / "other", "shops")
+    other.commit("own", swarm_DOT_yaml=swarm("shops"), stacks__own_DOT_yaml=stack(0))
+    shell.repositories["shops"] = other
+    async with shell.leading():
+        answers = answers_of(shell)
+        await until(lambda: applied(shell), "the stack is that of the first source")
+        other.commit("theirs", stacks__web_DOT_yaml=stack(0))
+        await until(lambda: "web" in shell.state("shops").scopes, "the other source asks for one of that name")
+        asked = [
+            answers.rollback("web", "a" * 40, "me"),
+            answers.suspend(Suspension("web", shell.leader.clock.now(), "me")),
+            answers.resume("web", "me"),
+            answers.sync(frozenset({"own", "web"}), "me"),
+            answers.history("web", 10),
+            answers.events("web", 0, 10),
+        ]
+        for one in asked:
+            with pytest.raises(SwarmctlError) as refused:
+                await one
+            assert refused.value.code is ErrorCode.STACK_AMBIGUOUS
+            assert "infra/web, shops/web" in str(refused.value)
+        assert not [one for name in ("infra", "shops") for one in shell.memory.requests(name).values()]
+        assert not shell.state("infra").suspensions | shell.state("shops").suspensions
+        await answers.suspend(Suspension("shops/web", shell.leader.clock.now(), "me"))
+        assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"web"})
+        await answers.resume("shops/web", "me")
+        assert not shell.state("shops").suspensions
+        assert [one.subject for one in await answers.history("infra/web", 10)] == ["first"]
+        assert {one.source for one in await answers.events("shops/web", 0, 50)} <= {"", "shops"}
+        first, again = applied(shell), repository.commit("again", stacks__web_DOT_yaml=stack(0, "nginx:1.26"))
+        await answers.sync(frozenset({"infra/web"}), "me")
+        await until(lambda: applied(shell) == again, "the named one is brought to what Git asks for")
+        assert await answers.rollback("infra/web", "", "me") == first
+        await until(lambda: applied(shell) == first, "the named one is put back")
+        assert set(shell.state("infra").suspensions) == {"web"}
+        traced = await answers.trace("web_api")
+        assert traced.source == "infra", "its label says so, whichever source comes first"
+        with pytest.raises(SwarmctlError, match="There is no stack infra/own"):
+            await answers.suspend(Suspension("infra/own", shell.leader.clock.now(), "me"))
+        await answers.suspend(Suspension("own", shell.leader.clock.now(), "me"))
+        assert set(shell.state("shops").suspensions) == {"own"}, "a name of one source needs no source"
