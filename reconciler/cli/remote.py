@@ -23,10 +23,12 @@ ControllerOption = Annotated[
         metavar="URL",
     ),
 ]
-StackOption = Annotated[str | None, typer.Option("--stack", "-s", help="Of this stack only.", metavar="NAME")]
+StackOption = Annotated[
+    str | None, typer.Option("--stack", "-s", help="Of this stack, or SOURCE/STACK, only.", metavar="NAME")
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, metavar="N", help="At most so many.")]
 StackArgument = Annotated[
-    str, typer.Argument(metavar="STACK", help='A stack; "*" for everything, "(cluster)" for what is in none.')
+    str, typer.Argument(metavar="STACK", help='A stack, or SOURCE/STACK; "*": all; "(cluster)": what is in none.')
 ]
 
 
@@ -110,7 +112,7 @@ def _register_wishes(app: typer.Typer, outside: Outside, terminal: Terminal) -> 
 
     @app.command()
     def rollback(
-        stack: Annotated[str, typer.Argument(metavar="STACK", help="A stack.")],
+        stack: Annotated[str, typer.Argument(metavar="STACK", help="A stack, or SOURCE/STACK.")],
         to: Annotated[str, typer.Option("--to", help="A commit; the last good one by default.", metavar="COMMIT")] = "",
         controller: ControllerOption = None,
     ) -> None:
