@@ -29,7 +29,7 @@ class ChangeAction(enum.StrEnum):
     REMOVE = "remove"
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One object that the entry at `index` wrote or removed. `id` of a record is `namespace/key`.
 
     It tells that there is something new, never what: a watcher reads the table.
@@ -41,7 +41,7 @@ class Change(msgspec.Struct, frozen=True):
     action: ChangeAction
 
 
-class EntryOutcome(msgspec.Struct, frozen=True):
+class EntryOutcome(msgspec.Struct, frozen=True, gc=False):
     """What came of one entry: one Outcome for each of its transactions, in their order.
 
     An entry that can't be read at all has a single Rejected, however many transactions were meant. `changes` are those

@@ -37,7 +37,7 @@ class ObjectChange:
     name: str
 
 
-class Applied(msgspec.Struct, frozen=True):
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """The entry took effect. `id` is that of the object written, "" when there is no single one."""
 
     index: int
@@ -45,7 +45,7 @@ class Applied(msgspec.Struct, frozen=True):
     changes: tuple[ObjectChange, ...] = ()
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """The entry changed nothing. `message` is the text that a Docker Swarm manager answers with.
 
     `position` is which command of the transaction was refused, from 0; None when it was the transaction as a whole.

@@ -22,6 +22,7 @@ from reconciler.model.addresses import (
     ingress_network,
     number,
 )
+from reconciler.model.changes import TableKind
 from reconciler.model.tables import NetworkAddress, NetworkRecord, ServiceRecord, TaskRecord
 from reconciler.store.draft import Draft
 
@@ -149,8 +150,11 @@ class Attacher:
 Place = tuple[str, str]
 """A network's id and a node's."""
 
-ATTACHING = frozenset(("tasks", "nodes", "networks"))
-"""The tables that decide who needs an address: `attach_nodes` has nothing to do where none of them was looked at."""
+ATTACHING = frozenset((TableKind.TASK, TableKind.NODE, TableKind.NETWORK))
+"""The tables that decide who needs an address: `attach_nodes` has nothing to do where none of them is written."""
+
+Places = dict[Place, None]
+"""An ordered set."""
 
 
 def attach_nodes(draft: Draft) -> None:
@@ -184,28 +188,26 @@ def attach_nodes(draft: Draft) -> None:
     _keep_cursors(draft)
 
 
-def _moved(draft: Draft) -> tuple[dict[Place, None], dict[Place, None]]:
+def _moved(draft: Draft) -> tuple[Places, Places]:
     """Return where nodes need an address now, and where they may need none any more; both in order."""
-    gained: dict[Place, None] = {}
-    lost: dict[Place, None] = {}
-    for name, table in tuple(draft.tables.items()):  # a look at another one lays that out
-        if name == "tasks":
-            for task_id, task in table.written.items():
-                old = table.base.get(task_id)
-                if task.attachments or (old is not None and old.attachments):
-                    before, after = _places(old), _places(task)
-                    gained.update((place, None) for place in after if place not in before)
-                    lost.update((place, None) for place in before if place not in after)
-            for task_id in table.gone:
-                lost.update(dict.fromkeys(_places(table.base[task_id])))
-        elif name == "nodes":
-            new_nodes = [node_id for node_id in table.written if node_id not in table.base]
-            ingress = ingress_id(draft) if new_nodes else ""
-            gained.update({(ingress, node_id): None for node_id in new_nodes})
-            lost.update({(network.id, node_id): None for node_id in table.gone for network in draft.networks.values()})
-        elif name == "networks":
-            new = [one.id for one in table.written.values() if one.spec.get("Ingress") and one.id not in table.base]
-            gained.update({(network_id, node.id): None for network_id in new for node in draft.nodes.values()})
+    gained: Places = {}
+    lost: Places = {}
+    nodes, networks, tasks = draft.nodes, draft.networks, draft.tasks
+    new_nodes = [node_id for node_id in nodes.written if node_id not in nodes.base]
+    if new_nodes:
+        ingress = ingress_id(draft)
+        gained.update({(ingress, node_id): None for node_id in new_nodes})
+    lost.update({(network.id, node_id): None for node_id in nodes.gone for network in networks.values()})
+    new = [one.id for one in networks.written.values() if one.spec.get("Ingress") and one.id not in networks.base]
+    gained.update({(network_id, node.id): None for network_id in new for node in nodes.values()})
+    for task_id, task in tasks.written.items():
+        old = tasks.base.get(task_id)
+        if task.attachments or (old is not None and old.attachments):
+            before, after = _places(old), _places(task)
+            gained.update((place, None) for place in after if place not in before)
+            lost.update((place, None) for place in before if place not in after)
+    for task_id in tasks.gone:
+        lost.update(dict.fromkeys(_places(tasks.base[task_id])))
     return gained, lost
 
 

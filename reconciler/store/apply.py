@@ -81,8 +81,10 @@ def apply_noting(tables: Tables, command: Command) -> tuple[Outcome, list[Change
 
 def committed(draft: Draft) -> list[Change]:
     """Put what commands have written into the tables, with what follows from it; return what changed."""
-    if not ATTACHING.isdisjoint(draft.tables):
-        attach_nodes(draft)
+    for table in draft.touched:
+        if table.kind in ATTACHING:
+            attach_nodes(draft)
+            break
     return draft.commit()
 
 

@@ -14,9 +14,10 @@ A member refuses what it does not know, so that nothing of a newer format may be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -95,7 +96,7 @@ class ExpectationRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknow
     version: _Index
 
 
-class TransactionRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class TransactionRow(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """A Transaction whose commands, each with its name, are still encoded."""
 
     client: _Client
@@ -105,7 +106,7 @@ class TransactionRow(msgspec.Struct, array_like=True, frozen=True, forbid_unknow
     commands: Annotated[list[tuple[str, Raw]], Meta(max_length=COMMANDS_MAX)]
 
 
-class _Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class _Entry(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     format: Annotated[int, Meta(ge=ENTRY_FORMAT, le=ENTRY_FORMAT)]
     transactions: Annotated[list[bytes], Meta(max_length=TRANSACTIONS_MAX)]
 
@@ -119,16 +120,25 @@ _SPEC_FIELDS = {
     kind: tuple(name for name in kind.__struct_fields__ if name in ("spec", "description"))
     for kind in COMMAND_NAMES.values()
 }
+_TIMES: Mapping[type[Command], Callable[[Any], datetime | None]] = MappingProxyType(
+    {
+        commands.ReportTask: attrgetter("status.timestamp"),
+        commands.CreateTask: attrgetter("start_after"),
+    }
+)
+"""The instant that a command has beside that of its proposal."""
+
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
 
 def encode_transaction(transaction: Transaction) -> bytes:
     """Return the bytes of one transaction. Raises SwarmctlError for what can't be written, as a huge number."""
+    expectations = transaction.expectations
     row = (
         transaction.client,
         transaction.sequence,
         transaction.epoch,
-        [(one.kind, one.id, one.version) for one in transaction.expectations],
+        [(one.kind, one.id, one.version) for one in expectations] if expectations else (),
         [(_NAMES[type(command)], command) for command in transaction.commands],
     )
     try:
@@ -187,29 +197,16 @@ def decode_command(name: str, encoded: Raw) -> Command:
         command = decoder.decode(encoded)
     except _UNREADABLE:
         raise unreadable(f"the fields of {name} are not of its shape") from None
-    for spec_field in _SPEC_FIELDS[type(command)]:
+    kind = type(command)
+    for spec_field in _SPEC_FIELDS[kind]:
         _check_json(getattr(command, spec_field))
-    _check_times(command)
+    if command.at.tzinfo is not UTC or (kind in _TIMES and not _is_in_utc(_TIMES[kind](command))):
+        raise unreadable("a time is not in UTC")  # Python would not compare it with others
     return command
 
 
-def _check_times(command: Command) -> None:
-    """Refuse instants without UTC: Python would not compare them with others."""
-    kind = type(command)
-    if command.at.tzinfo is not UTC:
-        raise unreadable("a time is not in UTC")
-    if kind is commands.ReportTask or kind is commands.CreateTask:
-        _check_other_times(command)
-
-
-def _check_other_times(command: Command) -> None:
-    if isinstance(command, commands.ReportTask):
-        time: datetime | None = command.status.timestamp
-    else:
-        assert isinstance(command, commands.CreateTask)
-        time = command.start_after
-    if time is not None and time.tzinfo is not UTC:
-        raise unreadable("a time is not in UTC")
+def _is_in_utc(time: datetime | None) -> bool:
+    return time is None or time.tzinfo is UTC
 
 
 def _check_json(value: Any) -> None:

@@ -35,10 +35,13 @@ class TableDraft(Generic[Record]):
     As in a dict, an object that is written again keeps its place; one that is removed and added anew goes to the end.
     """
 
-    __slots__ = ("base", "gone", "written")
+    __slots__ = ("base", "gone", "kind", "touched", "written")
 
-    def __init__(self, base: dict[str, Record]) -> None:
+    def __init__(self, kind: TableKind, base: dict[str, Record], touched: list[TableDraft[Any]]) -> None:
+        """`touched` is told of this one when it is written to."""
+        self.kind = kind
         self.base = base
+        self.touched = touched
         self.written: dict[str, Record] = {}
         self.gone: dict[str, None] = {}
 
@@ -64,54 +67,40 @@ class TableDraft(Generic[Record]):
         return key not in self.base or key in self.gone
 
     def __setitem__(self, key: str, record: Record) -> None:
+        if not self.written:
+            self.touched.append(self)
         self.written[key] = record
 
     def __delitem__(self, key: str) -> None:
         """Remove an object that is there."""
         self.written.pop(key, None)
         if key in self.base:
+            self.touched.append(self)
             self.gone[key] = None
 
 
-_KINDS = {
-    "nodes": TableKind.NODE,
-    "networks": TableKind.NETWORK,
-    "secrets": TableKind.SECRET,
-    "configs": TableKind.CONFIG,
-    "services": TableKind.SERVICE,
-    "tasks": TableKind.TASK,
-    "records": TableKind.RECORD,
-}
-
-
-def _table(name: str) -> Any:
-    """Return the property of a Draft for one table, laid out when it is first asked for: most transactions need one."""
-
-    def laid_out(draft: Draft) -> TableDraft[Any]:
-        table = draft.tables.get(name)
-        if table is None:
-            table = draft.tables[name] = TableDraft(getattr(draft.base, name))
-        return table
-
-    return property(laid_out)
+_CREATE, _UPDATE = ChangeAction.CREATE, ChangeAction.UPDATE  # a look into an enum is slow
 
 
 class Draft:
-    """The Tables as a transaction sees them. `tables` are those that were asked for so far."""
+    """The Tables as a transaction sees them. `touched` are those tables that it has written to, some more than once."""
 
-    __slots__ = ("base", "cluster", "index", "leadership", "pools", "tables")
-
-    nodes: TableDraft[NodeRecord] = _table("nodes")
-    networks: TableDraft[NetworkRecord] = _table("networks")
-    secrets: TableDraft[SecretRecord] = _table("secrets")
-    configs: TableDraft[ConfigRecord] = _table("configs")
-    services: TableDraft[ServiceRecord] = _table("services")
-    tasks: TableDraft[TaskRecord] = _table("tasks")
-    records: TableDraft[KeyValueRecord] = _table("records")
+    __slots__ = (
+        "base", "cluster", "configs", "index", "leadership", "networks", "nodes", "pools", "records", "secrets",
+        "services", "tasks", "touched",
+    )  # fmt: skip
 
     def __init__(self, base: Tables) -> None:
         self.base = base
-        self.tables: dict[str, TableDraft[Any]] = {}
+        touched: list[TableDraft[Any]] = []
+        self.touched = touched
+        self.nodes: TableDraft[NodeRecord] = TableDraft(TableKind.NODE, base.nodes, touched)
+        self.networks: TableDraft[NetworkRecord] = TableDraft(TableKind.NETWORK, base.networks, touched)
+        self.secrets: TableDraft[SecretRecord] = TableDraft(TableKind.SECRET, base.secrets, touched)
+        self.configs: TableDraft[ConfigRecord] = TableDraft(TableKind.CONFIG, base.configs, touched)
+        self.services: TableDraft[ServiceRecord] = TableDraft(TableKind.SERVICE, base.services, touched)
+        self.tasks: TableDraft[TaskRecord] = TableDraft(TableKind.TASK, base.tasks, touched)
+        self.records: TableDraft[KeyValueRecord] = TableDraft(TableKind.RECORD, base.records, touched)
         self.index: int = base.index
         self.cluster: ClusterRecord | None = base.cluster
         self.leadership: Leadership = base.leadership
@@ -164,31 +153,35 @@ class Draft:
         if self.leadership is not base.leadership:
             changes.append(Change(index, TableKind.LEADERSHIP, "", ChangeAction.UPDATE))
             base.leadership = self.leadership
-        for name, table in self.tables.items():
-            if table.written or table.gone:
-                changes += _commit_table(base, name, table, index)
+        for table in self.touched:
+            if table.gone:
+                self._remove(table, changes)
+            if table.written:
+                self._write(table, changes)
                 table.written = {}
+            if table.gone:
                 table.gone = {}
+        self.touched.clear()
         if self.pools:
             self.pools = {}
         return changes
 
+    def _write(self, table: TableDraft[Any], changes: list[Change]) -> None:
+        base, kind, index, indexes = table.base, table.kind, self.index, self.base.indexes
+        update_index = UPDATERS.get(kind)
+        for key, record in table.written.items():
+            old = base.get(key)
+            base[key] = record
+            if update_index is not None:
+                update_index(indexes, old, record)
+            changes.append(Change(index, kind, key, _CREATE if old is None and key not in table.gone else _UPDATE))
 
-def _commit_table(tables: Tables, name: str, draft: TableDraft[Any], index: int) -> list[Change]:
-    kind, base = _KINDS[name], draft.base
-    update_index = UPDATERS.get(kind)
-    changes: list[Change] = []
-    for key in draft.gone:
-        old = base.pop(key)
-        if update_index is not None:
-            update_index(tables.indexes, old, None)
-        if key not in draft.written:
-            changes.append(Change(index, kind, key, ChangeAction.REMOVE))
-    for key, record in draft.written.items():
-        old = base.get(key)
-        base[key] = record
-        if update_index is not None:
-            update_index(tables.indexes, old, record)
-        is_update = old is not None or key in draft.gone
-        changes.append(Change(index, kind, key, ChangeAction.UPDATE if is_update else ChangeAction.CREATE))
-    return changes
+    def _remove(self, table: TableDraft[Any], changes: list[Change]) -> None:
+        base, kind = table.base, table.kind
+        update_index = UPDATERS.get(kind)
+        for key in table.gone:
+            old = base.pop(key)
+            if update_index is not None:
+                update_index(self.base.indexes, old, None)
+            if key not in table.written:
+                changes.append(Change(self.index, kind, key, ChangeAction.REMOVE))

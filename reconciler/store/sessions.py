@@ -47,13 +47,14 @@ class Sessions:
     ) -> None:
         self.by_client: OrderedDict[str, Session] = OrderedDict()
         self.count = 0
+        self._newest, self._newest_session = "", Session()  # the last of `by_client`, found without a look
         self._outcomes_max = outcomes_max
         self._per_client_max = per_client_max
         self._clients_max = clients_max
 
     def recall(self, client: str, sequence: int, index: int) -> Outcome | None:
         """Return what came of a transaction that was seen before, else None."""
-        session = self.by_client.get(client)
+        session = self._newest_session if client == self._newest else self.by_client.get(client)
         if session is None:
             return None
         outcome = session.outcomes.get(sequence)
@@ -62,21 +63,21 @@ class Sessions:
                 return None
             outcome = Rejected(ErrorCode.OUTCOME_FORGOTTEN, "the outcome of this sequence number is no longer known")
         session.last_use = index
-        self.by_client.move_to_end(client)
+        self._put_last(client, session)
         return outcome
 
     def remember(self, client: str, sequence: int, index: int, outcome: Outcome) -> None:
         """Keep the outcome of a new transaction; make room for it if need be."""
-        session = self.by_client.get(client)
-        if session is None:
-            session = self.by_client[client] = Session()
+        if client == self._newest:
+            session = self._newest_session
         else:
-            self.by_client.move_to_end(client)
+            session = self.by_client.get(client) or Session()
+            self._put_last(client, session)
         session.last_use = index
         session.outcomes[sequence] = outcome
         session.order.append(sequence)
         self.count += 1
-        if len(session.outcomes) > self._per_client_max:
+        if len(session.order) > self._per_client_max:
             self._forget_oldest(session)
         while self.count > self._outcomes_max:
             silent, oldest = next(iter(self.by_client.items()))
@@ -86,6 +87,11 @@ class Sessions:
         if len(self.by_client) > self._clients_max:
             _, forgotten = self.by_client.popitem(last=False)
             self.count -= len(forgotten.outcomes)
+
+    def _put_last(self, client: str, session: Session) -> None:
+        self.by_client[client] = session
+        self.by_client.move_to_end(client)
+        self._newest, self._newest_session = client, session
 
     def _forget_oldest(self, session: Session) -> None:
         sequence = session.order.popleft()

@@ -34,7 +34,7 @@ from reconciler.adapters.raft.watching import Changes
 from reconciler.consensus.core import Core
 from reconciler.consensus.log import ENTRY_OVERHEAD_BYTES
 from reconciler.consensus.outputs import Ready, Role, RoleChange, SnapshotPiece, Status
-from reconciler.consensus.values import AppendReply, Entry, EntryKind, NodeId, SnapshotMeta
+from reconciler.consensus.values import Append, AppendReply, Entry, EntryKind, NodeId, SnapshotMeta
 from reconciler.model.changes import TableKind
 from reconciler.model.commands import Command, Outcome
 from reconciler.model.errors import SwarmctlError
@@ -241,8 +241,8 @@ class Engine:
             self._dispatch(sender, frame)
         except Exception as error:  # noqa: BLE001 - as in _pump
             self._fail(error)
-        if type(frame) is AppendReply:
-            self._pump()  # at once: callers may wait for what it commits, and there are few of them
+        if isinstance(frame, AppendReply) or (isinstance(frame, Append) and not self._persister.is_syncing):
+            self._pump()  # at once: callers may wait for what it commits, or a leader for what it has written
         else:
             self.wake()
 

@@ -45,6 +45,11 @@ class Persister:
             follow()
 
     @property
+    def is_syncing(self) -> bool:
+        """Whether the disk is at work."""
+        return self._is_syncing
+
+    @property
     def has_followers(self) -> bool:
         """Whether something that `then` was given is still to be called."""
         return bool(self._followers)

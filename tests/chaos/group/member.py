@@ -32,7 +32,7 @@ from tests.chaos.group.ledger import NAMESPACE
 from tests.chaos.group.stores import Parts, open_store
 from tests.chaos.group.worker import use_registers, write_on
 
-STANDING_POLL_S = 0.002
+STANDING_POLL_S = 0.02
 TICK_S = 0.001
 FILL_BATCH = 1_000
 
