@@ -45,6 +45,7 @@ class Brain:
         self._allocation = Allocation(tables)
         self._known: dict[str, TaskRecord] = {}
         self._globals: dict[str, None] = {}
+        self._global_jobs: dict[str, None] = {}
         self._touched: dict[str, Touched] = {}
         self._enforced_services: dict[str, None] = {}
         self._nodes: dict[str, None] = {}
@@ -95,9 +96,14 @@ class Brain:
         self._nodes[node_id] = None
         for task_id in self._tables.indexes.task_ids_by_node.get(node_id, ()):
             task = self._tables.tasks[task_id]
-            self._touch(task.service_id, slot_of(task))
+            service = self._tables.services.get(task.service_id)
+            if service is None or not service.is_job:  # jobs don't follow nodes: see reconcile_job
+                self._touch(task.service_id, slot_of(task))
         for service_id in self._globals:
             self._touch(service_id, node_id)
+        for service_id in self._global_jobs:
+            if not self._slots.has_tasks(service_id):
+                self._touch(service_id)
         node = self._tables.nodes.get(node_id)
         self._node_alarms.set(node_id, lost_at(node) if node else None)
 
@@ -108,10 +114,11 @@ class Brain:
         service = self._tables.services.get(service_id)
         if service is None:
             self._globals.pop(service_id, None)
+            self._global_jobs.pop(service_id, None)
             self._slots.wake(service_id, None, None)
             self.scheduler.loads.forget_failures(service_id)
         elif service.is_global:
-            self._globals[service_id] = None
+            (self._global_jobs if service.is_job else self._globals)[service_id] = None
 
     def _note_task(self, task_id: str) -> None:
         before, task = self._known.get(task_id), self._tables.tasks.get(task_id)
@@ -130,9 +137,12 @@ class Brain:
             self._touch(before.service_id, slot_of(before) if before.desired_state is TaskState.REMOVE else None)
 
     def _note_place(self, before: TaskRecord | None, task: TaskRecord) -> None:
-        """Look at a node that was given a task: it may have changed after it was chosen."""
-        node = self._tables.nodes.get(task.node_id)
-        if node is not None and before is not None and task.node_id != before.node_id and node.version > before.version:
+        """Look at a node that was given a task: it, or what the service asks for, may have changed since it was chosen."""
+        node, service = self._tables.nodes.get(task.node_id), self._tables.services.get(task.service_id)
+        if node is None or before is None or task.node_id == before.node_id:
+            return
+        is_old = service is not None and task.spec_version != service.spec_version
+        if is_old or node.version > before.version:
             self._nodes[node.id] = None
 
     def _is_quiet(self, before: TaskRecord, task: TaskRecord) -> bool:

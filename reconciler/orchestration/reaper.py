@@ -42,7 +42,8 @@ def _may_vanish(task: TaskRecord, *, gone: bool) -> bool:
 
 def _trim_history(turn: Turn, service: ServiceRecord, slots: dict[SlotKey, list[TaskRecord]], limit: int) -> None:
     attempts = restart_policy(service.task_spec, is_job=service.is_job).max_attempts
-    limit = attempts + 1 if attempts else limit
+    if attempts and not service.is_job:  # a job's attempts are all of its current iteration, of which none is history
+        limit = attempts + 1
     if limit < 0:
         return
     for tasks in slots.values():

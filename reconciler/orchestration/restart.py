@@ -94,7 +94,8 @@ def restart_ended(turn: Turn, service: ServiceRecord, slots: dict[int | str, lis
 
 def _replace(turn: Turn, service: ServiceRecord, task: TaskRecord, slot_tasks: list[TaskRecord]) -> None:
     node = turn.tables.nodes.get(task.node_id)
-    if service.is_global and node is not None and node.availability is Availability.PAUSE:
+    paused = node is not None and node.availability is Availability.PAUSE
+    if paused and service.is_global and not service.is_job:  # a job's replacement waits until the node is active
         turn.desire(task, TaskState.SHUTDOWN)
         return
     # Another wanted task of the slot (a start-first update) already takes its place, or is about to be replaced itself.

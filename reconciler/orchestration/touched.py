@@ -45,6 +45,10 @@ class SlotBook:
             slots = self._task_ids.setdefault(task.service_id, {})
             slots.setdefault(slot_of(task), {})[task.id] = None
 
+    def has_tasks(self, service_id: str) -> bool:
+        """Return whether there is any task of a service, wanted or not."""
+        return service_id in self._task_ids
+
     def is_few(self, service: ServiceRecord, touched: dict[SlotKey, None]) -> bool:
         """Return whether it is right, and worth while, to look at some slots only."""
         if service.is_job or (service.update is not None and service.update.state.is_active):
