@@ -37,6 +37,8 @@ class Forge:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     faults: list[int | None] = field(default_factory=list)
+    fault_headers: dict[str, str] = field(default_factory=dict)
+    """What comes with each of the faults."""
     page: bytes | None = None
     """What is answered to everything, with status 200, by something that is no forge's API."""
 
@@ -91,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 self.connection.close()
                 return
-            self._answer(fault, {"message": "as the test asked"})
+            self._send(fault, b'{"message": "as the test asked"}', forge.fault_headers)
             return
         if not self._is_authorized():
             self._answer(401, {"message": "Bad credentials"})
@@ -128,6 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, query: dict[str, list[str]]) -> tuple[int, Any]:
         everything = list(self.state.comments.values())
+        if self.state.provider == "gitlab" and query.get("sort") != ["asc"]:
+            everything.reverse()
         if self.state.provider == "gitea":
             return 200, everything  # comments of one issue come on one page
         size, page = int(query.get("per_page", ["30"])[0]), int(query.get("page", ["1"])[0])
@@ -160,8 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, value: Any) -> None:
         self._send(status, json.dumps(value).encode())
 
-    def _send(self, status: int, content: bytes) -> None:
+    def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +32,9 @@ PAGE_SIZE = 100
 PAGES_MAX = 100
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 MESSAGE_CHARACTERS_MAX = 300
-PASSING = frozenset({429, 500, 502, 503, 504})
+PASSING = frozenset({500, 502, 503, 504})
+RATE_LIMITED = frozenset({403, 429})
+"""GitHub says 403 as well, which is a want of permission where nothing says how long to wait."""
 
 _HINTS = {
     401: "Give a valid token in the environment; `swarmctl comment --help` names the variables.",
@@ -65,13 +69,14 @@ class ForgeClient:
             await self._session.close()
 
     async def put_comment(self, pull_request: int, marker: str, body: str) -> PostedComment:
-        """Make `body`, which has `marker` in it, the one comment with that marker: edit it, or create it.
+        """Make `body`, which begins with `marker`, the one comment that does: edit it, or create it.
 
-        Two runs at once may both create one; the next run edits the older.
+        What somebody else wrote and has the marker further down, as a reply that quotes ours, is left alone. Two runs
+        at once may both create one; the next run edits the older.
         """
         path = self._dialect.comments.format(repo=self._repository, number=pull_request)
         async for found in self._comments(path):
-            if marker not in str(found.get("body") or ""):
+            if not str(found.get("body") or "").lstrip().startswith(marker):
                 continue
             if str(found["body"]).strip() == body.strip():
                 return PostedComment(CommentFate.UNCHANGED, _page(found))
@@ -94,10 +99,12 @@ class ForgeClient:
         await self._send("POST", path, self._dialect.status_body(status))
 
     async def _comments(self, path: str) -> AsyncIterator[JsonObject]:
-        """Yield all comments, oldest first. Gitea has them on one page, whichever page is asked for."""
+        """Yield all comments, oldest first: GitLab has to be asked for that. Gitea has them on one page, whichever page
+        is asked for.
+        """
         first_of_last_page = None
         for page in range(1, PAGES_MAX + 1):
-            found = await self._send("GET", f"{path}?per_page={PAGE_SIZE}&limit={PAGE_SIZE}&page={page}")
+            found = await self._send("GET", f"{path}?sort=asc&per_page={PAGE_SIZE}&limit={PAGE_SIZE}&page={page}")
             if not isinstance(found, list) or not all(isinstance(one, dict) and "id" in one for one in found):
                 raise self._no_api("no list of comments")
             if not found or found[0]["id"] == first_of_last_page:
@@ -117,27 +124,31 @@ class ForgeClient:
         for attempt in range(ATTEMPTS_MAX):
             last = attempt == ATTEMPTS_MAX - 1
             try:
-                status, retry_after_s, answer = await self._exchange(method, path, body)
+                status, pause_s, answer = await self._exchange(method, path, body)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last or (method == "POST" and not isinstance(error, aiohttp.ClientConnectorError)):
                     raise self._unreachable(error) from error
             else:
                 if status < 300:
                     return answer
-                passing = status in PASSING and (method != "POST" or status in (429, 503))
-                if last or not passing or retry_after_s > RETRY_AFTER_MAX_S:
-                    raise self._refused(status, answer)
-                await asyncio.sleep(retry_after_s)
+                limited = status in RATE_LIMITED and (status == 429 or pause_s is not None)
+                passing = limited or (status in PASSING and (method != "POST" or status == 503))
+                if last or not passing or (pause_s or 0.0) > RETRY_AFTER_MAX_S:
+                    raise self._refused(status, answer, pause_s if limited else None)
+                await asyncio.sleep(pause_s or 0.0)
             await asyncio.sleep(self._backoff_s * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def _exchange(self, method: str, path: str, body: JsonObject | None) -> tuple[int, float, JsonValue]:
-        """Return (status, seconds to wait as the forge asks, its JSON). Redirects are not followed: tokens would be."""
+    async def _exchange(self, method: str, path: str, body: JsonObject | None) -> tuple[int, float | None, JsonValue]:
+        """Return (status, seconds to wait or None as the forge asks, its JSON).
+
+        Redirects are not followed: tokens would be.
+        """
         assert self._session is not None
         url = f"{self._address.api_url.rstrip('/')}/{path}"
         async with self._session.request(method, url, json=body, allow_redirects=False) as response:
             content = await response.content.read(ANSWER_BYTES_MAX + 1)
-            wait_s = _seconds(response.headers.get("Retry-After"))
+            wait_s = _pause_s(response.headers, time.time())
             if len(content) > ANSWER_BYTES_MAX:
                 return 500, RETRY_AFTER_MAX_S + 1, {"message": f"An answer of more than {ANSWER_BYTES_MAX} bytes."}
             try:
@@ -163,14 +174,16 @@ class ForgeClient:
             hint="Check --api-url: it is the REST API's address, as https://HOST/api/v3 of a GitHub server.",
         )
 
-    def _refused(self, status: int, answer: JsonValue) -> SwarmctlError:
+    def _refused(self, status: int, answer: JsonValue, pause_s: float | None = None) -> SwarmctlError:
         said = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
         message = f"Status {status}" + (f": {str(said)[:MESSAGE_CHARACTERS_MAX]}" if said else "") + "."
         return SwarmctlError(
             ErrorCode.FORGE_REFUSED,
             f"{self._address.name} refused the request for {self._address.repository}.",
             why=message,
-            hint=_HINTS.get(status, "Look at the forge's status page, then run the command again."),
+            hint=_HINTS.get(status, "Look at the forge's status page, then run the command again.")
+            if pause_s is None
+            else f"Its rate limit is used up: run the command again in {math.ceil(pause_s)} s.",
         )
 
 
@@ -178,5 +191,15 @@ def _page(comment: JsonValue) -> str:
     return str(comment.get("html_url") or "") if isinstance(comment, dict) else ""
 
 
-def _seconds(retry_after: str | None) -> float:
-    return float(retry_after) if retry_after and retry_after.isdigit() else 0.0
+def _pause_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return for how many seconds the forge asks to be left alone, None where it does not. `now` is the time of day.
+
+    Source: GitHub, "Rate limits for the REST API": Retry-After, or x-ratelimit-reset once none remain; GitLab says the
+    former, too.
+    """
+    if (after := headers.get("Retry-After", "")).isdecimal():
+        return float(after)
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+        return max(0.0, float(reset) - now)
+    return None

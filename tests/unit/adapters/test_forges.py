@@ -87,6 +87,39 @@ def test_passing_faults_are_waited_out(forge: Forge):
     assert ask(forge, put("one")).fate is CommentFate.CREATED
 
 
+@pytest.mark.parametrize("headers", [{"Retry-After": "0"}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9"}])
+def test_a_rate_limit_is_waited_out_whichever_status_it_has_and_a_comment_is_sent_again(
+    forge: Forge, headers: dict[str, str]
+):
+    forge.faults, forge.fault_headers = [403, 429], headers
+    assert ask(forge, put("one")).fate is CommentFate.CREATED
+    ask(forge, lambda client: _refuse_the_post(forge, client))
+    assert len(forge.comments) == 2
+
+
+async def _refuse_the_post(forge: Forge, client: ForgeClient) -> object:
+    forge.faults = [403]
+    return await client._send("POST", client._dialect.comments.format(repo=client._repository, number=7), {"body": "x"})
+
+
+def test_a_rate_limit_that_lasts_too_long_is_told_and_a_plain_403_is_no_rate_limit(forge: Forge):
+    forge.faults, forge.fault_headers = [403], {"Retry-After": "3000"}
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    assert "in 3000 s" in caught.value.problems[0].hint
+    forge.faults, forge.fault_headers = [403], {"X-RateLimit-Remaining": "4999", "X-RateLimit-Reset": "9"}
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    assert "allowed to write" in caught.value.problems[0].hint
+
+
+def test_a_comment_of_somebody_else_that_quotes_ours_is_left_alone_and_of_two_the_older_is_edited(forge: Forge):
+    forge.add(f"> {MARKER}\n> one\n\nWhy?")
+    older, newer = (forge.add(f"{MARKER}\n{number}") for number in (1, 2))
+    ask(forge, put("three"))
+    assert [forge.comments[number]["body"] for number in (older, newer)] == [f"{MARKER}\nthree", f"{MARKER}\n2"]
+
+
 def test_a_comment_that_may_have_been_posted_is_not_posted_twice(forge: Forge):
     forge.add("other")
     with pytest.raises(SwarmctlError) as caught:
