@@ -137,7 +137,7 @@ class Brain:
             self._touch(before.service_id, slot_of(before) if before.desired_state is TaskState.REMOVE else None)
 
     def _note_place(self, before: TaskRecord | None, task: TaskRecord) -> None:
-        """Look at a node that was given a task: it, or what the service asks for, may have changed since it was chosen."""
+        """Look at a node that was given a task: it or the service may have changed since it was chosen."""
         node, service = self._tables.nodes.get(task.node_id), self._tables.services.get(task.service_id)
         if node is None or before is None or task.node_id == before.node_id:
             return
