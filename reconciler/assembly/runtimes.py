@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler.adapters.docker_runtime import NodeEngine
+from reconciler.adapters.process_runtime import LOG_DRIVERS
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
 
@@ -49,7 +50,7 @@ async def choose(kind: RuntimeKind, docker_host: str | None, hostname: str) -> N
     if docker_host is not None and not docker_host.startswith("unix:///"):
         raise SwarmctlError(
             ErrorCode.BAD_SETTING,
-            f"The node's engine can't be {docker_host}.",
+            f"The node's engine can't be {docker_host!r}.",
             why="It is reached by a unix socket of this host.",
             hint="Give --docker-host unix:///PATH.",
         )
@@ -97,7 +98,10 @@ def host_description(hostname: str) -> JsonObject:
         "Hostname": hostname,
         "Platform": {"Architecture": platform.machine(), "OS": platform.system().lower()},
         "Resources": {"NanoCPUs": (os.cpu_count() or 1) * 1_000_000_000, "MemoryBytes": _memory_bytes()},
-        "Engine": {"EngineVersion": "swarmctl-embedded"},
+        "Engine": {
+            "EngineVersion": "swarmctl-embedded",
+            "Plugins": [{"Type": "Log", "Name": name} for name in LOG_DRIVERS],
+        },
     }
 
 

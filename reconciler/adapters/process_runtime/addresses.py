@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import zlib
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -21,7 +22,7 @@ class LoopbackAddresses:
 
     def __init__(self, seed: str) -> None:
         blocks = LOOPBACK_POOL.num_addresses // _BLOCK
-        self._next = (zlib.crc32(seed.encode()) % blocks) * _BLOCK
+        self._next = (zlib.crc32(os.fsencode(seed)) % blocks) * _BLOCK
         self._taken: set[str] = set()
 
     def take(self) -> str:

@@ -1,4 +1,4 @@
-"""Takes in what a task prints, so that it never blocks, and keeps a bounded amount of it, line by line."""
+"""Takes in what a task prints, so that it never blocks, and keeps as much as its log driver says, line by line."""
 
 from __future__ import annotations
 
@@ -6,25 +6,45 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 
+from reconciler.adapters.process_runtime.log_driver import Kept
 from reconciler.model.output import STDERR, STDOUT, LogLine
-
-OUTPUT_BYTES_MAX = 5 * 1024 * 1024
-"""Of each of the two files that a task's output is kept in: when the first is full it takes the place of the second."""
 
 LINE_BYTES_MAX = 16 * 1024
 """Of one line that is kept; a longer one goes on in the next, as an engine does it."""
 
 READ_BYTES = 64 * 1024
+LEFT_BYTES_MAX = 5 * 1024 * 1024
+"""Of what is taken in of a pipe once its task has ended; a pipe holds much less, unless somebody still writes."""
+
 FIFO_MODE = 0o600
-TAIL_BYTES = 1024 * 1024
+TAIL_BYTES = 2 * 1024 * 1024
 TAIL_LINES = 10_000
-"""How far back a reader looks who wants no more lines than these; one who wants more looks at all that is kept."""
+"""How far back a reader looks who wants no more lines than these."""
+
+LOOK_BYTES_MAX = 64 * 1024 * 1024
+"""How far back a reader looks who wants more; with the limits of a driver that names none, that is all that is kept."""
+
+_GAPS_MAX = 1
+"""A crash amid a rotation leaves one number without a file; the next rotation fills it."""
 
 
-def _older(path: Path) -> Path:
-    return path.with_suffix(".log.1")
+def _older(path: Path, number: int = 1) -> Path:
+    return path.with_suffix(f".log.{number}")
+
+
+def _all_older(path: Path) -> Iterator[Path]:
+    """Yield the files that were full, the youngest first."""
+    missing = 0
+    for number in count(1):
+        older = _older(path, number)
+        if older.exists():
+            yield older
+        elif (missing := missing + 1) > _GAPS_MAX:
+            return
 
 
 def error_pipe(pipe: Path) -> Path:
@@ -35,15 +55,17 @@ def error_pipe(pipe: Path) -> Path:
 class OutputLog:
     """Copies the read ends of a task's two pipes into a file, from the event loop, until they end or are closed.
 
-    A record is `stream nanoseconds text`, a line each.
+    A record is `stream nanoseconds text`, a line each. A full file gives its place to the next, and is kept as long as
+    there may be so many.
     """
 
-    def __init__(self, path: Path, pipe_path: Path) -> None:
+    def __init__(self, path: Path, pipe_path: Path, kept: Kept) -> None:
         """`pipe_path` is where the pipe has its name, for a successor of ours to find it."""
         self._path = path
+        self._kept = kept
         self._pipe_paths = {STDOUT: pipe_path, STDERR: error_pipe(pipe_path)}
-        self._file = path.open("ab", buffering=0)
-        self._size = self._file.tell()
+        self._file = path.open("ab", buffering=0) if kept.files else None
+        self._size = self._file.tell() if self._file else 0
         self._pipes: dict[int, int] = {}
         self._begun = {STDOUT: b"", STDERR: b""}
         self._last_ns = 0
@@ -52,8 +74,10 @@ class OutputLog:
         """Return the ends to write to, for the child's output and errors; the caller closes its own copies of them.
 
         They can be read from as well, so that a task that prints while nobody of us is there waits for a reader when
-        the pipe is full, and gets no SIGPIPE.
+        the pipe is full, and gets no SIGPIPE. Where nothing is kept there are no pipes, and nothing is read.
         """
+        if not self._kept.files:
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         for path in self._pipe_paths.values():
             os.mkfifo(path, FIFO_MODE)
         self.reopen_pipes()
@@ -90,7 +114,7 @@ class OutputLog:
             lines.append(rest[:LINE_BYTES_MAX])
             rest = rest[LINE_BYTES_MAX:]
         self._begun[stream] = rest
-        self._write(b"".join(self._record(stream, line) for line in lines))
+        self._write([self._record(stream, line) for line in lines])
 
     def _record(self, stream: int, line: bytes) -> bytes:
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
@@ -98,29 +122,47 @@ class OutputLog:
 
     def add_line(self, line: str) -> None:
         """Add a line of ours to what the task has printed."""
-        self._write(self._record(STDERR, line.encode()))
+        self._write([self._record(STDERR, line.encode())])
 
-    def _write(self, records: bytes) -> None:
-        if self._file.closed or not records:
-            return
+    def _write(self, records: Iterable[bytes]) -> None:
+        """Append records, to as many files as they fill; a single one that is longer than a file has it to itself."""
+        taken: list[bytes] = []
+        size = self._size
         try:
-            if self._size + len(records) > OUTPUT_BYTES_MAX:
-                self._rotate()
-            self._size += self._file.write(records) or 0
+            for record in records:
+                if size and size + len(record) > self._kept.file_bytes:
+                    self._append(taken)
+                    self._rotate()
+                    taken, size = [], 0
+                taken.append(record)
+                size += len(record)
+            self._append(taken)
         except OSError:
             # A full disk costs output, not the task.
             return
 
+    def _append(self, records: list[bytes]) -> None:
+        if self._file is not None and records:
+            self._size += self._file.write(b"".join(records)) or 0
+
     def _rotate(self) -> None:
-        self._path.replace(_older(self._path))
+        """Begin a new file; the oldest is given up where there would be too many."""
+        if self._file is None:
+            return
+        last = self._kept.files - 1
+        free = next((number for number in range(1, last) if not _older(self._path, number).exists()), last)
+        for number in range(free, 1, -1):
+            _older(self._path, number - 1).replace(_older(self._path, number))
+        if last:
+            self._path.replace(_older(self._path))
         self._file.close()
-        self._file = self._path.open("ab", buffering=0)
+        self._file = self._path.open("wb", buffering=0)
         self._size = 0
 
     def finish(self) -> None:
         """Take in what the ended task left in its pipes, and close."""
         for stream in (STDOUT, STDERR):
-            for _ in range(OUTPUT_BYTES_MAX // READ_BYTES):
+            for _ in range(LEFT_BYTES_MAX // READ_BYTES):
                 if not self._read(stream):
                     break
         self.let_go()
@@ -132,9 +174,11 @@ class OutputLog:
         for stream, begun in self._begun.items():
             self._close_pipe(stream)
             if begun:
-                self._write(self._record(stream, begun))
+                self._write([self._record(stream, begun)])
         self._begun = {STDOUT: b"", STDERR: b""}
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _close_pipe(self, stream: int) -> None:
         pipe = self._pipes.pop(stream, None)
@@ -147,10 +191,12 @@ def last_lines(path: Path, lines: int, since_ns: int = 0) -> tuple[LogLine, ...]
     """Return the last `lines` lines of a task's output that are younger than `since_ns`, oldest first."""
     if lines <= 0:
         return ()
-    size = TAIL_BYTES if lines <= TAIL_LINES else OUTPUT_BYTES_MAX
-    content = _end_of(path, size)
-    if content.count(b"\n") <= lines:
-        content = _end_of(_older(path), size) + content
+    left = TAIL_BYTES if lines <= TAIL_LINES else LOOK_BYTES_MAX
+    content = _end_of(path, left)
+    for older in _all_older(path):
+        if content.count(b"\n") > lines or len(content) >= left:
+            break
+        content = _end_of(older, left - len(content)) + content
     found = [_parsed(record) for record in content.split(b"\n")[-lines - 1 :]]
     return tuple([line for line in found if line is not None and line.at_ns > since_ns][-lines:])
 
@@ -164,15 +210,19 @@ def _parsed(record: bytes) -> LogLine | None:
 
 
 def _end_of(path: Path, most: int) -> bytes:
+    """Return the last bytes of a file, from the beginning of a record."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - most, 0))
+            if size > most:
+                file.readline()
             return file.read()
     except OSError:
         return b""
 
 
 def remove_output(path: Path) -> None:
+    for older in list(_all_older(path)):
+        older.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    _older(path).unlink(missing_ok=True)

@@ -37,6 +37,7 @@ from reconciler.adapters.process_runtime.leftovers import (
     write_record,
 )
 from reconciler.adapters.process_runtime.limits import ControlGroups, Limits, limits_of
+from reconciler.adapters.process_runtime.log_driver import Kept, check_options, kept_by, kept_by_adopted
 from reconciler.adapters.process_runtime.output import OutputLog, error_pipe, last_lines, remove_output
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.adapters.process_runtime.signals import signal_number
@@ -81,7 +82,7 @@ class _Prepared:
     folder: Path
     address: str
     secrets: tuple[str, ...]
-    output: OutputLog
+    output: OutputLog | None = None
     argv: list[str] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -133,11 +134,11 @@ class ProcessRuntime:
             if task_id not in self._begun:
                 return None
             if self._node.exit_file(task_id).exists():
-                self._tasks[task_id] = self._ended(task_id)
+                self._tasks[task_id] = self._ended(assignment)
                 return StartedProcess(0, "")
             await asyncio.to_thread(self._remove, task_id)  # begun, and never started: it is made anew
             return None
-        output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
+        output = self._output(task_id, kept_by_adopted(assignment))
         output.reopen_pipes()
         folder = self._node.task(task_id)
         adopted = _Prepared(folder, left.address, left.secrets, output)
@@ -153,10 +154,13 @@ class ProcessRuntime:
         adopted.ended = asyncio.get_running_loop().create_task(ending, name=f"end of task {task_id}")
         return StartedProcess(left.program_pid, left.address)
 
-    def _ended(self, task_id: str) -> _Prepared:
+    def _output(self, task_id: str, kept: Kept) -> OutputLog:
+        return OutputLog(self._node.output(task_id), self._node.pipe(task_id), kept)
+
+    def _ended(self, assignment: Assignment) -> _Prepared:
         """Return a task that had ended, and been cleared, before its end was told."""
-        loop = asyncio.get_running_loop()
-        output = OutputLog(self._node.output(task_id), self._node.pipe(task_id))
+        task_id, loop = assignment.task_id, asyncio.get_running_loop()
+        output = self._output(task_id, kept_by_adopted(assignment))
         output.finish()
         ended = _Prepared(self._node.task(task_id), "", (), output)
         ended.ended = loop.create_task(_code(read_exit_code(self._node.exit_file(task_id))))
@@ -180,6 +184,7 @@ class ProcessRuntime:
         folder = self._node.task(assignment.task_id)
         variables = environment(assignment, str(folder), address, self._parts.search_path)
         argv, limits = command_line(assignment), limits_of(assignment)
+        check_options(assignment)
         try:
             self._node.make()
             folder.mkdir(mode=PRIVATE)
@@ -188,19 +193,20 @@ class ProcessRuntime:
             for config in assignment.configs:
                 write_private(inside(folder, config.target), _content(config, assignment), config.mode)
             _check_program(argv[0], workdir, variables["PATH"])
-            output = OutputLog(self._node.output(assignment.task_id), self._node.pipe(assignment.task_id))
         except BaseException as error:
             remove_tree(folder)  # a refused task leaves no secret behind
             if isinstance(error, OSError):
                 raise cannot_run(f"preparing the task's folder failed: {error.strerror}") from error
             raise
-        return _Prepared(folder, address, secrets, output, argv, limits, variables, workdir)
+        return _Prepared(folder, address, secrets, None, argv, limits, variables, workdir)
 
     async def start(self, assignment: Assignment) -> StartedProcess:
-        """Start the program in a session of its own; its output goes to the task's log."""
+        """Start the program in a session of its own; its output goes to the task's log, where its driver keeps one."""
         prepared = self._tasks[assignment.task_id]
         task_id = assignment.task_id
+        kept = kept_by(assignment)
         try:
+            prepared.output = self._output(task_id, kept)
             writing = prepared.output.open_pipes()
         except OSError as error:
             raise cannot_run(f"making the task's pipes failed: {error.strerror}") from error
@@ -257,7 +263,8 @@ class ProcessRuntime:
 
     def _clear(self, task_id: str, prepared: _Prepared) -> None:
         """Let go of what only a running task needs; its secrets above all."""
-        prepared.output.finish()
+        if prepared.output is not None:
+            prepared.output.finish()
         self._clear_files(task_id, prepared.secrets)
         self._parts.addresses.give_back(prepared.address)
 
@@ -317,7 +324,8 @@ class ProcessRuntime:
 
     def annotate(self, task_id: str, line: str) -> None:
         """Add a line to the output of a running task."""
-        if (prepared := self._tasks.get(task_id)) is not None:
+        prepared = self._tasks.get(task_id)
+        if prepared is not None and prepared.output is not None:
             prepared.output.add_line(line)
 
     async def close(self) -> None:
@@ -344,7 +352,8 @@ class ProcessRuntime:
             for watching in (one.ended, one.checking):
                 if watching is not None:
                     watching.cancel()
-            one.output.let_go()
+            if one.output is not None:
+                one.output.let_go()
 
 
 async def _code(code: int) -> int:

@@ -126,12 +126,13 @@ def lacking(node: NodeRecord, needs: Needs) -> Refusal | None:
 
 
 def _has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
-    """Return whether the node has a plugin. One that lists none of any kind has (the embedded swarm's needs none), and
-    so has, for logs, one that lists no log plugins at all.
+    """Return whether the node has a plugin. One that lists none but for logs has (the embedded swarm's processes need
+    none), and so has, for logs, one that lists no log plugins at all.
     """
-    if not dig(node.description, "Engine", "Plugins"):
+    plugins = dig(node.description, "Engine", "Plugins") or ()
+    if kind != "Log" and all(one.get("Type") == "Log" for one in plugins):
         return True
-    listed = [one.get("Name") for one in dig(node.description, "Engine", "Plugins") or () if one.get("Type") == kind]
+    listed = [one.get("Name") for one in plugins if one.get("Type") == kind]
     return name in listed or f"{name}:latest" in listed or (kind == "Log" and not listed)
 
 
