@@ -24,7 +24,10 @@ def read_text(path: str) -> str:
         ) from error
     except OSError as error:
         raise SwarmctlError(
-            ErrorCode.FILE_UNREADABLE, f"{path} can't be read.", why=f"{error.strerror}.", hint="Name another file."
+            ErrorCode.FILE_UNREADABLE,
+            f"{path or 'A file without a name'} can't be read.",
+            why=f"{error.strerror}.",
+            hint="Name another file.",
         ) from error
     if len(content) > SIZE_MAX:
         raise SwarmctlError(

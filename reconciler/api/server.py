@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -93,8 +94,9 @@ def _listen_on_tcp(host: str) -> Iterator[tuple[socket.socket, str]]:
             listening.bind((address, port))
             listening.listen(unix_socket.BACKLOG)
         except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
             raise SwarmctlError(
-                ErrorCode.EMBEDDED_ALREADY_RUNNING,
+                ErrorCode.EMBEDDED_ALREADY_RUNNING if taken else ErrorCode.EMBEDDED_FAILED,
                 f"Nothing can listen on {host}.",
                 why=f"{error.strerror}.",
                 hint="Choose another port, or 0 for a free one.",
@@ -120,7 +122,7 @@ def _loopback(host: str) -> tuple[str, int]:
 def _bad_host(host: str, why: str) -> SwarmctlError:
     return SwarmctlError(
         ErrorCode.BAD_SETTING,
-        f"The API cannot be served at {host}.",
+        f"The API cannot be served at {host!r}.",
         why=why,
         hint="Give unix:///PATH or tcp://127.0.0.1:PORT.",
     )

@@ -116,3 +116,7 @@ def test_live_tasks_never_share_an_address() -> None:
     addresses.give_back(taken[0])
     assert addresses.take() not in taken
     assert all(ip_address(address) in LOOPBACK_POOL for address in taken)
+
+
+def test_a_data_folder_whose_name_is_no_text_has_addresses_too() -> None:
+    assert ip_address(LoopbackAddresses("\udcff").take()) in LOOPBACK_POOL

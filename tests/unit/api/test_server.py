@@ -129,3 +129,16 @@ async def test_a_client_that_goes_away_frees_its_stream(api: Api, monkeypatch: p
             return
         await asyncio.sleep(0.05)
     raise AssertionError("The stream of a client that went away is still open.")
+
+
+async def test_a_port_that_this_user_may_not_have_is_not_told_as_taken(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_socket: socket.socket, _address: object) -> None:
+        raise PermissionError(13, "Permission denied")  # as ports below 1024 are to all but root
+
+    monkeypatch.setattr(socket.socket, "bind", refused)
+    with pytest.raises(SwarmctlError) as raised:
+        async with serve(api.cluster, "tcp://127.0.0.1:1"):
+            pass
+    assert raised.value.code is ErrorCode.EMBEDDED_FAILED

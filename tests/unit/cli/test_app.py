@@ -156,6 +156,22 @@ def test_a_path_of_somebody_else_is_told_as_that(monkeypatch: pytest.MonkeyPatch
     assert "/root/plan.json can't be reached. [file-unreadable]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("status", "--context", "\udcff"), "There is no docker context '\\udcff' with a Docker endpoint."),
+        (("run", "--config", ""), "A file without a name can't be read. [file-unreadable]"),
+        (("daemon", "--docker-host", ""), "The node's engine can't be ''. [bad-setting]"),
+    ],
+)
+def test_empty_names_and_bytes_that_are_no_text_are_told(
+    arguments, said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_with(lambda: None, *arguments) == ExitCode.ERROR
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", app.PARTS)
 def test_every_part_is_listed_with_the_commands_that_it_registers(part: str):
     built = app.build(Wiring(settings.read({"HOME": "/root"})), Terminal(color=False), [app.PARTS[part][0]])
