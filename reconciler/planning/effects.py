@@ -45,7 +45,7 @@ class Update:
     """An update of the service `found` to `body`, which is what will be sent, names standing for ids.
 
     `tasks` are the service's own, history included. `changes` are the differences that the plan tells; those of the
-    tasks follow from `body` alone.
+    tasks follow from `body` alone. The nodes `evicted_from` lose their tasks before (planning/relabelled.py).
     """
 
     found: ObservedObject
@@ -54,6 +54,7 @@ class Update:
     tasks: tuple[ObservedTask, ...]
     rooms: Rooms
     names: Names
+    evicted_from: frozenset[str] = frozenset()
 
 
 def of_create(spec: JsonObject, rooms: Rooms) -> Effect:
@@ -132,12 +133,14 @@ def _of_replicated(update: Update) -> Effect:
     slots = filled_slots(update.tasks, is_global=False)
     wanted, before = task_count(update.body, update.rooms), task_count(update.found.spec, update.rooms)
     surplus = max(0, len(slots) - wanted)
-    removed = _first_to_go(slots, surplus)
+    evicted = _evicted(update, slots)
+    removed = _first_to_go(slots, surplus, evicted)
     finished = sum(1 for key in removed if slots[key].use is SlotUse.FINISHED)
-    kept = _renewed(update, {key: slot for key, slot in slots.items() if key not in removed})
+    kept = _renewed(update, {key: slot for key, slot in slots.items() if key not in removed | evicted})
+    evicted -= removed
     # From here on Swarm's own sort leaves slots that are alike in any order.
     unsure = surplus and kept and len(slots) > STABLE_SORT_MAX
-    counts = TaskCounts(restart=len(kept), start=max(0, wanted - len(slots)), stop=surplus - finished)
+    counts = TaskCounts(len(kept) + len(evicted), start=max(0, wanted - len(slots)), stop=surplus - finished)
     parts = []
     if wanted != before:
         parts.append(f"scale {before} -> {wanted}")
@@ -147,11 +150,25 @@ def _of_replicated(update: Update) -> Effect:
         parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')}")
     if finished:
         parts.append(f"{many(finished, 'finished task')} {_verb(finished, 'go', 'goes')}")
+    parts += _evictions(evicted)
     return _composed(update, ", ".join(parts), kept, counts, "up to " if unsure else "")
 
 
-def _first_to_go(slots: Mapping[SlotKey, Filled], surplus: int) -> frozenset[SlotKey]:
-    """Return the slots that scaling down by `surplus` removes.
+def _evicted(update: Update, slots: Mapping[SlotKey, Filled]) -> frozenset[SlotKey]:
+    """Return the slots whose task runs on a node that loses it before the service is written."""
+    running = ((key, slot) for key, slot in slots.items() if slot.use is SlotUse.RUNNING)
+    return frozenset(key for key, slot in running if any(task.node_id in update.evicted_from for task in slot.tasks))
+
+
+def _evictions(evicted: frozenset[SlotKey]) -> list[str]:
+    """Return what is to be said of evicted tasks that come again, if anything."""
+    if not evicted:
+        return []
+    return [f"{many(len(evicted), 'task')} {'is' if len(evicted) == 1 else 'are'} replaced as nodes' labels change"]
+
+
+def _first_to_go(slots: Mapping[SlotKey, Filled], surplus: int, evicted: frozenset[SlotKey]) -> frozenset[SlotKey]:
+    """Return the slots that scaling down by `surplus` removes. What was evicted has no node by then.
 
     Swarm numbers the copies on each node, running ones and low slots first, and removes the highest numbers; before
     those, what has no node or is several tasks. Source: facts, swarmkit.md 2.2.
@@ -160,7 +177,7 @@ def _first_to_go(slots: Mapping[SlotKey, Filled], surplus: int) -> frozenset[Slo
     copies: Counter[str] = Counter()
     numbered: list[tuple[float, SlotKey]] = []
     for key, slot in order:
-        node_id = slot.tasks[0].node_id if len(slot.tasks) == 1 else ""
+        node_id = slot.tasks[0].node_id if len(slot.tasks) == 1 and key not in evicted else ""
         copies[node_id] += 1
         numbered.append((copies[node_id] if node_id else math.inf, key))
     numbered.sort(key=lambda item: item[0])
@@ -174,9 +191,11 @@ def _of_global(update: Update) -> Effect:
     stay = {node_id for node_id in slots if _keeps(update.rooms, str(node_id), constraints)}
     # a paused node is left as it is until it is active again
     active = {key: slots[key] for key in stay if _is_active(update.rooms, str(key))}
-    renewed = _renewed(update, active)
+    evicted = _evicted(update, active)
+    renewed = _renewed(update, {key: slot for key, slot in active.items() if key not in evicted})
     gone = [slot for key, slot in slots.items() if key not in stay and slot.use is not SlotUse.FINISHED]
-    counts = TaskCounts(restart=len(renewed), start=len(fitting - slots.keys()), stop=len(gone))
+    restart = len(renewed) + len(evicted)
+    counts = TaskCounts(restart, start=len(fitting - slots.keys()), stop=len(gone))
     parts = []
     if counts.start:
         nodes = many(counts.start, "more node")
@@ -184,6 +203,7 @@ def _of_global(update: Update) -> Effect:
     if counts.stop:
         nodes = "a node that does" if counts.stop == 1 else "nodes that do"
         parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')} on {nodes} not fit")
+    parts += _evictions(evicted)
     return _composed(update, ", ".join(parts), renewed, counts, "")
 
 
@@ -207,6 +227,7 @@ def _composed(update: Update, scaling: str, renewed: list[Filled], counts: TaskC
     """Return the effect of scaling (told in a sentence, "" for none) and of renewing some slots together."""
     if not renewed:
         kind = TaskEffect.SCALE if counts.start or counts.stop else TaskEffect.NONE
+        kind = TaskEffect.MOVE if counts.restart else kind
         return Effect(kind, scaling or _why_nothing(update), counts)
     kind = TaskEffect.MOVE if _is_about_placement(update.changes) else TaskEffect.ROLLING
     text, seconds_taken = _renewal(update, renewed, kind, unsure)

@@ -23,6 +23,7 @@ from reconciler.planning.inventory import applied_form
 from reconciler.planning.marks import marked, prune_change
 from reconciler.planning.order import StackNeeds, after, references, services_in_order, stack_needs
 from reconciler.planning.preflight.rooms import Room, planned_rooms
+from reconciler.planning.relabelled import Relabelled, evicting, first_written, relabelled_nodes
 
 PAUSED = ("paused", "rollback_paused")
 """States in which an update stands still until the service is written again (swarmkit's updater)."""
@@ -38,6 +39,7 @@ class _Surroundings:
     names_before: RealNames
     needs: StackNeeds
     rooms: Mapping[str, Room]
+    relabelled: tuple[Relabelled, ...]
 
     def after(self, wanted: DesiredObject, spec: JsonObject) -> tuple[str, ...]:
         return after(self.draft, wanted, spec, self.needs)
@@ -52,6 +54,7 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
         names_of_baseline(context, real_names),
         stack_needs(context),
         planned_rooms(context, draft).by_id,
+        relabelled_nodes(context, draft),
     )
     live = context.actual.by_name(Kind.SERVICE)
     unanswered: dict[str, Problem] = {}
@@ -164,7 +167,7 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
         effect=effect.kind,
         effect_text=effect.text,
         changes=with_places(changes, wanted),
-        after=around.after(wanted, spec),
+        after=(*around.after(wanted, spec), *first_written(around.relabelled, found.spec, body)),
         object_id=found.id,
         version=found.version,
         spec=marked(context, wanted, body, comparable(context, body)),
@@ -182,7 +185,9 @@ def _effect(
     if mode_changes:
         return effects.of_replace(context.live_tasks(found.id), body, around.rooms)
     tasks = context.tasks_of(found.id)
-    return effects.of_update(effects.Update(found, body, changes, tasks, around.rooms, context.id_names))
+    evicted_from = evicting(around.relabelled, found.spec)
+    update = effects.Update(found, body, changes, tasks, around.rooms, context.id_names, evicted_from)
+    return effects.of_update(update)
 
 
 def _attributed(
