@@ -42,7 +42,7 @@ SOURCE = "url = https://u:CANARY@example.org/\npassword = CANARY\n"
 BROKEN = """services:
   api:
     image: swarmctl-test:1
-    command: ["/no/such/CANARY", "--password", "CANARY"]
+    command: ["/no/such/file?password=CANARY", "--password", "CANARY"]
     deploy: {replicas: 1, endpoint_mode: dnsrr, restart_policy: {condition: none}}
 """
 
