@@ -180,8 +180,8 @@ def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Pr
         f"Network {name} has {addresses}, and the tasks of {users} make it need {use.total}.",
         why=(
             f"It takes 1 for each of {_tasks(use.tasks)}, {use.virtual_ips} for virtual IPs of services and "
-            f"{use.nodes} for nodes. At least {use.left_out(size)} of the {_tasks(use.new_tasks, 'new ')} would stay "
-            "`new` for good."
+            f"{use.nodes} for nodes. At least {use.left_out(size)} of the {_tasks(use.new_tasks, 'new ')} would never "
+            "run: they stay `new`, or are rejected again and again."
         ),
         hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
