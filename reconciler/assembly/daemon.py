@@ -13,6 +13,7 @@ from typing import TextIO
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime import ControlGroups
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
+from reconciler.adapters.raft.addresses import address_command
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.adapters.sealing import new_unlock_key, unlock_key_of
 from reconciler.api import faults
@@ -198,6 +199,9 @@ class DaemonNode:
             await self._go_on(renewed)
         tables = self._manager.store.tables if self._manager else None
         if self._manager is not None and tables is not None and tables.cluster is not None:
+            # The store writes down by itself where it is, soon; who is told to join there must not be told sooner.
+            at_address = Address(renewed.address, renewed.port)
+            await self._manager.store.propose([address_command(node.node_id, at_address, self._clock.now())])
             given = swarm_settings.merged(tables.cluster.spec, wanted.asked)
             await self._change(self._manager, renewed, SettingsChange(tables.cluster.version, given))
         return node.node_id

@@ -135,6 +135,8 @@ def test_a_forced_new_cluster_keeps_everything_and_restarts_nothing(daemon: Daem
     daemon.client.init_swarm("127.0.0.1", force_new_cluster=True)
     assert daemon.client.info()["Swarm"]["NodeID"] == node_id
     assert daemon.running("web", 1)[1]["ID"] == before[1]["ID"]
+    daemon.client.init_swarm("127.0.0.2", force_new_cluster=True)  # others are told at once to join there
+    assert daemon.client.nodes()[0]["ManagerStatus"]["Addr"].startswith("127.0.0.2:")
 
 
 def test_an_autolocked_manager_waits_for_its_key(daemon: Daemon) -> None:
