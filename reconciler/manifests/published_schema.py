@@ -17,6 +17,7 @@ _OURS: Final = "x-"
 _VARIABLE: Final[JsonObject] = {"type": "string", "pattern": r"\$"}
 _SECTIONS: Final = ("services", "networks", "volumes", "secrets", "configs")
 """Where variables are filled in."""
+_CHOOSY: Final = frozenset({"enum", "pattern", "x-pattern"})
 _MAPS: Final = ("properties", "patternProperties", "$defs")
 """Keywords whose values are mappings of schemas by name."""
 
@@ -36,6 +37,8 @@ def _published(schema: JsonObject, variables: set[int]) -> JsonObject:
     told.pop("$comment", None)
     if "x-names" in schema:
         told["propertyNames"] = {"pattern": schema["x-names"]}
+    if "x-pattern" in schema:
+        told["pattern"] = schema["x-pattern"]
     if "x-one-of" in schema:
         told["oneOf"] = [{"required": [key]} for key in schema["x-one-of"]]
     if schema.get("x-lenient"):
@@ -93,7 +96,7 @@ def _places_of_variables(root: JsonObject) -> set[int]:
 
 def _is_choosy_text(schema: JsonObject, path: KeyPath) -> bool:
     is_filled_in = bool(path) and path[0] in _SECTIONS
-    return is_filled_in and schema.get("type") == "string" and not {"enum", "pattern"}.isdisjoint(schema)
+    return is_filled_in and schema.get("type") == "string" and not _CHOOSY.isdisjoint(schema)
 
 
 def _each_below(schema: JsonObject, path: KeyPath, visit: Callable[[JsonValue, KeyPath], None]) -> None:

@@ -4,8 +4,8 @@ The schemas of schemas/ carry annotations of ours; this is where they take effec
 x-since and x-object-since (first Compose version that knows a key, or a mapping there), x-ignored and x-deprecated
 (a warning, with the reason; x-silent where docker has none), x-unsupported (an error, with what to write instead),
 x-lenient (unknown keys only warn), x-names (a pattern for a mapping's keys), x-expected (how a message describes
-the value). x-one-of (exactly one of these keys) is for editors, who get all of it in the standard's words
-(published_schema.py); the readers tell it better.
+the value). x-one-of (exactly one of these keys) and x-pattern are for editors, who get all of it in the standard's
+words (published_schema.py); the readers tell it better.
 """
 
 from __future__ import annotations

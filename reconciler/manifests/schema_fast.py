@@ -29,6 +29,7 @@ _ANNOTATIONS: Final = frozenset(
         "x-expected",
         "x-lenient",
         "x-one-of",
+        "x-pattern",
         "x-silent",
         "x-quote-booleans",
     }

@@ -117,7 +117,7 @@ def found_by_loader(name: str, document: Any) -> tuple[Problem, ...]:
     text = yaml.safe_dump(document)
     try:
         if name == "stack":
-            stack(text, {"env": ""}, N="3", PORT="80", GRACE="5s")
+            stack(text, {"env": ""}, N="3", PORT="80", GRACE="5s", CONDITION="any")
         else:
             sound = "services: {s: {image: i}}"
             loaded({"swarm.yaml": text, "stacks/a.yaml": sound, "stacks/b.yaml": sound})
@@ -131,8 +131,8 @@ def disagreement(name: str, document: Any) -> str | None:
     refused = next(EDITOR[name].iter_errors(document), None)
     if not problems and refused is not None:
         return f"the loader takes it, the schema says at {list(refused.absolute_path)}: {refused.message[:200]}"
-    # What a secret or config is made of may stand in another file, merged with -C.
-    told = [one for one in problems if one.code in BY_SCHEMA and "has no content" not in one.what]
+    # What an object is made of may stand in another file, merged with -C.
+    told = [one for one in problems if one.code in BY_SCHEMA and one.why != "It cannot be made without."]
     if told and refused is None:
         return f"the schema takes it, the loader says: {told[0].what} {told[0].why}"
     return None
@@ -175,6 +175,10 @@ def keywords(schema: Any) -> Iterator[str]:
         ("services: {a: {image: i, mem_limit: 5m}}", False),
         ("services: {a: {image: i, build: .}}", True),
         ("services: {a/b: {image: i}}", False),
+        ("services: {a: {image: i, deploy: {mode: swarm}}}", False),
+        ("services: {a: {image: i, deploy: {mode: global}}}", True),
+        ("services: {a: {image: i, deploy: {restart_policy: {condition: always}}}}", False),
+        ("services: {a: {image: i, deploy: {restart_policy: {condition: '${CONDITION}'}}}}", True),
         ("services: {a: {image: i, volumes: [{type: bind, source: /s, target: /t, bind: {newer: 1}}]}}", True),
     ],
 )
