@@ -146,8 +146,8 @@ class LocalNetworks:
         self._by_id.pop(network.id, None)
 
     def prune(self, network: ObservedObject) -> bool:
-        """Remove it if a user made it; return whether that was so."""
-        if network.name in PREDEFINED or network.name == GATEWAY_BRIDGE:
+        """Remove it if a user made it, and as no configuration of others; return whether that was so."""
+        if network.name in PREDEFINED or network.name == GATEWAY_BRIDGE or network.raw["ConfigOnly"]:
             return False
         return self._by_id.pop(network.id, None) is not None
 

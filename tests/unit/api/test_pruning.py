@@ -70,3 +70,11 @@ async def test_a_label_protects_a_network(api: Api) -> None:
         )
     answer = await api.ask("POST", "/networks/prune", params=filters(**{"label!": ["kept"]}))
     assert answer.json == {"NetworksDeleted": ["gone"]}
+
+
+async def test_a_configuration_of_networks_is_not_pruned(api: Api) -> None:
+    for name, only in (("shape", True), ("made", False)):
+        asked = {"Name": name, "Driver": "bridge", "ConfigOnly": only, "IPAM": {}}
+        await api.ask("POST", "/networks/create", json=asked)
+    answer = await api.ask("POST", "/networks/prune")
+    assert answer.json == {"NetworksDeleted": ["made"]}
