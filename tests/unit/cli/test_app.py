@@ -13,9 +13,9 @@ from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
 from reconciler.wiring import Wiring
 
 
-def run_with(load, *arguments: str) -> int:
+def run_with(load, *arguments: str, home: str = "/root") -> int:
     """Run a command whose loading of manifests is `load`."""
-    outside = Wiring(settings.read({"HOME": "/root"}))
+    outside = Wiring(settings.read({"HOME": home}))
     terminal = Terminal(color=False)
 
     class Loading:
@@ -168,7 +168,7 @@ def test_empty_names_and_bytes_that_are_no_text_are_told(
     arguments, said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    assert run_with(lambda: None, *arguments) == ExitCode.ERROR
+    assert run_with(lambda: None, *arguments, home=str(tmp_path)) == ExitCode.ERROR
     assert said in capsys.readouterr().err
 
 
