@@ -50,17 +50,18 @@ def restart_policy(task_spec: JsonObject, *, is_job: bool) -> RestartPolicy:
 def may_restart(service: ServiceRecord, ended: TaskRecord, slot_tasks: list[TaskRecord]) -> bool:
     """Return whether the policy lets `ended` be replaced. `slot_tasks` is the slot's whole history.
 
-    Attempts are counted from the history itself, which the reaper keeps long enough; they are forgotten when the
-    service's template changes.
+    Attempts are counted from the history itself, which the reaper keeps long enough; they are those of the template
+    that `ended` was made from, and so is the policy. A slot that was given up is thus left to the update that brings a
+    new template, as on an engine, and not begun anew beside it.
     """
-    policy = restart_policy(service.task_spec, is_job=service.is_job)
+    policy = restart_policy(ended.spec, is_job=service.is_job)
     if policy.condition == "none":
         return False
     if policy.condition == "on-failure" and ended.state is TaskState.COMPLETE:
         return False
     if policy.max_attempts == 0:
         return True
-    attempts = [task for task in slot_tasks if task.is_restart and task.spec_version == service.spec_version]
+    attempts = [task for task in slot_tasks if task.is_restart and task.spec_version == ended.spec_version]
     if policy.window:
         ended_at = ended.status.timestamp
         attempts = [task for task in attempts if ended_at - policy.window < task.created_at <= ended_at]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.json import JsonObject
+from reconciler.model.tables import UpdateState
 from reconciler.model.tasks import TaskState
 from tests.fakes.virtual_swarm import SECOND, VirtualSwarm, service_spec
 
@@ -98,6 +99,24 @@ def test_after_max_attempts_a_task_stays_dead() -> None:
     swarm.advance(1000)
     assert swarm.live(web) == []
     assert len(swarm.tasks(web)) == 3
+
+
+@pytest.mark.parametrize("before", [{"Condition": "none"}, {"Condition": "any", "MaxAttempts": 1}])
+def test_a_slot_that_was_given_up_is_begun_anew_by_the_update_of_its_template(before: JsonObject) -> None:
+    """Seen on an engine: what may be restarted by the new policy alone is not, and the update tells how it went."""
+    swarm = VirtualSwarm()
+    swarm.exits = lambda _task: 1
+    spec = {"Name": "web", "Mode": {"Replicated": {"Replicas": 2}}, "UpdateConfig": {"Parallelism": 1}}
+    web = swarm.create({**service_spec(task={"RestartPolicy": {"Delay": 0, **before}}), **spec})
+    swarm.rest()
+    after = {"RestartPolicy": {"Delay": 0, "Condition": "any", "MaxAttempts": 1}}
+    swarm.update(web, {**service_spec(image="app:2", task=after), **spec})
+    swarm.rest()
+    update = swarm.service(web).update
+    assert update is not None
+    assert update.state is UpdateState.PAUSED
+    begun = [task for task in swarm.tasks(web) if task.spec_version == swarm.service(web).spec_version]
+    assert len(begun) == 2 == len({task.slot for task in begun}) + 1  # one slot at a time, and the first has failed
 
 
 def test_attempts_outside_of_the_window_do_not_count() -> None:
