@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check bench fuzz fuzz-api conformance kills daemon-kills restarts parity chaos strikes attacks soak golden lock clean
 
 help: ## Show these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.runtime: requirements.lock pyproject.toml tools/bootstrap
 	@tools/bootstrap runtime $(VENV)
