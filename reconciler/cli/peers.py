@@ -64,7 +64,9 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 
     @group.command()
     def renew(
-        name: Annotated[str, typer.Argument(help="Whose certificate; by default this node's own.")] = "",
+        name: Annotated[
+            str | None, typer.Argument(metavar="NAME", help="Whose certificate; by default this node's own.")
+        ] = None,
         out: Annotated[
             str | None,
             typer.Option("--out", "-o", help="Folder to write, or a file that ends in .tar.", metavar="PATH"),
@@ -73,7 +75,11 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         force: ForceOption = False,
     ) -> None:
         """Make a new key and certificate. A manager that runs takes its new node.pem over by itself."""
-        written = _folder(outside, folder).renew(name, out, force=force)
+        if name == "":  # a variable that is not set, rather than nobody
+            raise SwarmctlError(
+                ErrorCode.USAGE, "NAME is empty.", hint="Name a node, or leave it out for this node's own certificate."
+            )
+        written = _folder(outside, folder).renew(name or "", out, force=force)
         _tell(terminal, f"The new certificate of {written.node} is in {written.path}.", written)
         if out is not None:
             terminal.note(f"Carry it to {written.node}, and put its node.pem in place of the old one.")

@@ -160,6 +160,7 @@ def test_a_path_of_somebody_else_is_told_as_that(monkeypatch: pytest.MonkeyPatch
     ("arguments", "said"),
     [
         (("status", "--context", "\udcff"), "There is no docker context '\\udcff' with a Docker endpoint."),
+        (("peers", "renew", ""), "NAME is empty. [usage]"),
         (("run", "--config", ""), "A file without a name can't be read. [file-unreadable]"),
         (("daemon", "--docker-host", ""), "The node's engine can't be ''. [bad-setting]"),
     ],
