@@ -151,7 +151,7 @@ def _failure(scope: str, look: Look, result: ApplyResult) -> Problem | None:
 
 def _of_service(one: Assessment) -> Problem:
     why = one.message
-    return Problem(_CODES[one.verdict], f"Service {one.service} is {one.verdict.value}.", why)
+    return Problem(_CODES[one.verdict], f"Service {one.service} {one.verdict.said}.", why)
 
 
 def _attempt(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Action, Plan
@@ -22,6 +23,20 @@ class Verdict(enum.StrEnum):
     UNSCHEDULABLE = "unschedulable"
     MISSING = "missing"
     CHANGED = "changed"  # by someone else, since the wait for its tasks began
+
+    @property
+    def said(self) -> str:
+        """It as the end of a sentence that begins with the service."""
+        return _SAID.get(self, f"is {self.value}")
+
+
+_SAID: Final = {
+    Verdict.CONVERGED: "has converged",
+    Verdict.TIMED_OUT: "has not converged in time",
+    Verdict.PAUSED: "has its update paused",
+    Verdict.ROLLED_BACK: "was rolled back",
+    Verdict.CHANGED: "was changed by somebody else",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,8 +276,12 @@ async def _in_time() -> AsyncIterator[None]:
 
 def _is_left(known: ScopeState) -> bool:
     """Return whether a scope is no more what was applied last: another revision has failed, or is on its way."""
-    since = [one.identity for one in (known.attempt, known.begun) if one is not None]
-    return known.applied is not None and any(one != known.applied.identity for one in since)
+    applied, attempt, begun = known.applied, known.attempt, known.begun
+    if applied is None:
+        return False
+    # A failure from before somebody put the stack back says nothing of what it is since.
+    has_failed = attempt is not None and attempt.identity != applied.identity and attempt.at > applied.at
+    return has_failed or (begun is not None and begun.identity != applied.identity)
 
 
 def _earlier(commit: str, scope: str, state: LoopState, history: Sequence[HistoryEntry]) -> str:

@@ -54,7 +54,7 @@ def _why_not(result: ApplyResult) -> str:
     if failed is not None:
         return failed.problem.what if failed.problem is not None else f"{failed.action.id} could not be written."
     behind = next((one for one in result.services if one.verdict is not Verdict.CONVERGED), None)
-    return f"Service {behind.service} is {behind.verdict.value}. {behind.message}".strip() if behind else ""
+    return f"Service {behind.service} {behind.verdict.said}. {behind.message}".strip() if behind else ""
 
 
 def _entry(request: Request, around: Around, actions: int, failed: str) -> HistoryEntry:

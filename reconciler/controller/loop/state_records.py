@@ -30,6 +30,7 @@ from reconciler.model.alerts import Alert
 from reconciler.model.commands import Command, DeleteRecord, PutRecord, Rejected
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import CommitStatus
+from reconciler.model.plan import NO_STACK
 from reconciler.model.tickets import TicketIssue
 
 _T = TypeVar("_T")
@@ -363,7 +364,7 @@ def _asked(request: Request) -> ControllerEvent:
     if request.what is RequestKind.ROTATE:
         message = f"{request.by or 'Somebody'} asks for a new {request.scope} join token."
         return ControllerEvent(0, request.at, EventKind.REQUEST, message, by=request.by)
-    about = "everything" if request.scope == EVERYTHING else request.scope
+    about = "everything" if request.scope == EVERYTHING else request.scope or NO_STACK
     to = f" to {request.commit[:12]}" if request.commit else ""
     message = f"{request.by or 'Somebody'} asks for a {request.what.value} of {about}{to}."
     scope = "" if request.scope == EVERYTHING else request.scope

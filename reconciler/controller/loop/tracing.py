@@ -49,6 +49,12 @@ async def trace_of(name: str, leader: Leader) -> Trace:
             node=next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id),
         )
     asking = [one for one in await _asking(found.service, leader) if source in ("", one.name)]
+    if source and not asking:
+        raise SwarmctlError(
+            ErrorCode.OBJECT_NOT_FOUND,
+            f"Source {source} does not ask for service {service.name}.",
+            hint=f"`swarmctl trace {service.name}` finds the one that does.",
+        )
     return _asked_for(found, _the_one(asking, service), leader) if asking else found
 
 

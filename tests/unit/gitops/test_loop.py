@@ -123,7 +123,7 @@ def test_what_has_timed_out_or_finds_no_node_is_told_though_one_look_finds_it_on
         assert story.wait(minutes=1).sees(assessments=on_its_way).applying == ()
         assert story.condition() == f"Stalled {reason}"
     assert story.told() == ["failed opened web"]
-    assert f"web_api is {verdict.value}" in story.alerts[0].message
+    assert f"web_api {verdict.said}" in story.alerts[0].message
     story.sees(update("web_api"), assessments=on_its_way, forced=frozenset(["web"]))
     assert story.condition() == "Reconciling applying"
     story.applied()

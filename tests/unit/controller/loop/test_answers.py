@@ -36,6 +36,8 @@ async def test_the_last_good_commit_is_the_one_before_what_failed_or_runs(shell,
         await until(lambda: shell.state().scope("web").attempt, "the second commit has failed")
         assert await answers.rollback("web", "", "me") == first
         await until(lambda: not shell.memory.requests("infra"), "the rollback has ended")
+        with pytest.raises(SwarmctlError, match="no earlier good commit"):
+            await answers.rollback("web", "", "me")  # it is that now, and nothing was before it
 
 
 async def test_a_stack_that_was_put_back_is_shown_so_and_goes_further_back_the_next_time(shell, repository):
@@ -131,6 +133,8 @@ async def test_a_name_that_two_sources_have_is_refused_and_can_be_told_apart(she
     async with shell.leading():
         answers = answers_of(shell)
         await until(lambda: applied(shell), "the stack is that of the first source")
+        # All of one source, so that the two do not undo each other's work.
+        await answers.suspend(Suspension("shops/*", shell.leader.clock.now(), "me"))
         other.commit("theirs", stacks__web_DOT_yaml=stack(0))
         await until(lambda: "web" in shell.state("shops").scopes, "the other source asks for one of that name")
         asked = [
@@ -147,11 +151,11 @@ async def test_a_name_that_two_sources_have_is_refused_and_can_be_told_apart(she
             assert refused.value.code is ErrorCode.STACK_AMBIGUOUS
             assert "infra/web, shops/web" in str(refused.value)
         assert not [one for name in ("infra", "shops") for one in shell.memory.requests(name).values()]
-        assert not shell.state("infra").suspensions | shell.state("shops").suspensions
+        assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"*"})
         await answers.suspend(Suspension("shops/web", shell.leader.clock.now(), "me"))
-        assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"web"})
-        await answers.resume("shops/web", "me")
-        assert not shell.state("shops").suspensions
+        assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"*", "web"})
+        with pytest.raises(SwarmctlError, match="because everything is"):
+            await answers.resume("shops/web", "me")
         assert [one.subject for one in await answers.history("infra/web", 10)] == ["first"]
         assert {one.source for one in await answers.events("shops/web", 0, 50)} <= {"", "shops"}
         first, again = applied(shell), repository.commit("again", stacks__web_DOT_yaml=stack(0, "nginx:1.26"))
@@ -160,9 +164,14 @@ async def test_a_name_that_two_sources_have_is_refused_and_can_be_told_apart(she
         assert await answers.rollback("infra/web", "", "me") == first
         await until(lambda: applied(shell) == first, "the named one is put back")
         assert set(shell.state("infra").suspensions) == {"web"}
+        await answers.resume("infra/web", "me")
+        assert not shell.state("infra").suspensions
         traced = await answers.trace("web_api")
         assert traced.source == "infra", "its label says so, whichever source comes first"
+        assert (await answers.trace("shops/web_api")).source == "shops"
+        with pytest.raises(SwarmctlError, match="infra does not ask for service own_api"):
+            await answers.trace("infra/own_api")
         with pytest.raises(SwarmctlError, match="There is no stack infra/own"):
             await answers.suspend(Suspension("infra/own", shell.leader.clock.now(), "me"))
         await answers.suspend(Suspension("own", shell.leader.clock.now(), "me"))
-        assert set(shell.state("shops").suspensions) == {"own"}, "a name of one source needs no source"
+        assert set(shell.state("shops").suspensions) == {"*", "web", "own"}, "a name of one source needs no source"
