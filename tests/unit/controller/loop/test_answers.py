@@ -9,6 +9,7 @@ import pytest
 from reconciler.adapters.metrics import Metrics, Remembered
 from reconciler.controller.loop import answers as loop_answers
 from reconciler.controller.loop.answers import Answers
+from reconciler.controller.loop.state_records import RequestKind
 from reconciler.gitops.state import Suspension
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.lab.git_servers import Repository
@@ -150,7 +151,8 @@ async def test_a_name_that_two_sources_have_is_refused_and_can_be_told_apart(she
                 await one
             assert refused.value.code is ErrorCode.STACK_AMBIGUOUS
             assert "infra/web, shops/web" in str(refused.value)
-        assert not [one for name in ("infra", "shops") for one in shell.memory.requests(name).values()]
+        asked_for = {one.what for name in ("infra", "shops") for one in shell.memory.requests(name).values()}
+        assert asked_for <= {RequestKind.LOOK}, "what the suspension asks for, and nothing else"
         assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"*"})
         await answers.suspend(Suspension("shops/web", shell.leader.clock.now(), "me"))
         assert (set(shell.state("infra").suspensions), set(shell.state("shops").suspensions)) == (set(), {"*", "web"})
