@@ -7,12 +7,14 @@ import json
 from collections.abc import AsyncIterator, Collection, Container, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from reconciler.adapters.docker import images, tickets
+from reconciler.adapters.docker.answers import no_engine, observed
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.greeting import Greeting
 from reconciler.adapters.docker.judged import Judged
-from reconciler.adapters.docker.lists import Lists, no_engine, observed
 from reconciler.adapters.docker.streams import EventStream, demultiplexed
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -24,6 +26,9 @@ from reconciler.model.sensitive import masked_text
 from reconciler.model.tasks import ObservedTask
 from reconciler.model.tickets import JoinTicket
 from reconciler.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    from reconciler.adapters.docker.lists import Lists
 
 PREDEFINED_NETWORKS = ("host", "bridge")
 NOT_IMPLEMENTED = 501
@@ -52,12 +57,17 @@ class DockerCluster:
         self._engine = engine
         self._streams: set[EventStream] = set()
         self._own_node_id: str | None = None
-        self._lists = Lists()
         self._judged = Judged()
 
     @property
     def endpoint(self) -> str:
         return self._engine.endpoint.label
+
+    @cached_property
+    def _lists(self) -> Lists:
+        from reconciler.adapters.docker.lists import Lists  # noqa: PLC0415 - a first look does without its decoder
+
+        return Lists()
 
     async def observe(self, since: ActualState | None = None, /) -> ActualState:
         """Return every object of the swarm. Services come without defaults: only what was asked for."""

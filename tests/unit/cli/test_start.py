@@ -70,7 +70,7 @@ def test_a_sound_repository_is_read_without_what_only_others_need(command: str) 
 
 
 def test_a_diff_makes_its_first_call_without_the_embedded_swarm_or_git() -> None:
-    needed = {"asyncio", "docker", "msgspec", "requests", "rich", "typer", "yaml", "reconciler.manifests"}
+    needed = {"asyncio", "docker", "requests", "rich", "typer", "yaml", "reconciler.manifests"}
     assert imported("diff", str(ROOT / "examples/stacks"), "--host", "unix:///nonexistent", code=1) <= needed
 
 
