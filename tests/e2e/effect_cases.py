@@ -175,14 +175,6 @@ def ended_cases() -> Iterator[Case]:
     replicas = put("Mode.Replicated.Replicas", 1)
     yield case("ended-scale-down", ending(service("", replicas=3), "none"), replicas, tasks=3, ready=ENDED)
     yield case("ended-scale-down-image", ending(service("", replicas=3), "none"), replicas, IMAGE, tasks=3, ready=ENDED)
-    some = ending(service("", replicas=5), "none")
-    some["TaskTemplate"]["ContainerSpec"] |= {
-        "Env": ["SLOT={{.Task.Slot}}"],
-        "Command": ["sh", "-c", "[ $SLOT -le 2 ] || exec sleep 3600"],
-    }
-    states = ENDED | {TaskState.RUNNING}
-    down = put("Mode.Replicated.Replicas", 3)
-    yield case("some-ended-scale-down-image", some, down, IMAGE, tasks=5, ready=states)
     everywhere = ending(mode(Global={}), "none")
     yield case("global-ended-image", everywhere, IMAGE, tasks=3, ready=ENDED)
     yield case("global-ended-label", everywhere, LABEL, tasks=3, ready=ENDED)
