@@ -122,7 +122,7 @@ def test_a_controller_tells_and_keeps_no_secret(backend: Backend, tmp_path: Path
             changed_by_hand(backend)
             until(lambda: any("Drift" in post.body["title"] for post in chat.posts), "drift is told")
             shown = said(program, "status")
-            assert "Drifted" in shown
+            assert "service.web_api" in shown, "the table of drift"
             (drift,) = controller.get("/v1/status")["drifts"]
             pairs = [(one["applied"], one["found"]) for one in drift["differences"]]
             assert all(applied != found for applied, found in pairs), pairs
