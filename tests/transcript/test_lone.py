@@ -16,7 +16,7 @@ from tests.transcript.one_machine import names
 LEAN = "lone/join"
 
 
-@pytest.mark.parametrize(("folder", "steps"), [(lone.FOLDER, 1_100), (running.FOLDER, 600)])
+@pytest.mark.parametrize(("folder", "steps"), [(lone.FOLDER, 1_200), (running.FOLDER, 750)])
 def test_every_scenario_of_one_machine_has_its_golden_output(folder: str, steps: int) -> None:
     counted = 0
     for name in names(folder):

@@ -23,12 +23,15 @@ from tests.transcript.sweeps import expanded
 
 LEAN = (
     "alone",
+    "composed_odd",
     "flags",
     "looks",
     "members",
     "networks",
     "nodes",
+    "older",
     "sealed",
+    "shown",
     "sweep_networks",
     "sweep_sealed",
     "updates",
