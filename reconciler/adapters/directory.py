@@ -19,6 +19,7 @@ from reconciler.adapters.revision_errors import (
     too_large,
     unreadable,
 )
+from reconciler.adapters.sparse_checkout import refuse_left_out
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
 
@@ -117,9 +118,13 @@ class DirectoryRevision:
         return content
 
     def files_under(self, folder: str) -> tuple[str, ...]:
-        """Return what lies directly in `folder` and is no folder, sorted; empty when there is no such folder."""
+        """Return what lies directly in `folder` and is no folder, sorted; empty when there is no such folder.
+
+        Raises SwarmctlError, also where a sparse checkout leaves out some of it: sparse-checkout.
+        """
         shown = self.display(folder)
         real = self._real(folder, shown)
+        refuse_left_out(self.root, folder, shown)
         try:
             with os.scandir(real) as entries:
                 names = [entry.name for entry in entries if not _is_folder(entry)]

@@ -19,6 +19,7 @@ import watchfiles
 
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.adapters.revision_errors import checked_parts, not_found, shown_path, too_large
+from reconciler.adapters.sparse_checkout import refuse_left_out
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec
@@ -122,6 +123,7 @@ class WorkTreeSource:
 
     def _read(self) -> WorkTreeRevision:
         top = DirectoryRevision.open(posixpath.join(self.spec.url, self.spec.path) if self.spec.path else self.spec.url)
+        refuse_left_out(top.root, top.folder, top.label)
         contents: dict[str, bytes | None] = {}
         size = 0
         for name in self._names(top):

@@ -35,6 +35,7 @@ class ErrorCode(enum.StrEnum):
     FILE_UNREADABLE = "file-unreadable"
     FILE_TOO_LARGE = "file-too-large"
     PATH_ESCAPES = "path-escapes"
+    SPARSE_CHECKOUT = "sparse-checkout"
     NOT_A_GIT_REPOSITORY = "not-a-git-repository"
     REVISION_NOT_FOUND = "revision-not-found"
     GIT_FAILED = "git-failed"
