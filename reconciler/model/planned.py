@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
 from reconciler.model.images import ImageAnswers, ResolveMode
+from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 
 
@@ -14,7 +16,8 @@ from reconciler.model.plan import Plan
 class PlanRequest:
     """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
 
-    `baseline` is another revision that counts as what was last applied.
+    `baseline` is another revision that counts as what was last applied, and `elsewhere` what other repositories declare
+    that are applied beside this one: {(kind, name): their owner}.
     """
 
     desired: DesiredState
@@ -22,6 +25,7 @@ class PlanRequest:
     stacks: frozenset[str] | None = None
     baseline: DesiredState | None = None
     images: ImageAnswers | None = None
+    elsewhere: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

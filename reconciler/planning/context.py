@@ -58,6 +58,8 @@ class Context:
     id_names: dict[Kind, dict[str, str]]
     held: frozenset[str] = frozenset()
     """Stacks that this plan leaves alone (planning/held.py)."""
+    contested: frozenset[tuple[Kind, str]] = frozenset()
+    """Objects that it leaves alone besides (planning/takeover.py)."""
     options: PlanOptions = NO_OPTIONS
     recorded: frozenset[str] = frozenset()
     """What this repository has created, as the swarm has it recorded (planning/inventory.py)."""
@@ -90,7 +92,11 @@ class Context:
 
     def wanted(self, kind: Kind) -> Iterator[DesiredObject]:
         """Yield the objects of one kind that this plan is about: those of held stacks are left out."""
-        return (one for one in self.desired.of_kind(kind) if one.stack not in self.held)
+        return (
+            one
+            for one in self.desired.of_kind(kind)
+            if one.stack not in self.held and (kind, one.name) not in self.contested
+        )
 
     def used_of_others(self) -> Iterator[DesiredObject]:
         """Yield what chosen stacks use as external, and a stack of the repository declares that was not chosen."""

@@ -1,7 +1,8 @@
 """Stacks that can't be applied as a whole, and are therefore left as they are.
 
 A stack whose external network, secret or config is missing would be deployed in part: `docker stack deploy` refuses it
-before it creates anything. Stacks that depend on a held one wait with it; all others go on.
+before it creates anything. So would one of which another repository has an object (planning/takeover.py). Stacks that
+depend on a held one wait with it; all others go on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from reconciler.planning.versions import versions_of
 
 def hold_stacks(context: Context, draft: Draft) -> frozenset[str]:
     """Return the names of the stacks to leave alone, and block each with its reason."""
-    held: set[str] = set()
+    held = {one.stack for one in context.desired.objects if (one.kind, one.name) in context.contested and one.stack}
     for reference in missing_externals(context):
         if reference.stack is not None:
             held.add(reference.stack)

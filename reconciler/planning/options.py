@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import Problem
 from reconciler.model.images import ResolvedImage, ResolveMode
+from reconciler.model.objects import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,14 @@ class PlanOptions:
     stays keeps the digest that it runs, though a new one with the same image was looked up.
     `baseline` is another Revision that counts as what was last applied, instead of what the cluster has recorded: for
     showing what a pull request changes. `stacks` limits the plan to these stacks; None means everything.
+    `elsewhere` is what other repositories declare that are applied beside this one: {(kind, name): their owner}.
     """
 
     images: Mapping[str, ResolvedImage | Problem | None] = field(default_factory=dict)
     baseline: DesiredState | None = None
     stacks: frozenset[str] | None = None
     resolve: ResolveMode = ResolveMode.ALWAYS
+    elsewhere: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
 
 
 NO_OPTIONS = PlanOptions()

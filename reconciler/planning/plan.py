@@ -21,7 +21,7 @@ from reconciler.planning.preflight import preflight, preflight_without_cluster
 from reconciler.planning.prune import plan_prune
 from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
-from reconciler.planning.takeover import note_takeovers
+from reconciler.planning.takeover import block_contested, note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 from reconciler.planning.topology_record import topology_after
 
@@ -41,6 +41,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     desired, options = _chosen(desired, actual, options)
     context = replace(Context.of(desired, actual, options), whole=whole)
     draft = Draft()
+    context = replace(context, contested=block_contested(context, draft))
     context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
     plan_nodes(context, draft)

@@ -11,6 +11,28 @@ LISTED_MAX = 5
 """Objects that the note names."""
 
 
+def block_contested(context: Context, draft: Draft) -> frozenset[tuple[Kind, str]]:
+    """Return the objects that a repository which is applied beside this one declares and has, and block each.
+
+    Once that one declares it no more, this one takes it over, whatever the order of their commits.
+    """
+    contested: dict[tuple[Kind, str], None] = {}
+    for wanted in context.desired.objects:
+        owner = context.options.elsewhere.get((wanted.kind, wanted.name))
+        found = context.actual.by_name(wanted.kind).get(wanted.name) if owner else None
+        if found is not None and found.owner == owner and owner != context.desired.cluster:
+            contested[wanted.kind, wanted.name] = None
+            problem = Problem(
+                ErrorCode.OWNED_ELSEWHERE,
+                f"Repository {owner} declares {wanted.kind} {wanted.name} as well, and wrote it last.",
+                why="Both are applied here: each would undo the other's work for ever.",
+                hint=f"Declare it in one of them only: once it is gone from {owner}, this one takes it over.",
+                place=wanted.place,
+            )
+            draft.block(wanted.kind, wanted.name, problem)
+    return frozenset(contested)
+
+
 def note_takeovers(context: Context, draft: Draft) -> None:
     """Add one note for each other repository whose objects this one declares as well."""
     if not context.desired.cluster:
@@ -19,7 +41,8 @@ def note_takeovers(context: Context, draft: Draft) -> None:
     taken: dict[str, list[str]] = {}
     for wanted in context.desired.objects:
         found = live[wanted.kind].get(wanted.name)
-        if found is not None and found.owner and found.owner != context.desired.cluster:
+        is_left = (wanted.kind, wanted.name) in context.contested
+        if found is not None and found.owner and found.owner != context.desired.cluster and not is_left:
             taken.setdefault(found.owner, []).append(f"{wanted.kind} {wanted.name}")
     for owner, names in taken.items():
         draft.notes.append(

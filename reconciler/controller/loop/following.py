@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +18,7 @@ from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.load import load_again
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.objects import Kind
 from reconciler.model.revision import Revision
 from reconciler.model.sources import SourceFault, SourceRevision, SourceStatus
 
@@ -69,8 +70,7 @@ class Following:
             if status.in_force is not None:
                 await self._loaded(status.in_force)
         finally:
-            desired = self.desired(status)
-            self.owners.restored(self.source.spec.name, desired.cluster if desired is not None else None)
+            self.owners.restored(self.source.spec.name, self.desired(status))
         found = await self.source.look(status.in_force, accept_rewrite=accept_rewrite)
         if isinstance(found, SourceRevision):
             found = await self._admitted(found)
@@ -86,6 +86,10 @@ class Following:
     def desired(self, status: SourceStatus) -> DesiredState | None:
         """Return what the revision in force asks for; None before there is one, or while no look has loaded it here."""
         return self._states.get(status.in_force.identity) if status.in_force is not None else None
+
+    def elsewhere(self) -> Mapping[tuple[Kind, str], str]:
+        """Return what the other sources of this controller declare: {(kind, name): whose it is}."""
+        return self.owners.elsewhere(self.source.spec.name)
 
     async def desired_here(self, status: SourceStatus) -> DesiredState | None:
         """Return the same, loaded now if need be: for a controller that does not lead, and looks at nothing."""
@@ -108,13 +112,13 @@ class Following:
         found = await self._loaded(revision)
         if isinstance(found, SourceFault):
             return found
-        cluster = self._states[revision.identity].cluster
-        other = await self.owners.claim(self.source.spec.name, cluster)
+        desired = self._states[revision.identity]
+        other = await self.owners.claim(self.source.spec.name, desired)
         if not other:
             return found
         return SourceFault(
             ErrorCode.DUPLICATE_OBJECT,
-            f"{cluster} is the cluster of source {other} already.",
+            f"{desired.cluster} is the cluster of source {other} already.",
             "Of two repositories with one metadata.name each would remove what the other declares.",
             "Give this one a metadata.name of its own in swarm.yaml.",
             revision.commit,

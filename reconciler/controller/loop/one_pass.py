@@ -178,9 +178,8 @@ class SourcePasses:
         if desired is None:
             actual = await cluster.observe()
             return Look(policies, None, actual)
-        planned = await prepare(
-            PlanRequest(desired, self.around.apply.resolve), cluster, self.around.apply.registry_auth, on_thread=True
-        )
+        asked = PlanRequest(desired, self.around.apply.resolve, elsewhere=self.following.elsewhere())
+        planned = await prepare(asked, cluster, self.around.apply.registry_auth, on_thread=True)
         actual = planned.actual
         assessments = await asyncio.to_thread(assessed, actual)
         return Look(policies, desired, actual, planned.plan, assessments)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from reconciler.model.desired import DesiredState
+from reconciler.model.objects import Kind
 
 
 class Owners:
@@ -14,20 +17,32 @@ class Owners:
 
     def __init__(self, sources: Iterable[str] = ()) -> None:
         self._clusters: dict[str, str] = {}
+        self._declared: dict[str, frozenset[tuple[Kind, str]]] = {}
         self._restored = {name: asyncio.Event() for name in sources}
 
-    def restored(self, source: str, cluster: str | None) -> None:
-        """Note what a source had in force: its `metadata.name`, None for nothing."""
-        if cluster and source not in self._clusters:
-            self._clusters[source] = cluster
+    def restored(self, source: str, desired: DesiredState | None) -> None:
+        """Note what a source had in force, None for nothing."""
+        if desired is not None and desired.cluster and source not in self._clusters:
+            self._note(source, desired)
         if source in self._restored:
             self._restored[source].set()
 
-    async def claim(self, source: str, cluster: str | None) -> str:
-        """Let a source speak for a cluster, or return which other one does; waits until all were restored."""
+    async def claim(self, source: str, desired: DesiredState) -> str:
+        """Let a source speak for its `metadata.name`, or return which other one does; waits until all were restored."""
         for event in self._restored.values():
             await event.wait()
+        cluster = desired.cluster
         other = next((name for name, one in self._clusters.items() if name != source and one == cluster), "")
         if cluster and not other:
-            self._clusters[source] = cluster
+            self._note(source, desired)
         return other
+
+    def elsewhere(self, source: str) -> Mapping[tuple[Kind, str], str]:
+        """Return what the other sources declare: {(kind, name): the `metadata.name` of theirs}."""
+        others = [(self._clusters[name], objects) for name, objects in self._declared.items() if name != source]
+        return {named: cluster for cluster, objects in others for named in objects}
+
+    def _note(self, source: str, desired: DesiredState) -> None:
+        assert desired.cluster
+        self._clusters[source] = desired.cluster
+        self._declared[source] = frozenset((one.kind, one.name) for one in desired.objects)

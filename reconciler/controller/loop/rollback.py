@@ -27,7 +27,8 @@ async def rolled_back(following: Following, around: Around, request: Request, to
     try:
         desired = await following.at(request.commit)
         cluster = await around.link.cluster()
-        asked = PlanRequest(desired, around.apply.resolve, frozenset({request.scope}))
+        scopes = frozenset({request.scope})
+        asked = PlanRequest(desired, around.apply.resolve, scopes, elsewhere=following.elsewhere())
         planned = await prepare(asked, cluster, around.apply.registry_auth, on_thread=True)
         result = await apply(planned.plan, planned.actual, cluster, around.apply.options(), told)
     except SwarmctlError as error:

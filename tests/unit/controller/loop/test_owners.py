@@ -44,3 +44,36 @@ async def test_a_repository_that_speaks_for_the_cluster_of_another_is_not_taken_
         await until(lambda: shell.state("second").source.in_force.commit == commit, "another name is taken")
         assert (fault(), shell.state("first").source.fault) == ("", None)
         assert await names() == {"web_api", "db_api"}
+
+
+async def test_an_object_that_two_repositories_declare_stays_with_one_until_that_one_lets_it_go(tmp_path: Path):
+    first, second = Repository.make(tmp_path, "first"), Repository.make(tmp_path, "second")
+    first.commit("1", swarm_DOT_yaml=swarm("prod"), stacks__web_DOT_yaml=stack(0), stacks__own_DOT_yaml=stack(0))
+    second.commit("1", swarm_DOT_yaml=swarm("other"), stacks__db_DOT_yaml=stack(0))
+    shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"first": first, "second": second})
+
+    async def image() -> str:
+        service = (await shell.cluster.observe()).by_name(Kind.SERVICE)["web_api"]
+        return f"{service.owner} {service.spec['TaskTemplate']['ContainerSpec']['Image']}"
+
+    def standing() -> str:
+        return " ".join(f"{one.reason}: {one.message}" for one in shell.state("second").scope("web").conditions)
+
+    def taken_over() -> str:
+        found = shell.state("second").scope("web").applied
+        return found.commit if found else ""
+
+    async with shell.leading():
+        await until(lambda: shell.state("first").scope("web").applied, "the first one has it")
+        had = await image()
+        commit = second.commit("2", stacks__web_DOT_yaml=stack(0, "nginx:2"), stacks__more_DOT_yaml=stack(0))
+        shell.leader.wake("webhook")
+        await until(lambda: "Repository prod declares" in standing(), "the second one says why it waits")
+        await until(lambda: shell.state("second").scope("more").applied, "its other stacks go on")
+        assert await image() == had
+        left = first.commit("2", stacks__web_DOT_yaml=None)
+        shell.leader.wake("webhook")
+        await until(lambda: shell.state("first").source.in_force.commit == left, "the first one lets it go")
+        shell.leader.wake("webhook")
+        await until(lambda: taken_over() == commit, "the second one takes it over")
+        assert await image() == "other nginx:2"
