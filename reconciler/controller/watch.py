@@ -251,6 +251,8 @@ class Watch:
         if story.last_failure is None or story.last_failure.error in look.message:
             return look
         cause = describe(story.last_failure, actual)
+        if cause in look.message:  # told already, and something in it masked
+            return look
         return replace(look, message=f"{look.message}; {cause}" if look.message else cause)
 
     def _escalated(self, look: Assessment, crew: Crew, story: Story, actual: ActualState, now_s: float) -> Assessment:
