@@ -160,6 +160,10 @@ def clear(backend: Backend) -> None:
     for one in backend.engine.networks():
         if one["Name"].endswith("_default"):
             backend.engine.remove_network(one["Id"])
+    for one in backend.engine.secrets():
+        backend.engine.remove_secret(one["ID"])
+    for one in backend.engine.configs():
+        backend.engine.remove_config(one["ID"])
 
 
 SECRET = "s3cret-of-the-webhook"
