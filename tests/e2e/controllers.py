@@ -23,11 +23,11 @@ WAIT_S = 60.0
 POLL_S = 0.05
 
 
-def until(condition: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
-    """Return what `condition` returns as soon as that is true."""
+def until(condition: Callable[[], Any], what: str | Callable[[], str], wait_s: float = WAIT_S) -> Any:
+    """Return what `condition` returns as soon as that is true. `what` is asked at the end, if it can be."""
     deadline = time.monotonic() + wait_s
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {wait_s:g} s"
+        assert time.monotonic() < deadline, f"{what() if callable(what) else what}: not within {wait_s:g} s"
         time.sleep(POLL_S)
     return found
 
@@ -125,7 +125,7 @@ class Controller:
             assert self.process is None or self.process.poll() is None, self.log_end()
             return [one for one in self.lines(event) if all(one.get(name) == value for name, value in fields.items())]
 
-        return until(lambda: len(fitting()) >= count and fitting()[-1], f"{event} {fields} in {self.log_end()}")
+        return until(lambda: len(fitting()) >= count and fitting()[-1], lambda: f"{event} {fields} in {self.log_end()}")
 
     def log_end(self) -> str:
         return (self.folder / "log").read_text()[-4000:]

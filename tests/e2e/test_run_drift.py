@@ -44,9 +44,10 @@ WALKED = {f"web_f{number:02d}": (path, value) for number, (path, value) in enume
 WEB = "services:\n" + "".join(f"  {name.removeprefix('web_')}: {SERVICE}\n" for name in (*WALKED, "web_gone"))
 WEB += "configs: {unused: {file: app.ini}}\nsecrets: {spare: {file: app.ini}}\n"
 
-HEAL_S = 240.0
+HEAL_S = 400.0
 """An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and
-the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long."""
+the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long. Here one is
+let in and removed again, and all else is written in between."""
 
 
 @contextmanager
@@ -140,7 +141,7 @@ def names(backend: Backend, kind: str) -> set[str]:
     return {one["Name"] if kind == "networks" else one["Spec"]["Name"] for one in found}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under_heal(backend: Backend, tmp_path: Path):
     repository = Repository.make(tmp_path)
     report = {"swarm_DOT_yaml": SWARM.replace("MODE", "report"), "stacks__web_DOT_yaml": WEB}
@@ -165,7 +166,7 @@ def test_each_kind_of_change_is_found_left_alone_under_report_and_put_back_under
         assert backend.versions() == versions, "what is only to be told is not written"
 
         repository.commit("heal", swarm_DOT_yaml=SWARM.replace("MODE", "heal"))
-        until(lambda: not drifts(controller), "all is put back", HEAL_S)
+        until(lambda: not drifts(controller), lambda: f"{drifts(controller)} in {controller.log_end()}", HEAL_S)
         specs = walked(backend)
         changed = [name for name, (path, value) in WALKED.items() if dig(specs[name], *path.split(".")) == value]
         assert not changed
