@@ -46,8 +46,8 @@ WEB += "configs: {unused: {file: app.ini}}\nsecrets: {spare: {file: app.ini}}\n"
 
 HEAL_S = 400.0
 """An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and
-the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long. Here one is
-let in and removed again, and all else is written in between."""
+the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long. Here
+one is let in and removed again, and all else is written in between."""
 
 
 @contextmanager
