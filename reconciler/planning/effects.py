@@ -138,8 +138,10 @@ def _of_replicated(update: Update) -> Effect:
     finished = sum(1 for key in removed if slots[key].use is SlotUse.FINISHED)
     kept = _renewed(update, {key: slot for key, slot in slots.items() if key not in removed | evicted})
     evicted -= removed
-    # From here on Swarm's own sort leaves slots that are alike in any order.
-    unsure = surplus and kept and len(slots) > STABLE_SORT_MAX
+    # From here on Swarm's own sort leaves slots that are alike in any order. And what has ended is begun again or not,
+    # as it comes, where slots go at the same time: seen both ways on 20.10.
+    has_finished = any(slot.use is SlotUse.FINISHED for slot in slots.values())
+    unsure = surplus and kept and (len(slots) > STABLE_SORT_MAX or has_finished)
     counts = TaskCounts(len(kept) + len(evicted), start=max(0, wanted - len(slots)), stop=surplus - finished)
     parts = []
     if wanted != before:

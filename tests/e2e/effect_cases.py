@@ -174,7 +174,6 @@ def ended_cases() -> Iterator[Case]:
     yield case("ended-scale", ending(service(""), "none"), put("Mode.Replicated.Replicas", 2), ready=ENDED)
     replicas = put("Mode.Replicated.Replicas", 1)
     yield case("ended-scale-down", ending(service("", replicas=3), "none"), replicas, tasks=3, ready=ENDED)
-    yield case("ended-scale-down-image", ending(service("", replicas=3), "none"), replicas, IMAGE, tasks=3, ready=ENDED)
     everywhere = ending(mode(Global={}), "none")
     yield case("global-ended-image", everywhere, IMAGE, tasks=3, ready=ENDED)
     yield case("global-ended-label", everywhere, LABEL, tasks=3, ready=ENDED)

@@ -210,6 +210,14 @@ def test_finished_tasks_run_again():
     assert action(LABEL, base=base, tasks=lambda service: one_each(service, **ended)).tasks == TaskCounts()
 
 
+def test_whether_what_has_finished_is_begun_again_while_others_go_is_not_sure():
+    base = service_spec()
+    base["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
+    ended = {"state": TaskState.COMPLETE, "desired_state": TaskState.SHUTDOWN}
+    both = action(put(REPLICAS, 1), IMAGE, base=base, tasks=lambda service: one_each(service, **ended))
+    assert both.effect_text == "scale 3 -> 1, 2 finished tasks go; up to 1 finished task runs again"
+
+
 def test_scaling_down_stops_no_finished_task():
     """Swarm takes of each node's copies those that don't run, and of the nodes those with most copies."""
     base = service_spec()
