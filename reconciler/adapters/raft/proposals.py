@@ -200,20 +200,6 @@ class Proposals:
     def _take_own(self, batch: _Batch) -> None:
         limits, waiting = self._limits, self._waiting
         newest = self._oldest() + OUTCOMES_PER_CLIENT_MAX
-        if not waiting:
-            return
-        count, size = len(waiting), self._waiting_bytes + TRANSACTION_OVERHEAD_BYTES * len(waiting)
-        if (
-            batch.count + count <= limits.entry_transactions
-            and batch.size + size <= limits.entry_bytes
-            and waiting[-1].sequence < newest
-        ):
-            batch.own = [proposal for proposal in waiting if not proposal.future.done()]
-            batch.size += size
-            batch.count += len(batch.own)
-            waiting.clear()
-            self._waiting_bytes = 0
-            return
         while waiting and batch.count < limits.entry_transactions:
             proposal = waiting[0]
             size = len(proposal.data) + TRANSACTION_OVERHEAD_BYTES
