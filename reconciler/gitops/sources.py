@@ -40,7 +40,7 @@ def next_look(status: SourceStatus, spec: SourceSpec, looked: datetime, looker: 
 
     `looker` is what no other process has: all that follow one repository under one name must not ask at once.
     """
-    seed = f"{looker}/{spec.name}/{int(looked.timestamp())}"
+    seed = f"{looker}/{spec.name}/{looked.isoformat()}"
     if status.fault is None or not status.fault.passing:
         return after(looked, jittered_s(spec.interval_s, seed))
     most = max(LOOK_MAX_S, spec.interval_s)
