@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reconciler.controller import pace
@@ -177,7 +178,14 @@ class Wait:
                 if one.verdict is Verdict.CONVERGED:
                     self._due_s.pop(one.service, None)
         self._waiting.report(ServicesProgress(self._looks, now_s - self._since_s))
+        await self._remind()
         return now_s - asked_s
+
+    async def _remind(self) -> None:
+        """Write the services as they are whose tasks swarm forgot to end. What fails is tried again if it still is."""
+        for one in self._watch.forgotten():
+            with suppress(SwarmctlError):
+                await self._waiting.cluster.update(one.kind, one.id, one.version, one.spec)
 
     async def _seen(self, now_s: float) -> ActualState:
         """Return the cluster, of which services and nodes are read again only where these may tell anything new."""

@@ -18,6 +18,7 @@ from reconciler.controller.assess import (
     unallocated,
     unplaced,
 )
+from reconciler.controller.forgotten import FORGOTTEN_GRACE_S, forgotten, surplus
 from reconciler.controller.pace import POLL_MAX_S, Outlook
 from reconciler.controller.story import Since, Story, are, came_up_s, is_live, is_told_by_tasks, note_swarms_watch
 from reconciler.model.actual import ActualState
@@ -144,6 +145,11 @@ class Watch:
                 return _without_addresses(look, stuck)
         return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or "its tasks are not all running yet")
 
+    def forgotten(self) -> tuple[ObservedObject, ...]:
+        """Return the services that are to be written once more as they are: swarm forgot to end tasks of theirs."""
+        told = (story.forgotten for story in self._stories.values())
+        return tuple(service for service in told if service is not None)
+
     def failure_of(self, service: str) -> ObservedTask | None:
         """Return the task of a service that failed last, among those that this watch saw fail."""
         return self._stories[service].last_failure
@@ -188,7 +194,7 @@ class Watch:
         assert crew is not None
         assert look is not None
         assert first is not None
-        story.due_s, story.is_up = None, False
+        story.due_s, story.is_up, story.forgotten = None, False, None
         if _is_anothers(crew.service, first):
             return replace(look, verdict=Verdict.CHANGED, message="somebody else wrote to it while we waited")
         self._note_failures(story, crew)
@@ -257,6 +263,11 @@ class Watch:
 
     def _escalated(self, look: Assessment, crew: Crew, story: Story, actual: ActualState, now_s: float) -> Assessment:
         """Return a look at a service on its way, or that waiting any longer changes nothing."""
+        if over := surplus(crew):
+            story.forgotten = forgotten(crew, story.surplus, now_s)
+            story.due_s = story.surplus.at_s + FORGOTTEN_GRACE_S
+            return replace(look, message=look.message or f"{_tasks(over)} too many, which Swarm has not told to end")
+        story.surplus.what = None
         if crew.is_job and not crew.tasks:
             if story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S:
                 return replace(look, verdict=Verdict.CONVERGED)
@@ -299,6 +310,10 @@ def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Ass
     stay, them = ("1 task stays", "it") if len(stuck) == 1 else (f"{len(stuck)} tasks stay", "them")
     why = f"{stay} new: Swarm finds no address for {them}, or can't allocate a network"
     return replace(look, verdict=Verdict.UNSCHEDULABLE, message=why)
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
 
 
 def _watched(look: Assessment, crew: Crew, story: Story, now_s: float, came_s: float) -> Assessment:
