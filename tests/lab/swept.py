@@ -30,7 +30,9 @@ def sweep(lab: Lab) -> None:
 
 
 def _has_begun(lab: Lab, client: docker.APIClient) -> bool:
-    """Ask for all that is to change; return whether a leader took it. Managers may just be electing one."""
+    """Ask for all that is to change; return whether a leader took it. Managers may just be electing one, and what one
+    of them lists may be gone already.
+    """
     try:
         for service in client.services():
             client.remove_service(service["ID"])
@@ -41,7 +43,7 @@ def _has_begun(lab: Lab, client: docker.APIClient) -> bool:
         _restore_nodes(lab, client)
         _restore_settings(lab, client)
     except docker.errors.APIError as error:
-        if error.response.status_code < 500:
+        if error.response.status_code < 500 and not isinstance(error, docker.errors.NotFound):
             raise
         return False
     return True
