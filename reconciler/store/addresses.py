@@ -150,7 +150,7 @@ class Attacher:
 Place = tuple[str, str]
 """A network's id and a node's."""
 
-ATTACHING = frozenset((TableKind.TASK, TableKind.NODE, TableKind.NETWORK))
+ATTACHING = (TableKind.TASK, TableKind.NODE, TableKind.NETWORK)
 """The tables that decide who needs an address: `attach_nodes` has nothing to do where none of them is written."""
 
 Places = dict[Place, None]

@@ -76,16 +76,19 @@ def apply_noting(tables: Tables, command: Command) -> tuple[Outcome, list[Change
     tables.index += 1
     draft = Draft(tables)
     outcome = carry_out(draft, command)
-    return outcome, committed(draft) if isinstance(outcome, Applied) else []
+    changes: list[Change] = []
+    if isinstance(outcome, Applied):
+        commit(draft, changes)
+    return outcome, changes
 
 
-def committed(draft: Draft) -> list[Change]:
-    """Put what commands have written into the tables, with what follows from it; return what changed."""
+def commit(draft: Draft, changes: list[Change]) -> None:
+    """Put what commands have written into the tables, with what follows from it; add what changed."""
     for table in draft.touched:
         if table.kind in ATTACHING:
             attach_nodes(draft)
             break
-    return draft.commit()
+    draft.commit(changes)
 
 
 def carry_out(draft: Draft, command: Command) -> Outcome:

@@ -23,7 +23,7 @@ from reconciler.model.tables import (
     Tables,
     TaskRecord,
 )
-from reconciler.store.indexes import NAME_INDEXES, UPDATERS
+from reconciler.store.indexes import NAME_INDEXES, UPDATERS, Updater
 
 Record = TypeVar("Record")
 Fallback = TypeVar("Fallback")
@@ -35,11 +35,13 @@ class TableDraft(Generic[Record]):
     As in a dict, an object that is written again keeps its place; one that is removed and added anew goes to the end.
     """
 
-    __slots__ = ("base", "gone", "kind", "touched", "written")
+    __slots__ = ("base", "gone", "kind", "touched", "update_index", "written")
 
-    def __init__(self, kind: TableKind, base: dict[str, Record], touched: list[TableDraft[Any]]) -> None:
+    def __init__(
+        self, role: tuple[TableKind, Updater | None], base: dict[str, Record], touched: list[TableDraft[Any]]
+    ) -> None:
         """`touched` is told of this one when it is written to."""
-        self.kind = kind
+        self.kind, self.update_index = role
         self.base = base
         self.touched = touched
         self.written: dict[str, Record] = {}
@@ -79,7 +81,15 @@ class TableDraft(Generic[Record]):
             self.gone[key] = None
 
 
-_CREATE, _UPDATE = ChangeAction.CREATE, ChangeAction.UPDATE  # a look into an enum is slow
+# A look into an enum, or for one in a dict, is slow, and these are for each entry or transaction.
+_CREATE, _UPDATE = ChangeAction.CREATE, ChangeAction.UPDATE
+_NODES, _NETWORKS, _SECRETS, _CONFIGS, _SERVICES, _TASKS, _RECORDS = (
+    (kind, UPDATERS.get(kind))
+    for kind in (
+        TableKind.NODE, TableKind.NETWORK, TableKind.SECRET, TableKind.CONFIG, TableKind.SERVICE, TableKind.TASK,
+        TableKind.RECORD,
+    )
+)  # fmt: skip
 
 
 class Draft:
@@ -94,13 +104,13 @@ class Draft:
         self.base = base
         touched: list[TableDraft[Any]] = []
         self.touched = touched
-        self.nodes: TableDraft[NodeRecord] = TableDraft(TableKind.NODE, base.nodes, touched)
-        self.networks: TableDraft[NetworkRecord] = TableDraft(TableKind.NETWORK, base.networks, touched)
-        self.secrets: TableDraft[SecretRecord] = TableDraft(TableKind.SECRET, base.secrets, touched)
-        self.configs: TableDraft[ConfigRecord] = TableDraft(TableKind.CONFIG, base.configs, touched)
-        self.services: TableDraft[ServiceRecord] = TableDraft(TableKind.SERVICE, base.services, touched)
-        self.tasks: TableDraft[TaskRecord] = TableDraft(TableKind.TASK, base.tasks, touched)
-        self.records: TableDraft[KeyValueRecord] = TableDraft(TableKind.RECORD, base.records, touched)
+        self.nodes: TableDraft[NodeRecord] = TableDraft(_NODES, base.nodes, touched)
+        self.networks: TableDraft[NetworkRecord] = TableDraft(_NETWORKS, base.networks, touched)
+        self.secrets: TableDraft[SecretRecord] = TableDraft(_SECRETS, base.secrets, touched)
+        self.configs: TableDraft[ConfigRecord] = TableDraft(_CONFIGS, base.configs, touched)
+        self.services: TableDraft[ServiceRecord] = TableDraft(_SERVICES, base.services, touched)
+        self.tasks: TableDraft[TaskRecord] = TableDraft(_TASKS, base.tasks, touched)
+        self.records: TableDraft[KeyValueRecord] = TableDraft(_RECORDS, base.records, touched)
         self.index: int = base.index
         self.cluster: ClusterRecord | None = base.cluster
         self.leadership: Leadership = base.leadership
@@ -139,12 +149,11 @@ class Draft:
         found += [task for task in self.tasks.written.values() if task.id not in known and belongs(task)]
         return sorted(found, key=lambda task: (task.created_index, task.id))
 
-    def commit(self) -> list[Change]:
-        """Put everything into the Tables, their indexes included, and return what changed. Can't fail half-way.
+    def commit(self, changes: list[Change]) -> None:
+        """Put everything into the Tables, their indexes included, and add what changed. Can't fail half-way.
 
         The draft is then one of the next transaction of the same entry.
         """
-        changes: list[Change] = []
         base, index = self.base, self.index
         if self.cluster is not base.cluster:
             action = ChangeAction.UPDATE if base.cluster else ChangeAction.CREATE
@@ -164,24 +173,21 @@ class Draft:
         self.touched.clear()
         if self.pools:
             self.pools = {}
-        return changes
 
     def _write(self, table: TableDraft[Any], changes: list[Change]) -> None:
-        base, kind, index, indexes = table.base, table.kind, self.index, self.base.indexes
-        update_index = UPDATERS.get(kind)
+        base, kind, index, update_index = table.base, table.kind, self.index, table.update_index
         for key, record in table.written.items():
             old = base.get(key)
             base[key] = record
             if update_index is not None:
-                update_index(indexes, old, record)
+                update_index(self.base.indexes, old, record)
             changes.append(Change(index, kind, key, _CREATE if old is None and key not in table.gone else _UPDATE))
 
     def _remove(self, table: TableDraft[Any], changes: list[Change]) -> None:
-        base, kind = table.base, table.kind
-        update_index = UPDATERS.get(kind)
+        base, update_index = table.base, table.update_index
         for key in table.gone:
             old = base.pop(key)
             if update_index is not None:
                 update_index(self.base.indexes, old, None)
             if key not in table.written:
-                changes.append(Change(self.index, kind, key, ChangeAction.REMOVE))
+                changes.append(Change(self.index, table.kind, key, ChangeAction.REMOVE))

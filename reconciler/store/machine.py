@@ -13,7 +13,7 @@ from reconciler.model.changes import Change, EntryOutcome, TableKind
 from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
-from reconciler.store.apply import carry_out, committed
+from reconciler.store.apply import carry_out, commit
 from reconciler.store.codec import ExpectationRow, TransactionRow, decode_command, decode_entry, decode_transaction
 from reconciler.store.draft import Draft
 from reconciler.store.refusal import Refusal, out_of_sequence
@@ -60,13 +60,10 @@ def apply(state: State, index: int, entry: bytes) -> EntryOutcome:
     events: list[ObjectChange] = []
     draft = Draft(state.tables)
     for one in encoded:
-        outcome, changed = _transact(state, draft, one)
+        outcome = _transact(state, draft, one, changes, events)
         outcomes.append(outcome)
-        if changed is None:
-            draft = Draft(state.tables)  # a refused one may have half written the one before
-        elif isinstance(outcome, Applied):
-            changes += changed
-            events += outcome.changes
+        if isinstance(outcome, Rejected):
+            draft = Draft(state.tables)  # it may have half written the one before
     return EntryOutcome(index, tuple(outcomes), tuple(changes), tuple(events))
 
 
@@ -79,19 +76,21 @@ def _rejected(refusal: Refusal, position: int | None = None) -> Rejected:
     return Rejected(refusal.code, refusal.message, position)
 
 
-def _transact(state: State, draft: Draft, encoded: bytes) -> tuple[Outcome, list[Change] | None]:
-    """Return the outcome, and what changed; None for what was refused or seen before."""
+def _transact(state: State, draft: Draft, encoded: bytes, changes: list[Change], events: list[ObjectChange]) -> Outcome:
+    """Return the outcome; add what changed, which is nothing for what was refused or seen before."""
     try:
         row = decode_transaction(encoded)
     except Refusal as refusal:
-        return _rejected(refusal), None
-    index, sessions = draft.index, state.sessions
-    if (known := sessions.recall(row.client, row.sequence, index)) is not None:
-        return known, None
+        return _rejected(refusal)
+    client, sequence, index, sessions = row.client, row.sequence, draft.index, state.sessions
+    if (known := sessions.recall(client, sequence, index)) is not None:
+        return known
     outcome = _carry_out_all(draft, row)
-    changes = committed(draft) if isinstance(outcome, Applied) else None
-    sessions.remember(row.client, row.sequence, index, outcome)
-    return outcome, changes
+    if isinstance(outcome, Applied):
+        commit(draft, changes)
+        events += outcome.changes
+    sessions.remember(client, sequence, index, outcome)
+    return outcome
 
 
 def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:

@@ -37,6 +37,10 @@ from reconciler.consensus.values import Entry, EntryKind
 SEGMENT_BYTES = 16 << 20
 """Allocated at once, and more for a single write that is larger: large enough that making one is rare, small enough
 that compaction frees space soon."""
+AHEAD_BYTES = 128 << 10
+"""Zeros that a smaller write lays behind itself where there was none yet. A file system has to note the first write to
+blocks that are only allocated, which costs that sync a second write (measured with ext4 and 18 KB: 330 us and 180 us).
+"""
 _NAME = re.compile(r"journal-(\d{20})")
 _KINDS = {kind.value: kind for kind in EntryKind}
 
@@ -62,6 +66,8 @@ class Journal:
         self._offset = 0
         self._dirty = 0
         """Up to here a write that failed may have left something behind `_offset`."""
+        self._laid = 0
+        """Up to here there were writes, if only of zeros."""
         self.outline = Outline()
         self.notes: list[str] = []
         """What was repaired by `load`, in sentences."""
@@ -118,7 +124,7 @@ class Journal:
         descriptor = self._disk.open(path)
         self.close()
         self._segments.append(Segment(header, path, 0))
-        self._descriptor, self._offset, self._dirty = descriptor, HEADER_BYTES, 0
+        self._descriptor, self._offset, self._dirty, self._laid = descriptor, HEADER_BYTES, 0, 0
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Make entries durable, in one write and one sync; the segment must have room.
@@ -259,10 +265,13 @@ class Journal:
         """Put content behind the end, and sync it."""
         segment = self._segments[-1]
         self._clean()
-        self._dirty = self._offset + len(content)
+        self._dirty = laid = self._offset + len(content)
+        if laid > self._laid and len(content) < AHEAD_BYTES:
+            laid = min(laid + AHEAD_BYTES, segment.header.size)
+            content += bytes(laid - self._dirty)
         self._disk.write(self._descriptor, content, self._offset)
         sync(self._disk, self._descriptor, segment.path)
-        self._offset, self._dirty = self._dirty, 0
+        self._offset, self._dirty, self._laid = self._dirty, 0, max(laid, self._laid)
 
     def _clean(self) -> None:
         """Make zeros of what a write that failed left behind the end: the next one has to find them."""

@@ -40,7 +40,7 @@ def test_a_draft_iterates_like_the_dict_it_becomes(present: list[str], steps: li
         ]
         assert draft.records.get(key_id) == model.get(key_id)
     assert list(tables.records) == [f"n/{key}" for key in present]
-    draft.commit()
+    draft.commit([])
     assert list(tables.records.items()) == list(model.items())
     assert tables.indexes == indexes_of(tables)
 

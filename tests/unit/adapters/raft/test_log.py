@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.raft.disk import Disk
 from reconciler.adapters.raft.hard_state import Owner
+from reconciler.adapters.raft.journal import AHEAD_BYTES
 from reconciler.adapters.raft.log import PENDING_BYTES_MAX, DurableLog
+from reconciler.adapters.raft.records import HEADER_BYTES
 from reconciler.consensus.values import Entry, EntryKind, HardState, Membership, SnapshotMeta
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.fakes.crash_disk import CrashDisk
@@ -73,6 +76,29 @@ def test_one_sync_of_many_appends_is_one_write_and_one_fdatasync():
     log.sync()
     log.sync()
     assert disk.calls[before:] == ["write", "sync"]
+
+
+def test_a_small_write_lays_zeros_ahead_of_itself_once_and_within_its_segment(tmp_path):
+    sizes: list[int] = []
+
+    class Measuring(Disk):
+        def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
+            sizes.append(len(content))
+            super().write(descriptor, content, offset)
+
+    with DurableLog(str(tmp_path / "log"), OWNER, create=True, disk=Measuring(), segment_bytes=2 * AHEAD_BYTES) as log:
+        log.load()
+        log.save_hard_state(HardState(1, ""))
+        log.sync()
+        sizes.clear()
+        for index in range(1, 7):
+            log.append([Entry(index, 1, EntryKind.NORMAL, bytes(40_000))])
+            log.sync()
+    small = sizes[1]
+    assert 40_000 < small < 41_000
+    assert sizes == [small + AHEAD_BYTES, small, small, small, 2 * AHEAD_BYTES - HEADER_BYTES - 4 * small, small]
+    with DurableLog(str(tmp_path / "log"), OWNER, create=False) as log:
+        assert len(log.load()[2]) == 6
 
 
 def test_the_hard_state_is_under_its_name_before_entries_of_its_term_are_written():
