@@ -1,4 +1,4 @@
-"""The one thread in which a member's DurableLog works, so that the event loop never waits for the disk."""
+"""The one thread in which a member's DurableLog works, so that the event loop never waits long for the disk."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class DiskWorker:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._ending = False
+        self._under_way = 0
+        """Jobs whose results the loop has not been told."""
         self.full: SwarmctlError | None = None
         """Why nothing is written right now; None while it is. Set by the thread, to be read by anyone."""
         self._thread = threading.Thread(target=self._work, name="raft-disk", daemon=True)
@@ -43,7 +45,20 @@ class DiskWorker:
     def submit(self, work: Callable[[DurableLog], Result], done: Callable[[Result], None]) -> None:
         """Do a patient job, and call `done` on the loop. Nothing happens any more once `stop` was called."""
         if not self._ending:
-            self._jobs.put((lambda durable: self._patiently(work, durable), done, self._failed))
+            self._put((lambda durable: self._patiently(work, durable), done, self._failed))
+
+    def attempt(self, work: Callable[[DurableLog], Any]) -> bool:
+        """Do a job here and now, on the loop, which a quick one is worth. False: there are others before it, or it has
+        failed; then `submit` it. What it failed of, it meets in the thread again, which knows what to do.
+        """
+        if self._under_way or self._ending:
+            return False
+        try:
+            work(self._durable)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.debug("A job that was tried on the loop failed: %s", error)
+            return False
+        return True
 
     async def run(self, work: Callable[[DurableLog], Result]) -> Result:
         """Do a job whose errors, also of a full disk, are the caller's to see."""
@@ -59,7 +74,7 @@ class DiskWorker:
             if not future.done():
                 future.set_exception(error)
 
-        self._jobs.put((work, done, refused))
+        self._put((work, done, refused))
         return await future
 
     async def stop(self) -> None:
@@ -68,6 +83,10 @@ class DiskWorker:
         self._stopping.set()
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def _put(self, job: Job) -> None:
+        self._under_way += 1
+        self._jobs.put(job)
 
     def _work(self) -> None:
         failure: BaseException | None = None
@@ -105,6 +124,10 @@ class DiskWorker:
 
     def _tell(self, what: Callable[[Any], None], value: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(what, value)
+            self._loop.call_soon_threadsafe(self._told, what, value)
         except RuntimeError:
             log.debug("A result of the disk came after the end of the event loop.")
+
+    def _told(self, what: Callable[[Any], None], value: object) -> None:
+        self._under_way -= 1
+        what(value)

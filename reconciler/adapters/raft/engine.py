@@ -66,7 +66,7 @@ class Engine:
         self._core = Core(name, settings.consensus, opened.disk, now_s=clock(), jitter_seed=seed)
         self._worker = DiskWorker(opened.durable, limits.disk_retry_s, self._fail)
         self._sender = Sender(transport, limits.news_s)
-        self._persister = Persister(self._worker, self._synced, self._sender.send_all)
+        self._persister = Persister(self._worker, self._synced, self._sender.send_all, self._pump)
         self._proposals = Proposals(
             f"{name[:80]}.{self._life}", limits, settings.consensus.entry_bytes_max, self._sender.send
         )
@@ -154,8 +154,6 @@ class Engine:
             return None
         return ours
 
-    # --- the end
-
     def _why_ended(self) -> SwarmctlError:
         if self._role.role is Role.REMOVED:
             return answers.removed(self._name)
@@ -185,12 +183,9 @@ class Engine:
         try:
             now_s, core = self._clock(), self._core
             self._barriers.ask(core, now_s)
-            while True:
-                self._feed(now_s)
-                ready = core.ready()
-                if ready is None:
-                    break
-                self._carry_out(ready)
+            self._drain(now_s)
+            while self._persister.sync_at_once():
+                self._drain(self._clock())
             self._persister.begin()
             self._snapshots.begin_if_due()
             if core.members is not self._roster.members:
@@ -200,13 +195,19 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - a core that raised must not go on
             self._fail(error)
 
-    def _feed(self, now_s: float) -> None:
-        role = self._role
-        if role.role is Role.LEADER:
-            self._claims.claim(self._core, role.term, now_s)
-            self._proposals.propose(self._core, now_s)
-        elif role.leader:
-            self._proposals.forward(role.leader, self._sender.send, now_s)
+    def _drain(self, now_s: float) -> None:
+        """Give the core what waits, and carry out what it says, until it says nothing."""
+        while not self._has_ended:
+            role = self._role
+            if role.role is Role.LEADER:
+                self._claims.claim(self._core, role.term, now_s)
+                self._proposals.propose(self._core, now_s)
+            elif role.leader:
+                self._proposals.forward(role.leader, self._sender.send, now_s)
+            ready = self._core.ready()
+            if ready is None:
+                return
+            self._carry_out(ready)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -241,7 +242,7 @@ class Engine:
             self._dispatch(sender, frame)
         except Exception as error:  # noqa: BLE001 - as in _pump
             self._fail(error)
-        if isinstance(frame, AppendReply) or (isinstance(frame, Append) and not self._persister.is_syncing):
+        if isinstance(frame, AppendReply) or (isinstance(frame, Append) and self._persister.is_idle):
             self._pump()  # at once: callers may wait for what it commits, or a leader for what it has written
         else:
             self.wake()
@@ -271,7 +272,6 @@ class Engine:
             return
         for ready in readies:
             self._sender.send_all(ready.messages_after)
-        self._pump()
 
     # --- what a Ready asks for, in its order ---
 
@@ -281,7 +281,8 @@ class Engine:
         self._sender.send_all(ready.messages)
         if ready.must_sync or ready.messages_after:
             self._persister.add(ready)
-            self._persister.begin()  # the disk works while the entries before are applied
+            if not self._persister.is_in_place:
+                self._persister.begin()  # the disk works while the entries before are applied
         if ready.committed or ready.reads:
             if self._role.role is Role.LEADER and not self._persister.has_followers:
                 self._take_effect(ready)  # callers wait for it
@@ -310,6 +311,7 @@ class Engine:
     def _role_changed(self, role: RoleChange) -> None:
         self._claims.role_changed(role, self._role)
         self._role = role
+        self._persister.may_wait = role.role is not Role.LEADER  # which serves others meanwhile
         self._proposals.on_leader(role.leader, role.term)
         if role.role is Role.REMOVED:
             log.warning("%s was removed from its group by the others, and stops.", self._name)
@@ -339,8 +341,6 @@ class Engine:
                     break
         if self._claims.is_fulfilled_by(entry, self._role.term):
             self.resume_leading()
-
-    # --- what the snapshots use ---
 
     @property
     def state(self) -> State:
