@@ -13,10 +13,10 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
 from reconciler.store import cluster, networks, nodes, records, sealed, services, tasks
 from reconciler.store.addresses import ATTACHING, attach_nodes
-from reconciler.store.draft import Draft
+from reconciler.store.draft import DirectRecords, Draft
 from reconciler.store.refusal import Refusal
 
-_HANDLERS: Mapping[type[Command], Callable[[Draft, Any], Applied]] = MappingProxyType(
+_HANDLERS: Mapping[type[Command], Callable[[Any, Any], Applied]] = MappingProxyType(
     {
         commands.InitCluster: cluster.init,
         commands.UpdateCluster: cluster.update,
@@ -91,7 +91,7 @@ def commit(draft: Draft, changes: list[Change]) -> None:
     draft.commit(changes)
 
 
-def carry_out(draft: Draft, command: Command) -> Outcome:
+def carry_out(draft: Draft | DirectRecords, command: Command) -> Outcome:
     """Write what `command` asks for into `draft`. After a refusal the draft may be half written: drop it."""
     handler = _HANDLERS.get(type(command))
     if handler is None:

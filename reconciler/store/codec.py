@@ -29,7 +29,7 @@ from reconciler.model.changes import TableKind
 from reconciler.model.commands import Command
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.transactions import Transaction
-from reconciler.store.nesting import is_nested_beyond
+from reconciler.store.nesting import NOT_CONTAINERS, is_nested_beyond
 from reconciler.store.refusal import Refusal
 
 ENTRY_FORMAT = 1
@@ -114,7 +114,6 @@ class _Entry(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkn
 _ENCODER = msgspec.msgpack.Encoder()
 _ENTRY_DECODER = msgspec.msgpack.Decoder(_Entry)
 _TRANSACTION_DECODER = msgspec.msgpack.Decoder(TransactionRow)
-_DECODERS = {name: msgspec.msgpack.Decoder(kind) for name, kind in COMMAND_NAMES.items()}
 _NAMES = {kind: name for name, kind in COMMAND_NAMES.items()}
 _SPEC_FIELDS = {
     kind: tuple(name for name in kind.__struct_fields__ if name in ("spec", "description"))
@@ -127,6 +126,11 @@ _TIMES: Mapping[type[Command], Callable[[Any], datetime | None]] = MappingProxyT
     }
 )
 """The instant that a command has beside that of its proposal."""
+_READERS: dict[str, tuple[Callable[[Raw], Command], tuple[str, ...], Callable[[Any], datetime | None] | None]] = {
+    name: (msgspec.msgpack.Decoder(kind).decode, _SPEC_FIELDS[kind], _TIMES.get(kind))
+    for name, kind in COMMAND_NAMES.items()
+}
+"""How a command is read: its decoder, the fields that hold any JSON, and its other instant."""
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError)
 
@@ -180,7 +184,7 @@ def _why_unreadable(entry: bytes) -> str:
 
 def decode_transaction(encoded: bytes) -> TransactionRow:
     """Return one transaction, its commands still encoded. Raises Refusal, and nothing else."""
-    if is_nested_beyond(encoded, NESTING_MAX):
+    if len(encoded.translate(None, NOT_CONTAINERS)) > NESTING_MAX and is_nested_beyond(encoded, NESTING_MAX):
         raise unreadable(f"a transaction is nested more than {NESTING_MAX} deep")
     try:
         return _TRANSACTION_DECODER.decode(encoded)
@@ -190,17 +194,17 @@ def decode_transaction(encoded: bytes) -> TransactionRow:
 
 def decode_command(name: str, encoded: Raw) -> Command:
     """Return one command of a decoded transaction. Raises Refusal, and nothing else."""
-    decoder = _DECODERS.get(name)
-    if decoder is None:
+    reader = _READERS.get(name)
+    if reader is None:
         raise unreadable(f"there is no command {name[:64]!a}")
+    decode, spec_fields, instant = reader
     try:
-        command = decoder.decode(encoded)
+        command = decode(encoded)
     except _UNREADABLE:
         raise unreadable(f"the fields of {name} are not of its shape") from None
-    kind = type(command)
-    for spec_field in _SPEC_FIELDS[kind]:
+    for spec_field in spec_fields:
         _check_json(getattr(command, spec_field))
-    if command.at.tzinfo is not UTC or (kind in _TIMES and not _is_in_utc(_TIMES[kind](command))):
+    if command.at.tzinfo is not UTC or (instant is not None and not _is_in_utc(instant(command))):
         raise unreadable("a time is not in UTC")  # Python would not compare it with others
     return command
 

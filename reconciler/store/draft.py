@@ -23,7 +23,7 @@ from reconciler.model.tables import (
     Tables,
     TaskRecord,
 )
-from reconciler.store.indexes import NAME_INDEXES, UPDATERS, Updater
+from reconciler.store.indexes import NAME_INDEXES, UPDATERS, Updater, update_records
 
 Record = TypeVar("Record")
 Fallback = TypeVar("Fallback")
@@ -82,7 +82,7 @@ class TableDraft(Generic[Record]):
 
 
 # A look into an enum, or for one in a dict, is slow, and these are for each entry or transaction.
-_CREATE, _UPDATE = ChangeAction.CREATE, ChangeAction.UPDATE
+_CREATE, _UPDATE, _RECORD = ChangeAction.CREATE, ChangeAction.UPDATE, TableKind.RECORD
 _NODES, _NETWORKS, _SECRETS, _CONFIGS, _SERVICES, _TASKS, _RECORDS = (
     (kind, UPDATERS.get(kind))
     for kind in (
@@ -90,6 +90,41 @@ _NODES, _NETWORKS, _SECRETS, _CONFIGS, _SERVICES, _TASKS, _RECORDS = (
         TableKind.RECORD,
     )
 )  # fmt: skip
+
+
+class DirectRecords:
+    """The table of records, written to at once: for a transaction whose only command checks all and then writes one.
+
+    Nothing is left half done by that, so that it needs no Draft. Offers of one what such a command uses.
+    """
+
+    __slots__ = ("base", "changes", "index", "indexes", "records")
+
+    def __init__(self, base: Tables, changes: list[Change]) -> None:
+        """`changes` is told what has changed."""
+        self.base = base.records
+        self.indexes = base.indexes
+        self.index = base.index
+        self.changes = changes
+        self.records = self
+
+    def get(self, key: str) -> KeyValueRecord | None:
+        return self.base.get(key)
+
+    def __setitem__(self, key: str, record: KeyValueRecord) -> None:
+        base = self.base
+        if key in base:
+            action = _UPDATE
+        else:
+            action = _CREATE
+            update_records(self.indexes, None, record)
+        base[key] = record
+        self.changes.append(Change(self.index, _RECORD, key, action))
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a record that is there."""
+        update_records(self.indexes, self.base.pop(key), None)
+        self.changes.append(Change(self.index, _RECORD, key, ChangeAction.REMOVE))
 
 
 class Draft:
@@ -165,9 +200,8 @@ class Draft:
         for table in self.touched:
             if table.gone:
                 self._remove(table, changes)
-            if table.written:
-                self._write(table, changes)
-                table.written = {}
+            self._write(table, changes)
+            table.written = {}
             if table.gone:
                 table.gone = {}
         self.touched.clear()

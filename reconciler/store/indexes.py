@@ -113,7 +113,8 @@ def _name_updater(index_name: str) -> Updater:
     return update
 
 
-def _update_records(indexes: Indexes, old: KeyValueRecord | None, new: KeyValueRecord | None) -> None:
+def update_records(indexes: Indexes, old: KeyValueRecord | None, new: KeyValueRecord | None) -> None:
+    """Keep the ids in order: the Updater of records."""
     if old is None and new is not None:
         insort(indexes.record_ids, new.id)
     elif old is not None and new is None:
@@ -126,7 +127,7 @@ _update_network_names = _name_updater("network_ids_by_name")
 UPDATERS: Mapping[TableKind, Updater] = MappingProxyType(
     {
         TableKind.TASK: _update_tasks,
-        TableKind.RECORD: _update_records,
+        TableKind.RECORD: update_records,
         **{kind: _name_updater(index_name) for kind, (_, index_name) in NAME_INDEXES.items()},
         TableKind.SERVICE: _update_services,
         TableKind.NETWORK: _update_networks,

@@ -9,15 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Raw
+
 from reconciler.model.changes import Change, EntryOutcome, TableKind
 from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
 from reconciler.store.apply import carry_out, commit
 from reconciler.store.codec import ExpectationRow, TransactionRow, decode_command, decode_entry, decode_transaction
-from reconciler.store.draft import Draft
+from reconciler.store.draft import DirectRecords, Draft
 from reconciler.store.refusal import Refusal, out_of_sequence
 from reconciler.store.sessions import Sessions
+
+_WRITE_ONE_RECORD = frozenset(("put-record", "delete-record"))
 
 
 @dataclass(slots=True)
@@ -58,9 +62,9 @@ def apply(state: State, index: int, entry: bytes) -> EntryOutcome:
     outcomes: list[Outcome] = []
     changes: list[Change] = []
     events: list[ObjectChange] = []
-    draft = Draft(state.tables)
+    draft, direct = Draft(state.tables), DirectRecords(state.tables, changes)
     for one in encoded:
-        outcome = _transact(state, draft, one, changes, events)
+        outcome = _transact(state, (draft, direct), one, changes, events)
         outcomes.append(outcome)
         if isinstance(outcome, Rejected):
             draft = Draft(state.tables)  # it may have half written the one before
@@ -76,24 +80,38 @@ def _rejected(refusal: Refusal, position: int | None = None) -> Rejected:
     return Rejected(refusal.code, refusal.message, position)
 
 
-def _transact(state: State, draft: Draft, encoded: bytes, changes: list[Change], events: list[ObjectChange]) -> Outcome:
+def _transact(
+    state: State,
+    drafts: tuple[Draft, DirectRecords],
+    encoded: bytes,
+    changes: list[Change],
+    events: list[ObjectChange],
+) -> Outcome:
     """Return the outcome; add what changed, which is nothing for what was refused or seen before."""
     try:
         row = decode_transaction(encoded)
     except Refusal as refusal:
         return _rejected(refusal)
+    draft, direct = drafts
     client, sequence, index, sessions = row.client, row.sequence, draft.index, state.sessions
     if (known := sessions.recall(client, sequence, index)) is not None:
         return known
-    outcome = _carry_out_all(draft, row)
-    if isinstance(outcome, Applied):
-        commit(draft, changes)
-        events += outcome.changes
+    outcome = _unmet(draft, row) if row.epoch is not None or row.expectations else None
+    if outcome is None:
+        listed = row.commands
+        if len(listed) == 1 and listed[0][0] in _WRITE_ONE_RECORD:
+            outcome = _carry_out_all(direct, listed)
+        else:
+            outcome = _carry_out_all(draft, listed)
+            if isinstance(outcome, Applied):
+                commit(draft, changes)
+                events += outcome.changes
     sessions.remember(client, sequence, index, outcome)
     return outcome
 
 
-def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
+def _unmet(draft: Draft, row: TransactionRow) -> Outcome | None:
+    """Return why a transaction may not be carried out."""
     epoch = draft.leadership.epoch
     if row.epoch is not None and row.epoch != epoch:
         text = f"epoch {row.epoch} is over: epoch {epoch} was claimed by {draft.leadership.leader or 'nobody'}"
@@ -101,9 +119,13 @@ def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
     for expectation in row.expectations:
         if _version(draft, expectation) != expectation.version:
             return _rejected(out_of_sequence())
+    return None
+
+
+def _carry_out_all(draft: Draft | DirectRecords, listed: list[tuple[str, Raw]]) -> Outcome:
     outcome: Outcome | None = None
     events: tuple[ObjectChange, ...] = ()
-    for position, (name, encoded) in enumerate(row.commands):
+    for position, (name, encoded) in enumerate(listed):
         try:
             outcome = carry_out(draft, decode_command(name, encoded))
         except Refusal as refusal:
@@ -112,7 +134,7 @@ def _carry_out_all(draft: Draft, row: TransactionRow) -> Outcome:
             return Rejected(outcome.code, outcome.message, position)
         if outcome.changes:
             events += outcome.changes
-    return outcome if outcome is not None and len(row.commands) == 1 else Applied(draft.index, "", events)
+    return outcome if outcome is not None and len(listed) == 1 else Applied(draft.index, "", events)
 
 
 def _version(draft: Draft, expectation: ExpectationRow) -> int:

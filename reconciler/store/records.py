@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from reconciler.model.commands import Applied, Claim, DeleteRecord, PutRecord
 from reconciler.model.tables import KeyValueRecord, Leadership
-from reconciler.store.draft import Draft
+from reconciler.store.draft import DirectRecords, Draft
 from reconciler.store.refusal import invalid, not_found, out_of_sequence
 
 KEY_LENGTH_MAX = 512
@@ -20,33 +20,35 @@ _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
 @lru_cache(maxsize=256)
-def _is_namespace(text: str) -> bool:
-    return _NAMESPACE.fullmatch(text) is not None
-
-
-def _id_of(command: PutRecord | DeleteRecord) -> str:
-    """Return the id of a record; refuse what would make `namespace/key` mean two of them."""
-    if not _is_namespace(command.namespace):
+def _namespace(text: str) -> tuple[str, str]:
+    """Return a namespace, and what the ids of its records begin with: the same objects for all of them."""
+    if not _NAMESPACE.fullmatch(text):
         raise invalid("namespace must be 1 to 63 characters of [a-z0-9.-]", rpc="")
-    if not 0 < len(command.key) <= KEY_LENGTH_MAX:
+    return text, f"{text}/"
+
+
+def _id_of(prefix: str, key: str) -> str:
+    """Return the id of a record; refuse what would make `namespace/key` mean two of them."""
+    if not 0 < len(key) <= KEY_LENGTH_MAX:
         raise invalid(f"key must be 1 to {KEY_LENGTH_MAX} characters", rpc="")
-    return f"{command.namespace}/{command.key}"
+    return prefix + key
 
 
-def put(draft: Draft, command: PutRecord) -> Applied:
-    record_id, index, records = _id_of(command), draft.index, draft.records
+def put(draft: Draft | DirectRecords, command: PutRecord) -> Applied:
+    namespace, prefix = _namespace(command.namespace)
+    record_id, index, records = _id_of(prefix, command.key), draft.index, draft.records
     if len(command.value) > VALUE_BYTES_MAX:
         raise invalid(f"value must be at most {VALUE_BYTES_MAX} bytes", rpc="")
     if command.version is not None:
         present = records.get(record_id)
         if command.version != (present.version if present else 0):
             raise out_of_sequence()
-    records[record_id] = KeyValueRecord(command.namespace, command.key, command.value, index)
+    records[record_id] = KeyValueRecord(namespace, command.key, command.value, index)
     return Applied(index, record_id)
 
 
-def delete(draft: Draft, command: DeleteRecord) -> Applied:
-    record_id = _id_of(command)
+def delete(draft: Draft | DirectRecords, command: DeleteRecord) -> Applied:
+    record_id = _id_of(_namespace(command.namespace)[1], command.key)
     present = draft.records.get(record_id)
     if present is None:
         raise not_found("record", record_id)

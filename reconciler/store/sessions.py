@@ -75,10 +75,15 @@ class Sessions:
             self._put_last(client, session)
         session.last_use = index
         session.outcomes[sequence] = outcome
-        session.order.append(sequence)
+        order = session.order
+        order.append(sequence)
         self.count += 1
-        if len(session.order) > self._per_client_max:
-            self._forget_oldest(session)
+        if len(order) > self._per_client_max:
+            self._forget_oldest(session)  # as many are left as before
+        else:
+            self._make_room()
+
+    def _make_room(self) -> None:
         while self.count > self._outcomes_max:
             silent, oldest = next(iter(self.by_client.items()))
             self._forget_oldest(oldest)

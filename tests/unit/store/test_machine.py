@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from reconciler.model.commands import (
     Applied,
     AssignTask,
     Claim,
+    Command,
     CreateService,
     CreateTask,
     DeleteRecord,
@@ -24,10 +26,10 @@ from reconciler.model.commands import (
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import NodeState
 from reconciler.model.tasks import TaskState
-from reconciler.model.transactions import Expectation
+from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store import apply as door
 from reconciler.store import machine
-from reconciler.store.codec import encode_entry
+from reconciler.store.codec import encode_entry, encode_transaction
 from reconciler.store.snapshot import checksum
 from tests.unit.store.replica import NOW, Replica, config, put
 
@@ -255,3 +257,27 @@ def test_a_refused_transaction_leaves_nothing_to_the_next_of_its_entry(replica: 
     assert list(replica.state.tables.records) == ["history/before", "history/after"]
     assert replica.state.tables.leadership.epoch == 0
     assert [change.id for change in result.changes] == ["history/before", "history/after"]
+
+
+def test_a_record_that_is_written_directly_comes_out_as_one_that_is_written_with_others() -> None:
+    dice = random.Random(5)
+    alone, together = machine.State(), machine.State()
+    for index in range(1, 600):
+        key = f"key-{dice.randrange(6)}"
+        version = dice.choice((None, None, 0, index - dice.randrange(9)))
+        command: Command
+        if dice.random() < 0.6:
+            command = PutRecord(at=NOW, namespace=dice.choice(("a", "b", "No")), key=key, value=b"x", version=version)
+        else:
+            command = DeleteRecord(at=NOW, namespace=dice.choice(("a", "b")), key=key, version=version)
+        nothing = PutRecord(at=NOW, namespace="z", key="always", value=b"")
+        one = machine.apply(alone, index, encode_entry([encode_transaction(Transaction("c", index, (command,)))]))
+        two = machine.apply(
+            together, index, encode_entry([encode_transaction(Transaction("c", index, (command, nothing)))])
+        )
+        assert type(one.outcomes[0]) is type(two.outcomes[0])
+        assert one.changes == tuple(change for change in two.changes if not change.id.startswith("z/"))
+        records = {key: record for key, record in together.tables.records.items() if record.namespace != "z"}
+        assert list(alone.tables.records.items()) == list(records.items())
+        assert alone.tables.indexes.record_ids == sorted(records)
+    assert len(alone.tables.records) > 3
