@@ -45,6 +45,7 @@ class Story:
     unplaced: Since = field(default_factory=Since)
     given_up: Since = field(default_factory=Since)
     taskless: Since = field(default_factory=Since)
+    misplaced: Since = field(default_factory=Since)
     surplus: Since = field(default_factory=Since)
     forgotten: ObservedObject | None = None
     """The service, once swarm is seen to have forgotten to end some of its tasks."""

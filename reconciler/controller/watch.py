@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from reconciler.controller.assess import (
+    EVICTED,
     UPDATE_RUNS,
     Crew,
     assess_crew,
@@ -19,6 +20,7 @@ from reconciler.controller.assess import (
     unplaced,
 )
 from reconciler.controller.forgotten import FORGOTTEN_GRACE_S, forgotten, surplus
+from reconciler.controller.misplaced import MISPLACED_GRACE_S, misplaced
 from reconciler.controller.pace import POLL_MAX_S, Outlook
 from reconciler.controller.story import Since, Story, are, came_up_s, is_live, is_told_by_tasks, note_swarms_watch
 from reconciler.model.actual import ActualState
@@ -200,6 +202,10 @@ class Watch:
         self._note_failures(story, crew)
         look = self._old_story_left_out(look)
         if look.verdict is Verdict.CONVERGED:
+            if (away := misplaced(crew, actual)) and story.misplaced.held_s(away, now_s) < MISPLACED_GRACE_S:
+                story.due_s = story.misplaced.at_s + MISPLACED_GRACE_S
+                told = f"{_tasks(len(away))} on nodes that don't suit it any more"
+                return replace(look, verdict=Verdict.PROGRESSING, message=told)
             return _watched(look, crew, story, now_s, came_s)
         story.stable.what = None
         if look.verdict is Verdict.FAILING:
@@ -245,7 +251,7 @@ class Watch:
     def _note_failures(self, story: Story, crew: Crew) -> None:
         fresh = [task for task in crew.tasks if task.id not in self._known]
         for task in fresh:
-            if crew.has_failed(task):
+            if crew.has_failed(task) and task.message != EVICTED:
                 story.failed.setdefault(crew.slot_of(task), set()).add(task.id)
                 story.has_failed = True
         # An update that was rolled back leaves failed tasks that are no longer of today's spec.

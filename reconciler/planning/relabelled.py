@@ -63,5 +63,7 @@ def evicting(nodes: Iterable[Relabelled], spec: JsonObject) -> frozenset[str]:
     return frozenset(
         node.after.id
         for node in nodes
-        if node.matters_to(constraints) and not constraints_hold(constraints, node.after)
+        if node.after.availability is Availability.ACTIVE  # a paused one keeps what it has
+        and node.matters_to(constraints)
+        and not constraints_hold(constraints, node.after)
     )

@@ -21,6 +21,7 @@ from reconciler.planning.held import missing, missing_externals
 from reconciler.planning.images import answer_for, pinned
 from reconciler.planning.inventory import applied_form
 from reconciler.planning.marks import marked, prune_change
+from reconciler.planning.node_moves import count_moves
 from reconciler.planning.order import StackNeeds, after, references, services_in_order, stack_needs
 from reconciler.planning.preflight.rooms import Room, planned_rooms
 from reconciler.planning.relabelled import Relabelled, evicting, first_written, relabelled_nodes
@@ -56,6 +57,7 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
         planned_rooms(context, draft).by_id,
         relabelled_nodes(context, draft),
     )
+    count_moves(context, draft, around.relabelled)
     live = context.actual.by_name(Kind.SERVICE)
     unanswered: dict[str, Problem] = {}
     lacking = _missing_externals(context)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -242,3 +245,59 @@ def test_autolock_goes_on_and_off(backend: Backend, repository: Repository):
     repository.commit({"swarm.yaml": SWARM.format(spec="  settings: {autolock: false}")})
     backend.swarmctl.ok("apply", "--yes")
     assert not locks()
+
+
+MOVED = """\
+version: "3.8"
+x-quick: &quick
+  endpoint_mode: dnsrr
+  update_config: {monitor: 100ms}
+  restart_policy: {delay: 0s}
+  placement: {constraints: [node.labels.zone == a]}
+services:
+  api: &it
+    image: swarmctl-test:1
+    command: [sleep, "600"]
+    stop_signal: SIGKILL
+    networks: []
+    deploy: {<<: *quick, replicas: 4}
+  agent: {<<: *it, deploy: {<<: *quick, mode: global}}
+  other: {<<: *it, deploy: {<<: *quick, mode: global, placement: {constraints: [node.labels.zone == b]}}}
+"""
+ZONES = ["aab", "bab", "abb", "bba", "aaa"]
+
+
+def test_what_new_labels_of_nodes_move_is_told_exactly_and_waited_for(backend: Backend, tmp_path: Path):
+    """Several nodes at once: what leaves one for another that is written later leaves that one, too."""
+    repository = Repository(tmp_path / "moves")
+
+    def label(zones: str) -> None:
+        nodes = nodes_in(*(f"hostname: node{n}, labels: {{zone: {zone}}}" for n, zone in enumerate(zones, 1)))
+        repository.commit({"swarm.yaml": nodes, "stacks/web.yaml": MOVED})
+
+    def wanted() -> dict[str, str]:
+        """{task: its service} of what is to run."""
+        services = {one["ID"]: one["Spec"]["Name"] for one in backend.engine.services()}
+        tasks = backend.engine.tasks(filters={"desired-state": "running"})
+        return {one["ID"]: services[one["ServiceID"]] for one in tasks}
+
+    label(ZONES[0])
+    backend.swarmctl.ok("apply", "--yes", str(repository.folder))
+    for zones in ZONES[1:]:
+        label(zones)
+        before = wanted()
+        actions = json.loads(backend.swarmctl.ok("diff", "--format", "json", str(repository.folder), code=2))["actions"]
+        told = Counter[tuple[str, str]]()
+        for action in actions:
+            assert action["kind"] == "node"
+            for count, service, verb in re.findall(r"(\d+) tasks? of (\S+) (move|stop|start)", action["effect_text"]):
+                told[service, verb] += int(count)
+        backend.swarmctl.ok("apply", "--yes", str(repository.folder))
+        after = wanted()
+        gone, come = (Counter(those.values()) for those in (minus(before, after), minus(after, before)))
+        assert gone == Counter({service: n for (service, verb), n in told.items() if verb != "start"}), zones
+        assert come == Counter({service: n for (service, verb), n in told.items() if verb != "stop"}), zones
+
+
+def minus(some: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+    return {task: service for task, service in some.items() if task not in others}

@@ -6,7 +6,7 @@ import copy
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tests.e2e.effect_cases import put
 from tests.e2e.test_field_walk import ADDED
 from tests.fakes.chat import running_chat, running_mail_server
 from tests.lab.git_servers import Repository
+from tests.lab.lab import Lab
 from tests.lab.meddling import put_service
 
 SWARM = """apiVersion: swarmctl/v1
@@ -48,6 +49,13 @@ HEAL_S = 240.0
 """An engine that has just let a second manager in may take no write for two minutes: both have to agree to each, and
 the new one has the whole log to fetch. Seen with dockerd 20.10, which then says that its lock was held too long, where
 much else is written in these seconds: a role is changed when nothing else is."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Engines of their own: a manager that has been through hundreds of deployments may stall when another joins."""
+    with Lab() as started:
+        yield started
 
 
 @contextmanager

@@ -199,7 +199,17 @@ def planned_rooms(context: Context, draft: Draft, leaving: frozenset[str] = froz
 
 def _empty_room(found: ObservedObject, spec: dict[str, Any], observed_at: datetime) -> Room:
     resources = found.dig("Description", "Resources") or {}
-    node = NodeRecord(
+    return Room(
+        node_as(found, spec, observed_at),
+        resources.get("NanoCPUs") or 0,
+        resources.get("MemoryBytes") or 0,
+        Counter(counted(resources.get("GenericResources") or ())),
+    )
+
+
+def node_as(found: ObservedObject, spec: dict[str, Any], observed_at: datetime) -> NodeRecord:
+    """Return an observed node as it is once it has `spec`."""
+    return NodeRecord(
         id=found.id,
         version=found.version,
         created_at=observed_at,
@@ -210,12 +220,6 @@ def _empty_room(found: ObservedObject, spec: dict[str, Any], observed_at: dateti
         state=_state(found),
         message="",
         address=str(found.dig("Status", "Addr") or ""),
-    )
-    return Room(
-        node,
-        resources.get("NanoCPUs") or 0,
-        resources.get("MemoryBytes") or 0,
-        Counter(counted(resources.get("GenericResources") or ())),
     )
 
 

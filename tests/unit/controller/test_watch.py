@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from reconciler.controller.misplaced import MISPLACED_GRACE_S
 from reconciler.controller.watch import FAILURES_MAX, UNALLOCATED_GRACE_S, UNSCHEDULABLE_GRACE_S, Watch
 from reconciler.model.endings import exit_code, problem_of
 from reconciler.model.errors import ErrorCode, ExitCode
@@ -273,3 +278,26 @@ def test_a_service_that_somebody_else_writes_to_while_we_wait_is_not_ours_any_mo
     assert exit_code([problem_of(told)]) is ExitCode.ERROR
     assert problem_of(told).code is ErrorCode.STALE_VERSION
     assert problem_of(told).what == "Service web_api: changed by someone else, 1 of 3 tasks running."
+
+
+def test_tasks_on_a_node_that_suits_them_no_more_are_about_to_end_but_not_waited_for_for_ever():
+    body = service_spec(replicas=1)
+    body["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone == a"]}
+    state = replace(cluster_of(a_task("a", "running"), spec=body), nodes=(a_node("n1", Labels={"zone": "b"}),))
+    watch = a_watch()
+    assert watch.look(state, 0.0)[0].message == "1 task on nodes that don't suit it any more"
+    assert watch.look(state, MISPLACED_GRACE_S - 0.1)[0].verdict is Verdict.PROGRESSING
+    assert (
+        watch.look(replace(state, nodes=(a_node("n1", Labels={"zone": "b"}),)), 11.0)[0].verdict is Verdict.PROGRESSING
+    )
+    assert watch.look(state, 17.0)[0].verdict is Verdict.CONVERGED
+
+
+@pytest.mark.parametrize("node", [{"Labels": {"zone": "a"}}, {"Availability": "pause"}])
+def test_tasks_on_nodes_that_suit_them_or_are_left_alone_are_fine(node: dict):
+    body = service_spec(replicas=1)
+    body["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone == a"]}
+    state = replace(cluster_of(a_task("a", "running"), spec=body), nodes=(a_node("n1", **node),))
+    watch = a_watch()
+    watch.look(state, 0.0)
+    assert watch.look(state, 5.1)[0].verdict is Verdict.CONVERGED

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.objects import Kind
-from reconciler.model.plan import TaskCounts
+from reconciler.model.plan import TaskCounts, TaskEffect
+from reconciler.model.tasks import TaskState
 from tests.unit.planning.builders import (
     a_node,
     actual,
@@ -52,3 +53,49 @@ def test_a_node_is_labelled_before_the_services_that_look_at_the_label(mode, lab
     all_of_them = "1 task is" if mode else "3 tasks are"
     assert service.effect_text == text.format(all_of_them)
     assert service.tasks == TaskCounts(restart=len(tasks) if "replaced" in text else 0)
+
+
+def node_effect(*services, labels=(("zone", "b"),), tasks=(), **node):
+    """What the plan says of n1, of zone a, when it is to have `labels`."""
+    cluster = actual(*services, a_node("n1", **{"Labels": {"zone": "a"}, **node}), a_node("n2"), tasks=tasks)
+    (action,) = planned(desired(nodes=(wanted_node("n1", labels=dict(labels)),)), cluster).actions
+    return action.effect, action.effect_text
+
+
+def on_n1(live, count=1, **changes):
+    one = running_tasks(observed(Kind.SERVICE, service_spec()))[0]
+    return tuple(replace(one, id=f"{live.id}.{n}", service_id=live.id, slot=n, **changes) for n in range(count))
+
+
+def live_service(name, constraint, **mode):
+    return observed(Kind.SERVICE, {**spec(constraint, **mode), "Name": name})
+
+
+def test_a_label_alone_tells_which_tasks_it_moves_stops_and_starts():
+    api = live_service("api", "node.labels.zone == a")
+    stays = live_service("stays", "node.labels.zone != c")
+    job = live_service("job", "node.labels.zone == a", ReplicatedJob={"MaxConcurrent": 1})
+    agent = live_service("agent", "node.labels.zone == a", Global={})
+    other = live_service("other", "node.labels.zone == b", Global={})
+    tasks = (*on_n1(api, 2), *on_n1(stays, 3), *on_n1(job), *on_n1(agent), *on_n1(api, node_id="id-n2"))
+    told = node_effect(api, stays, job, agent, other, tasks=tasks)
+    text = "2 tasks of api move, 1 task of job moves, 1 task of agent stops, 1 task of other starts"
+    assert told == (TaskEffect.MOVE, text)
+
+
+def test_where_no_task_is_on_a_node_that_comes_to_be_excluded_none_moves():
+    api = live_service("api", "node.labels.zone == a")
+    assert node_effect(api) == (TaskEffect.NONE, "no task moves")
+    ended = on_n1(api, state=TaskState.SHUTDOWN, desired_state=TaskState.SHUTDOWN)
+    assert node_effect(api, tasks=ended) == (TaskEffect.NONE, "no task moves")
+
+
+def test_a_paused_node_keeps_its_tasks_and_gets_none():
+    api, other = live_service("api", "node.labels.zone == a"), live_service("other", "node.labels.zone == b", Global={})
+    assert node_effect(api, other, tasks=on_n1(api), Availability="pause") == (TaskEffect.NONE, "no task moves")
+
+
+def test_of_many_services_the_first_are_named():
+    services = [live_service(f"s{number}", "node.labels.zone == a") for number in range(7)]
+    tasks = tuple(task for one in services for task in on_n1(one))
+    assert node_effect(*services, tasks=tasks)[1].endswith("1 task of s4 moves and 2 more")

@@ -8,7 +8,17 @@ from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import TaskEffect
 from reconciler.planning.context import NO_CLUSTER
-from tests.unit.planning.builders import a_node, actual, desired, observed, paths, planned, service_spec, wanted_node
+from tests.unit.planning.builders import (
+    a_node,
+    actual,
+    desired,
+    observed,
+    paths,
+    planned,
+    running_tasks,
+    service_spec,
+    wanted_node,
+)
 
 
 def test_only_the_settings_that_are_given_are_compared():
@@ -44,8 +54,10 @@ def test_a_label_that_a_service_is_placed_by_moves_tasks():
     node = a_node("n1", Labels={"zone": "a"})
     spec = service_spec()
     spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.zone==a"]}
-    state = desired(nodes=(wanted_node("n1", labels={"zone": "b"}),))
-    (action,) = (one for one in planned(state, actual(node, observed(Kind.SERVICE, spec))).actions if one.name == "n1")
+    state, live = desired(nodes=(wanted_node("n1", labels={"zone": "b"}),)), observed(Kind.SERVICE, spec)
+    (action,) = (
+        one for one in planned(state, actual(node, live, tasks=running_tasks(live))).actions if one.name == "n1"
+    )
     assert action.effect is TaskEffect.MOVE
 
 

@@ -108,7 +108,7 @@ class Shell:
     telling: Telling | None = None
     forge_telling: ForgeTelling | None = None
     routes: dict[str, Any] = field(default_factory=dict)
-    timeout_s: float = 0.5
+    timeout_s: float = 600.0
     written: list[Kind] = field(default_factory=list)
     """What was created, in order."""
     sent: list[str] = field(default_factory=list)

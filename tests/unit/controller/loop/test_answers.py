@@ -27,6 +27,7 @@ def applied(shell: Shell) -> str:
 
 
 async def test_the_last_good_commit_is_the_one_before_what_failed_or_runs(shell, repository):
+    shell.timeout_s = 0.5
     async with shell.leading():
         answers = answers_of(shell)
         first = await until(lambda: applied(shell), "the first commit is applied")

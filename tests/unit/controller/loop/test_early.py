@@ -17,7 +17,7 @@ from tests.unit.controller.loop.shell import Shell, stack, swarm, until
 
 @pytest.fixture
 def shell(shell: Shell) -> Shell:
-    shell.timeout_s, shell.routes = 600.0, {"chat": frozenset({AlertKind.FAILED})}
+    shell.routes = {"chat": frozenset({AlertKind.FAILED})}
     return shell
 
 

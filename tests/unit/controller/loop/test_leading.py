@@ -66,7 +66,6 @@ async def test_a_converged_pass_writes_nothing_to_the_store_either(shell, tmp_pa
 
 
 async def test_tasks_that_never_converge_do_not_hold_up_the_next_commit(shell, repository):
-    shell.timeout_s = 600.0
     broken = repository.commit("never runs: nothing makes tasks here", stacks__web_DOT_yaml=stack(3))
     async with shell.leading():
         await until(lambda: shell.written == [Kind.NETWORK, Kind.SERVICE], "the apply waits for tasks")
@@ -79,7 +78,6 @@ async def test_tasks_that_never_converge_do_not_hold_up_the_next_commit(shell, r
 
 
 async def test_drift_is_told_and_put_back_while_an_apply_waits_for_tasks(shell, repository):
-    shell.timeout_s = 600.0
     db = "x-swarmctl: {rollback: stack}\n" + stack(0)
     repository.commit("two stacks", stacks__db_DOT_yaml=stack(0), stacks__vault_DOT_yaml=db)
     async with shell.leading():
@@ -107,7 +105,6 @@ async def test_drift_is_told_and_put_back_while_an_apply_waits_for_tasks(shell, 
 
 
 async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_still(shell, repository, monkeypatch):
-    shell.timeout_s = 600.0
     first = repository.commit("never runs", stacks__web_DOT_yaml=stack(3), stacks__db_DOT_yaml=stack(0))
     async with shell.leading():
         await until(lambda: shell.sent.count("web_api") == 1 and "db_api" in shell.sent, "it is written, and awaited")
@@ -136,7 +133,6 @@ async def test_stacks_that_hang_hold_up_no_commit_for_another_and_are_awaited_st
 
 
 async def test_a_rollback_takes_the_place_of_what_its_stack_waits_for_and_waits_beside_the_passes(shell, repository):
-    shell.timeout_s = 600.0
     async with shell.leading():
         await until(lambda: is_ready(shell), "the stack is ready")
         good = shell.state().scope("web").applied.commit
@@ -155,7 +151,6 @@ async def test_a_rollback_takes_the_place_of_what_its_stack_waits_for_and_waits_
 
 
 async def test_a_stack_that_others_wait_for_does_not_hold_up_the_commit_that_mends_it(shell, repository):
-    shell.timeout_s = 600.0
     ordered = swarm("prod").replace("{policy", "{stacks: [{path: stacks/web.yaml}, %s], policy")
     ordered %= "{path: stacks/late.yaml, dependsOn: [web]}"
     late = stack(0)

@@ -1,0 +1,63 @@
+"""What a node's new labels or role do to tasks of services that the plan need not touch at all, counted.
+
+Swarm's constraint enforcer ends the tasks on a node that no longer meets what their services ask for, as soon as the
+node is written; those of replicated services and jobs are placed anew. A node that has come to suit a global service
+gets a task of it. (facts, swarmkit.md 2.7)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from reconciler.model.constraints import constraints_hold
+from reconciler.model.modes import mode_of
+from reconciler.model.objects import ObservedObject
+from reconciler.model.plan import Action, TaskEffect
+from reconciler.model.tables import Availability, NodeRecord, NodeState
+from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.words import many, some
+from reconciler.planning.context import Context, Draft
+from reconciler.planning.relabelled import Relabelled
+from reconciler.planning.renewal import constraints_of
+
+SERVICES_TOLD_MAX = 5
+
+
+def count_moves(context: Context, draft: Draft, nodes: tuple[Relabelled, ...]) -> None:
+    """Put into the draft's actions on nodes, where they may move tasks, which ones they do move."""
+    by_action = {node.action: node for node in nodes}
+    for index, action in enumerate(draft.actions):
+        node = by_action.get(action.id)
+        if node is not None and action.effect is TaskEffect.MOVE:
+            draft.actions[index] = _counted(context, action, node)
+
+
+def _counted(context: Context, action: Action, node: Relabelled) -> Action:
+    told = [text for service in context.actual.services for text in _told(context, service, node)]
+    if not told:
+        return replace(action, effect=TaskEffect.NONE, effect_text="no task moves")
+    return replace(action, effect_text=some(told, SERVICES_TOLD_MAX))
+
+
+def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterator[str]:
+    """Yield what becomes of the service's tasks on the node, if anything does."""
+    constraints, mode = constraints_of(service.spec), mode_of(service.spec)
+    here = sum(1 for one in context.tasks_of(service.id) if one.node_id == node.after.id and _is_enforced(one))
+    if here:
+        if node.after.availability is Availability.ACTIVE and not constraints_hold(constraints, node.after):
+            stays_away = mode.startswith("Global")
+            verb = ("stops" if here == 1 else "stop") if stays_away else ("moves" if here == 1 else "move")
+            yield f"{many(here, 'task')} of {service.name} {verb}"
+    elif mode == "Global" and _takes(node.after, constraints) and not _takes(node.before, constraints):
+        yield f"1 task of {service.name} starts"
+
+
+def _is_enforced(task: ObservedTask) -> bool:
+    wanted = TaskState.ASSIGNED <= task.desired_state <= TaskState.COMPLETE
+    return wanted and TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
+
+
+def _takes(node: NodeRecord, constraints: tuple[str, ...]) -> bool:
+    ready = node.state is NodeState.READY and node.availability is Availability.ACTIVE
+    return ready and constraints_hold(constraints, node)
