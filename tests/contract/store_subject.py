@@ -23,7 +23,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address, Batch
 from tests.fakes.member_network import Crashed, MemberNetwork
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 POLL_S = 0.01
 NAMES = ("node-1", "node-2", "node-3")
 AT = datetime(2026, 11, 21, tzinfo=UTC)

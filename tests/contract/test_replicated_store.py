@@ -253,7 +253,7 @@ async def test_whoever_waits_for_a_hand_over_is_told_when_the_member_ends(group:
     moving = asyncio.create_task(store.hand_over(heir))
     await group.until("it is under way", lambda: not store.standing.epoch)
     await group.kill(leader)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(moving, return_exceptions=True)
 
 
@@ -394,7 +394,7 @@ async def test_a_removed_member_is_told_and_ends(group: StoreGroup):
     store, run = group.stores[gone], group.runs[gone]
     watch = store.watch(store.tables.index)
     await group.at_leader(lambda store: store.remove_member(gone))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await run
     assert store.standing.removed
     async with refusing(ErrorCode.RAFT_REMOVED):
@@ -424,7 +424,7 @@ async def test_a_leader_that_removes_itself_hands_over_first(group: StoreGroup):
     leader = await group.leader()
     store, run = group.stores[leader], group.runs[leader]
     await store.remove_member(leader)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await run
     assert store.standing.removed
     del group.stores[leader], group.runs[leader]

@@ -43,7 +43,7 @@ async def test_a_removal_that_hangs_is_left_behind(
     monkeypatch.setattr(runtime, "RECOVER_WAIT_S", 0.05)
     engine = HangingEngine()
     node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await node.recover((), ())
         assert (engine.removed, engine.given_up) == (["two"], [])
         assert "takes its time to end containers that nobody needs any more: 1" in caplog.text
@@ -101,7 +101,7 @@ async def test_a_task_waits_for_an_engine_that_is_away(monkeypatch: pytest.Monke
     monkeypatch.setattr(containers, "RETRY_S", 0.0)
     engine = AbsentEngine()
     node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await node.prepare(TASK)
         assert await node.start(TASK) == StartedContainer(42, "", "one", ())
     assert engine.calls == ["create"] * 6 + ["start"] * 6
@@ -113,7 +113,7 @@ async def test_an_engine_that_gives_no_answer_to_one_request_only_is_not_asked_f
     monkeypatch.setattr(containers, "RETRY_S", 0.0)
     engine = AbsentEngine(answers_others=True)
     node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(EngineRefused, match="does not answer"):
             await node.prepare(TASK)
     assert engine.calls == ["create"] * containers.ATTEMPTS_MAX
@@ -124,7 +124,7 @@ async def test_a_container_is_adopted_once_its_engine_answers(monkeypatch: pytes
     node: Any = DockerRuntime("node", SlowEngine())  # type: ignore[arg-type]  # as much of one as is asked here
     await node.recover(["t1"], ())
     task = Assignment("t1", "s1", "web", {}, 1, "n1", "node1", TaskState.RUNNING, {"ContainerSpec": {}})
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await node.adopt(task) == StartedContainer(42, "", "one", ())
         await node.let_go()
 
@@ -145,7 +145,7 @@ class SilentEngine:
 async def test_an_engine_that_does_not_answer_is_soon_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "RECOVER_WAIT_S", 0.05)
     node: Any = DockerRuntime("node", SilentEngine())  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(EngineRefused, match="does not list its containers within"):
             await node.recover((), ())
         await node.recover((), ())
@@ -181,7 +181,7 @@ def on_network(task_id: str, name: str) -> Assignment:
 async def test_a_network_that_the_engine_hangs_on_holds_up_no_other() -> None:
     engine = NetworksOfAnEngine()
     networks = BridgeNetworks(engine)  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         hanging = asyncio.ensure_future(networks.join(on_network("t1", "hung")))
         await asyncio.sleep(0)
         await networks.join(on_network("t2", "net"))
@@ -221,7 +221,7 @@ async def test_what_came_late_is_looked_for_until_the_engine_tells(monkeypatch: 
     monkeypatch.setattr(containers, "RETRY_S", 0.0)
     engine = LateEngine()
     node: Any = DockerRuntime("node", engine)  # type: ignore[arg-type]  # as much of one as is asked here
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await node.recover((), ())
         await node._late_look
     assert engine.removed == ["late"]
@@ -249,6 +249,6 @@ class StartingEngine:
 async def test_a_container_that_was_just_starting_is_killed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "RETRY_S", 0.01)
     engine = StartingEngine()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await containers.NodeContainers("node", engine).kill("one")  # type: ignore[arg-type]  # as much of one as is asked
     assert engine.kills == 2

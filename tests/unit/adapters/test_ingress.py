@@ -14,7 +14,7 @@ from reconciler.adapters.ingress import PortIngress
 from reconciler.model.assignments import Route
 from tests.free_ports import free_port
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 HERE = "127.0.0.1"
 
 

@@ -15,7 +15,7 @@ def test_the_socket_that_is_named_gets_the_state(tmp_path: Path, is_abstract: bo
     name = f"@{tmp_path}/notify" if is_abstract else f"{tmp_path}/notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name.replace("@", "\0", 1))
-        manager.settimeout(10)
+        manager.settimeout(60)
         service_manager.tell({"NOTIFY_SOCKET": name}, service_manager.READY)
         assert manager.recv(100) == b"READY=1"
 

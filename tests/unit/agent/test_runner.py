@@ -21,7 +21,7 @@ from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState as S
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-WAIT_S = 5.0
+WAIT_S = 60.0
 
 
 class FixedClock:

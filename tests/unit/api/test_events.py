@@ -20,7 +20,7 @@ from tests.unit.api.conftest import Api
 
 SECRET = {"Name": "key", "Labels": {}, "Data": "eA=="}
 OUTSIDE = Standing(LocalState.INACTIVE)
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 async def names(api: Api, **filters: Any) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.unit.api.conftest import Api
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 SCRIPT = "echo one; echo two >&2; echo three; until [ -e go ]; do sleep 0.05; done; echo four; exec sleep 1000"
 MOMENT = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 

@@ -21,7 +21,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Backup
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 OWN = {"Name": "mine", "Id": "a" * 64, "Scope": "local", "Driver": "bridge", "Labels": {}}
 OF_SWARM = {**OWN, "Name": "inner", "Id": "b" * 64, "Labels": {"com.docker.swarm.network.id": "x"}}
 

@@ -44,7 +44,7 @@ async def test_what_can_not_be_removed_is_removed_later_also_by_a_successor(tmp_
     await second.note("two")
     await second.end()
     removal.back = True
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (tmp_path / LEFT_FILE).exists():  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.01)
     await second.close()

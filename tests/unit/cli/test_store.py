@@ -33,7 +33,7 @@ def configured(folder: Path, group: str = "") -> Path:
 
 async def working(node: RaftNode) -> asyncio.Task[None]:
     run = asyncio.create_task(node.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not node.standing.leader:  # noqa: ASYNC110 - of another member
             await asyncio.sleep(0.01)
     return run

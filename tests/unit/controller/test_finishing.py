@@ -35,7 +35,7 @@ from tests.unit.controller.faulty_cluster import FaultyCluster
 from tests.unit.planning.builders import HERE, actual, desired, observed, running_tasks, service_spec, wanted
 
 FOR_EVER = ApplyOptions(timeout_s=600.0)
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)

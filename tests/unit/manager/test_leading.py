@@ -30,7 +30,7 @@ from reconciler.model.tasks import TaskState
 from tests.fakes.memory_store import MemoryStore
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class FlakyStore(MemoryStore):

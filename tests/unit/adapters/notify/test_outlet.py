@@ -28,7 +28,7 @@ class Sent:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for happens on threads of others
             await asyncio.sleep(0.005)
 

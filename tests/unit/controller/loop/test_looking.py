@@ -89,7 +89,7 @@ async def test_whatever_is_asked_for_during_a_look_is_one_look_more(monkeypatch:
             looking.ask(KNOWN, accept_rewrite=accept_rewrite)
         following.answers.put_nowait(status(1))
         following.answers.put_nowait(status(2))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while looking.is_under_way:
                 await wakeups.next(20.0)
         assert await looking.found() == status(2)
