@@ -77,16 +77,17 @@ class Sessions:
         session.outcomes[sequence] = outcome
         order = session.order
         order.append(sequence)
-        self.count += 1
         if len(order) > self._per_client_max:
             self._forget_oldest(session)  # as many are left as before
         else:
+            self.count += 1
             self._make_room()
 
     def _make_room(self) -> None:
         while self.count > self._outcomes_max:
             silent, oldest = next(iter(self.by_client.items()))
             self._forget_oldest(oldest)
+            self.count -= 1
             if not oldest.outcomes:
                 del self.by_client[silent]
         if len(self.by_client) > self._clients_max:
@@ -102,4 +103,3 @@ class Sessions:
         sequence = session.order.popleft()
         del session.outcomes[sequence]
         session.floor = max(session.floor, sequence)
-        self.count -= 1

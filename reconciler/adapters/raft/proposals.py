@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.frames import Forward, NotTaken, Placed
 from reconciler.adapters.raft.settings import Limits
@@ -39,17 +41,14 @@ class ProposingCore(Protocol):
         ...
 
 
-class Proposal:
+class Proposal(msgspec.Struct, eq=False):
     """One caller's transaction. `sent` counts the attempts of which nobody has said that they have no effect."""
 
-    __slots__ = ("data", "due_s", "future", "sent", "sequence")
-
-    def __init__(self, future: asyncio.Future[Outcome], data: bytes, sequence: int, due_s: float) -> None:
-        self.future = future
-        self.data = data
-        self.sequence = sequence
-        self.due_s = due_s
-        self.sent = 0
+    future: asyncio.Future[Outcome]
+    data: bytes
+    sequence: int
+    due_s: float
+    sent: int = 0
 
 
 @dataclass(slots=True)
@@ -198,21 +197,20 @@ class Proposals:
         return batch
 
     def _take_own(self, batch: _Batch) -> None:
-        limits, waiting = self._limits, self._waiting
+        limits, waiting, count, size = self._limits, self._waiting, batch.count, batch.size
         newest = self._oldest() + OUTCOMES_PER_CLIENT_MAX
-        while waiting and batch.count < limits.entry_transactions:
+        while waiting and count < limits.entry_transactions:
             proposal = waiting[0]
-            size = len(proposal.data) + TRANSACTION_OVERHEAD_BYTES
-            if proposal.future.done():
-                self._waiting_bytes -= len(waiting.popleft().data)
-                continue
-            if (batch.count and batch.size + size > limits.entry_bytes) or proposal.sequence >= newest:
-                return
+            length = len(proposal.data)
+            if not proposal.future.done():
+                grown = size + length + TRANSACTION_OVERHEAD_BYTES
+                if (count and grown > limits.entry_bytes) or proposal.sequence >= newest:
+                    break
+                batch.own.append(proposal)
+                size, count = grown, count + 1
             waiting.popleft()
-            self._waiting_bytes -= len(proposal.data)
-            batch.own.append(proposal)
-            batch.size += size
-            batch.count += 1
+            self._waiting_bytes -= length
+        batch.size, batch.count = size, count
 
     def _oldest(self) -> int:
         """The oldest sequence number without an outcome. The store remembers only so many behind it: one that came
