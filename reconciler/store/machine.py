@@ -7,10 +7,12 @@ that of the log. A transaction takes effect as a whole or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
+
+from msgspec import Raw
 
 from reconciler.model.changes import Change, EntryOutcome, TableKind
-from reconciler.model.commands import Applied, Command, DeleteRecord, ObjectChange, Outcome, PutRecord, Rejected
+from reconciler.model.commands import Applied, ObjectChange, Outcome, Rejected
 from reconciler.model.errors import ErrorCode
 from reconciler.model.tables import Tables
 from reconciler.store.apply import carry_out, commit
@@ -19,11 +21,7 @@ from reconciler.store.draft import DirectRecords, Draft
 from reconciler.store.refusal import Refusal, out_of_sequence
 from reconciler.store.sessions import Sessions
 
-_WRITE_ONE_RECORD: frozenset[type] = frozenset((PutRecord, DeleteRecord))
-
-_Transaction: TypeAlias = tuple[TransactionRow, list[Command | Refusal]]
-Said: TypeAlias = list[_Transaction | Refusal] | Refusal
-"""What an entry says: its transactions, each with its commands; a Refusal for what can't be read."""
+_WRITE_ONE_RECORD = frozenset(("put-record", "delete-record"))
 
 
 @dataclass(slots=True)
@@ -44,37 +42,11 @@ class State:
         return self.tables.leadership.epoch
 
 
-def read(entry: bytes) -> Said:
-    """Return what an entry says. Nothing else matters to that, so it may be done before the entry is committed.
-
-    Raises only what `apply` does.
-    """
-    try:
-        encoded = decode_entry(entry)
-    except Refusal as refusal:
-        return refusal
-    said: list[_Transaction | Refusal] = []
-    for one in encoded:
-        commands: list[Command | Refusal] = []
-        try:
-            row = decode_transaction(one)
-        except Refusal as refusal:
-            said.append(refusal)
-            continue
-        said.append((row, commands))
-        try:
-            for name, fields in row.commands:
-                commands.append(decode_command(name, fields))
-        except Refusal as refusal:
-            commands.append(refusal)  # nothing behind it is carried out
-    return said
-
-
-def apply(state: State, index: int, entry: bytes, said: Said | None = None) -> EntryOutcome:
+def apply(state: State, index: int, entry: bytes) -> EntryOutcome:
     """Apply the log entry at `index`, in place, and return what came of each of its transactions.
 
     `index` grows from entry to entry, with gaps for what is no entry of this machine. An entry that the state holds
-    already, as a log may have after a snapshot, is left out. `said` is what `read` gave of it, if that was done before.
+    already, as a log may have after a snapshot, is left out.
 
     Never raises for anything that an entry holds: garbage, unknown commands and wrong shapes are refusals, the same on
     every manager, and change nothing but `state.index`. MemoryError and RecursionError mean that this machine, or the
@@ -83,18 +55,15 @@ def apply(state: State, index: int, entry: bytes, said: Said | None = None) -> E
     if index <= state.index:
         return EntryOutcome(index, (Rejected(ErrorCode.ENTRY_INVALID, "this entry was applied before"),))
     state.tables.index = index
-    if said is None:
-        said = read(entry)
-    if isinstance(said, Refusal):
-        return EntryOutcome(index, (_rejected(said),))
+    try:
+        encoded = decode_entry(entry)
+    except Refusal as refusal:
+        return EntryOutcome(index, (_rejected(refusal),))
     outcomes: list[Outcome] = []
     changes: list[Change] = []
     events: list[ObjectChange] = []
     draft, direct = Draft(state.tables), DirectRecords(state.tables, changes)
-    for one in said:
-        if isinstance(one, Refusal):
-            outcomes.append(_rejected(one))
-            continue
+    for one in encoded:
         outcome = _transact(state, (draft, direct), one, changes, events)
         outcomes.append(outcome)
         if isinstance(outcome, Rejected):
@@ -114,21 +83,26 @@ def _rejected(refusal: Refusal, position: int | None = None) -> Rejected:
 def _transact(
     state: State,
     drafts: tuple[Draft, DirectRecords],
-    transaction: _Transaction,
+    encoded: bytes,
     changes: list[Change],
     events: list[ObjectChange],
 ) -> Outcome:
     """Return the outcome; add what changed, which is nothing for what was refused or seen before."""
-    (draft, direct), (row, commands) = drafts, transaction
+    try:
+        row = decode_transaction(encoded)
+    except Refusal as refusal:
+        return _rejected(refusal)
+    draft, direct = drafts
     client, sequence, index, sessions = row.client, row.sequence, draft.index, state.sessions
     if (known := sessions.recall(client, sequence, index)) is not None:
         return known
     outcome = _unmet(draft, row) if row.epoch is not None or row.expectations else None
     if outcome is None:
-        if len(commands) == 1 and type(commands[0]) in _WRITE_ONE_RECORD:
-            outcome = _carry_out_all(direct, commands)
+        listed = row.commands
+        if len(listed) == 1 and listed[0][0] in _WRITE_ONE_RECORD:
+            outcome = _carry_out_all(direct, listed)
         else:
-            outcome = _carry_out_all(draft, commands)
+            outcome = _carry_out_all(draft, listed)
             if isinstance(outcome, Applied):
                 commit(draft, changes)
                 events += outcome.changes
@@ -148,18 +122,19 @@ def _unmet(draft: Draft, row: TransactionRow) -> Outcome | None:
     return None
 
 
-def _carry_out_all(draft: Draft | DirectRecords, commands: list[Command | Refusal]) -> Outcome:
+def _carry_out_all(draft: Draft | DirectRecords, listed: list[tuple[str, Raw]]) -> Outcome:
     outcome: Outcome | None = None
     events: tuple[ObjectChange, ...] = ()
-    for position, command in enumerate(commands):
-        if isinstance(command, Refusal):
-            return _rejected(command, position)
-        outcome = carry_out(draft, command)
+    for position, (name, encoded) in enumerate(listed):
+        try:
+            outcome = carry_out(draft, decode_command(name, encoded))
+        except Refusal as refusal:
+            return _rejected(refusal, position)
         if isinstance(outcome, Rejected):
             return Rejected(outcome.code, outcome.message, position)
         if outcome.changes:
             events += outcome.changes
-    return outcome if outcome is not None and len(commands) == 1 else Applied(draft.index, "", events)
+    return outcome if outcome is not None and len(listed) == 1 else Applied(draft.index, "", events)
 
 
 def _version(draft: Draft, expectation: ExpectationRow) -> int:

@@ -25,7 +25,6 @@ from reconciler.adapters.raft.leadership import Leadership
 from reconciler.adapters.raft.persisting import Persister
 from reconciler.adapters.raft.ports import Transport
 from reconciler.adapters.raft.proposals import Proposals
-from reconciler.adapters.raft.reading import ReadAhead
 from reconciler.adapters.raft.roster import Roster
 from reconciler.adapters.raft.search import Search
 from reconciler.adapters.raft.sending import Sender
@@ -72,7 +71,6 @@ class Engine:
             f"{name[:80]}.{self._life}", limits, settings.consensus.entry_bytes_max, self._sender.send
         )
         self._barriers = Barriers(limits.readers)
-        self._read_ahead = ReadAhead()
         self._changes = Changes(limits.watch_entries, limits.watch_changes, self._state.index)
         self._leadership = Leadership(name, limits.work_end_s, self._fail)
         self._claims = Claims(name, self._life, self._leadership)
@@ -294,8 +292,6 @@ class Engine:
             self._persister.then(partial(self._store, piece))
         for wanted in ready.chunks_wanted:
             self.spawn(self._snapshots.send(wanted))
-        if self._role.role is Role.LEADER:
-            self._read_ahead.read(ready.entries)
 
     def _take_effect(self, ready: Ready) -> None:
         """Apply what is committed, and let those go on who waited to read it."""
@@ -333,7 +329,7 @@ class Engine:
             pass_over(self._state, entry.index)
             self._proposals.resolve(entry.index, entry.term, ())
             return
-        result = apply(self._state, entry.index, entry.data, self._read_ahead.take(entry))
+        result = apply(self._state, entry.index, entry.data)
         self._proposals.resolve(entry.index, entry.term, result.outcomes)
         if result.changes:
             self._changes.add(Batch(entry.index, result.changes, result.events))
@@ -366,6 +362,8 @@ class Engine:
     def _follow(self, others: dict[NodeId, Address], kept: dict[NodeId, Address]) -> None:
         self._transport.follow(others)
         self._worker.submit(lambda durable: addresses.save(durable.folder, kept), lambda _: None)
+
+    # --- what happens now and then ---
 
     def _sweep(self) -> None:
         if self._has_ended:
