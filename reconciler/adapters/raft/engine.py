@@ -1,6 +1,7 @@
 """What carries out the consensus core's Readies, in their order.
 
-All of it runs on one event loop, but for the disk, which has a thread of its own, and for writing snapshots.
+All of it runs on one event loop, but for the disk, which has a thread of its own (a follower waits for it where it is
+quick), and for writing snapshots.
 """
 
 from __future__ import annotations
