@@ -20,7 +20,7 @@ UPDATE_STUCK = ("paused", "rollback_paused")
 ENDED_BADLY = (TaskState.FAILED, TaskState.REJECTED)
 
 EVICTED = "task rejected by constraint enforcer"
-"""What swarm says of a task that it rejects since its node has come not to suit it: nothing has failed. (swarmkit.md 2)"""
+"""What swarm says of a task that it rejects since the node suits it no more: nothing has failed. (swarmkit.md 2)"""
 
 JOB_BEGINS_WITHIN_S = 60.0
 """A job of which no task is seen has just begun for so long; after that its tasks were run, and cleared away."""
