@@ -6,10 +6,9 @@ as it was. That it stays so is no reason to wait for ever, since nothing tells w
 
 from __future__ import annotations
 
-from reconciler.controller.assess import Crew
+from reconciler.controller.assess import Crew, takes_tasks
 from reconciler.model.actual import ActualState
 from reconciler.model.constraints import constraints_hold
-from reconciler.model.tables import Availability, NodeState
 from reconciler.model.tasks import TaskState
 from reconciler.planning.preflight.rooms import node_as
 from reconciler.planning.renewal import constraints_of
@@ -23,13 +22,10 @@ def misplaced(crew: Crew, actual: ActualState) -> frozenset[str]:
     constraints = constraints_of(crew.service.spec)
     if not constraints:
         return frozenset()
-    nodes = (node_as(found, found.spec, actual.observed_at) for found in actual.nodes)
     away = {
         node.id
-        for node in nodes
-        if node.state is NodeState.READY
-        and node.availability is Availability.ACTIVE
-        and not constraints_hold(constraints, node)
+        for node in actual.nodes
+        if takes_tasks(node) and not constraints_hold(constraints, node_as(node, node.spec, actual.observed_at))
     }
     return frozenset(
         task.id

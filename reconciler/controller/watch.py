@@ -28,6 +28,7 @@ from reconciler.model.json import dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.words import many
 
 FAILURES_MAX = 3
 """Failures of one slot, since the wait began, after which more of them tell nothing new."""
@@ -204,7 +205,7 @@ class Watch:
         if look.verdict is Verdict.CONVERGED:
             if (away := misplaced(crew, actual)) and story.misplaced.held_s(away, now_s) < MISPLACED_GRACE_S:
                 story.due_s = story.misplaced.at_s + MISPLACED_GRACE_S
-                told = f"{_tasks(len(away))} on nodes that don't suit it any more"
+                told = f"{many(len(away), 'task')} on nodes that don't suit it any more"
                 return replace(look, verdict=Verdict.PROGRESSING, message=told)
             return _watched(look, crew, story, now_s, came_s)
         story.stable.what = None
@@ -272,7 +273,8 @@ class Watch:
         if over := surplus(crew):
             story.forgotten = forgotten(crew, story.surplus, now_s)
             story.due_s = story.surplus.at_s + FORGOTTEN_GRACE_S
-            return replace(look, message=look.message or f"{_tasks(over)} too many, which Swarm has not told to end")
+            told = f"{many(over, 'task')} too many, which Swarm has not told to end"
+            return replace(look, message=look.message or told)
         story.surplus.what = None
         if crew.is_job and not crew.tasks:
             if story.taskless.held_s(True, now_s) >= JOB_TASKS_WAIT_S:
@@ -316,10 +318,6 @@ def _without_addresses(look: Assessment, stuck: tuple[ObservedTask, ...]) -> Ass
     stay, them = ("1 task stays", "it") if len(stuck) == 1 else (f"{len(stuck)} tasks stay", "them")
     why = f"{stay} new: Swarm finds no address for {them}, or can't allocate a network"
     return replace(look, verdict=Verdict.UNSCHEDULABLE, message=why)
-
-
-def _tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count} tasks"
 
 
 def _watched(look: Assessment, crew: Crew, story: Story, now_s: float, came_s: float) -> Assessment:
