@@ -43,6 +43,13 @@ class TaskState(enum.IntEnum):
 NO_NODE = "no suitable node"
 """How the scheduler begins to say why a task stays pending. (facts: swarmkit 3.3)"""
 
+
+def is_enforced(state: TaskState, desired_state: TaskState) -> bool:
+    """Return whether the constraint enforcer looks at such a task: it was given to its node, and is to go on there."""
+    wanted = TaskState.ASSIGNED <= desired_state <= TaskState.COMPLETE
+    return wanted and TaskState.ASSIGNED <= state < TaskState.COMPLETE
+
+
 _BY_NAME = {state.name.lower(): state for state in TaskState} | {"allocated": TaskState.PENDING}
 
 

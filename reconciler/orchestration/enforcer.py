@@ -12,7 +12,7 @@ from reconciler.model.commands import ReportTask
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import dig
 from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, TaskRecord
-from reconciler.model.tasks import TaskState
+from reconciler.model.tasks import TaskState, is_enforced
 from reconciler.orchestration.scheduler.load import Loads, NodeLoad
 from reconciler.orchestration.turn import Turn
 
@@ -29,7 +29,7 @@ def enforce_on_node(turn: Turn, loads: Loads, node: NodeRecord) -> None:
         return
     room = NodeLoad.empty(node)
     for task in turn.tables.tasks_on_node(node.id):
-        if not _is_enforced(task):
+        if not is_enforced(task.state, task.desired_state):
             continue
         service = turn.tables.services.get(task.service_id)
         if service is not None and _is_excluded(service, task, node):
@@ -47,17 +47,12 @@ def enforce_on_service(turn: Turn, service: ServiceRecord, looked_at: Container[
         if (
             node is None
             or node.id in looked_at
-            or not _is_enforced(task)
+            or not is_enforced(task.state, task.desired_state)
             or node.availability is not Availability.ACTIVE
         ):
             continue
         if _is_excluded(service, task, node):
             _reject(turn, task)
-
-
-def _is_enforced(task: TaskRecord) -> bool:
-    wanted = TaskState.ASSIGNED <= task.desired_state <= TaskState.COMPLETE
-    return wanted and TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
 
 
 def _is_excluded(service: ServiceRecord, task: TaskRecord, node: NodeRecord) -> bool:

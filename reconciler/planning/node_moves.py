@@ -15,7 +15,7 @@ from reconciler.model.modes import mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.plan import Action, TaskEffect
 from reconciler.model.tables import Availability, NodeRecord, NodeState
-from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.tasks import is_enforced
 from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.relabelled import Relabelled
@@ -43,7 +43,8 @@ def _counted(context: Context, action: Action, node: Relabelled) -> Action:
 def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterator[str]:
     """Yield what becomes of the service's tasks on the node, if anything does."""
     constraints, mode = constraints_of(service.spec), mode_of(service.spec)
-    here = sum(1 for one in context.tasks_of(service.id) if one.node_id == node.after.id and _is_enforced(one))
+    there = (one for one in context.tasks_of(service.id) if one.node_id == node.after.id)
+    here = sum(1 for one in there if is_enforced(one.state, one.desired_state))
     if here:
         if node.after.availability is Availability.ACTIVE and not constraints_hold(constraints, node.after):
             stays_away = mode.startswith("Global")
@@ -51,11 +52,6 @@ def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterat
             yield f"{many(here, 'task')} of {service.name} {verb}"
     elif mode == "Global" and _takes(node.after, constraints) and not _takes(node.before, constraints):
         yield f"1 task of {service.name} starts"
-
-
-def _is_enforced(task: ObservedTask) -> bool:
-    wanted = TaskState.ASSIGNED <= task.desired_state <= TaskState.COMPLETE
-    return wanted and TaskState.ASSIGNED <= task.state < TaskState.COMPLETE
 
 
 def _takes(node: NodeRecord, constraints: tuple[str, ...]) -> bool:
