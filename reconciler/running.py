@@ -6,13 +6,13 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from reconciler.adapters import docker, logs, service_manager, single_file
 from reconciler.adapters.clock import RandomIds, SystemClock

@@ -6,9 +6,11 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import ForgeName
 
@@ -23,8 +25,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is no UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSettings:
+class EndpointSettings(msgspec.Struct, frozen=True):
     """Which engine to talk to, by the docker CLI's own rules and variables."""
 
     host: str | None = None
@@ -41,13 +42,14 @@ class EndpointSettings:
     """Seconds for one request (SWARMCTL_REQUEST_TIMEOUT). dockerd itself gives up on a lost quorum after 20."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerSettings:
+class ControllerSettings(Discreet, frozen=True):
     """Which running controller the commands ask."""
+
+    UNSHOWN = frozenset({"token"})
 
     address: str = CONTROLLER_SOCKET
     """unix://PATH or https://HOST:PORT (SWARMCTL_CONTROLLER). The default is that of the systemd unit."""
-    token: str = field(default="", repr=False)
+    token: str = ""
     """For https (SWARMCTL_CONTROLLER_TOKEN): never an argument, which other users of a machine can read."""
     ca_file: str = ""
     """PEM file of the authority of its certificate (SWARMCTL_CONTROLLER_CA). "": the system's authorities."""
@@ -55,12 +57,13 @@ class ControllerSettings:
     """Somebody has said which: `status` then asks it, and not an engine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Discreet, frozen=True):
     """Everything that the environment says."""
 
+    UNSHOWN = frozenset({"environment"})
+
     endpoint: EndpointSettings
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
     """The whole process environment: what `${NAME}` in a stack file is taken from, as docker stack deploy does."""
     home: str
     """What `~` means in a stack file."""
@@ -68,7 +71,7 @@ class Settings:
     """Where the embedded swarm keeps its socket and its tasks' folders (SWARMCTL_DATA_DIR)."""
     parallel_writes: int = 8
     """How many independent actions are carried out at once (SWARMCTL_PARALLEL). A manager commits one at a time."""
-    controller: ControllerSettings = field(default_factory=ControllerSettings)
+    controller: ControllerSettings = msgspec.field(default_factory=ControllerSettings)
     color: bool | None = None
     """Colour: None asks the terminal; NO_COLOR switches it off, FORCE_COLOR on."""
 
@@ -151,9 +154,10 @@ def _controller(environment: Mapping[str, str]) -> ControllerSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ForgeSettings:
+class ForgeSettings(Discreet, frozen=True):
     """What a CI job's environment says of the forge that it runs for. "" and None: it does not say."""
+
+    UNSHOWN = frozenset({"token"})
 
     api_url: str = ""
     repository: str = ""
@@ -161,7 +165,7 @@ class ForgeSettings:
     commit: str = ""
     run_url: str = ""
     """The job's own page, for the commit status to link to."""
-    token: str = field(default="", repr=False)
+    token: str = ""
 
 
 def forge(environment: Mapping[str, str], name: ForgeName) -> ForgeSettings:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import posixpath
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.cli.ports import ApplyLimits, ControllerApi, DaemonOptions, EmbeddedOptions, Forge, Peers, Source, Swarm
 from reconciler.model.actual import ActualState
@@ -33,13 +35,12 @@ if TYPE_CHECKING:
     from reconciler.controller.prepare import RegistryAuth
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectedSwarm:
+class ConnectedSwarm(msgspec.Struct, frozen=True):
     """A Cluster with the controller's apply and assess on top: what commands see of it."""
 
     cluster: Cluster
     registry_auth: RegistryAuth
-    warnings: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = msgspec.field(default_factory=list)
     """What reading registries' credentials had to say; it goes into the plan."""
 
     async def observe(self) -> ActualState:
@@ -80,12 +81,11 @@ class ConnectedSwarm:
         return assess_each(actual)
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(msgspec.Struct, frozen=True):
     """The real outside world, as `cli.ports.Outside` asks for it."""
 
     settings: Settings
-    greetings: dict[EndpointSettings, Greeting] = field(default_factory=dict)
+    greetings: dict[EndpointSettings, Greeting] = msgspec.field(default_factory=dict)
     """First calls under way."""
 
     def load(self, source: Source) -> DesiredState:

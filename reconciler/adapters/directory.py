@@ -7,8 +7,9 @@ import os
 import posixpath
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.adapters.revision_errors import (
     checked_parts,
@@ -33,8 +34,7 @@ _KINDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryRevision:
+class DirectoryRevision(msgspec.Struct, frozen=True):
     """The files below `root`, an absolute path without symlinks. Satisfies reconciler.model.revision.Revision.
 
     `file` is the path from the root of the file that the user named, or None when a folder was named;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.adapters.git.commit import GitRevision
 from reconciler.adapters.git.source import GitSource
@@ -14,8 +15,7 @@ from reconciler.model.revision import Revision
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedRepository:
+class FollowedRepository(msgspec.Struct, frozen=True):
     """A repository that is fetched into a clone of our own."""
 
     source: GitSource
@@ -49,8 +49,7 @@ class FollowedRepository:
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedTree:
+class FollowedTree(msgspec.Struct, frozen=True):
     """A folder of this machine."""
 
     source: WorkTreeSource

@@ -6,7 +6,8 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -23,8 +24,7 @@ _ADDRESS = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, index
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(msgspec.Struct, frozen=True):
     """`kind` is what it was made as ("veth", "bridge", …), "" for a device. `addresses` are in the kernel's order."""
 
     name: str

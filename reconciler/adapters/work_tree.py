@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 import watchfiles
 
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.adapters.revision_errors import checked_parts, not_found, shown_path, too_large
 from reconciler.adapters.sparse_checkout import refuse_left_out
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
 from reconciler.model.sources import SourceFault, SourceRevision, SourceSpec
@@ -33,20 +35,21 @@ POLL_MS: Final = 1000
 _SKIPPED: Final = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules"})
 
 
-@dataclass(frozen=True, slots=True)
-class WorkTreeRevision:
+class WorkTreeRevision(Discreet, frozen=True):
     """The files of a work tree at one moment. Satisfies reconciler.model.revision.Revision.
 
     `contents` are the files below `folder` by their paths from the root; for one too large to be held it is None. Files
     elsewhere in the work tree are read when they are first asked for, and noted in `elsewhere`.
     """
 
+    UNSHOWN = frozenset({"contents", "elsewhere"})
+
     root: str
     label: str
     folder: str
     commit: str | None = None
-    contents: dict[str, bytes | None] = field(default_factory=dict, repr=False)
-    elsewhere: set[str] = field(default_factory=set, repr=False)
+    contents: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    elsewhere: set[str] = msgspec.field(default_factory=set)
 
     def display(self, path: str) -> str:
         """Return `path` relative to the folder that the user named."""

@@ -6,7 +6,8 @@ Source: swarmkit's agent/exec controller (facts, swarmkit.md 1.3).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.assignments import Assignment
 from reconciler.model.json import dig
@@ -52,8 +53,7 @@ def next_instruction(state: TaskState, desired: TaskState) -> Instruction:
     return _NEXT.get(state, Instruction.REST)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a task that ended by itself is reported."""
 
     state: TaskState

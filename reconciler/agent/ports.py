@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from reconciler.model.assignments import Assignment, TaskReport
 from reconciler.model.output import LogLine
@@ -37,8 +38,7 @@ class StartedTask(Protocol):
     def ports(self) -> tuple[PublishedPort, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class StopPolicy:
+class StopPolicy(msgspec.Struct, frozen=True):
     """How a task is asked to end, and for how long before it is made to."""
 
     signal: str

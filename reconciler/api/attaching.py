@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api.faults import Refused
@@ -28,8 +28,7 @@ Find = Callable[[str], Awaitable[ObservedObject | None]]
 """Returns the network that a name or an id means, of the swarm's or of the engine's own; None if there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attaching:
+class Attaching(msgspec.Struct, frozen=True):
     """Handlers of what puts a container on networks."""
 
     engine: Engine

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from aiohttp import web
 
 from reconciler.api.ports import LocalNode
@@ -12,8 +11,7 @@ from reconciler.http_backup import give
 PATH = "/swarmctl/backup"
 
 
-@dataclass(frozen=True, slots=True)
-class Backups:
+class Backups(msgspec.Struct, frozen=True):
     """The handler. What it gives away has the swarm's secrets in it, unless the swarm locks its managers."""
 
     node: LocalNode

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
+
 from reconciler.api.faults import Refused
 from reconciler.api.json_text import Literal, Pairs, Parsed
 from reconciler.model.json import JsonObject, JsonValue
@@ -23,41 +25,35 @@ UINT32 = (0, 2**32 - 1)
 BASE64_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     name: str = "string"
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     name: str = "bool"
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(msgspec.Struct, frozen=True):
     """A whole number within `limits`; any number if there are none."""
 
     name: str
     limits: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(msgspec.Struct, frozen=True):
     """Bytes in base64, or a list of numbers; base64 once it is decoded."""
 
     name: str = "[]uint8"
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(msgspec.Struct, frozen=True):
     """A list of `of`."""
 
     of: Shape
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """An object with any keys, and values of one shape."""
 
     of: Shape
@@ -84,8 +80,7 @@ class Struct:
         return self.name.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Anything:
+class Anything(msgspec.Struct, frozen=True):
     """What the swarm keeps without reading it."""
 
     name: str = "interface {}"
@@ -94,8 +89,7 @@ class Anything:
 Shape: TypeAlias = Text | Flag | Number | Bytes | Items | Table | Struct | Anything
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """Where a value stands: the struct whose field holds it, and the fields that lead there."""
 
     struct: str = ""

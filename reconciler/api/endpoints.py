@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import ObservedObject
@@ -20,8 +21,7 @@ FIRST_BALANCER = 256
 PEER_NAME_LENGTH = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Swarm:
+class Swarm(msgspec.Struct, frozen=True):
     """What a network is looked for in; `node_id` is the node that is asked."""
 
     node_id: str

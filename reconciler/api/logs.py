@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api import selection
@@ -41,8 +42,7 @@ Tasks = Callable[[], Awaitable[Sequence[ObservedTask] | None]]
 """Returns the tasks whose lines are asked for; None once what they belong to is gone, and they are too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Logs:
+class Logs(msgspec.Struct, frozen=True):
     """Handlers of logs."""
 
     node: LocalNode
@@ -85,8 +85,7 @@ async def _follow(request: web.Request, response: web.StreamResponse, reader: _R
         await asyncio.sleep(FOLLOW_POLL_S)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(msgspec.Struct, frozen=True):
     """What a client wants of the lines: which, and what stands before them. `tail_lines` are of each task."""
 
     streams: frozenset[int]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api import faults, pruning, selection
@@ -35,8 +35,7 @@ _OF_TASKS = urlencode({"all": "1", "filters": json.dumps({"label": ["com.docker.
 """Asks an engine for the containers that are tasks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Networks:
+class Networks(msgspec.Struct, frozen=True):
     """Handlers of networks. A node that is in no swarm still has its own."""
 
     node: LocalNode

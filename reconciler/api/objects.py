@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api import faults, selection
@@ -50,8 +50,7 @@ def _untold(writing: asyncio.Future[Any]) -> None:
         log.error("a write failed after its client had gone: %s", type(error).__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(msgspec.Struct, frozen=True):
     """Handlers of one kind of object."""
 
     node: LocalNode
@@ -180,8 +179,7 @@ def _wants_status(request: web.Request) -> bool:
     return strict_flag(request, "status", GO_SAYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Tasks:
+class Tasks(msgspec.Struct, frozen=True):
     """Handlers of tasks, which can only be looked at."""
 
     node: LocalNode

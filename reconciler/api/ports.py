@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
@@ -92,8 +94,7 @@ class LocalState(enum.StrEnum):
     LOCKED = "locked"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Discreet, frozen=True):
     """Where a node stands. `cluster` is there on a manager that can answer, and None on workers and outside a swarm.
 
     `node_id` and `address` are "" outside a swarm. `remote_managers` are {node id: "address:port"} of all managers
@@ -102,20 +103,22 @@ class Standing:
     of how a host without an engine can limit its tasks, with the warnings.
     """
 
+    UNSHOWN = frozenset({"cluster", "past_events"})
+
     state: LocalState
-    cluster: Cluster | None = field(default=None, repr=False)
+    cluster: Cluster | None = None
     node_id: str = ""
     address: str = ""
     error: str = ""
-    remote_managers: Mapping[str, str] = field(default_factory=dict)
-    tls_info: JsonObject = field(default_factory=dict)
-    limits: JsonObject = field(default_factory=dict)
+    remote_managers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    tls_info: JsonObject = msgspec.field(default_factory=dict)
+    limits: JsonObject = msgspec.field(default_factory=dict)
     root_rotates: bool = False
     node_networks: Sequence[ObservedObject] = ()
     """What a worker knows of the swarm's networks: the ingress network, and those of the tasks that it has."""
     has_restarted: bool = False
     """Whether the manager was started again: it then names the default pool of addresses as one that was given."""
-    past_events: Sequence[ClusterEvent] = field(default=(), repr=False)
+    past_events: Sequence[ClusterEvent] = ()
     """The last changes in the swarms that this daemon was in before, oldest first."""
 
 

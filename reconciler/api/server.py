@@ -8,10 +8,10 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import msgspec
 from aiohttp import web
 
 from reconciler import unix_socket
@@ -25,8 +25,7 @@ LINE_BYTES_MAX = 64 * 1024
 """Of the request's line and of one header: filters may name many ids, and a registry's login is one header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(msgspec.Struct, frozen=True):
     """A running API. `host` is what DOCKER_HOST must be to reach it."""
 
     host: str

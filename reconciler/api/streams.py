@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api.faults import Refused
@@ -31,11 +31,10 @@ LOCAL_END_WAIT_S = 5.0
 """How long the end of the engine's events is waited for, once those of the swarm have ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStreams:
+class OpenStreams(msgspec.Struct, frozen=True):
     """The answers that go on, to be ended when the server stops."""
 
-    open: set[asyncio.Task[None]] = field(default_factory=set)
+    open: set[asyncio.Task[None]] = msgspec.field(default_factory=set)
 
     async def stop(self, _: web.Application) -> None:
         """End all streams."""
@@ -69,8 +68,7 @@ class OpenStreams:
         return response
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(msgspec.Struct, frozen=True):
     """Handlers of events."""
 
     node: LocalNode
@@ -134,8 +132,7 @@ class Events:
                 await response.write(line)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(msgspec.Struct, frozen=True):
     """Moments are seconds since the epoch; `since` and `until` are None when they were not given."""
 
     filters: Filters

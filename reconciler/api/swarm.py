@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from aiohttp import web
 
 from reconciler.api import faults
@@ -18,8 +17,7 @@ from reconciler.model.objects import Kind, NodeRole
 ROTATIONS = {NodeRole.WORKER: "rotateWorkerToken", NodeRole.MANAGER: "rotateManagerToken"}
 
 
-@dataclass(frozen=True, slots=True)
-class Swarm:
+class Swarm(msgspec.Struct, frozen=True):
     """Handlers of the swarm itself."""
 
     node: LocalNode

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from reconciler.api.faults import Refused, as_json
@@ -45,8 +45,7 @@ def product_version() -> str:
         return "0"
 
 
-@dataclass(frozen=True, slots=True)
-class System:
+class System(msgspec.Struct, frozen=True):
     """Handlers of what is no object."""
 
     node: LocalNode

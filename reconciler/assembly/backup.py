@@ -12,7 +12,6 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,8 +111,7 @@ class _Stream:
 # --- taken
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
+class _Content(msgspec.Struct, frozen=True):
     """A backup that is whole. `first_byte` is where its files begin."""
 
     head: _Head

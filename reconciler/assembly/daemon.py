@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime import ControlGroups
@@ -70,8 +72,7 @@ LOCKED_LEAVE = "Swarm is encrypted and locked. Please unlock it first or use `--
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonSettings:
+class DaemonSettings(msgspec.Struct, frozen=True):
     """`data_dir` keeps all that the node knows, and belongs to this daemon alone. `endpoint` is what people call it.
 
     `search_path` is the PATH on which tasks that are processes find programs.

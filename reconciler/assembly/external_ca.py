@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from reconciler.adapters.swarm_ca import Root, given_root
 from reconciler.adapters.swarm_ca.external import Introduction, why_unreachable

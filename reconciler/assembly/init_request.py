@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
 
 from reconciler.assembly import swarm_settings
 from reconciler.assembly.local_addresses import PORTS, address_of, failed, own_address, refused
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_DATA_PATH_PORT, DEFAULT_SUBNET_SIZE, Availability
@@ -21,9 +21,10 @@ ADVERTISE_WRONG = "advertise address must be a non-zero IP address or network in
 DATA_PATH_WRONG = "data path address must be a non-zero IP address or network interface (without a port number)"
 
 
-@dataclass(frozen=True, slots=True)
-class InitRequest:
+class InitRequest(Discreet, frozen=True):
     """`spec` is the ClusterSpec with only what was given, without the root's key, which only `asked` has."""
+
+    UNSHOWN = frozenset({"asked"})
 
     advertise: str
     port: int
@@ -31,7 +32,7 @@ class InitRequest:
     listen_port: str
     availability: Availability
     spec: JsonObject
-    asked: JsonObject = field(repr=False)
+    asked: JsonObject
     pools: tuple[str, ...]
     subnet_size: int
     data_path_port: int

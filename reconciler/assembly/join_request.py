@@ -6,11 +6,11 @@ import asyncio
 import os
 import re
 import socket
-from dataclasses import dataclass, field
 
 from reconciler.api.faults import Refused
 from reconciler.assembly.init_request import ANY, LISTEN_WRONG, SWARM_PORT, availability_of, host_and_port
 from reconciler.assembly.local_addresses import address_of, failed, reason, refused
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import Availability
 
@@ -23,12 +23,13 @@ NOT_YET = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRequest:
+class JoinRequest(Discreet, frozen=True):
     """`remotes` are HOST:PORT of managers, at least one."""
 
+    UNSHOWN = frozenset({"token"})
+
     remotes: tuple[str, ...]
-    token: str = field(repr=False)
+    token: str
     availability: Availability
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.adapters.clock import SystemClock
@@ -29,6 +28,7 @@ from reconciler.assembly.trust import stored
 from reconciler.manager.embedded_swarm import EmbeddedSwarm, SwarmParts
 from reconciler.manager.ports import NodeAgent, ReportSink
 from reconciler.model.commands import Command, Rejected
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.replication import Address, Backup
 
@@ -38,8 +38,7 @@ STOP_WAIT_S = 5.0
 """Seconds for the member of the store to end, which hands leadership on and closes its log."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManagerSettings:
+class ManagerSettings(Discreet, frozen=True):
     """Where a manager keeps what it knows, who it is, and what its tasks find programs on (a PATH).
 
     Neither name of `owner` is ever given twice. `engine_host` is the Docker Engine that runs the tasks as containers,
@@ -47,12 +46,14 @@ class ManagerSettings:
     nothing is sealed.
     """
 
+    UNSHOWN = frozenset({"data_keys"})
+
     folder: Path
     owner: Owner
     address: Address
     search_path: str
     engine_host: str | None = None
-    data_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    data_keys: tuple[bytes, ...] = ()
 
 
 class _Clock:

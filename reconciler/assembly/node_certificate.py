@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+import msgspec
 
 from reconciler.adapters.swarm_ca import Root, renewal_at, was_issued_by
 from reconciler.adapters.whole_file import sync_folder
@@ -15,16 +16,14 @@ ROOT_FILE = "swarm-root-ca.crt"
 NODE_FILE = "swarm-node.crt"
 
 
-@dataclass(frozen=True, slots=True)
-class Certified:
+class Certified(msgspec.Struct, frozen=True):
     """A certificate as PEM, and when it is to be made anew."""
 
     certificate: str
     renewal_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Chance:
+class Chance(msgspec.Struct, frozen=True):
     """This moment, and a number of 0 to 1 that spreads the renewals of many nodes."""
 
     now: datetime

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.adapters.sealing import KEY_BYTES, closed, new_key, opened
 from reconciler.adapters.swarm_ca import new_tls_key
 from reconciler.assembly.folder import KEYS_FILE, put_file
 from reconciler.assembly.node_state import NodeState
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 FORMAT = 1
@@ -22,24 +22,26 @@ DATA_KEYS_MAX = 64
 """Data keys of a node, of which it gets one with each new lock. An old one opens what was sealed with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKeys:
+class NodeKeys(Discreet, frozen=True):
     """The last of `data` seals the log and its snapshots, and all open them. `tls` belongs to the node's certificate,
     as PEM."""
 
-    data: tuple[bytes, ...] = field(repr=False)
-    tls: str = field(repr=False)
+    UNSHOWN = frozenset({"data", "tls"})
+
+    data: tuple[bytes, ...]
+    tls: str
 
     def renewed(self) -> NodeKeys:
         """Return keys that seal with another one from now on; the same when there are too many."""
         return self if len(self.data) >= DATA_KEYS_MAX else NodeKeys((*self.data, new_key()), self.tls)
 
 
-@dataclass(frozen=True, slots=True)
-class SealedKeys:
+class SealedKeys(Discreet, frozen=True):
     """Keys that are locked."""
 
-    content: bytes = field(repr=False)
+    UNSHOWN = frozenset({"content"})
+
+    content: bytes
 
     def open(self, node: NodeState, unlock_key: bytes) -> NodeKeys | None:
         """Return the keys, None if `unlock_key` is not the one that they were sealed with."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import asdict
 
 from reconciler.adapters.whole_file import sync_folder
 from reconciler.assembly.folder import NODE_FILE, put_file
@@ -14,8 +16,7 @@ FORMAT = 2
 RUNTIMES = ("", "docker", "process")
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(msgspec.Struct, frozen=True):
     """Which swarm, and which node of it. `runtime` is what runs its tasks (a RuntimeKind), "" where an earlier version
     did not remember it."""
 

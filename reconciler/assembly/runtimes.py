@@ -6,7 +6,8 @@ import enum
 import os
 import platform
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.adapters.docker_runtime import NodeEngine
 from reconciler.adapters.process_runtime import LOG_DRIVERS
@@ -30,8 +31,7 @@ class RuntimeKind(enum.StrEnum):
         return RuntimeKind(before) if before and self is RuntimeKind.AUTO else self
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRuntime:
+class NodeRuntime(msgspec.Struct, frozen=True):
     """`engine_host` answers what is no swarm matter, None where there is no engine; `runs_containers` says whether
     it runs the tasks as well. `description` is what the node tells of itself."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from reconciler.adapters.sealing import new_unlock_key
 from reconciler.adapters.swarm_ca import join_token
@@ -18,8 +19,7 @@ from reconciler.model.tables import Tables
 UNLOCK_KEY = "unlock-key"
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
+class SettingsChange(msgspec.Struct, frozen=True):
     """`spec` takes the place of the settings of `version`; tokens and key of what is to be rotated are made anew."""
 
     version: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
+
+import msgspec
 
 from reconciler.adapters.clock import RandomIds, SystemClock
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
@@ -25,8 +26,7 @@ NODE_ADDRESS = "127.0.0.1"
 SWARM_PORT = 2377
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedSettings:
+class EmbeddedSettings(msgspec.Struct, frozen=True):
     """`data_dir` gets the log and the tasks' folders. Nodes are called node1 to nodeN; node1 is manager and leader.
 
     `search_path` is the PATH that tasks find programs on. `endpoint` is what people call this swarm, None for a

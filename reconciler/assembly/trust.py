@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from reconciler.adapters.swarm_ca import EXPIRY_DEFAULT, Root, given_root, join_token, make_root, tls_info
 from reconciler.model.commands import Command, PutRecord, RotateJoinToken
@@ -19,8 +20,7 @@ NAMESPACE = "swarm"
 ROOT_KEY = "root-ca"
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(msgspec.Struct, frozen=True):
     """A root, and the CAConfig.ForceRotate that it was made for."""
 
     root: Root

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 import typer
 
 from reconciler.cli import options, plans, saved
@@ -39,8 +39,7 @@ PathOrPlan = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Manner:
+class _Manner(msgspec.Struct, frozen=True):
     """How `apply` was asked to go about it."""
 
     limits: ApplyLimits

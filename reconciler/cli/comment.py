@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 import typer
 
 from reconciler import settings
@@ -105,8 +105,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         raise typer.Exit(ExitCode.OK if verdict.state is StatusState.SUCCESS else ExitCode.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """Where to post. `commit` "" means: no status."""
 
     address: ForgeAddress
@@ -115,8 +114,7 @@ class Target:
     run_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What is posted: the comment's text, and the status in one line. `problems` are for the job's own log."""
 
     body: str

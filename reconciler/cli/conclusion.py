@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.cli.terminal import Terminal
 from reconciler.model.endings import exit_code, problem_of

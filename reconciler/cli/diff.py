@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Annotated
 
+import msgspec
 import typer
+from msgspec.structs import replace
 
 from reconciler.cli import options, plans
 from reconciler.cli.connection import Connection
@@ -49,8 +50,7 @@ OutOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What `diff` was asked. `base` None means: against the swarm alone."""
 
     source: Source

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import msgspec
 import typer
+from msgspec.structs import replace
 
 from reconciler.cli.ports import Outside, Source
 from reconciler.model.errors import ErrorCode, ExitCode, SwarmctlError
@@ -34,8 +35,7 @@ class PlanFormat(enum.StrEnum):
     MARKDOWN = "markdown"
 
 
-@dataclass(frozen=True, slots=True)
-class EngineChoice:
+class EngineChoice(msgspec.Struct, frozen=True):
     """Which engine the options --host, --context and --backend name; none of them: what the environment says."""
 
     host: str | None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:  # only named here: a command imports what it uses
     from reconciler.model.actual import ActualState
@@ -22,8 +23,7 @@ if TYPE_CHECKING:  # only named here: a command imports what it uses
     from reconciler.settings import EndpointSettings, Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Which manifests: a folder with swarm.yaml or one stack file, as it is or at a revision of its repository."""
 
     path: str
@@ -34,8 +34,7 @@ class Source:
     """Stack files merged over the lone one at `path`, from left to right."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyLimits:
+class ApplyLimits(msgspec.Struct, frozen=True):
     """How long and how wide an apply goes."""
 
     parallel: int
@@ -45,8 +44,7 @@ class ApplyLimits:
     """Hand the credentials of images' registries to the swarm's nodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedOptions:
+class EmbeddedOptions(msgspec.Struct, frozen=True):
     """An embedded swarm to start: how many nodes, where it keeps things, where it listens."""
 
     nodes: int
@@ -54,8 +52,7 @@ class EmbeddedOptions:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonOptions:
+class DaemonOptions(msgspec.Struct, frozen=True):
     """A daemon to run. None: the default; no `hosts`: a socket in its folder."""
 
     data_dir: str | None

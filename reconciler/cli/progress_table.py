@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -27,8 +27,7 @@ ACTIONS_PART = 3
 """Actions under way take at most one in so many lines; there are as many as writes go out at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(msgspec.Struct, frozen=True):
     """What there is to draw on; `plain` where the encoding has no lines and no ellipsis."""
 
     columns: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+
+from msgspec.structs import replace
 
 from reconciler.controller.convergence import Waiting
 from reconciler.controller.finishing import Finish, Finishing
@@ -18,6 +19,7 @@ from reconciler.controller.transactions import left_open, outlived, to_hold_back
 from reconciler.controller.undo import ids_of
 from reconciler.controller.write import Writer
 from reconciler.model.actual import ActualState
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, Plan
@@ -34,9 +36,10 @@ _KEPT = "A stack that did not end well may need it."
 _KEPT_LOST = "The endpoint went away before it was known whether a stack needs it."
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyOptions:
+class ApplyOptions(Discreet, frozen=True):
     """How to carry a plan out."""
+
+    UNSHOWN = frozenset({"registry_auth", "looks"})
 
     parallel: int = 8
     """How many actions may be under way at once."""
@@ -44,9 +47,9 @@ class ApplyOptions:
     """Wait until the services have converged, also before stacks that depend on them are touched."""
     timeout_s: float = 300.0
     """Seconds that each service has to converge once it was written: one that others depend on, before those are."""
-    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    registry_auth: RegistryAuth = no_registry_auth
     """The X-Registry-Auth header that goes along with a service, for its nodes to pull its image with."""
-    looks: Looks | None = field(default=None, repr=False)
+    looks: Looks | None = None
     """What applies that are under way together look with; None for one that looks by itself."""
     resumed: tuple[str, ...] = ()
     """Services whose tasks an earlier apply moved that was left: they are awaited as though this one had."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.actual import ActualState
 from reconciler.model.json import JsonValue, dig
@@ -29,8 +31,7 @@ Slot = int | str
 """A number of a replicated service, or the node's id of a global one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crew:
+class Crew(msgspec.Struct, frozen=True):
     """The tasks of a service that count now: for a job, those of its present iteration.
 
     `by_slot` holds each slot's whole history, which may be longer than what the service wants.

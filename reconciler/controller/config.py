@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import msgspec
 
 from reconciler.gitops.webhooks import Forge, Receiver
 from reconciler.manifests.document import Document, further_document, read_document
@@ -16,6 +18,7 @@ from reconciler.manifests.problems import KeyPath, ProblemList, shown
 from reconciler.manifests.quantities import BadQuantity, period_ns, size_bytes
 from reconciler.manifests.schema_check import SchemaCheck
 from reconciler.model.alerts import AlertKind
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity, SwarmctlError
 from reconciler.model.forges import ForgeAddress, ForgeName
 from reconciler.model.images import ResolveMode
@@ -53,8 +56,7 @@ ReadSecret = Callable[[str], str]
 _Kind = TypeVar("_Kind")
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedSource:
+class FollowedSource(msgspec.Struct, frozen=True):
     """One source. A work tree is a folder whose files are followed as they lie there, not a clone."""
 
     spec: SourceSpec
@@ -65,8 +67,7 @@ class FollowedSource:
     """Where the file says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupConfig:
+class GroupConfig(msgspec.Struct, frozen=True):
     """The controllers that stand by for each other. `members` are those that there should be, by name."""
 
     peers: str
@@ -75,27 +76,28 @@ class GroupConfig:
     removed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AlertSink:
+class AlertSink(Discreet, frozen=True):
     """One chat. `url` is Apprise's and a secret; `kinds` None means all."""
 
+    UNSHOWN = frozenset({"url"})
+
     name: str
-    url: str = field(repr=False)
+    url: str
     kinds: frozenset[AlertKind] | None = None
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiToken:
+class ApiToken(Discreet, frozen=True):
     """A bearer token and who has it."""
+
+    UNSHOWN = frozenset({"secret"})
 
     name: str
     may_write: bool
-    secret: str = field(repr=False)
+    secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class ApiConfig:
+class ApiConfig(msgspec.Struct, frozen=True):
     """Where the API is served. `socket` "" means controller.sock in the data folder; `host` "" means no network."""
 
     socket: str = ""
@@ -107,8 +109,7 @@ class ApiConfig:
     open_metrics: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerConfig:
+class ControllerConfig(msgspec.Struct, frozen=True):
     """All that the file says."""
 
     data_dir: str

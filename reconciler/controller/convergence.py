@@ -6,7 +6,9 @@ import asyncio
 import math
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.controller import pace
 from reconciler.controller.assess import takes_tasks
@@ -25,8 +27,7 @@ LOG_WAIT_S = 5.0
 """Seconds to wait for a log: it comes from the task's node, which may be slow or away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The last look at each awaited service."""
 
     assessments: tuple[Assessment, ...]
@@ -37,8 +38,7 @@ class Outcome:
         return all(one.verdict is Verdict.CONVERGED for one in self.assessments)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """What all waits of one apply share. `before` is the cluster before anything was written."""
 
     cluster: Cluster

@@ -7,9 +7,10 @@ ended tasks that Swarm keeps of each slot.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.controller.assess import Crew, Slot, apart, assess, describe, newest_failure
 from reconciler.model.actual import ActualState

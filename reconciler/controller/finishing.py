@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.controller.assess import assess
 from reconciler.controller.convergence import Outcome, Wait, Waiting, await_convergence
@@ -22,8 +23,7 @@ BeginRun = Callable[[tuple[Action, ...], ActualState], Run]
 """Returns what carries actions out that were decided on by a look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     """How the services of one or more stacks ended. `over` are stacks of which it is written down that they are."""
 
     services: tuple[Assessment, ...] = ()

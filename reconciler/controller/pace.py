@@ -6,7 +6,7 @@ start the very tasks that are waited for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 POLL_S = 0.25
 """Seconds at least between looks, but for one at a moment at which something is due."""
@@ -47,8 +47,7 @@ OVERDUE_S = 2.0
 that the swarm itself watches is over a little later than its tasks and its monitor period tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True):
     """What a look tells of the next one. Moments are the event loop's, in seconds."""
 
     starting: int = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.controller.patience import Patience, Tries
 from reconciler.controller.ports import Cluster
@@ -71,8 +72,7 @@ def _name(action: Action) -> str:
     return f"{action.kind}.{action.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(msgspec.Struct, frozen=True):
     """What one write to the swarm's own labels is to change: the inventory of `owner`, and stacks' records.
 
     `names` None leaves the inventory as it is, `topology` None what was asked of nodes and settings. `undo` has for
@@ -83,7 +83,7 @@ class Books:
     owner: str
     names: frozenset[str] | None = None
     topology: JsonObject | None = None
-    undo: Mapping[str, Before | None] = field(default_factory=dict)
+    undo: Mapping[str, Before | None] = msgspec.field(default_factory=dict)
     read: frozenset[str] = frozenset()
 
     def on(self, spec: JsonObject) -> JsonObject:

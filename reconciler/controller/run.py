@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.controller.convergence import Waiting, await_convergence
 from reconciler.controller.nodes import await_empty, await_node

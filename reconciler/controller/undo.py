@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.controller.sent import stored_as_sent
 from reconciler.controller.transactions import Before, by_network_names
@@ -21,8 +22,7 @@ NOT_A_FAILURE = (Verdict.CONVERGED, Verdict.PROGRESSING, Verdict.MISSING, Verdic
 """Verdicts for which no stack is put back: a service that somebody removed or changed did not fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
+class Undo(msgspec.Struct, frozen=True):
     """The writes that put services back, which depend on nothing, and what has to be left as it is, with the reason."""
 
     actions: tuple[Action, ...]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec.structs import replace
 
 from reconciler.controller.patience import Patience, Tries, may_pass
 from reconciler.controller.ports import Cluster
 from reconciler.controller.sent import stored_as_sent
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, ObservedObject
@@ -30,14 +32,15 @@ Ids = dict[tuple[Kind, str], str]
 """{(kind, name): id} of what exists."""
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(Discreet, frozen=True):
     """What every write of one apply shares. `registry_auth` gives the X-Registry-Auth header of an image, or None."""
+
+    UNSHOWN = frozenset({"registry_auth"})
 
     cluster: Cluster
     patience: Patience
     ids: Ids
-    registry_auth: Callable[[str], str | None] = field(default=lambda _image: None, repr=False)
+    registry_auth: Callable[[str], str | None] = lambda _image: None
 
     async def carry_out(self, action: Action) -> None:
         """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more.

@@ -6,8 +6,10 @@ import enum
 import hashlib
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.settings import API_TOKEN_CHARS_MAX, API_TOKEN_CHARS_MIN
 
 
@@ -19,25 +21,24 @@ class Role(enum.IntEnum):
     WRITE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Discreet, frozen=True):
     """One bearer token. `name` is who it was given to, and stands in history and events."""
+
+    UNSHOWN = frozenset({"secret"})
 
     name: str
     role: Role
-    secret: str = field(repr=False)
+    secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks, and what they may."""
 
     name: str
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """Which tokens count. `open_metrics` lets everybody read /metrics who reaches the port.
 
     `local` is for a unix socket, which only those reach whom its file mode lets: they may do everything.

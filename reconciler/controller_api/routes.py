@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -78,8 +77,7 @@ class Need(enum.StrEnum):
     METRICS = "metrics"
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """One parameter of a query."""
 
     name: str
@@ -88,8 +86,7 @@ class Query:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One operation. `name` is its handler's, and `answer` the schema of its JSON, "" for none."""
 
     method: str

@@ -8,10 +8,10 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from reconciler import unix_socket
@@ -26,8 +26,7 @@ from reconciler.model.errors import ErrorCode, SwarmctlError
 HANDSHAKE_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ListenSettings:
+class ListenSettings(msgspec.Struct, frozen=True):
     """Where to listen: exactly one of `unix_path` and `host`. A host needs `certificate` and `key`, files in PEM.
 
     `port` 0 takes a free one. Over the network nothing is served without TLS.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
 
 from reconciler import __version__
 from reconciler.gitops.conditions import NODE
@@ -154,7 +155,7 @@ def trace(found: Trace) -> JsonObject:
     return _plain(found)
 
 
-def _plain(value: Any) -> JsonObject:
+def _plain(value: msgspec.Struct) -> JsonObject:
     return {name: _moment(one) if isinstance(one, datetime) else one for name, one in asdict(value).items()}
 
 

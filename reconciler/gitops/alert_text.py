@@ -9,9 +9,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from reconciler.gitops.drifts import ADDED, REMOVED
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase, FieldDifference
@@ -35,8 +36,7 @@ class Severity(enum.StrEnum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True)
-class AlertText:
+class AlertText(msgspec.Struct, frozen=True):
     """One message, ready to send."""
 
     title: str

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.conditions import Standing
 from reconciler.gitops.history import HistoryEntry
@@ -28,11 +30,10 @@ _FAILED: Final = (Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING)
 """Reasons that are a scope's own, and no other's that it has to wait for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """What a pass finds out about applies: what is to be remembered of scopes, and what to write down and tell."""
 
-    scopes: Mapping[str, ScopeState] = field(default_factory=dict)
+    scopes: Mapping[str, ScopeState] = msgspec.field(default_factory=dict)
     entry: HistoryEntry | None = None
     alerts: tuple[Alert, ...] = ()
 

@@ -6,7 +6,6 @@ Drift and nodes don't count: they are no fault of the commit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -29,8 +28,7 @@ DESCRIPTION_CHARS_MAX: Final = 140
 _FAILED: Final = frozenset({Reason.APPLY_FAILED, Reason.ROLLED_BACK, Reason.TASKS_FAILING, Reason.PLAN_BLOCKED})
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True):
     """What was last posted for one source: of the revision in force, and of a newer one that was refused."""
 
     source: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, services_by_scope
 from reconciler.gitops.stages import BROKEN, reason_of
@@ -25,8 +26,7 @@ _OF_TASKS: Final = frozenset(
 """What an apply of a scope fails by though all of it was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What the three conditions say together. `ready` excludes the other two, and they each other."""
 
     reason: Reason
@@ -59,8 +59,7 @@ def conditions(before: Conditions, standing: Standing, now: datetime) -> Conditi
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """What is decided of all scopes and known of them, each by scope: by this every one's standing is told."""
 
     closed: Mapping[str, Gate]

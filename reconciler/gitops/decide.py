@@ -6,8 +6,9 @@ Level-triggered: the same look decides the same, and of a converged cluster noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from reconciler.gitops.begun import finished, resumed
 from reconciler.gitops.conditions import NODE, Progress, Standing, conditions, node_standings, standing_of

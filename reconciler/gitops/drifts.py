@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.gitops.look import Look, object_of, scope_of
 from reconciler.gitops.state import DriftIncident, LoopState

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+
+class HistoryEntry(msgspec.Struct, frozen=True):
     """One apply. `failed` maps scopes to what went wrong."""
 
     at: datetime

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.state import Incident
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase, FieldDifference
@@ -19,8 +21,7 @@ MANY: Final = 10
 _LISTED: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Something that is wrong now, and that people should know of.
 
     `tokens` are its parts (fields, codes); a part that was not told before is told, once. The rest is for the alert.
@@ -38,8 +39,7 @@ class Wanted:
     author: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """The incidents from now on, and what to send."""
 
     incidents: Mapping[str, Incident]

@@ -5,9 +5,11 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase
 from reconciler.model.replication import Member
@@ -15,8 +17,7 @@ from reconciler.model.replication import Member
 _HINT: Final = "It goes on voting, and catches up by itself once the cause is gone."
 
 
-@dataclass(frozen=True, slots=True)
-class Laggard:
+class Laggard(msgspec.Struct, frozen=True):
     """A controller that refuses what it needs, `why` in its own words. `index` is what the leader had at that time."""
 
     member: str
@@ -25,8 +26,7 @@ class Laggard:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Laggards:
+class Laggards(msgspec.Struct, frozen=True):
     """Who lags now, by name, and what is to be told of it."""
 
     found: Mapping[str, Laggard]

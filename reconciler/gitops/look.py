@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from reconciler.gitops.history import HistoryEntry
 from reconciler.gitops.state import CLUSTER, LoopState
@@ -22,8 +23,7 @@ CLUSTER_FAILURES_MAX = 3
 """Looks at the cluster that may fail in a row before people are told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What is known now.
 
     `desired` is what the revision in force asks for, None before there is one. `actual` and `plan` are None when the
@@ -51,8 +51,7 @@ class Look:
         return bool(self.forced & {scope, "*"})
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """An action that is not carried out now. `until` is when that may change by the clock alone, None for not."""
 
     action_id: str
@@ -63,8 +62,7 @@ class Held:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """Why nothing of a scope is written now. `stalled`: somebody has to do something first."""
 
     reason: Reason
@@ -73,8 +71,7 @@ class Gate:
     stalled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What to do now. Nothing chooses after it.
 
     `plan` holds what to apply, and may be empty; `applying` are the scopes that it writes. `held` is everything else
@@ -91,7 +88,7 @@ class Decision:
     alerts: tuple[Alert, ...]
     state: LoopState
     wake_at: datetime | None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = msgspec.field(default_factory=dict)
     entry: HistoryEntry | None = None
     awaited: tuple[str, ...] = ()
     resumed: tuple[str, ...] = ()

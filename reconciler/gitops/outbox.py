@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.bounded import encoded
 from reconciler.model.alerts import Alert, AlertKind, AlertPhase
@@ -33,8 +33,7 @@ LAST_MAX: Final = 2000
 _OF_ALL_SOURCES: Final = (AlertKind.NODE, AlertKind.CLUSTER)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """An alert that `sinks` have not got yet. `id` is the same on every controller.
 
     `place` is where it stood among those of its pass.
@@ -50,8 +49,7 @@ def _order(one: Pending) -> tuple[datetime, int, str]:
     return one.alert.at, one.place, one.id
 
 
-@dataclass(frozen=True, slots=True)
-class LastTold:
+class LastTold(msgspec.Struct, frozen=True):
     """The newest alert of one incident. `digest` is of its phase and of what it told."""
 
     digest: str
@@ -59,15 +57,14 @@ class LastTold:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
+class Outbox(msgspec.Struct, frozen=True):
     """`pending` by alert id, oldest first; `last` by the digest of source and incident.
 
     `dropped` counts for metrics, since this controller has read the outbox.
     """
 
-    pending: Mapping[str, Pending] = field(default_factory=dict)
-    last: Mapping[str, LastTold] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = msgspec.field(default_factory=dict)
+    last: Mapping[str, LastTold] = msgspec.field(default_factory=dict)
     dropped: int = 0
 
 

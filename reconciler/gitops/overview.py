@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from reconciler.gitops.state import LoopState
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """`alive`: the process does its work. `ready`: what it says and takes counts. `why` is a sentence where not."""
 
     alive: bool = True
@@ -19,8 +19,7 @@ class Health:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One controller of the group. `api` is where its API is reached, "" where nobody said.
 
     `trouble` is why it can't follow the others, "" if it can. `behind` (changes) and `silent` (whole seconds since it
@@ -35,8 +34,7 @@ class Member:
     silent: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
+class Overview(msgspec.Struct, frozen=True):
     """All that `swarmctl status` shows. `states` are by source; `leader` is "" while there is none.
 
     `passing` has for a source when the pass over it began that is under way; who does not lead knows of none.
@@ -47,9 +45,9 @@ class Overview:
     leader: str
     epoch: int
     members: tuple[Member, ...] = ()
-    states: Mapping[str, LoopState] = field(default_factory=dict)
+    states: Mapping[str, LoopState] = msgspec.field(default_factory=dict)
     last_pass: datetime | None = None
-    passing: Mapping[str, datetime] = field(default_factory=dict)
+    passing: Mapping[str, datetime] = msgspec.field(default_factory=dict)
 
 
 class EventKind(enum.StrEnum):
@@ -67,8 +65,7 @@ class EventKind(enum.StrEnum):
     """A join token was given out, or made anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerEvent:
+class ControllerEvent(msgspec.Struct, frozen=True):
     """One thing that happened. `number` grows; `scope` is a stack's name, "node/NAME" or ""."""
 
     number: int
@@ -81,8 +78,7 @@ class ControllerEvent:
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(msgspec.Struct, frozen=True):
     """From a task or service back to who asked for it. What is not known is "" or 0."""
 
     service: str

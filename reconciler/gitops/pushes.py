@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.sources import Reference, ReferenceKind, SourceSpec
 
@@ -19,16 +19,14 @@ class Unreadable(Exception):
     """The body is not what the forge would send. The message holds nothing of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """One reference that moved. `commit` is "" where it was deleted or is not told."""
 
     reference: str
     commit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(msgspec.Struct, frozen=True):
     """A repository of which references moved. `repositories` are addresses and names that it goes by.
 
     `source` is the source's own name, which only a generic webhook gives. No `moved` means that anything may have.

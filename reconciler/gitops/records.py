@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,11 +24,10 @@ KEY_CHARS_MAX: Final = 400
 """Characters of a key of ours; the store takes 512. A longer name is cut, and told apart by its hash."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordChanges:
+class RecordChanges(msgspec.Struct, frozen=True):
     """What to write so that the records say the new state: {key: value}, and keys to remove."""
 
-    put: Mapping[str, bytes] = field(default_factory=dict)
+    put: Mapping[str, bytes] = msgspec.field(default_factory=dict)
     delete: tuple[str, ...] = ()
 
     @property
@@ -53,8 +51,7 @@ def to_records(state: LoopState) -> dict[str, bytes]:
     return {key: encoded(one) for key, one in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _NamedScope:
+class _NamedScope(msgspec.Struct, frozen=True):
     scope: str
     state: ScopeState
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.begun import (
     applied_by,
@@ -56,8 +58,7 @@ _HALF: Final = "The rest of it has to wait for another stack."
 """What the history says of a scope some of which was written, and some left because of another one's failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class AfterApply:
+class AfterApply(msgspec.Struct, frozen=True):
     """The state after an apply, what to tell of it, and what to write down. No entry where nothing was written."""
 
     state: LoopState

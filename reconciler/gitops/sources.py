@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.gitops.patience import FAILURES_MAX, after, backed_off_s, jittered_s
 from reconciler.model.errors import SwarmctlError

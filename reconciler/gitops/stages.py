@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.gitops.fingerprint import fingerprint
 from reconciler.gitops.look import Gate, Held, Look, blocked_by_scope, object_of, scope_of, scopes_of, services_by_scope

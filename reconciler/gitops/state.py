@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from reconciler.model.alerts import AlertKind, FieldDifference
 from reconciler.model.conditions import Conditions
@@ -19,8 +20,7 @@ EVERYTHING: Final = "*"
 """The scope of a suspension that holds all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """The last revision with which something of a scope was written, and converged.
 
     `identity` is "" where a rollback has put it back to that commit.
@@ -31,8 +31,7 @@ class Applied:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """The last apply of a scope that failed.
 
     `identity` is that of the revision, `fingerprint` what the cluster's specs were right after: while both are the
@@ -49,8 +48,7 @@ class Attempt:
     failures: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(msgspec.Struct, frozen=True):
     """An apply of one scope of which nobody has written down yet how it ended: who carries it out may die.
 
     `commit` is what it brings, `identity` that of the newest revision in force that asks for the same of this scope.
@@ -65,8 +63,7 @@ class Begun:
     actions: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScopeState:
+class ScopeState(msgspec.Struct, frozen=True):
     """One stack, or what belongs to none."""
 
     applied: Applied | None = None
@@ -75,8 +72,7 @@ class ScopeState:
     begun: Begun | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DriftIncident:
+class DriftIncident(msgspec.Struct, frozen=True):
     """One object that is not what was last applied. `paths` are all fields that were ever part of it, sorted.
 
     `healed` says that we wrote it since. `opened` has when it began, and before that when it did in the last hour.
@@ -91,8 +87,7 @@ class DriftIncident:
     healed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True):
     """Something that people were told of. `closed` is None while it lasts.
 
     `opened` are the moments at which it opened lately, oldest first; `told` the fields that alerts have named.
@@ -108,8 +103,7 @@ class Incident:
     closed: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Suspension:
+class Suspension(msgspec.Struct, frozen=True):
     """Nothing of a scope is written until `until`, or until somebody resumes it. `by` is who asked."""
 
     scope: str
@@ -119,15 +113,14 @@ class Suspension:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoopState:
+class LoopState(msgspec.Struct, frozen=True):
     """All of it. The maps are by scope, object id, incident key and scope."""
 
     source: SourceStatus
-    scopes: Mapping[str, ScopeState] = field(default_factory=dict)
-    drifts: Mapping[str, DriftIncident] = field(default_factory=dict)
-    incidents: Mapping[str, Incident] = field(default_factory=dict)
-    suspensions: Mapping[str, Suspension] = field(default_factory=dict)
+    scopes: Mapping[str, ScopeState] = msgspec.field(default_factory=dict)
+    drifts: Mapping[str, DriftIncident] = msgspec.field(default_factory=dict)
+    incidents: Mapping[str, Incident] = msgspec.field(default_factory=dict)
+    suspensions: Mapping[str, Suspension] = msgspec.field(default_factory=dict)
 
     def scope(self, name: str) -> ScopeState:
         """Return one scope's state, an empty one where nothing is known."""

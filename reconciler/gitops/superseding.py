@@ -8,9 +8,11 @@ stack has failed is told at once, however long others take; that all is well is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.look import Decision, Look, scope_of, scopes_of_objects
 from reconciler.gitops.stages import gates, held_actions
@@ -24,8 +26,7 @@ _ENDED: Final = (ActionStatus.DONE, ActionStatus.FAILED, ActionStatus.SKIPPED)
 _BAD: Final = frozenset(Verdict) - {Verdict.CONVERGED, Verdict.PROGRESSING}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How far an apply under way has come.
 
     `look` is what its `plan` was made of, `identity` the revision's that it brings. `statuses` are those of its actions
@@ -37,8 +38,8 @@ class Standing:
     look: Look
     scopes: Collection[str]
     identity: str
-    statuses: Mapping[str, ActionStatus] = field(default_factory=dict)
-    services: Mapping[str, Verdict] = field(default_factory=dict)
+    statuses: Mapping[str, ActionStatus] = msgspec.field(default_factory=dict)
+    services: Mapping[str, Verdict] = msgspec.field(default_factory=dict)
     undone: Collection[str] = ()
 
     @property

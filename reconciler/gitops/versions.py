@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
@@ -26,8 +27,7 @@ _RANGE_CHARS_MAX: Final = 200
 Release = tuple[int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """A version. `pre` is its pre-release identifiers, () for a release. Build metadata counts for nothing."""
 
     release: Release
@@ -39,8 +39,7 @@ class Version:
         return self.release, not self.pre, parts
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """One comparison: `operator` is one of >=, <=, >, <, !=."""
 
     operator: str

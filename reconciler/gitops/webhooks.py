@@ -13,11 +13,14 @@ import enum
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, TypeAlias
 
+import msgspec
+from msgspec.structs import replace
+
 from reconciler.gitops.pushes import Push, Unreadable, read_push
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -41,24 +44,25 @@ class Forge(enum.StrEnum):
     """Anybody: a token as `Authorization: Bearer`, or a signature as standardwebhooks.com has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Discreet, frozen=True):
     """One shared secret, and which forge knows it."""
 
+    UNSHOWN = frozenset({"secret"})
+
     forge: Forge
-    secret: str = field(repr=False)
+    secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookRequest:
+class WebhookRequest(Discreet, frozen=True):
     """`headers` have lower-case names. Both may hold secrets, and are in no repr."""
 
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    UNSHOWN = frozenset({"headers", "body"})
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The request is answered with `status`, and nothing else happens. `why` is for our log, not for the sender."""
 
     code: ErrorCode
@@ -66,8 +70,7 @@ class Refused:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(msgspec.Struct, frozen=True):
     """The sender knows the secret, and told of nothing that matters: a ping, a comment, a deleted branch."""
 
     event: str
@@ -76,11 +79,10 @@ class Passed:
 Answer: TypeAlias = Push | Passed | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Deliveries:
+class Deliveries(msgspec.Struct, frozen=True):
     """Which deliveries came lately: {digest: when}, oldest first. Never holds more than SEEN_MAX."""
 
-    seen: Mapping[str, datetime] = field(default_factory=dict)
+    seen: Mapping[str, datetime] = msgspec.field(default_factory=dict)
 
     def with_one(self, digest: str, now: datetime) -> Deliveries:
         """Return them with one more; what is too old or too much is dropped."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from reconciler.model.policies import Window, WindowKind
 
@@ -13,8 +14,7 @@ _DAYS_AHEAD: Final = 8
 """A window opens on the same days each week; a day more, for zones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """Whether changes may go through now; and when that changes, None for not within a week."""
 
     is_open: bool

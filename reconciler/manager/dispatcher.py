@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.assignments import Assignment, AssignmentSet, AttachedNetwork, MountedFile, Route
 from reconciler.model.changes import Change, TableKind

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.manager.chronicle import Chronicle
 from reconciler.manager.hosting import Hosting
@@ -23,8 +24,7 @@ from reconciler.model.replication import Batch
 from reconciler.model.tables import Tables
 
 
-@dataclass(frozen=True, slots=True)
-class SwarmParts:
+class SwarmParts(msgspec.Struct, frozen=True):
     """What the manager is built from."""
 
     clock: Clock

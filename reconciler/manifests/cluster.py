@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from reconciler.manifests.cluster_network import cluster_network
 from reconciler.manifests.document import Document
@@ -53,27 +54,25 @@ KEY_HINTS: Final[dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterManifest:
+class ClusterManifest(msgspec.Struct, frozen=True):
     """What swarm.yaml says. Stack paths are relative to the repository's root; see DesiredState for the rest."""
 
     name: str = ""
-    settings: JsonObject = field(default_factory=dict)
-    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    settings: JsonObject = msgspec.field(default_factory=dict)
+    settings_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
     nodes: tuple[DesiredNode, ...] = ()
     networks: tuple[DesiredObject, ...] = ()
     stacks: tuple[Stack, ...] = ()
-    stack_places: Mapping[str, Place] = field(default_factory=dict)
+    stack_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
     """Where the path of each stack is written, by stack name."""
-    rollbacks: Mapping[str, bool] = field(default_factory=dict)
+    rollbacks: Mapping[str, bool] = msgspec.field(default_factory=dict)
     """Of the stacks whose `rollback` swarm.yaml gives, whether it is `stack`. It wins over what the file says."""
-    join_tokens: TokenPolicy = field(default_factory=TokenPolicy)
-    policy: Policy = field(default_factory=Policy)
-    policies: Policies = field(default_factory=Policies)
+    join_tokens: TokenPolicy = msgspec.field(default_factory=TokenPolicy)
+    policy: Policy = msgspec.field(default_factory=Policy)
+    policies: Policies = msgspec.field(default_factory=Policies)
 
 
-@dataclass(frozen=True, slots=True)
-class _ClusterSource:
+class _ClusterSource(msgspec.Struct, frozen=True):
     revision: Revision
     folder: str
     document: Document
@@ -243,12 +242,11 @@ def _networks(source: _ClusterSource, given: JsonValue) -> tuple[DesiredObject, 
     return tuple(networks)
 
 
-@dataclass(frozen=True, slots=True)
-class _ListedStacks:
+class _ListedStacks(msgspec.Struct, frozen=True):
     stacks: tuple[Stack, ...] = ()
-    places: Mapping[str, Place] = field(default_factory=dict)
-    rollbacks: Mapping[str, bool] = field(default_factory=dict)
-    names: Mapping[int, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = msgspec.field(default_factory=dict)
+    rollbacks: Mapping[str, bool] = msgspec.field(default_factory=dict)
+    names: Mapping[int, str] = msgspec.field(default_factory=dict)
     """{position in spec.stacks: the stack's name}."""
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.manifests.compose.stack_file import StackObjects, StackPath, stack_objects
 from reconciler.manifests.inputs import LoadInputs, Schemas
 from reconciler.manifests.problems import ProblemList
 from reconciler.model.desired import DesiredState
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import Problem, SwarmctlError
 from reconciler.model.revision import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class StackKey:
+class StackKey(msgspec.Struct, frozen=True):
     """What must be the same for a compiled stack to be looked at again. `shown` is how messages name its files."""
 
     stack: str
@@ -30,18 +32,19 @@ class StackKey:
     base_path: str
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledStack:
+class CompiledStack(Discreet, frozen=True):
     """The objects of one sound stack with its warnings, and the inputs that they were made of.
 
     `reads` has the SHA-256 of each file by path; `variables` the value of each variable looked up, None for unset.
     """
 
-    objects: StackObjects = field(repr=False)
+    UNSHOWN = frozenset({"objects", "reads", "variables"})
+
+    objects: StackObjects
     warnings: tuple[Problem, ...]
     schemas: Schemas
-    reads: Mapping[str, bytes] = field(repr=False)
-    variables: Mapping[str, str | None] = field(repr=False)
+    reads: Mapping[str, bytes]
+    variables: Mapping[str, str | None]
 
     def is_current(self, revision: Revision, inputs: LoadInputs) -> bool:
         """Return whether a compilation of the same stack would give the same. Reads its files."""
@@ -55,28 +58,28 @@ class CompiledStack:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class Compilation:
+class Compilation(Discreet, frozen=True):
     """What one Revision asks for, and its stacks as they were compiled, for the next load.
 
     `fresh` names the stacks that were compiled for it, in order; the others were taken from the one before.
     """
 
+    UNSHOWN = frozenset({"stacks"})
+
     state: DesiredState
-    stacks: Mapping[StackKey, CompiledStack] = field(repr=False)
+    stacks: Mapping[StackKey, CompiledStack]
     fresh: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class StackCompiler:
+class StackCompiler(msgspec.Struct):
     """Compiles the stacks of one load, each at most once. `before` are those of the load before."""
 
     revision: Revision
     inputs: LoadInputs
     problems: ProblemList
     before: Mapping[StackKey, CompiledStack]
-    compiled: dict[StackKey, CompiledStack] = field(default_factory=dict)
-    fresh: list[str] = field(default_factory=list)
+    compiled: dict[StackKey, CompiledStack] = msgspec.field(default_factory=dict)
+    fresh: list[str] = msgspec.field(default_factory=list)
 
     def objects(self, where: StackPath) -> StackObjects:
         """Return what a stack declares; problems go to `problems`, and a stack with errors is not kept."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
 from reconciler.manifests.yaml_scalars import STANDARD_TAG, Scalar, UnreadableScalar, plain_scalar, tagged_scalar
@@ -184,13 +187,12 @@ def _line_count(text: str) -> int:
     return max(1, len(text.splitlines()))
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(msgspec.Struct):
     """Turns nodes into values. Recursion is bounded by the tree's DEPTH_MAX."""
 
     document: Document
     problems: ProblemList
-    _values: dict[int, JsonValue] = field(default_factory=dict)
+    _values: dict[int, JsonValue] = msgspec.field(default_factory=dict)
 
     def value(self, node: Node, path: KeyPath) -> JsonValue:
         inner = node.resolved()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 
 from reconciler.manifests.schema_fast import Check, fast_check
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
 
 
@@ -34,8 +35,7 @@ def only_utc(name: str) -> tzinfo | None:
     return UTC if name == "UTC" else None
 
 
-@dataclass(frozen=True, slots=True)
-class LoadInputs:
+class LoadInputs(Discreet, frozen=True):
     """What the surroundings say.
 
     `environment` is what `${NAME}` is taken from; `home` what `~` means; `base_path` the absolute path of the
@@ -43,8 +43,10 @@ class LoadInputs:
     the time zone of a name such as "Europe/Berlin", None for one that it doesn't know.
     """
 
+    UNSHOWN = frozenset({"environment"})
+
     schemas: Schemas
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
     home: str
     base_path: str
     zone_of: Callable[[str], tzinfo | None] = only_utc

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.manifests.cluster import ClusterManifest, cluster_manifest
 from reconciler.manifests.compilation import Compilation, StackCompiler

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.errors import Place, Problem, Severity, SwarmctlError
 
@@ -16,12 +18,11 @@ PROBLEMS_MAX = 500
 """Problems that are kept of one Revision: a reader stops far earlier, and a hostile file must not fill the memory."""
 
 
-@dataclass(slots=True)
-class ProblemList:
+class ProblemList(msgspec.Struct):
     """Errors and warnings found so far."""
 
-    errors: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
+    errors: list[Problem] = msgspec.field(default_factory=list)
+    warnings: list[Problem] = msgspec.field(default_factory=list)
 
     def add(self, problem: Problem) -> None:
         """Keep one problem, by its severity. Warnings beyond PROBLEMS_MAX are dropped.

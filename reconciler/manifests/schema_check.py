@@ -11,8 +11,9 @@ words (published_schema.py); the readers tell it better.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaCheck:
+class SchemaCheck(msgspec.Struct, frozen=True):
     """How one kind of file is checked.
 
     `minor` is the Compose minor version of the file (13 for 3.13), or None where x-since does not apply.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import yaml
 
 from reconciler.manifests.problems import did_you_mean
@@ -36,8 +36,7 @@ class NodeKind(enum.Enum):
     ALIAS = "alias"
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(msgspec.Struct, eq=False):
     """One value as written. `line` and `column` count from 1.
 
     `items` are a sequence's items, or a mapping's keys and values by turns. `target` is what an alias stands
@@ -50,7 +49,7 @@ class Node:
     tag: str = ""
     text: str = ""
     plain: bool = False
-    items: list[Node] = field(default_factory=list)
+    items: list[Node] = msgspec.field(default_factory=list)
     target: Node | None = None
     size: int = 1
     height: int = 0
@@ -73,12 +72,11 @@ class YamlProblem(Exception):
         self.column = column
 
 
-@dataclass(slots=True)
-class _Builder:
+class _Builder(msgspec.Struct):
     root: Node | None = None
-    open: list[Node] = field(default_factory=list)
-    open_ids: set[int] = field(default_factory=set)
-    anchors: dict[str, Node] = field(default_factory=dict)
+    open: list[Node] = msgspec.field(default_factory=list)
+    open_ids: set[int] = msgspec.field(default_factory=set)
+    anchors: dict[str, Node] = msgspec.field(default_factory=dict)
     seen: int = 0
 
     def scalar(self, event: Any) -> None:
@@ -158,8 +156,7 @@ def _too_deep(node: Node) -> YamlProblem:
     return YamlProblem(ErrorCode.YAML_TOO_COMPLEX, "The file nests too deeply.", why, node.line, node.column, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(msgspec.Struct, frozen=True):
     """The first document of a text. `root` is None when there is none; `next_mark` is that of `next_document`."""
 
     root: Node | None

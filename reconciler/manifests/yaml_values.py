@@ -7,9 +7,9 @@ texts, duplicate keys, limits, any error at all) makes this give up, and the slo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import msgspec
 import yaml
 from yaml.events import (
     DocumentEndEvent,
@@ -35,8 +35,7 @@ _Mark: TypeAlias = tuple[int, int]
 _CParser: Final[Any] = getattr(yaml.cyaml, "CParser", None) if yaml.__with_libyaml__ else None
 
 
-@dataclass(frozen=True, slots=True)
-class PlainValues:
+class PlainValues(msgspec.Struct, frozen=True):
     """The first document of a text. `key_marks` has (line, column), counted from 1, of keys up to MARKED_DEPTH.
 
     The root collection's own is under (); a document that is a single scalar has none. `next_mark` is that of

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask
 
 
-@dataclass(frozen=True, slots=True)
-class ActualState:
+class ActualState(msgspec.Struct, frozen=True):
     """Every swarm object, with the version index that a write must compare.
 
     `endpoint` is what people call the cluster: a socket, an address or a context. `observed_at` is aware UTC.

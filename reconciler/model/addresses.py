@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.tables import Indexes, NetworkRecord, ServiceRecord
@@ -14,8 +15,7 @@ ALLOCATED_DRIVER = "overlay"
 """Networks of other drivers live on one node each, which sees to their addresses itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(msgspec.Struct, frozen=True):
     """Addresses from `first` to `last`, but for `reserved`; written with `prefix`, the bits of the subnet."""
 
     first: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 
 class AlertKind(enum.StrEnum):
@@ -37,8 +38,7 @@ class AlertPhase(enum.StrEnum):
     RECOVERED = "recovered"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldDifference:
+class FieldDifference(msgspec.Struct, frozen=True):
     """One field of a diff, as texts fit to print; secret values are told by a hash at most."""
 
     path: str
@@ -46,8 +46,7 @@ class FieldDifference:
     found: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(msgspec.Struct, frozen=True):
     """One message. `key` tells incidents apart; the same key and phase are never sent twice for one incident.
 
     `subject` is what it is about ("service.web_api", "web"), `next_step` what the controller does about it, and

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import PublishedPort
 from reconciler.model.tasks import TaskState
 
 
-@dataclass(frozen=True, slots=True)
-class MountedFile:
+class MountedFile(Discreet, frozen=True):
     """A secret or config of a task. `target` is the path as the spec gives it; `mode` are permission bits."""
+
+    UNSHOWN = frozenset({"content"})
 
     name: str
     target: str
     mode: int
-    content: bytes = field(repr=False)
+    content: bytes
     templated: bool = False
     uid: int = 0
     gid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedNetwork:
+class AttachedNetwork(msgspec.Struct, frozen=True):
     """A network of a task. `address` is the task's own there, without the subnet's bits; "" for none."""
 
     id: str
@@ -36,8 +38,7 @@ class AttachedNetwork:
     ingress: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Discreet, frozen=True):
     """One task of a node, with all that is needed to run it. `spec` is the API's TaskSpec.
 
     `desired_state` is what it shall become; an agent ignores one lower than it knows. `state` is how far the manager
@@ -48,6 +49,8 @@ class Assignment:
     engine's words, which secret or config of the spec there is not any more, "" for none: such a task can't start.
     """
 
+    UNSHOWN = frozenset({"spec", "registry_auth"})
+
     task_id: str
     service_id: str
     service_name: str
@@ -56,13 +59,13 @@ class Assignment:
     node_id: str
     hostname: str
     desired_state: TaskState
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
     secrets: tuple[MountedFile, ...] = ()
     configs: tuple[MountedFile, ...] = ()
     state: TaskState = TaskState.ASSIGNED
     networks: tuple[AttachedNetwork, ...] = ()
     ports: tuple[JsonObject, ...] = ()
-    registry_auth: str = field(default="", repr=False)
+    registry_auth: str = ""
     architecture: str = "x86_64"
     generic_resources: tuple[tuple[str, str | int], ...] = ()
     lacking: str = ""
@@ -85,8 +88,7 @@ class Assignment:
         return self.spec.get("ContainerSpec") or {}
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentSet:
+class AssignmentSet(msgspec.Struct, frozen=True):
     """Everything that one node shall know of, complete: what is in neither part is forgotten, with its folder.
 
     `wanted` are the tasks that have not ended, by id; `kept` the ids of ended ones whose output may still be read
@@ -97,8 +99,7 @@ class AssignmentSet:
     kept: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReport:
+class TaskReport(msgspec.Struct, frozen=True):
     """What an agent saw of one task, by its own clock (`at`). `container_id` and `ports` as in TaskStatus."""
 
     task_id: str
@@ -114,8 +115,7 @@ class TaskReport:
     ports: tuple[PublishedPort, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One published port of a service, with the (address, port) pairs of its running tasks. `protocol` is tcp or udp;
     `is_host_mode` tells a port that is published on the nodes of its tasks only."""
 
@@ -127,8 +127,7 @@ class Route:
     is_host_mode: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RouteProblem:
+class RouteProblem(msgspec.Struct, frozen=True):
     """A published port that can't be served. `reason` is the operating system's, such as "address already in use"."""
 
     service_id: str

@@ -6,7 +6,6 @@ proposes it, so that every manager that applies the same entries holds the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
@@ -27,8 +26,7 @@ from reconciler.model.tables import (
 from reconciler.model.tasks import TaskState
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectChange:
+class ObjectChange(msgspec.Struct, frozen=True):
     """One object that an entry created, updated or removed, as an event tells it."""
 
     kind: Kind

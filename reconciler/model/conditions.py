@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 
 class ConditionType(enum.StrEnum):
@@ -38,8 +39,7 @@ class Reason(enum.StrEnum):
     NODE_MISSING = "node-missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """One of the three. `since` is when `status` last became what it is; `message` is a sentence or "".
 
     Exactly one of RECONCILING and STALLED may be true, and neither while READY is.

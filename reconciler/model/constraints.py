@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from reconciler.model.json import dig
 from reconciler.model.tables import NodeRecord
@@ -21,8 +22,7 @@ _KEY = re.compile(r"[a-zA-Z_][a-zA-Z0-9\-_.]+")
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Constraint:
+class Constraint(msgspec.Struct, frozen=True):
     """One parsed constraint; `wanted` says whether the values must be equal (==) or must not (!=)."""
 
     key: str

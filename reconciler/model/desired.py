@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from reconciler.model.errors import Place, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, NodeRole
@@ -38,8 +40,7 @@ class DesiredObject:
         return found or self.place
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalReference:
+class ExternalReference(msgspec.Struct, frozen=True):
     """An object that a stack uses and does not declare; it must exist before the stack is applied.
 
     `stack` is None for what services outside stacks use.
@@ -51,8 +52,7 @@ class ExternalReference:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredNode:
+class DesiredNode(msgspec.Struct, frozen=True):
     """A node that swarm.yaml lists. `selector` is a hostname, or an id when `by_id`. None means: not ours to say.
 
     `absent` asks for its removal from the swarm (`state: absent`); then nothing else is said of it.
@@ -67,16 +67,14 @@ class DesiredNode:
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TokenPolicy:
+class TokenPolicy(msgspec.Struct, frozen=True):
     """How often join tokens are renewed, in seconds; None means never by itself."""
 
     worker_every_s: float | None = None
     manager_every_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What the controller may do by itself."""
 
     drift: DriftMode = DriftMode.HEAL
@@ -88,8 +86,7 @@ class Policy:
     """Former versions of a secret or config that stay though nothing refers to them any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(msgspec.Struct, frozen=True):
     """A stack that the repository declares. `path` is its first file; `depends_on` are stack names.
 
     `overrides` are its further files, merged over the first from left to right. `depends_on_places` says where
@@ -110,8 +107,7 @@ class Stack:
         return dict(zip(self.depends_on, self.depends_on_places, strict=False)).get(name, self.place)
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredState:
+class DesiredState(msgspec.Struct, frozen=True):
     """Everything that one Revision asks for, each with the file and line it came from.
 
     `cluster` is metadata.name, "" when a lone stack file was loaded: then nodes, settings and other stacks
@@ -127,11 +123,11 @@ class DesiredState:
     objects: tuple[DesiredObject, ...] = ()
     externals: tuple[ExternalReference, ...] = ()
     nodes: tuple[DesiredNode, ...] = ()
-    settings: JsonObject = field(default_factory=dict)
-    settings_places: Mapping[str, Place] = field(default_factory=dict)
+    settings: JsonObject = msgspec.field(default_factory=dict)
+    settings_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
     join_tokens: TokenPolicy = TokenPolicy()
     policy: Policy = Policy()
-    policies: Policies = field(default_factory=Policies)
+    policies: Policies = msgspec.field(default_factory=Policies)
     """What the controller may do by itself, in full; a plan looks at `policy` alone."""
     warnings: tuple[Problem, ...] = ()
 

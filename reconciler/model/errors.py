@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 
 class ExitCode(enum.IntEnum):
@@ -181,8 +182,7 @@ class Severity(enum.StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, order=True):
     """Where something is written: a file of the repository, and a spot in it.
 
     `line` and `column` count from 1; 0 means the file as a whole. `key_path` is dotted, as in
@@ -200,8 +200,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong, as a value, so that all of them can be reported at once.
 
     `what` is a sentence; `why` and `hint` are sentences or empty. None of them ever holds a secret's value.

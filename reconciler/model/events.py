@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterEvent:
+class ClusterEvent(msgspec.Struct, frozen=True):
     """Something changed: `kind` is the Engine API's Type, `action` its Action (create, update, remove).
 
     `at` is seconds since the epoch by the engine's clock. `attributes` are what else the event tells, as (name, value).

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+import msgspec
+
+from reconciler.model.discreet import Discreet
 
 
 class ForgeName(enum.StrEnum):
@@ -22,14 +25,15 @@ class StatusState(enum.StrEnum):
     FAILURE = "failure"
 
 
-@dataclass(frozen=True, slots=True)
-class ForgeAddress:
+class ForgeAddress(Discreet, frozen=True):
     """A repository on a forge. `repository` is OWNER/NAME, or on GitLab a path or number; `token` is a secret."""
+
+    UNSHOWN = frozenset({"token"})
 
     name: ForgeName
     api_url: str
     repository: str
-    token: str = field(repr=False)
+    token: str
 
 
 class CommentFate(enum.StrEnum):
@@ -40,16 +44,14 @@ class CommentFate(enum.StrEnum):
     UNCHANGED = "left as it is"
 
 
-@dataclass(frozen=True, slots=True)
-class PostedComment:
+class PostedComment(msgspec.Struct, frozen=True):
     """The comment as it is now; `url` is "" where the forge tells none."""
 
     fate: CommentFate
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommitStatus:
+class CommitStatus(msgspec.Struct, frozen=True):
     """A status to set: `context` tells it from other programs' statuses."""
 
     commit: str

@@ -11,9 +11,10 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from reconciler.model.go_templates import TOKEN, BadGoTemplate, check_template
 
@@ -33,14 +34,13 @@ class Struct(dict[str, Any]):
     """Values with names of their own, which Go prints without them; other dicts are maps."""
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(msgspec.Struct):
     """An action that holds others: `body` where its pipeline has a value, `other` where it has none."""
 
     keyword: str
     tokens: list[str]
-    body: list[_Node] = field(default_factory=list)
-    other: list[_Node] = field(default_factory=list)
+    body: list[_Node] = msgspec.field(default_factory=list)
+    other: list[_Node] = msgspec.field(default_factory=list)
 
 
 _Node: TypeAlias = str | list[str] | _Block
@@ -117,13 +117,12 @@ def _tokens(action: str) -> list[str]:
     return [token for token in joined if not token.isspace()]
 
 
-@dataclass(slots=True)
-class _Expansion:
+class _Expansion(msgspec.Struct):
     """One expansion: what has been written, and the variables' values."""
 
     functions: Functions
     variables: dict[str, Any]
-    written: list[str] = field(default_factory=list)
+    written: list[str] = msgspec.field(default_factory=list)
     length: int = 0
 
     def write(self, text: str) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 _COMPARISONS: Final = frozenset({"and", "eq", "ge", "gt", "le", "lt", "ne", "not", "or"})
 _FUNCTIONS: Final = _COMPARISONS | frozenset(
@@ -66,8 +67,7 @@ class BadGoTemplate(ValueError):
         self.go = go
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(msgspec.Struct):
     """What has been read of a template so far: open blocks, and the variables that are known.
 
     `text` is all of the template, `at` where the action that is read begins.
@@ -76,8 +76,8 @@ class _Check:
     text: str
     functions: frozenset[str] = _FUNCTIONS
     at: int = 0
-    open: list[str] = field(default_factory=list)
-    variables: set[str] = field(default_factory=lambda: {"$"})
+    open: list[str] = msgspec.field(default_factory=list)
+    variables: set[str] = msgspec.field(default_factory=lambda: {"$"})
 
     def bad(self, message: str, go: str) -> BadGoTemplate:
         """Return the error of a template that cannot be parsed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.errors import Problem
 from reconciler.model.json import JsonObject
@@ -18,8 +19,7 @@ class ResolveMode(enum.StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedImage:
+class ResolvedImage(msgspec.Struct, frozen=True):
     """What a registry answered: `digest` (sha256:…), and the platforms it has the image for, as the API has them."""
 
     digest: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 
 from reconciler.model import labels
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject, JsonValue, dig
 
 
@@ -25,8 +25,7 @@ class NodeRole(enum.StrEnum):
     MANAGER = "manager"
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedObject:
+class ObservedObject(Discreet, frozen=True):
     """One network, secret, config, service, node or the swarm itself, as the cluster has it.
 
     `spec` is what a user asked for, in the Engine API's shape: `Spec` of the answer, or for a network the
@@ -34,12 +33,14 @@ class ObservedObject:
     unversioned (0).
     """
 
+    UNSHOWN = frozenset({"spec", "raw"})
+
     kind: Kind
     id: str
     name: str
     version: int
-    spec: JsonObject = field(repr=False)
-    raw: JsonObject = field(repr=False)
+    spec: JsonObject
+    raw: JsonObject
 
     @property
     def labels(self) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 STDOUT, STDERR = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line as a task has printed it, without its end. `at_ns` are nanoseconds since the epoch, and grow from line
     to line of one task; `stream` is STDOUT or STDERR. `details` are what the log's driver was told to keep of the
     task's labels and variables, as an engine writes them: "key=value,key=value", each escaped as in a URL's query."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from reconciler.model.replication import Address
 
 
-@dataclass(frozen=True, slots=True)
-class PeerCertificate:
+class PeerCertificate(msgspec.Struct, frozen=True):
     """The newest certificate of a node. `address` is where it listens; `expires` is aware UTC."""
 
     node: str
@@ -17,8 +17,7 @@ class PeerCertificate:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class PeersListing:
+class PeersListing(msgspec.Struct, frozen=True):
     """What a node's folder knows: all certificates where the authority is, else only the node's own.
 
     `authority_expires` is aware UTC; `own` is the node whose folder it is.
@@ -31,8 +30,7 @@ class PeersListing:
     certificates: tuple[PeerCertificate, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenIdentity:
+class WrittenIdentity(msgspec.Struct, frozen=True):
     """A node's identity was written to `path`; `set_aside` is where what was there before has gone, "" if nothing."""
 
     node: str

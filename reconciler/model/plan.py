@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind, NodeRole
@@ -74,8 +76,7 @@ class Origin(enum.StrEnum):
     """Nothing is recorded of what was last applied: the object was made by somebody else, and is adopted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One field that differs. `path` is dotted, from the spec's root (`TaskTemplate.ContainerSpec.Image`).
 
     `sensitive` values must not be shown; `old` and `new` then hold a short hash at most. In other values, too, what
@@ -92,8 +93,7 @@ class Change:
     place: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCounts:
+class TaskCounts(msgspec.Struct, frozen=True):
     """What an Action does to the tasks of a service, in numbers.
 
     `restart` tasks are each replaced by another, `start` come in addition, `stop` go and nothing comes in their place.
@@ -107,8 +107,7 @@ class TaskCounts:
     seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Discreet, frozen=True):
     """One write to the cluster.
 
     `id` is unique in its plan (`service.web_api`); `after` are ids of actions that must have succeeded before.
@@ -119,6 +118,8 @@ class Action:
     node that still runs; `rotates` are the roles whose join tokens an update of the swarm makes anew. `tasks` is the
     effect on the tasks of a service in numbers, None for everything else.
     """
+
+    UNSHOWN = frozenset({"spec", "read_spec"})
 
     id: str
     type: ActionType
@@ -132,8 +133,8 @@ class Action:
     after: tuple[str, ...] = ()
     object_id: str | None = None
     version: int = 0
-    spec: JsonObject | None = field(default=None, repr=False)
-    read_spec: JsonObject | None = field(default=None, repr=False)
+    spec: JsonObject | None = None
+    read_spec: JsonObject | None = None
     place: Place | None = None
     origin: Origin = Origin.INTENT
     force: bool = False
@@ -152,8 +153,7 @@ class Action:
         return self.effect is not TaskEffect.NONE or not self.changes
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(msgspec.Struct, frozen=True):
     """Something that ought to be done and is not, with the reason."""
 
     id: str
@@ -164,12 +164,13 @@ class Blocked:
         return self.problem.code
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Discreet, frozen=True):
     """The ordered Actions for one Revision against one ActualState, what is Blocked, and what to know besides.
 
     No action and nothing blocked means that the cluster is what the repository asks for.
     """
+
+    UNSHOWN = frozenset({"inventory", "topology"})
 
     revision: str
     commit: str | None
@@ -185,10 +186,10 @@ class Plan:
     """Stacks whose services all go back to what they were when one of them fails (`rollback: stack`)."""
     owner: str = ""
     """The cluster name of the repository, under which the swarm keeps `inventory`; "" for a lone stack file."""
-    inventory: frozenset[str] | None = field(default=None, repr=False)
+    inventory: frozenset[str] | None = None
     """Which objects ("service.web_api") the swarm's own record is to name once all actions are done
     (planning/inventory.py). None: leave it alone."""
-    topology: JsonObject | None = field(default=None, repr=False)
+    topology: JsonObject | None = None
     """What the swarm's own record is to say that nodes and settings were asked to be, once all actions are done
     (planning/topology_record.py). None: leave it alone."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState
@@ -12,8 +13,7 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanRequest(msgspec.Struct, frozen=True):
     """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
 
     `baseline` is another revision that counts as what was last applied, and `elsewhere` what other repositories declare
@@ -25,11 +25,10 @@ class PlanRequest:
     stacks: frozenset[str] | None = None
     baseline: DesiredState | None = None
     images: ImageAnswers | None = None
-    elsewhere: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[Kind, str], str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(msgspec.Struct, frozen=True):
     """A plan, what it was made against, and the registries' answers that went into it."""
 
     plan: Plan

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, time, tzinfo
 from fnmatch import fnmatchcase
 from typing import Final
+
+import msgspec
 
 _STEP: Final = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[([^\]"]+)\]|\.?([^.\[\]]+)')
 _BY_NAME: Final = frozenset({"Networks", "Secrets", "Configs"})
@@ -41,8 +42,7 @@ class DriftMode(enum.StrEnum):
     IGNORE = "ignore"
 
 
-@dataclass(frozen=True, slots=True)
-class IgnoreRule:
+class IgnoreRule(msgspec.Struct, frozen=True):
     """Fields that are somebody else's: neither drift nor ever written, such as replicas under an autoscaler.
 
     `objects` is a glob over ids of objects ("service.web_*"). `path` is a field as plans show it, from the spec's root
@@ -61,8 +61,7 @@ class WindowKind(enum.StrEnum):
     DENY = "deny"
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A maintenance window. It opens on each of `days` (0 is Monday) at `start` by the clocks of `zone`.
 
     Where there is any ALLOW window, changes wait for one of them. A DENY window holds them whatever else is open.
@@ -75,16 +74,14 @@ class Window:
     zone: tzinfo = UTC
 
 
-@dataclass(frozen=True, slots=True)
-class StackPolicy:
+class StackPolicy(msgspec.Struct, frozen=True):
     """What holds for one stack; None and () say nothing."""
 
     drift: DriftMode | None = None
     windows: tuple[Window, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
+class Policies(msgspec.Struct, frozen=True):
     """All that the controller is told. `objects` maps globs over ids of objects ("node.*") to drift modes.
 
     The first glob that fits counts, then the stack's mode, then `drift`. A stack's windows take the place of
@@ -93,7 +90,7 @@ class Policies:
 
     drift: DriftMode = DriftMode.HEAL
     windows: tuple[Window, ...] = ()
-    stacks: Mapping[str, StackPolicy] = field(default_factory=dict)
+    stacks: Mapping[str, StackPolicy] = msgspec.field(default_factory=dict)
     objects: tuple[tuple[str, DriftMode], ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
 

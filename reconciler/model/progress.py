@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.model.errors import Problem
 from reconciler.model.plan import Action, Plan
@@ -39,8 +40,7 @@ _SAID: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True):
     """One service at one moment. `wanted` and `running` count tasks (for jobs: completions to reach and reached).
 
     `task_ids` are the tasks that count as running, for telling a stable service from one that keeps crashing.
@@ -71,8 +71,7 @@ class ActionStatus(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
-class ActionProgress:
+class ActionProgress(msgspec.Struct, frozen=True):
     """One action moved on. `problem` is set when it FAILED or was SKIPPED.
 
     `log` are the last lines of the task for which a service failed that another action had to wait for; such a one was
@@ -91,16 +90,14 @@ class ActionProgress:
         return self.written or self.status in (ActionStatus.DONE, ActionStatus.WAITING)
 
 
-@dataclass(frozen=True, slots=True)
-class ServicesProgress:
+class ServicesProgress(msgspec.Struct, frozen=True):
     """Where the awaited services stand now, and for how many seconds we have waited."""
 
     assessments: tuple[Assessment, ...]
     waited_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class UndoneStack:
+class UndoneStack(msgspec.Struct, frozen=True):
     """A stack that was put back: why, by which actions, and where its services stand after that.
 
     Told once nothing more is written to it, or written down of it, by this apply.
@@ -117,8 +114,7 @@ Report = Callable[[Progress], None]
 """Takes each step as it happens. It must not raise, and not block."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyResult:
+class ApplyResult(msgspec.Struct, frozen=True):
     """How an apply ended: one entry for each action of `plan`, and the last look at each awaited service.
 
     `timed_out` says that waiting was given up.

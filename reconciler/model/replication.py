@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.changes import Change
 from reconciler.model.commands import ObjectChange
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a member listens for the others. `host` is a name or an IP address without brackets."""
 
     host: str
@@ -32,8 +32,7 @@ class Address:
         return cls(host, int(port))
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True):
     """One member as the asked node sees it.
 
     `behind` (entries) and `silent_s` (seconds since its last answered heartbeat; if there was none, since the asked
@@ -50,8 +49,7 @@ class Member:
     refuses: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """Who leads, as far as this node knows.
 
     `leader` is "" while unknown. `epoch` is the log index of this node's own Claim while it leads, 0 otherwise.
@@ -64,8 +62,7 @@ class Standing:
     removed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(msgspec.Struct, frozen=True):
     """A copy of all that a member has applied, as of the log's `index`, whose entry has `term`: a file of `size` bytes.
 
     `read` gives the next bytes of it, none at its end.
@@ -77,8 +74,7 @@ class Backup:
     term: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """What one entry of the log changed: at `index`, and all before it was told in earlier batches."""
 
     index: int

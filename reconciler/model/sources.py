@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode
 
 HISTORY_DEPTH: Final = 50
@@ -26,8 +28,7 @@ class ReferenceKind(enum.StrEnum):
     """The highest tag in a range of versions, such as `>=1.2 <2` or `~1.4`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(msgspec.Struct, frozen=True):
     """A branch, a tag, a full commit id, or a range of versions. `value` is "" for HEAD."""
 
     kind: ReferenceKind = ReferenceKind.HEAD
@@ -56,8 +57,7 @@ class Rewrites(enum.StrEnum):
     """The last good commit stays in force until the branch has it again, or somebody asks for a sync."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignaturePolicy:
+class SignaturePolicy(msgspec.Struct, frozen=True):
     """Which signatures are demanded. No other key counts, whatever the machine's own keyring says.
 
     `gpg_keys` is armored public keys, `allowed_signers` the text of an ssh-keygen allowed signers file.
@@ -68,23 +68,23 @@ class SignaturePolicy:
     allowed_signers: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Discreet, frozen=True):
     """What opens a remote. Secrets are left out of every repr.
 
     `token` is for http and https, as password of `username`. `ssh_key` and `known_hosts` are paths of files; ssh
     without `known_hosts` is refused, because the host could be anybody.
     """
 
+    UNSHOWN = frozenset({"token"})
+
     username: str = ""
-    token: str = field(default="", repr=False)
+    token: str = ""
     ssh_key: str = ""
     known_hosts: str = ""
     ca_file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLimits:
+class SourceLimits(msgspec.Struct, frozen=True):
     """What one source may cost."""
 
     fetch_s: float = 60.0
@@ -95,8 +95,7 @@ class SourceLimits:
     """Files below the path."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
+class SourceSpec(msgspec.Struct, frozen=True):
     """One repository to follow. `url` holds no password; `path` is a folder in it, "" for its root.
 
     `interval_s` is how often it is polled, in seconds; a webhook comes earlier.
@@ -114,8 +113,7 @@ class SourceSpec:
     limits: SourceLimits = SourceLimits()
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRevision:
+class SourceRevision(msgspec.Struct, frozen=True):
     """One commit of a source, fetched and, where that is asked for, verified.
 
     `identity` changes when anything below the source's path does, or a file elsewhere that manifests use, and with
@@ -135,8 +133,7 @@ class SourceRevision:
     """The commit that was in force before is not among this one's last SourceSpec.depth ancestors."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFault:
+class SourceFault(msgspec.Struct, frozen=True):
     """Why a source has nothing newer to offer. `commit` is the one that was seen and not taken, "" for none."""
 
     code: ErrorCode
@@ -148,8 +145,7 @@ class SourceFault:
     """The same request may succeed in a moment: nothing has to be done by anybody first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
+class SourceStatus(msgspec.Struct, frozen=True):
     """Where a source stands. `in_force` is the last good revision, whatever has happened since.
 
     `fault` says why nothing newer is in force, None while all is well; `since` is when that began, or when the

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import NodeRole
 from reconciler.model.tasks import TaskState
@@ -25,12 +26,13 @@ PREDEFINED_LABEL = "com.docker.swarm.predefined"
 """The label of networks such as "host": they can be used, and are in no list."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinTokens:
+class JoinTokens(Discreet, frozen=True):
     """What lets a node in. Secret: kept out of every repr, and out of what the Cluster port shows."""
 
-    worker: str = field(repr=False)
-    manager: str = field(repr=False)
+    UNSHOWN = frozenset({"worker", "manager"})
+
+    worker: str
+    manager: str
 
 
 DEFAULT_ADDRESS_POOL = ("10.0.0.0/8",)
@@ -38,16 +40,17 @@ DEFAULT_SUBNET_SIZE = 24
 DEFAULT_DATA_PATH_PORT = 4789
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterRecord:
+class ClusterRecord(Discreet, frozen=True):
     """Overlay networks without a subnet get one of `subnet_size` bits from `default_addr_pool`."""
+
+    UNSHOWN = frozenset({"join_tokens"})
 
     id: str
     version: int
     created_at: datetime
     updated_at: datetime
     spec: JsonObject
-    join_tokens: JoinTokens = field(repr=False)
+    join_tokens: JoinTokens
     default_addr_pool: tuple[str, ...] = DEFAULT_ADDRESS_POOL
     subnet_size: int = DEFAULT_SUBNET_SIZE
     data_path_port: int = DEFAULT_DATA_PATH_PORT
@@ -68,8 +71,7 @@ class Availability(enum.StrEnum):
     DRAIN = "drain"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
+class NodeRecord(msgspec.Struct, frozen=True):
     """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager.
 
     `state_since` is when `state` last became another. `was_updated` tells whether a request has given it a spec: such
@@ -106,8 +108,7 @@ class NodeRecord:
         return self.spec.get("Labels") or {}
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkRecord:
+class NetworkRecord(msgspec.Struct, frozen=True):
     """`spec` is the body of the create request, completed with subnet, gateway and options.
 
     `last_address` is the number of the address that was given out last, 0 before the first: the next one comes after
@@ -121,7 +122,7 @@ class NetworkRecord:
     updated_at: datetime
     spec: JsonObject
     last_address: int = 0
-    node_addresses: dict[str, int] = field(default_factory=dict)
+    node_addresses: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -137,28 +138,30 @@ class NetworkRecord:
         return tuple(str(pool["Subnet"]) for pool in ipam.get("Config") or () if pool.get("Subnet"))
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRecord:
+class SecretRecord(Discreet, frozen=True):
     """`spec` holds the secret's Data, and is therefore in no repr."""
+
+    UNSHOWN = frozenset({"spec"})
 
     id: str
     version: int
     created_at: datetime
     updated_at: datetime
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
     @property
     def name(self) -> str:
         return str(self.spec.get("Name", ""))
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRecord:
+class ConfigRecord(Discreet, frozen=True):
+    UNSHOWN = frozenset({"spec"})
+
     id: str
     version: int
     created_at: datetime
     updated_at: datetime
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
 
     @property
     def name(self) -> str:
@@ -184,8 +187,7 @@ class UpdateState(enum.StrEnum):
         return self in (UpdateState.ROLLBACK_STARTED, UpdateState.ROLLBACK_PAUSED, UpdateState.ROLLBACK_COMPLETED)
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateStatus:
+class UpdateStatus(msgspec.Struct, frozen=True):
     """`epoch` is the log index at which this phase began; tasks that it creates carry it."""
 
     state: UpdateState
@@ -199,8 +201,7 @@ NetworkAddress = tuple[str, str]
 """A network's id, and an address there with the bits of its subnet, as "10.0.1.2/24"; "" in a network without."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRecord:
+class ServiceRecord(msgspec.Struct, frozen=True):
     """`spec_version` names the task template that tasks are compared with; it is the log index of its update.
 
     `ports` are the published ports as allotted, dynamic ones filled in. `job_iteration` is 0 but for jobs, where
@@ -338,30 +339,28 @@ class KeyValueRecord(msgspec.Struct, frozen=True, gc=False):
         return f"{self.namespace}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Leadership:
+class Leadership(msgspec.Struct, frozen=True):
     """Who claimed to lead last. `epoch` is the log index of that claim, 0 before the first."""
 
     epoch: int = 0
     leader: str = ""
 
 
-@dataclass(slots=True)
-class Indexes:
+class Indexes(msgspec.Struct):
     """Other ways into the Tables, kept by reconciler.store with every write and made anew from a snapshot.
 
     The inner dicts are ordered sets of ids, or of the numbers of addresses in use. Names are in small letters.
     `record_ids` is sorted.
     """
 
-    task_ids_by_service: dict[str, dict[str, None]] = field(default_factory=dict)
-    task_ids_by_node: dict[str, dict[str, None]] = field(default_factory=dict)
-    network_ids_by_name: dict[str, str] = field(default_factory=dict)
-    secret_ids_by_name: dict[str, str] = field(default_factory=dict)
-    config_ids_by_name: dict[str, str] = field(default_factory=dict)
-    service_ids_by_name: dict[str, str] = field(default_factory=dict)
-    record_ids: list[str] = field(default_factory=list)
-    addresses_by_network: dict[str, dict[int, None]] = field(default_factory=dict)
+    task_ids_by_service: dict[str, dict[str, None]] = msgspec.field(default_factory=dict)
+    task_ids_by_node: dict[str, dict[str, None]] = msgspec.field(default_factory=dict)
+    network_ids_by_name: dict[str, str] = msgspec.field(default_factory=dict)
+    secret_ids_by_name: dict[str, str] = msgspec.field(default_factory=dict)
+    config_ids_by_name: dict[str, str] = msgspec.field(default_factory=dict)
+    service_ids_by_name: dict[str, str] = msgspec.field(default_factory=dict)
+    record_ids: list[str] = msgspec.field(default_factory=list)
+    addresses_by_network: dict[str, dict[int, None]] = msgspec.field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -381,7 +380,7 @@ class Tables:
     services: dict[str, ServiceRecord] = field(default_factory=dict)
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     records: dict[str, KeyValueRecord] = field(default_factory=dict)
-    leadership: Leadership = Leadership()
+    leadership: Leadership = field(default_factory=Leadership)
     indexes: Indexes = field(default_factory=Indexes, repr=False, compare=False)
 
     def tasks_of_service(self, service_id: str) -> list[TaskRecord]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject, dig
 
 
@@ -53,13 +53,14 @@ def is_enforced(state: TaskState, desired_state: TaskState) -> bool:
 _BY_NAME = {state.name.lower(): state for state in TaskState} | {"allocated": TaskState.PENDING}
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedTask:
+class ObservedTask(Discreet, frozen=True):
     """One task. `slot` is 0 for a global service's task; `node_id` is "" while unassigned.
 
     `up_to_date` says that the task runs what its service asks for now (the API's `_up-to-date` filter).
     `timestamp` is the API's text of when `state` was reached.
     """
+
+    UNSHOWN = frozenset({"raw"})
 
     id: str
     service_id: str
@@ -71,7 +72,7 @@ class ObservedTask:
     message: str
     error: str
     timestamp: str
-    raw: JsonObject = field(repr=False)
+    raw: JsonObject
 
     @classmethod
     def from_api(cls, raw: JsonObject, *, up_to_date: bool) -> ObservedTask:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.objects import NodeRole
 
 
-@dataclass(frozen=True, slots=True)
-class JoinTicket:
+class JoinTicket(Discreet, frozen=True):
     """A join token, and where managers that answer listen ("10.0.0.1:2377"), the leader first; never empty."""
 
+    UNSHOWN = frozenset({"token"})
+
     role: NodeRole
-    token: str = field(repr=False)
+    token: str
     addresses: tuple[str, ...]
 
     @property
@@ -23,8 +26,7 @@ class JoinTicket:
         return shlex.join(["docker", "swarm", "join", "--token", self.token, self.addresses[0]])
 
 
-@dataclass(frozen=True, slots=True)
-class TicketIssue:
+class TicketIssue(msgspec.Struct, frozen=True):
     """That a ticket was given out, which has no token in it: `by` asked for it, for a machine called `hostname`."""
 
     at: datetime

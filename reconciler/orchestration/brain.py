@@ -7,8 +7,9 @@ remembered beyond the tables, for five minutes, as in swarmkit, where they too a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from reconciler.model.changes import Change, TableKind
 from reconciler.model.commands import Command
@@ -27,8 +28,7 @@ from reconciler.orchestration.touched import SlotBook, Touched, slot_of
 from reconciler.orchestration.turn import SlotKey, Turn
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """`commands` in the order to propose them. `wake_at` is when time alone may change the answer, None for never."""
 
     commands: tuple[Command, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
@@ -19,8 +20,7 @@ RESTART_PACE = timedelta(milliseconds=100)
 that long to start, a plain process does not, and a crash loop must not eat the machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
+class RestartPolicy(msgspec.Struct, frozen=True):
     """`max_attempts` 0 is no limit; `window` zero counts all attempts since the template last changed."""
 
     condition: str

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from reconciler.model.commands import RollBackService, SetUpdateStatus
 from reconciler.model.json import JsonObject
 from reconciler.model.tables import ServiceRecord, TaskRecord, UpdateState
@@ -26,8 +28,7 @@ _PAUSED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 Slots = dict[SlotKey, list[TaskRecord]]
 
 
-@dataclass(frozen=True, slots=True)
-class UpdatePolicy:
+class UpdatePolicy(msgspec.Struct, frozen=True):
     """UpdateConfig or RollbackConfig with defaults filled in; `parallelism` 0 is all at once."""
 
     parallelism: int

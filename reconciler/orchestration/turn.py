@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from reconciler.model.commands import (
     AssignTask,
     AssignTasks,
@@ -47,8 +49,7 @@ def in_order(tasks: Iterable[TaskRecord]) -> list[TaskRecord]:
     return sorted(tasks, key=lambda task: task.created_index)
 
 
-@dataclass(frozen=True, slots=True)
-class Replacement:
+class Replacement(msgspec.Struct, frozen=True):
     """A task to create in the place of others. Fields are those of CreateTask."""
 
     slot: int

@@ -12,7 +12,8 @@ import binascii
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import DesiredObject

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredNode, DesiredObject, DesiredState
@@ -49,8 +51,7 @@ class Draft:
         return self._causes.get(action)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Both sides of the comparison. `id_names` is {kind: {object id: name}} of what the cluster has."""
 
     desired: DesiredState
@@ -65,7 +66,7 @@ class Context:
     """What this repository has created, as the swarm has it recorded (planning/inventory.py)."""
     baseline: Mapping[tuple[Kind, str], DesiredObject] | None = None
     """What counts as last applied instead of what the cluster has recorded, by kind and name."""
-    tasks_by_service: Mapping[str, tuple[ObservedTask, ...]] = field(default_factory=dict)
+    tasks_by_service: Mapping[str, tuple[ObservedTask, ...]] = msgspec.field(default_factory=dict)
     whole: DesiredState | None = None
     """All that the repository asks for, where `desired` is only what it asks of some stacks; None: the same."""
 

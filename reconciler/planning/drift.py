@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.json import JsonObject, dig

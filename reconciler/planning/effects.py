@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, dig
@@ -31,8 +33,7 @@ STABLE_SORT_MAX = 12
 """Slots that Go's sort, which keeps no order of equals, sorts by insertion, and which therefore stay in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What happens to tasks, as a kind, as a sentence for people, and in numbers."""
 
     kind: TaskEffect
@@ -40,8 +41,7 @@ class Effect:
     tasks: TaskCounts
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(msgspec.Struct, frozen=True):
     """An update of the service `found` to `body`, which is what will be sent, names standing for ids.
 
     `tasks` are the service's own, history included. `changes` are the differences that the plan tells; those of the

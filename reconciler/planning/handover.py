@@ -8,7 +8,8 @@ chance, or to `--prune`, which removes before it creates. (facts: swarmkit 7.4)
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind

@@ -7,10 +7,12 @@ sake leaves an autoscaler's replicas alone.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredObject, DesiredState
@@ -48,7 +50,7 @@ def _adopted(
     spec = copy.deepcopy(wanted.spec)
     for steps in paths:
         _adopt(spec, found.spec, steps)
-    return wanted if spec == wanted.spec else replace(wanted, spec=spec)
+    return wanted if spec == wanted.spec else dataclasses.replace(wanted, spec=spec)
 
 
 def _adopt(spec: JsonObject, live: JsonObject, steps: Steps) -> None:

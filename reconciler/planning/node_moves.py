@@ -8,7 +8,8 @@ gets a task of it. (facts, swarmkit.md 2.7)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.modes import mode_of

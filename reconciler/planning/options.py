@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.model.desired import DesiredState
 from reconciler.model.errors import Problem
@@ -11,8 +12,7 @@ from reconciler.model.images import ResolvedImage, ResolveMode
 from reconciler.model.objects import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class PlanOptions:
+class PlanOptions(msgspec.Struct, frozen=True):
     """`images` are the registries' answers, {image as the manifest writes it: answer}; others are not looked up.
 
     `resolve` says which services they count for (planning/images.py): with `changed` a service whose image text
@@ -22,11 +22,11 @@ class PlanOptions:
     `elsewhere` is what other repositories declare that are applied beside this one: {(kind, name): their owner}.
     """
 
-    images: Mapping[str, ResolvedImage | Problem | None] = field(default_factory=dict)
+    images: Mapping[str, ResolvedImage | Problem | None] = msgspec.field(default_factory=dict)
     baseline: DesiredState | None = None
     stacks: frozenset[str] | None = None
     resolve: ResolveMode = ResolveMode.ALWAYS
-    elsewhere: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
+    elsewhere: Mapping[tuple[Kind, str], str] = msgspec.field(default_factory=dict)
 
 
 NO_OPTIONS = PlanOptions()

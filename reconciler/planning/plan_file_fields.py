@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.images import ResolvedImage, ResolveMode
 from reconciler.model.json import JsonObject, JsonValue
@@ -17,8 +19,7 @@ BACKENDS = ("docker", "embedded")
 ImageAnswer: TypeAlias = ResolvedImage | Problem | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSource:
+class PlanSource(msgspec.Struct, frozen=True):
     """How a plan was asked for, as on the command line; None where nothing was said."""
 
     path: str
@@ -34,8 +35,7 @@ class PlanSource:
     """What `path` meant where the plan was made, to tell it to who applies it elsewhere; "" in files of before."""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedObject:
+class SavedObject(msgspec.Struct, frozen=True):
     """An object that a saved plan touches, as it was then: `object_id` None means that it was not there.
 
     Its `version` counts, unless `read` is given: a hash of what a user set, for kinds whose version moves by itself.
@@ -49,12 +49,13 @@ class SavedObject:
     read: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
+class SavedPlan(Discreet, frozen=True):
     """What a plan file says. `plan` is the plan as render_json has it; `proof` is a hash of all that it would write.
 
     `created_at` is RFC 3339. `images` are the registries' answers, for PlanOptions.images.
     """
+
+    UNSHOWN = frozenset({"plan"})
 
     swarmctl_version: str
     created_at: str
@@ -65,7 +66,7 @@ class SavedPlan:
     images: Mapping[str, ImageAnswer]
     objects: tuple[SavedObject, ...]
     proof: str
-    plan: JsonObject = field(repr=False)
+    plan: JsonObject
 
 
 class Malformed(Exception):

@@ -7,7 +7,8 @@ Former versions of a secret or config that is still declared are our own doing, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model import labels
 from reconciler.model.errors import ErrorCode, Problem, Severity
@@ -30,8 +31,7 @@ LISTED_MAX = 8
 """Objects that a message names."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Surplus:
+class _Surplus(msgspec.Struct, frozen=True):
     """What the cluster has in scope and nothing asks for, by what is to be said of it."""
 
     owned: list[ObservedObject]

@@ -8,7 +8,8 @@ Which tasks are replaced therefore hangs on which of the two is written first; h
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject
@@ -20,8 +21,7 @@ from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.planning.renewal import constraints_of
 
 
-@dataclass(frozen=True, slots=True)
-class Relabelled:
+class Relabelled(msgspec.Struct, frozen=True):
     """A node as it is and as the plan makes it, and the id of the one action that does."""
 
     before: NodeRecord

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.plan import NO_STACK, Action, ActionType, Change, Origin, Plan
 from reconciler.model.words import many
@@ -13,8 +14,7 @@ MOVED = frozenset({Origin.DRIFT, Origin.BOTH})
 """Origins that say: the cluster is something else than what was last applied."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(msgspec.Struct, frozen=True):
     """Actions by what they do; a replacement counts as one to add and one to destroy."""
 
     add: int
@@ -25,8 +25,7 @@ class Counts:
         return f"{self.add} to add, {self.change} to change, {self.destroy} to destroy"
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(msgspec.Struct, frozen=True):
     """What the cluster did without a commit: fields that moved, and objects that are gone."""
 
     changed: tuple[Action, ...]

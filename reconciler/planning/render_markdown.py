@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.errors import Problem
 from reconciler.model.objects import Kind
@@ -86,8 +87,7 @@ def _heading(plan: Plan) -> Iterator[str]:
     yield f"{asked} {relation}: {commit}{code(plan.revision)}.\n\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Items:
+class _Items(msgspec.Struct, frozen=True):
     """Items of a list, each made when there is still room for it, and how many they are."""
 
     count: int

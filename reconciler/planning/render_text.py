@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.objects import Kind
@@ -69,8 +70,7 @@ _WORD_ENDS = re.compile(r"(?<=\S) (?=\S)")
 """Where a sentence may be broken; indentation and what is lined up by two spaces stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """One field: what is in front of its values, the values, the lines below it, and the comment."""
 
     start: str

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, JsonValue, dig
@@ -74,16 +75,14 @@ class SlotUse(enum.Enum):
     """A task that ended, and that the restart policy leaves so. An update that renews it runs it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(msgspec.Struct, frozen=True):
     """One slot with what fills it: its live tasks, or the last one where that is to stay ended."""
 
     use: SlotUse
     tasks: tuple[ObservedTask, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(msgspec.Struct, frozen=True):
     """An update of a service, ready to be asked of each task whether it replaces it.
 
     `template` and `endpoint` are those to be sent, `now` and `endpoint_now` those that the service has, all as stored;

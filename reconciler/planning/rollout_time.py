@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from reconciler.model.json import JsonObject, dig
 
@@ -21,8 +22,7 @@ CHECK_INTERVAL_S = 30.0
 """A health check's interval where a spec has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """How an update goes about `count` tasks: `batches` times `at_once` of them."""
 
     count: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
@@ -30,8 +32,7 @@ PAUSED = ("paused", "rollback_paused")
 """States in which an update stands still until the service is written again (swarmkit's updater)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Surroundings:
+class _Surroundings(msgspec.Struct, frozen=True):
     """What the plan of one service looks at, beside the service."""
 
     context: Context

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
@@ -14,8 +15,7 @@ References = frozenset[tuple[Kind, str]]
 """(kind, id or name) of what services refer to: networks may stand by either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Versions:
+class Versions(msgspec.Struct, frozen=True):
     """`by_name` is {(kind, name in the stack file): its versions, the newest first}."""
 
     by_name: dict[tuple[Kind, str], list[ObservedObject]]

@@ -11,7 +11,7 @@ there, nodes take no more than half of ingress: of 250 nodes, none would be left
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.model.addresses import (
     ALLOCATED_DRIVER,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.commands import Applied, InitCluster, ObjectChange, RotateJoinToken, UpdateCluster
 from reconciler.model.errors import ErrorCode

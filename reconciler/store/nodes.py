@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from msgspec import structs
+from msgspec.structs import replace
 
 from reconciler.model.commands import AddNode, Applied, DescribeNode, ObjectChange, RemoveNode, SetNodeState, UpdateNode
 from reconciler.model.objects import Kind, NodeRole

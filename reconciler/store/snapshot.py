@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -80,8 +79,7 @@ _DECODERS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(msgspec.Struct, frozen=True):
     """The state at one index. Its parts are shared with the State, and nobody changes them."""
 
     head: _Head

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -175,7 +174,7 @@ def allocate_many(draft: Draft, command: AllocateTasks) -> Applied:
 def _with_virtual_ips(draft: Draft, service: ServiceRecord, at: datetime) -> ServiceRecord:
     found = virtual_ips(draft, service)
     if found != service.virtual_ips:
-        service = dataclasses.replace(service, version=draft.index, updated_at=at, virtual_ips=found)
+        service = replace(service, version=draft.index, updated_at=at, virtual_ips=found)
         draft.services[service.id] = service
     return service
 

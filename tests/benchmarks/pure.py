@@ -7,14 +7,15 @@ on a slow machine.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from msgspec.structs import replace
 
 from reconciler.adapters.directory import DirectoryRevision
 from reconciler.adapters.schema_files import read_schemas
@@ -143,7 +144,9 @@ def bench_plan() -> None:
     assert first.kind is Kind.NETWORK
     one = next(wanted for wanted in others if wanted.kind is Kind.SERVICE)
     spec = {**one.spec, "Mode": {"Replicated": {"Replicas": 4}}}
-    changed = replace(state, objects=tuple(replace(one, spec=spec) if each is one else each for each in state.objects))
+    changed = replace(
+        state, objects=tuple(dataclasses.replace(one, spec=spec) if each is one else each for each in state.objects)
+    )
     assert [action.name for action in plan(changed, cluster).actions] == [one.name]
     specs = [wanted.spec for wanted in state.objects]
     json_s = best_s(lambda: json.loads(json.dumps(specs)))

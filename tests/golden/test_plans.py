@@ -11,11 +11,11 @@ import copy
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from msgspec.structs import replace
 
 from reconciler import settings
 from reconciler.adapters.schema_files import plan_schema

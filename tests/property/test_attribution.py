@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
@@ -91,7 +91,7 @@ def test_each_field_is_blamed_on_who_moved_it(applied: Fields, live: Fields, ask
     (service,) = cluster.services
     moved = spec_of(live)
     moved["Labels"] |= {key: value for key, value in service.labels.items() if key.startswith("io.swarmctl.")}
-    drifted = dataclasses.replace(cluster, services=(dataclasses.replace(service, spec=moved),))
+    drifted = replace(cluster, services=(replace(service, spec=moved),))
 
     made = planned(repository(asked), drifted)
     changes = {change.path: change for action in made.actions for change in action.changes}

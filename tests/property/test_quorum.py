@@ -6,12 +6,13 @@ with promoted nodes that join late or never.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredNode

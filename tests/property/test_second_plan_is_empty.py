@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import given, settings
@@ -67,8 +67,8 @@ def test_planning_is_deterministic_and_changes_nothing(tmp_path_factory: Any, fi
     async def story() -> None:
         cluster = await a_quiet_swarm()
         desired, actual = loaded(folder, files), await cluster.observe()
-        before = repr(dataclasses.astuple(actual)), repr([wanted.spec for wanted in desired.objects])
+        before = deepcopy((actual, [wanted.spec for wanted in desired.objects]))
         assert plan(desired, actual) == plan(desired, actual)
-        assert (repr(dataclasses.astuple(actual)), repr([wanted.spec for wanted in desired.objects])) == before
+        assert (actual, [wanted.spec for wanted in desired.objects]) == before
 
     asyncio.run(story())

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(msgspec.Struct, frozen=True):
     """Paths of PEM files for one endpoint; None where there is none. Without `verify` any server is believed.
 
     `ca` None with `verify` means the system's authorities.
@@ -28,8 +28,7 @@ class TlsFiles:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """A named endpoint. `tls` is None when the context neither has TLS files nor skips verification."""
 
     name: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.adapters.docker import contexts
 from reconciler.adapters.docker.contexts import TlsFiles
@@ -20,8 +22,7 @@ TLS_PORT = 2376
 SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """An engine's address, and how to trust it. `label` is what messages call it.
 
     `url` is normalised: unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]. `tls` is None for no TLS.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from dataclasses import replace
 from threading import Thread
+
+from msgspec.structs import replace
 
 from reconciler.adapters.docker import endpoints
 from reconciler.adapters.docker.engine import Engine

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from reconciler.model.actual import ActualState
+from reconciler.model.discreet import Discreet
 from reconciler.model.tasks import ObservedTask, TaskState
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Discreet, frozen=True):
     """The engine's answer on some tasks, and the specs of services and nodes that it followed from.
 
     Only tasks that had left the state `new` count: the allocator gives them what they are compared by. As long as no
     spec is another, nothing about them changes. (swarmkit manager/orchestrator/task.go IsTaskDirty)
     """
 
-    specs: dict[str, Any] = field(default_factory=dict, repr=False)
+    UNSHOWN = frozenset({"specs"})
+
+    specs: dict[str, Any] = msgspec.field(default_factory=dict)
     tasks: frozenset[str] = frozenset()
     up_to_date_ones: frozenset[str] = frozenset()
 

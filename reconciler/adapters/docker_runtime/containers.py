@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 from reconciler.adapters.docker_runtime import container
 from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
@@ -31,8 +32,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundContainer:
+class FoundContainer(msgspec.Struct, frozen=True):
     """A container that is on the engine."""
 
     task_id: str

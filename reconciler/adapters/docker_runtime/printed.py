@@ -6,7 +6,8 @@ import calendar
 import struct
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.model.output import STDERR, STDOUT, LogLine
 

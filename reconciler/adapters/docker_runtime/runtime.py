@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from reconciler.adapters.docker_runtime import container
 from reconciler.adapters.docker_runtime.containers import NodeContainers
@@ -42,8 +43,7 @@ was gone before it had the answer."""
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class StartedContainer:
+class StartedContainer(msgspec.Struct, frozen=True):
     pid: int
     address: str
     container_id: str

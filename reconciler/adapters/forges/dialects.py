@@ -7,14 +7,15 @@ Gitea API v1 "issue" and "repository" (its Swagger file).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.forges import CommitStatus, ForgeName, StatusState
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(msgspec.Struct, frozen=True):
     """One forge's way. In the templates, `repo` is escaped already."""
 
     comments: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+import msgspec
 
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.sources import Access, SourceSpec
@@ -21,8 +22,7 @@ CONNECT_S: Final = 15
 """Seconds for ssh to connect; other transports are ended by the limit of the whole request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A checked address. `url` is what git gets, without a password; `shown` what people see.
 
     `origin` is scheme, host and port of a server that asks for a name and a token, "" for others.

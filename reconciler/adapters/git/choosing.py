@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.adapters.git.faults import Faulted
 from reconciler.gitops.versions import highest
@@ -18,8 +19,7 @@ _BAD_NAME: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^[-/.]|/$|\.lo
 _PEELED: Final = "^{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """What a remote has: {full reference name: object id}, and {tag: commit} of annotated tags.
 
     `head` is the branch that HEAD stands for, "" where the remote does not tell.
@@ -30,8 +30,7 @@ class Offer:
     head: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(msgspec.Struct, frozen=True):
     """The object to fetch: a commit, or an annotated tag of `commit`."""
 
     reference: str

@@ -12,9 +12,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
+
+from reconciler.model.discreet import Discreet
 
 OUTPUT_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of a command's output that are kept: 300,000 references. A command that prints more is killed."""
@@ -70,13 +73,14 @@ CONFIGURATION: Final = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Discreet, frozen=True):
     """How a command ended. `status` is None when its time was over, or it printed too much (`overflowed`)."""
 
+    UNSHOWN = frozenset({"output", "error"})
+
     status: int | None
-    output: bytes = field(repr=False)
-    error: str = field(repr=False)
+    output: bytes
+    error: str
     overflowed: bool = False
 
     @property
@@ -88,8 +92,7 @@ class Ended:
         return not self.overflowed and self.status in (None, 124, 137)
 
 
-@dataclass(frozen=True, slots=True)
-class GitCommand:
+class GitCommand(Discreet, frozen=True):
     """Runs git with `configuration` (a file) and `home` (an empty folder) in place of the user's.
 
     `always` is added to each command's environment; `environment` only where it talks to the remote: it may hold
@@ -97,11 +100,13 @@ class GitCommand:
     `lock` is a file descriptor that commands inherit: as long as one of them runs, the lock that it stands for is held.
     """
 
+    UNSHOWN = frozenset({"environment"})
+
     configuration: Path
     home: Path
     search_path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    always: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = msgspec.field(default_factory=dict)
+    always: Mapping[str, str] = msgspec.field(default_factory=dict)
     lock: int | None = None
 
     def variables(self) -> dict[str, str]:

@@ -16,6 +16,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import msgspec
+
 from reconciler.adapters.directory import work_tree_top
 from reconciler.adapters.revision_errors import checked_parts, escapes, no_file, not_found, shown_path, too_large
 from reconciler.manifests.problems import did_you_mean
@@ -32,8 +34,7 @@ _FOLDER, _SYMLINK, _SUBMODULE = 0o040000, 0o120000, 0o160000
 _REVISION: Final = re.compile(r"[^\s:\x00-\x1f\x7f]{1,250}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     """One name in a Git tree. `mode` is a file mode without permissions."""
 
     sha: bytes

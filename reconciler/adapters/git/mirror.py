@@ -12,9 +12,11 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.adapters.git.address import Address, configuration_for, parse_address, source_key, talking
 from reconciler.adapters.git.choosing import Chosen, Offer, patterns, read_offer

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 ANSWER_S: Final = 20.0
@@ -22,18 +25,18 @@ ANSWER_S: Final = 20.0
 _HEADER_MAX: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSize:
+class ObjectSize(msgspec.Struct, frozen=True):
     """How many bytes an object has."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectContent:
+class ObjectContent(Discreet, frozen=True):
     """An object's bytes, behind the `read` that other object stores have."""
 
-    content: bytes = field(repr=False)
+    UNSHOWN = frozenset({"content"})
+
+    content: bytes
 
     def read(self) -> bytes:
         """Return all of them."""

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from reconciler.adapters.git.command import GitCommand
 from reconciler.adapters.git.faults import Faulted
@@ -38,8 +39,7 @@ _REASONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True):
     """The trusted keys, on disk in a form that git's helpers read."""
 
     gpg_home: Path

@@ -5,11 +5,14 @@ A look changes nothing but our own clone. What is in force is the caller's to sa
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.adapters.git.address import parse_address, talking
 from reconciler.adapters.git.choosing import Chosen, check_spec, choose
@@ -262,7 +265,7 @@ class GitSource:
         reader = ObjectReader(self.mirror.repository, git.variables(), self._note_damage)
         label = f"{self.spec.name} at {commit[:12]}"
         whole = GitRevision.of_store(str(self.mirror.repository), label, commit, reader, self._outside)
-        return replace(whole, folder=self.spec.path)
+        return dataclasses.replace(whole, folder=self.spec.path)
 
     def _note_damage(self) -> None:
         self._damaged = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter as CounterOf
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,8 +20,7 @@ SERIES_MAX: Final = 5000
 """Series of one metric, at most: a cluster that drifts as a whole must not burst a Prometheus."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(msgspec.Struct, frozen=True):
     """All that is known at one moment. `states` is by source, `queues` by the name of what waits there."""
 
     now: datetime
@@ -29,7 +28,7 @@ class Remembered:
     leading: bool = False
     epoch: int = 0
     states: Sequence[LoopState] = ()
-    queues: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int] = msgspec.field(default_factory=dict)
     sinks: Sequence[OutletStatus] = ()
     members: Sequence[Member] = ()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from apprise import Apprise, AppriseAsset, NotifyBase, NotifyFormat, NotifyType
@@ -14,6 +13,7 @@ from reconciler.adapters.notify.outlet import NotSent
 from reconciler.adapters.notify.quiet import hush, last_status
 from reconciler.gitops.alert_text import AlertText, Severity
 from reconciler.model.alerts import AlertKind
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 _TYPES: Final = {
@@ -25,12 +25,13 @@ _TYPES: Final = {
 _PASSING: Final = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class SinkSpec:
+class SinkSpec(Discreet, frozen=True):
     """One sink. `url` is Apprise's and a secret; `kinds` are the alerts that it gets, None for all of them."""
 
+    UNSHOWN = frozenset({"url"})
+
     name: str
-    url: str = field(repr=False)
+    url: str
     kinds: frozenset[AlertKind] | None = None
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+import msgspec
 import structlog
+from msgspec.structs import replace
 
 FINISHED_MAX: Final = 1000
 """Ids that are remembered as done with, so that an outbox that is a moment behind has nothing sent twice."""
@@ -17,8 +19,7 @@ log = structlog.stdlib.get_logger(__name__)
 Payload = TypeVar("Payload")
 
 
-@dataclass(frozen=True, slots=True)
-class OutletLimits:
+class OutletLimits(msgspec.Struct, frozen=True):
     """What one sink may cost."""
 
     waiting: int = 200
@@ -45,8 +46,7 @@ class NotSent(Exception):
         self.refused = refused
 
 
-@dataclass(frozen=True, slots=True)
-class OutletStatus:
+class OutletStatus(msgspec.Struct, frozen=True):
     """Where a sink stands, for status and metrics: `failing` is why the last try failed, "" when it went well."""
 
     name: str

@@ -9,7 +9,6 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -55,8 +54,7 @@ class Issued(msgspec.Struct, frozen=True):
 _ISSUED = msgspec.json.Decoder(list[Issued])
 
 
-@dataclass(frozen=True, slots=True)
-class PeersFolder:
+class PeersFolder(msgspec.Struct, frozen=True):
     """A node's folder of certificates, for the commands on it. `now` is aware UTC."""
 
     folder: Path

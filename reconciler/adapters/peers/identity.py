@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,8 +30,7 @@ class PeersFile(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who this node is. `expires` is when its certificate, or the authority's, ends: aware UTC."""
 
     folder: str

@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from reconciler.adapters.process_runtime.leftovers import is_zombie, start_ticks
 from reconciler.adapters.process_runtime.refusal import cannot_run
@@ -45,8 +46,7 @@ _WAITING = "kill -STOP $$\n"
 """What a keeper begins with where there are limits, so that nothing of the task ever runs without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """What to run, where, where its output and errors go (file descriptors), and where its exit code is written down.
 
     `limit` is called with the keeper's number before anything runs; None: there are no limits.

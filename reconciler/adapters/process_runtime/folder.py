@@ -7,9 +7,10 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import msgspec
 
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import MountedFile
@@ -21,8 +22,7 @@ PRIVATE = 0o700
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFolder:
+class NodeFolder(msgspec.Struct, frozen=True):
     """Where one node keeps what belongs to its tasks, beside the folders that are the tasks' own."""
 
     root: Path

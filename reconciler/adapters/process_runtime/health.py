@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment
 from reconciler.model.errors import SwarmctlError
@@ -21,8 +23,7 @@ DEFAULT_START_INTERVAL_S = 5.0
 UNHEALTHY = "task: non-zero exit (137): dockerexec: unhealthy container"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """What a healthcheck does. Failures within `start_period_s` count for nothing until it has succeeded once, and so
     long it is made every `start_interval_s`."""
 

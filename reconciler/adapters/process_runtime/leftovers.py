@@ -11,8 +11,10 @@ import json
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import asdict
 
 from reconciler.adapters.process_runtime.environment import TASK_DIR
 
@@ -25,8 +27,7 @@ SCANS_MAX = 10
 """Looks at all processes in a row: one that forks while we look is met at the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
+class ProcessRecord(msgspec.Struct, frozen=True):
     """One process for certain. `start_ticks` is the kernel's start time since boot, in clock ticks."""
 
     pid: int
@@ -58,8 +59,7 @@ def is_zombie(pid: int) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class TaskProcess:
+class TaskProcess(msgspec.Struct, frozen=True):
     """What is written down of a started task, for a successor of ours to take it over.
 
     `keeper` leads its session. `program_pid` is the program's own number, `address` where it listens; `secrets` are

@@ -13,9 +13,10 @@ import os
 import resource
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+
+import msgspec
 
 from reconciler.adapters.process_runtime.refusal import cannot_run
 from reconciler.model.assignments import Assignment
@@ -45,13 +46,12 @@ _MISSING = {
 UNISOLATED = "WARNING: Tasks are processes of this host: no images, no isolation, no mounts, and no users of their own"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """A task's limits. `amounts` in bytes, nanoseconds of CPU a second, and processes; `rlimits` are {number of the
     resource: (soft, hard)}."""
 
-    amounts: Mapping[Limited, int] = field(default_factory=dict)
-    rlimits: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    amounts: Mapping[Limited, int] = msgspec.field(default_factory=dict)
+    rlimits: Mapping[int, tuple[int, int]] = msgspec.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.amounts or self.rlimits)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from reconciler.adapters.process_runtime.addresses import LoopbackAddresses
 from reconciler.adapters.process_runtime.child import Child, EndedChild, Program, read_exit_code
 from reconciler.adapters.process_runtime.child import start as start_program
@@ -55,18 +57,16 @@ TAIL_LINES_MAX = 100_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeParts:
+class RuntimeParts(msgspec.Struct, frozen=True):
     """What the runtimes of all nodes of this host share. `search_path` is the PATH that tasks get."""
 
     addresses: LoopbackAddresses
     escapees: Escapees
     search_path: str
-    groups: ControlGroups = field(default_factory=ControlGroups)
+    groups: ControlGroups = msgspec.field(default_factory=ControlGroups)
 
 
-@dataclass(frozen=True, slots=True)
-class StartedProcess:
+class StartedProcess(msgspec.Struct, frozen=True):
     """A process has no container, and what it publishes the ingress serves."""
 
     pid: int

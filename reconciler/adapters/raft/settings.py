@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.adapters.raft.hard_state import Owner
 from reconciler.consensus.settings import ConsensusSettings
 from reconciler.model.replication import Address
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a member keeps, waits for and does at a time."""
 
     entry_bytes: int = 256 * 1024
@@ -88,8 +88,7 @@ class Limits:
     """Seconds at most between two such attempts, each of which carries the whole snapshot."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSettings:
+class MemberSettings(msgspec.Struct, frozen=True):
     """Which member this is, and how it works."""
 
     folder: str
@@ -101,10 +100,10 @@ class MemberSettings:
     patience_s: float = 10.0
     """Seconds that a caller waits for a leader, or for an outcome: several elections at the default times."""
 
-    consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
-    limits: Limits = field(default_factory=Limits)
+    consensus: ConsensusSettings = msgspec.field(default_factory=ConsensusSettings)
+    limits: Limits = msgspec.field(default_factory=Limits)
 
-    named: Mapping[str, Address] = field(default_factory=dict)
+    named: Mapping[str, Address] = msgspec.field(default_factory=dict)
     """The members that the operator names. Whom the log does not know is reached, and let in, only while no leader is
     heard for long: the log may be older than they are."""
 

@@ -6,7 +6,8 @@ The numbers are those of "Found here" in docs/decisions/0017, which says what go
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft_pysyncobj.changes import next_membership
@@ -22,8 +23,7 @@ _PROMISES = frozenset({"request_vote", "response_vote", "next_node_idx"})
 """What says something of this node's disk, and leaves when it is true."""
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(msgspec.Struct, frozen=True):
     """What is around a core: `send` puts a frame on its way (False: dropped), `applied` takes each committed entry,
     `snapshot_wanted` hears which peer needs one, `changed` that leading begins or ends, or members change.
     """

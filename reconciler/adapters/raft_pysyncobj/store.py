@@ -6,9 +6,10 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.adapters.raft import answers
 from reconciler.adapters.raft.boot import Opened, open_member

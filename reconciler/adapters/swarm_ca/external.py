@@ -11,7 +11,6 @@ import json
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from reconciler.adapters.swarm_ca.leaf import NodeCertificate, host_names, loaded_key, unit_of
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
 
@@ -32,13 +32,14 @@ TOLD_CHARACTERS_MAX = 200
 HTTPS_PORT = 443
 
 
-@dataclass(frozen=True, slots=True)
-class Introduction:
+class Introduction(Discreet, frozen=True):
     """Whom this node trusts, and how it makes itself known: all as PEM, the certificate "" before it has one."""
+
+    UNSHOWN = frozenset({"tls_key"})
 
     root: str
     certificate: str
-    tls_key: str = field(repr=False)
+    tls_key: str
 
     def context(self) -> ssl.SSLContext:
         """Return what a connection is made with. Raises SwarmctlError (embedded-failed) for a root that is none."""

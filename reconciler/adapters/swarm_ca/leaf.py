@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from reconciler.adapters.swarm_ca.root import ROOT_NAME, Root
 from reconciler.model.objects import NodeRole
@@ -18,8 +19,7 @@ RENEWED_FROM, RENEWED_UNTIL = 0.5, 0.8
 """Between which parts of its life a certificate is renewed."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCertificate:
+class NodeCertificate(msgspec.Struct, frozen=True):
     """Whose it is. `valid` is how long, from now on."""
 
     node_id: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from reconciler.adapters.clock import RandomIds, base36
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
 
 ROOT_NAME = "swarm-ca"
@@ -16,15 +16,16 @@ ROOT_VALID = timedelta(days=20 * 365)
 DIGEST_LENGTH = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Discreet, frozen=True):
     """Both as PEM text; the certificate ends with a newline, which counts for the digest in join tokens.
 
     The key is "" where an external CA has it.
     """
 
+    UNSHOWN = frozenset({"key"})
+
     certificate: str
-    key: str = field(repr=False)
+    key: str
 
 
 def make_root(now: datetime) -> Root:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from reconciler.controller.loop.leader import Leader
 from reconciler.controller.loop.naming import Named, existing, named

@@ -7,13 +7,15 @@ was decided. All of them end with the leadership; whoever leads next finds what 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace
 
 from reconciler.controller.apply import apply
 from reconciler.controller.looks import Looks
@@ -315,7 +317,7 @@ class Applies:
             decision = replace(one.narrowed(kept), plan=only_awaited(one.standing.plan, one.look, kept))
             actual, told = await cluster.observe(), Told(one.told.pass_id)
             work = self._working(decision, actual, cluster, told, one.began_s)
-            self._add(replace(one, decision=decision, told=told, work=work))
+            self._add(dataclasses.replace(one, decision=decision, told=told, work=work))
 
     async def _write_down_left(self, one: Applying, left: tuple[str, ...], by: str, kept: frozenset[str]) -> None:
         """Write down that scopes were left. They have neither failed nor converged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
 from reconciler.controller.apply import ApplyOptions
@@ -13,6 +14,7 @@ from reconciler.controller.loop.ports import Clock, Meters
 from reconciler.controller.loop.state_records import Memory
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.gitops.state import LoopState
+from reconciler.model.discreet import Discreet
 from reconciler.model.images import ResolveMode
 from reconciler.model.progress import (
     ActionProgress,
@@ -26,16 +28,17 @@ from reconciler.model.progress import (
 log = structlog.stdlib.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ApplySettings:
+class ApplySettings(Discreet, frozen=True):
     """How plans are carried out. `timeout_s` is for each wait for tasks."""
+
+    UNSHOWN = frozenset({"registry_auth", "nodes_auth"})
 
     parallel: int = 8
     timeout_s: float = 300.0
     resolve: ResolveMode = ResolveMode.CHANGED
-    registry_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    registry_auth: RegistryAuth = no_registry_auth
     """What registries are asked with."""
-    nodes_auth: RegistryAuth = field(default=no_registry_auth, repr=False)
+    nodes_auth: RegistryAuth = no_registry_auth
     """What nodes pull with."""
 
     def options(self) -> ApplyOptions:
@@ -47,8 +50,7 @@ class ApplySettings:
         return ApplyOptions(self.parallel, True, self.timeout_s, self.nodes_auth, interrupt_grace_s=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(msgspec.Struct, frozen=True):
     """What a pass works with, in one leadership."""
 
     memory: Memory

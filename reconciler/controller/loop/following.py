@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from reconciler.controller.loop.owners import Owners
 from reconciler.controller.loop.ports import Clock, Meters, Source

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from reconciler.controller.loop.ports import Store
@@ -19,11 +19,10 @@ LOOK_S: Final = 2.0
 """Seconds between looks at the members."""
 
 
-@dataclass(frozen=True, slots=True)
-class WantedMembers:
+class WantedMembers(msgspec.Struct, frozen=True):
     """`members` are let in where they are not, `removed` are taken out. Who is named in neither stays as it is."""
 
-    members: Mapping[str, Address] = field(default_factory=dict)
+    members: Mapping[str, Address] = msgspec.field(default_factory=dict)
     removed: Collection[str] = ()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.gitops.conditions import NODE
 from reconciler.gitops.state import CLUSTER, EVERYTHING, LoopState
@@ -14,8 +15,7 @@ from reconciler.model.plan import NO_STACK
 NAMES_TOLD_MAX: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """The loop's own name of a scope, and the sources that are meant: all where nothing else was said."""
 
     scope: str

@@ -9,12 +9,13 @@ import asyncio
 import enum
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import structs
+from msgspec.structs import replace
 
 from reconciler.controller.loop.happened import happened, told
 from reconciler.controller.loop.ports import Store
@@ -65,8 +66,7 @@ class RequestKind(enum.StrEnum):
     """Make the join token of a role anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """Somebody asks the leader for something. `by` is who asked, `commit` for a rollback.
 
     `scope` is "*" for all, and the role for the rotation of a join token.
@@ -80,8 +80,7 @@ class Request:
     commit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Leader:
+class Leader(msgspec.Struct, frozen=True):
     """Who led last."""
 
     member: str

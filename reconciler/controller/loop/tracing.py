@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.controller.loop.following import Following
 from reconciler.controller.loop.leader import Leader
@@ -58,8 +59,7 @@ async def trace_of(name: str, leader: Leader) -> Trace:
     return _asked_for(found, _the_one(asking, service), leader) if asking else found
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
+class _Asking(msgspec.Struct, frozen=True):
     """A source that asks for a service."""
 
     following: Following

@@ -8,7 +8,7 @@ Source: measured on docker CLI 28.2 (docs/decisions/0006).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from reconciler.manifests.compose.container import host_entries
 from reconciler.manifests.compose.environment import service_variables
@@ -39,8 +39,7 @@ def decoded_layer(source: StackSource) -> Layer:
     return layer
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoder:
+class _Decoder(msgspec.Struct, frozen=True):
     source: StackSource
     at: KeyPath
     origins: Origins

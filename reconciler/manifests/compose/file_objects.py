@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.manifests.compose.mounts import is_external, object_name
 from reconciler.manifests.compose.pairs import texts
@@ -21,8 +22,7 @@ _MODE_READ_ALL: Final = 0o444
 _MODE_MAX: Final = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
-class FileObjectKind:
+class FileObjectKind(msgspec.Struct, frozen=True):
     """What sets secrets and configs apart. `bytes_max` is the most that Swarm takes: a byte less than it says."""
 
     section: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text
@@ -26,8 +27,7 @@ class BadTemplate(ValueError):
     """A text with variables that cannot be filled in; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Variable:
+class _Variable(msgspec.Struct, frozen=True):
     """What a `$` stands for: `expression` is None where it starts no variable. The text goes on at `end`."""
 
     expression: str | None
@@ -191,8 +191,7 @@ def takes_variable(path: KeyPath) -> bool:
     return _cast_for(path) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Interpolation:
+class Interpolation(msgspec.Struct, frozen=True):
     """Fills in the variables of one document; problems (bad-interpolation) go to `problems`.
 
     Only a text that changed is cast to the type of its place, as docker does.
@@ -201,7 +200,7 @@ class Interpolation:
     document: Document
     environment: Mapping[str, str]
     problems: ProblemList
-    failed: set[KeyPath] = field(default_factory=set)
+    failed: set[KeyPath] = msgspec.field(default_factory=set)
     """Paths of the texts that could not be filled in; they keep what the file says."""
 
     def apply(self, value: JsonValue, path: KeyPath = ()) -> JsonValue:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from reconciler.manifests.problems import KeyPath
 from reconciler.model.errors import Place
@@ -39,8 +40,7 @@ Origin: TypeAlias = tuple[Places, KeyPath]
 """The file that gave a value, and the value's path in that file."""
 
 
-@dataclass(slots=True)
-class Origins:
+class Origins(msgspec.Struct):
     """Where the values of a layer came from, as a tree by path: most values have their parent's origin.
 
     A tree, since a merge of large files replaces many parts, each with all that is below it.
@@ -48,7 +48,7 @@ class Origins:
 
     own: Origin | None = None
     """The origin of the value itself; None: the parent's says it."""
-    below: dict[str | int, Origins] = field(default_factory=dict)
+    below: dict[str | int, Origins] = msgspec.field(default_factory=dict)
 
     def of(self, path: KeyPath) -> Origin:
         """Return the origin of the value at `path`. The root's own must be set."""
@@ -78,8 +78,7 @@ class Origins:
         spot.below[path[-1]] = origins
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(msgspec.Struct, frozen=True):
     """Sections of a stack, {section: {key: definition}}, and where their values came from.
 
     `value` may share parts with what it was made from: replace them, never change them.
@@ -89,8 +88,7 @@ class Layer:
     origins: Origins
 
 
-@dataclass(frozen=True, slots=True)
-class MergedPlaces:
+class MergedPlaces(msgspec.Struct, frozen=True):
     """Places of merged files: each value's is in the file that gave the winning value."""
 
     file: str

@@ -7,9 +7,10 @@ values with "override" and "append slices"; what looks odd below is how that tre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
 
 from reconciler.manifests.compose.layers import Layer, Origins
 from reconciler.manifests.compose.source import EXTENSION
@@ -18,8 +19,7 @@ from reconciler.manifests.quantities import BadQuantity, duration_ns, size_bytes
 from reconciler.model.json import JsonObject, JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class _Merge:
+class _Merge(msgspec.Struct, frozen=True):
     """One file going over another. `result` starts as the base; values and origins are replaced in it."""
 
     result: Layer

@@ -8,7 +8,6 @@ fields that differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.manifests.compose import place_items as items
@@ -18,15 +17,17 @@ from reconciler.manifests.compose.written import Definition, WrittenStack
 from reconciler.manifests.problems import KeyPath
 from reconciler.manifests.spec_path import SpecSteps, patch_path, spec_steps
 from reconciler.model import labels
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import Place
 from reconciler.model.json import dig
 
 
-@dataclass(frozen=True, slots=True)
-class FieldPlaces:
+class FieldPlaces(Discreet, frozen=True):
     """Finds the lines of one object's fields: the `where` of a DesiredObject."""
 
-    written: WrittenStack = field(repr=False)
+    UNSHOWN = frozenset({"written"})
+
+    written: WrittenStack
     section: str
     key: str
 

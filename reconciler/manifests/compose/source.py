@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+import msgspec
 
 from reconciler.manifests.compose.layers import Places
 from reconciler.manifests.compose.written import EnvironmentFiles
@@ -15,6 +16,7 @@ from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, ke
 from reconciler.manifests.quantities import BadQuantity
 from reconciler.manifests.value_hints import example_hint
 from reconciler.model import labels
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.go_templates import BadGoTemplate, check_template
 from reconciler.model.json import JsonObject, JsonValue
@@ -39,8 +41,7 @@ def sound_sections(value: JsonObject, broken: frozenset[tuple[str, str]]) -> dic
     return sections
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(msgspec.Struct, frozen=True):
     """A warning's sentences, and its text as docker words it ("" where docker says nothing)."""
 
     what: str
@@ -49,8 +50,7 @@ class Warned:
     docker: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StackSource:
+class StackSource(Discreet, frozen=True):
     """A stack file whose variables are filled in and whose shape fits the schema, but for what is `broken`.
 
     Several merged files look like one: `document` then finds each value in the file that gave it.
@@ -63,21 +63,23 @@ class StackSource:
     top says by `x-swarmctl: {rollback: stack}` or `none`, None where it says nothing.
     """
 
+    UNSHOWN = frozenset({"value", "sections", "env_files"})
+
     revision: Revision
     path: str
     stack: str
     minor: int
     inputs: LoadInputs
     document: Places
-    value: JsonObject = field(repr=False)
-    sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
+    value: JsonObject
+    sections: Mapping[str, Mapping[str, JsonObject]]
     broken: frozenset[tuple[str, str]]
     problems: ProblemList
     flaws: frozenset[tuple[str, ...]] = frozenset()
     """The paths of errors in the file, cut after the key of the definition that they are in."""
     standalone: bool = False
     rollback: str | None = None
-    env_files: EnvironmentFiles = field(default_factory=dict, repr=False)
+    env_files: EnvironmentFiles = msgspec.field(default_factory=dict)
     """The files of variables that its services name, filled while they are read."""
 
     @property

@@ -7,8 +7,10 @@ is left out of later steps, so that one mistake is told once and the rest of the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.manifests.compose import file_objects, networks
 from reconciler.manifests.compose.decode import decoded_layer
@@ -39,8 +41,7 @@ PLACEHOLDER_IMAGE: Final = "unknown"
 _VERSION: Final = re.compile(r"3\.(0|[1-9][0-9]?)")
 
 
-@dataclass(frozen=True, slots=True)
-class StackObjects:
+class StackObjects(msgspec.Struct, frozen=True):
     """What a stack declares, in the order of creation, and what it needs from elsewhere."""
 
     objects: tuple[DesiredObject, ...] = ()
@@ -51,8 +52,7 @@ class StackObjects:
     """Whether the file, or the last of several to say anything of it, asks for `rollback: stack`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StackPath:
+class StackPath(msgspec.Struct, frozen=True):
     """Which files are which stack. `place` is where swarm.yaml says so, None for a lone stack.
 
     `overrides` are merged over `path` from left to right.
@@ -80,8 +80,7 @@ def stack_objects(revision: Revision, where: StackPath, inputs: LoadInputs, prob
     return _convert(usable[0] if len(usable) == 1 else _merged(usable))
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
+class _Context(msgspec.Struct, frozen=True):
     revision: Revision
     where: StackPath
     inputs: LoadInputs
@@ -255,8 +254,7 @@ def _is_made(source: StackSource, key: str) -> bool:
     return not is_external(known[key]) if key in known else key == networks.DEFAULT
 
 
-@dataclass(frozen=True, slots=True)
-class _Maker:
+class _Maker(msgspec.Struct, frozen=True):
     source: StackSource
     written: WrittenStack
 

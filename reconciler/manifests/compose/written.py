@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from reconciler.manifests.compose.layers import Places
 from reconciler.manifests.problems import KeyPath
 from reconciler.manifests.spec_path import below
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import Place
 from reconciler.model.json import JsonObject
 
 ENV_FILE: Final = "env_file"
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentFile:
+class EnvironmentFile(Discreet, frozen=True):
     """A file of NAME=value lines that a service names. `file` is how messages name it."""
 
+    UNSHOWN = frozenset({"text"})
+
     file: str
-    text: str = field(repr=False)
+    text: str
 
     def place(self, name: str) -> Place | None:
         """Return the line that gives the variable its value, the last of several, or None."""
@@ -37,17 +38,18 @@ EnvironmentFiles: TypeAlias = dict[tuple[str, KeyPath], EnvironmentFile]
 """By the stack file and the path of the `env_file` entry in it, in the order in which they are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenStack:
+class WrittenStack(Discreet, frozen=True):
     """One stack's definitions, variables filled in, and where they are written.
 
     `stack` is the stack's name, None when the objects belong to none.
     """
 
-    document: Places = field(repr=False)
-    sections: Mapping[str, Mapping[str, JsonObject]] = field(repr=False)
+    UNSHOWN = frozenset({"document", "sections", "env_files"})
+
+    document: Places
+    sections: Mapping[str, Mapping[str, JsonObject]]
     stack: str | None
-    env_files: EnvironmentFiles = field(repr=False)
+    env_files: EnvironmentFiles
 
     def section(self, name: str) -> Mapping[str, JsonObject]:
         """Return {key: definition} of a top-level section."""
@@ -72,13 +74,14 @@ class WrittenStack:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Discreet, frozen=True):
     """One definition of a stack file. `at` is its path: section and key."""
+
+    UNSHOWN = frozenset({"value"})
 
     written: WrittenStack
     at: tuple[str, str]
-    value: JsonObject = field(repr=False)
+    value: JsonObject
 
     def given(self, *keys: str | int) -> KeyPath | None:
         """Return the file's path of the value below the definition, None when nothing is given there."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from reconciler.model.errors import Problem
 from reconciler.model.json import JsonObject
@@ -32,17 +33,16 @@ _REPLACED: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
 """Fields that a patch replaces as a whole, and the key of compose that would then be written for nothing."""
 
 
-@dataclass(slots=True)
-class Choices:
+class Choices(msgspec.Struct):
     """Which keys of compose are not used for a service, and what its extension says in their place.
 
     `left_out` and `patches` are by the service's name in the cluster; keys are such as `environment` and
     `deploy.mode`. `external` are (file, section, key) of definitions that are better left to somebody else.
     """
 
-    left_out: dict[str, set[str]] = field(default_factory=dict)
-    patches: dict[str, JsonObject] = field(default_factory=dict)
-    external: set[tuple[str, str, str]] = field(default_factory=set)
+    left_out: dict[str, set[str]] = msgspec.field(default_factory=dict)
+    patches: dict[str, JsonObject] = msgspec.field(default_factory=dict)
+    external: set[tuple[str, str, str]] = msgspec.field(default_factory=set)
 
     def leaves_out(self, service: str, key: str) -> bool:
         """Return whether `key` is not to be written for a service."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFiles:
+class WrittenFiles(Discreet, frozen=True):
     """{path: content}. Satisfies reconciler.model.revision.Revision."""
 
-    files: Mapping[str, bytes] = field(repr=False)
+    UNSHOWN = frozenset({"files"})
+
+    files: Mapping[str, bytes]
 
     @property
     def label(self) -> str:

@@ -8,8 +8,9 @@ nothing is dropped, whatever compose has no word for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+import msgspec
 
 from reconciler.manifests.compose.extension import composed
 from reconciler.manifests.export.choices import Choices
@@ -50,12 +51,11 @@ class _AnyEnvironment(Mapping[str, str]):
         return 0
 
 
-@dataclass(slots=True)
-class _Rendered:
+class _Rendered(msgspec.Struct):
     """`files` by path; `services` is {(path, key in the file): name in the cluster}."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
-    services: dict[tuple[str, str], str] = field(default_factory=dict)
+    files: dict[str, bytes] = msgspec.field(default_factory=dict)
+    services: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)
 
 
 def exported(
@@ -127,8 +127,7 @@ def _groups(actual: ActualState) -> dict[str | None, list[ObservedObject]]:
     return groups
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True):
     """What goes into one stack file."""
 
     actual: ActualState

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from reconciler.manifests.compose.file_objects import CONFIGS
 from reconciler.manifests.compose.networks import is_predefined
@@ -62,8 +63,7 @@ def content_of(config: ObservedObject) -> bytes | None:
     return content if 0 < len(content) <= CONFIGS.bytes_max else None
 
 
-@dataclass(slots=True)
-class Sections:
+class Sections(msgspec.Struct):
     """Definitions of one file while it is written, in the order in which they were asked for.
 
     `stack` is None for the file of what belongs to no stack; `folder` is where the contents of its configs go, and
@@ -78,11 +78,11 @@ class Sections:
     live: dict[Kind, dict[str, ObservedObject]]
     predefined: dict[str, str]
     external: frozenset[tuple[str, str]] = frozenset()
-    sections: dict[str, dict[str, JsonObject]] = field(
+    sections: dict[str, dict[str, JsonObject]] = msgspec.field(
         default_factory=lambda: {name: {} for name in ("networks", "volumes", "secrets", "configs")}
     )
-    inputs: dict[str, bytes] = field(default_factory=dict)
-    _keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    inputs: dict[str, bytes] = msgspec.field(default_factory=dict)
+    _keys: dict[tuple[str, str], str] = msgspec.field(default_factory=dict)
 
     def network(self, target: str) -> str | None:
         """Return the key of the network that a service names by id or name, or None when it is unknown."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.model.constraints import Constraint, parse_constraint
 from reconciler.model.json import JsonObject, dig
@@ -21,8 +22,7 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _NODE_LABELS, _ENGINE_LABELS = "node.labels.", "engine.labels."
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(msgspec.Struct, frozen=True):
     """The part that only the node itself answers, whatever runs on it. Equal ones share their candidates.
 
     `constraints` None is what can't be parsed: no node meets it. `log_driver` "" asks for nothing.
@@ -36,8 +36,7 @@ class Fixed:
     cluster_volumes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """`generic` are (kind, count) pairs; `max_replicas` 0 is no limit; `spread` are labels, the outermost first."""
 
     fixed: Fixed

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from reconciler.model.json import dig
 from reconciler.model.tables import Availability, NodeRecord, NodeState
@@ -13,8 +14,7 @@ from reconciler.orchestration.scheduler.demand import Demand, Plugin, platform_o
 from reconciler.orchestration.scheduler.load import NodeLoad
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """`passes` says whether a node takes one more task of a demand, of whose service `here` tasks are active there.
 
     `one` and `many` are the words for a failure, {} the number of nodes.

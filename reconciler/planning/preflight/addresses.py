@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
@@ -30,18 +31,17 @@ NOT_FOR_TASKS = 3
 """Of a subnet: its own address, the broadcast address and the gateway."""
 
 
-@dataclass(slots=True)
-class Use:
+class Use(msgspec.Struct):
     """What is to have addresses of one network when the plan is done. `growing` are services that get more tasks."""
 
     tasks: int = 0
     new_tasks: int = 0
     """Of the tasks, those that are still to get theirs."""
     virtual_ips: int = 0
-    standing_nodes: set[str] = field(default_factory=set)
+    standing_nodes: set[str] = msgspec.field(default_factory=set)
     most_nodes: int = 0
     """Of the services on it, the widest spread; they may share nodes, so that no more is certain."""
-    growing: list[str] = field(default_factory=list)
+    growing: list[str] = msgspec.field(default_factory=list)
 
     @property
     def nodes(self) -> int:

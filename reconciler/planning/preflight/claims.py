@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.json import JsonMapping, JsonObject, dig
 
@@ -38,8 +39,7 @@ class Mode(enum.Enum):
         return self in (Mode.GLOBAL, Mode.GLOBAL_JOB)
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """Of a claim, what a node has or has not, whatever runs on it. Many services need the same."""
 
     constraints: tuple[str, ...] = ()
@@ -49,8 +49,7 @@ class Needs:
     """(type, name) pairs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What one task takes of its node. `max_replicas` 0 means no limit; limits of use (`Limits`) don't count."""
 
     needs: Needs = Needs()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 
+import msgspec
+from msgspec.structs import replace
+
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType
@@ -30,16 +33,17 @@ RENEWING = ("TaskTemplate.", "EndpointSpec.")
 START_FIRST = "start-first"
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Discreet, frozen=True):
     """`count` tasks of a service that look for a node, of `total` that it wants.
 
     `bound` are the ids of the nodes that each get one task, for a global service; None where any node will do.
     `beside` are (node id, claim) of the tasks that stay until a new one runs, for a start-first update.
     """
 
+    UNSHOWN = frozenset({"spec"})
+
     service: str
-    spec: JsonObject = field(repr=False)
+    spec: JsonObject
     claim: Claim
     mode: Mode
     count: int
@@ -52,16 +56,15 @@ class Demand:
         return replace(self, count=max(0, self.count - surplus))
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(msgspec.Struct):
     """The nodes with the tasks that stay on them, and what is to be placed, in the order of the plan.
 
     `standing` counts the tasks that stay by (service name, node id).
     """
 
     rooms: Rooms
-    demands: list[Demand] = field(default_factory=list)
-    standing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    demands: list[Demand] = msgspec.field(default_factory=list)
+    standing: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
 
     def stay(self, service: str, claim: Claim, node_id: str) -> None:
         self.standing[service, node_id] += 1

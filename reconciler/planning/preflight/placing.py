@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from reconciler.planning.preflight.demands import Demand
 from reconciler.planning.preflight.rooms import Refusal, Room, Rooms
@@ -22,8 +24,7 @@ Refusals = tuple[tuple[Refusal, tuple[str, ...]], ...]
 """Each reason with the hostnames of the nodes that it excludes, in the order of Refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shortfall:
+class Shortfall(msgspec.Struct, frozen=True):
     """`missing` tasks of a demand find no node. `shared` says that they would, did others of the plan not go first.
 
     `beside` says that the tasks could run, but not at the same time as the ones that they replace.
@@ -36,8 +37,7 @@ class Shortfall:
     beside: bool = False
 
 
-@dataclass(slots=True)
-class Placement:
+class Placement(msgspec.Struct):
     """What could be placed: {service name: {node id: tasks}}, and what could not."""
 
     placed: dict[str, Counter[str]]

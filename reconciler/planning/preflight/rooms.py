@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from reconciler.model.constraints import constraints_hold, parse_constraint
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
@@ -144,13 +146,12 @@ def _is_platform(node: NodeRecord, platforms: tuple[tuple[str, str], ...]) -> bo
     return any(os in ("", own[0]) and arch in ("", own[1]) for os, arch in platforms)
 
 
-@dataclass(slots=True)
-class Rooms:
+class Rooms(msgspec.Struct):
     """Every node of the swarm, {id: room}, in the order observed."""
 
     by_id: dict[str, Room]
-    _suited: dict[Needs, tuple[str, ...]] = field(default_factory=dict)
-    _meeting: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
+    _suited: dict[Needs, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    _meeting: dict[tuple[str, ...], tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def copy(self) -> Rooms:
         """Return rooms that take tasks without these taking them. What suits whom is looked up once for all copies."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem, Severity
@@ -11,8 +12,7 @@ from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.planning.context import Context, Draft, action_id
 
 
-@dataclass(frozen=True, slots=True)
-class ListedNode:
+class ListedNode(msgspec.Struct, frozen=True):
     """A node that swarm.yaml lists, and that the swarm has."""
 
     wanted: DesiredNode

@@ -7,7 +7,7 @@ plan goes through.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind

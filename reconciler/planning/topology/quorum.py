@@ -7,14 +7,14 @@ checks the same at a demotion, so that what this misses (a fault after the look)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from reconciler.model.objects import NodeRole, ObservedObject
 from reconciler.model.words import many
 
 
-@dataclass(frozen=True, slots=True)
-class Managers:
+class Managers(msgspec.Struct, frozen=True):
     """The managers' Raft group: {node ids} of its members, and of those that are known to be reachable."""
 
     members: frozenset[str]

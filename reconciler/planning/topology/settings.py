@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Change, TaskEffect

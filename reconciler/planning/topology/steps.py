@@ -7,8 +7,9 @@ and may fail at that, and its tasks should not go down with it unannounced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from reconciler.model import labels
 from reconciler.model.json import JsonObject, dig
@@ -63,8 +64,7 @@ def changes_of(node: ListedNode, before: JsonObject, after: JsonObject) -> tuple
     return tuple(Change(one.path, one.old, one.new, sensitive=one.sensitive, place=node.wanted.place) for one in found)
 
 
-@dataclass(slots=True)
-class Chain:
+class Chain(msgspec.Struct):
     """The actions on one node, each after the one before; the first is after `after`.
 
     Each reads what the one before has written: Swarm moves the versions of nodes by itself, and apply then compares
@@ -74,7 +74,7 @@ class Chain:
     context: Context
     node: ListedNode
     after: tuple[str, ...]
-    actions: list[Action] = field(default_factory=list)
+    actions: list[Action] = msgspec.field(default_factory=list)
 
     def write(self, spec: JsonObject, step: str, reason: str, effect: tuple[TaskEffect, str]) -> None:
         """Add an update to `spec`, if that differs. `step` tells it from others; the last is called after the node."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.adapters.process_runtime.addresses import LOOPBACK_POOL, LoopbackAddresses
 from reconciler.adapters.process_runtime.environment import command_line, environment, expand, expand_file

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.adapters.process_runtime import Escapees, LoopbackAddresses, ProcessRuntime, RuntimeParts
 from reconciler.adapters.process_runtime.environment import DEFAULT_SEARCH_PATH
@@ -193,7 +193,7 @@ async def test_a_task_whose_driver_was_once_of_no_account_runs_on(tmp_path: Path
     await first.let_go()
     second, asked = a_runtime(tmp_path), task("", "syslog").spec["LogDriver"]
     await second.recover(["t1"], [])
-    assert await second.adopt(dataclasses.replace(plain, spec={**plain.spec, "LogDriver": asked})) == started
+    assert await second.adopt(replace(plain, spec={**plain.spec, "LogDriver": asked})) == started
     second.annotate("t1", "more")
     assert [line.words for line in await second.output("t1", 10)] == ["begun", "more"]
     await second.forget("t1")

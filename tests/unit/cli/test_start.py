@@ -22,7 +22,6 @@ HEAVY = (
     "docker",
     "git",
     "jsonschema",
-    "msgspec",
     "prometheus_client",
     "pydantic",
     "requests",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller.crashes import CRASH_WINDOW_S, CRASHES_MAX, assessed
 from reconciler.model.objects import Kind

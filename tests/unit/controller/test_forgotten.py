@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller.convergence import Outcome, Waiting, await_convergence
 from reconciler.controller.forgotten import FORGOTTEN_GRACE_S

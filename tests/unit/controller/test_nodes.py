@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller import nodes, roles
 from reconciler.controller.nodes import await_empty, await_node, tasks_left

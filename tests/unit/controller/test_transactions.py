@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.transactions import left_open, undo_label

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.record import names_to_record

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.gitops.alert_text import BODY_CHARS_MAX, TITLE_CHARS_MAX, Severity, alert_text
 from reconciler.gitops.notices import leader_changed

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.gitops.bounded import RECORD_BYTES_MAX, TEXT_CHARS_MAX, encoded
 from reconciler.gitops.drifts import PATHS_MAX

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import time, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.gitops.look import CLUSTER_FAILURES_MAX, Look
 from reconciler.gitops.results import resumed, suspended

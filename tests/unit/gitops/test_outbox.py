@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from reconciler.gitops import outbox as boxes
 from reconciler.gitops.outbox import Outbox, delivered, from_records, queued, to_records, waiting_for

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.gitops.look import Decision, Look
 from reconciler.gitops.results import suspended
@@ -160,7 +161,7 @@ def test_a_stack_one_of_whose_services_is_on_its_way_has_not_ended():
     story = two()
     story.sees()
     one = replace(update("b_db"), effect=TaskEffect.ROLLING)
-    wanted = replace(story.wanted.objects[1], name="b_db")
+    wanted = dataclasses.replace(story.wanted.objects[1], name="b_db")
     look = replace(seen(story), desired=replace(story.wanted, objects=(*story.wanted.objects, wanted)))
     standing = standing_of(story, {"a": DONE, "b": DONE}, a=Verdict.PROGRESSING, b=Verdict.FAILING)
     more = replace(standing, look=look, plan=replace(PLAN, actions=(*PLAN.actions, one)))

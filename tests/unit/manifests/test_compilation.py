@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.manifests.compilation import Compilation
 from reconciler.manifests.load import load, load_again
@@ -86,7 +87,7 @@ def test_a_file_that_is_gone_is_told(before: Compilation) -> None:
 
 def test_another_schema_compiles_all_anew(before: Compilation) -> None:
     other = inputs()
-    schemas = replace(other.schemas, stack={**other.schemas.stack, "title": "Another"})
+    schemas = dataclasses.replace(other.schemas, stack={**other.schemas.stack, "title": "Another"})
     assert load_again(revision(FILES), replace(other, schemas=schemas), before).fresh == ("a", "b")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
-import dataclasses
 import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
@@ -199,14 +200,14 @@ def carried_out(made: Plan, cluster: ActualState, *, at: str = "") -> ActualStat
             raw["PreviousSpec"] = before.spec
         there[action.kind, action.name] = observed(action.kind, spec, **raw)
     written = {action.object_id: action.spec for action in made.actions if action.kind in (Kind.NODE, Kind.SWARM)}
-    nodes = (dataclasses.replace(node, spec=written.get(node.id) or node.spec) for node in cluster.nodes)
+    nodes = (replace(node, spec=written.get(node.id) or node.spec) for node in cluster.nodes)
     spec = written.get(cluster.swarm.id) or cluster.swarm.spec
     if made.inventory is not None:
         spec = swarm_spec_with(spec, made.owner, made.inventory)
     if made.topology is not None:
         spec = swarm_spec_with_topology(spec, made.owner, made.topology)
     after = actual(*there.values(), *nodes)
-    return dataclasses.replace(after, swarm=dataclasses.replace(after.swarm, spec=spec))
+    return replace(after, swarm=replace(after.swarm, spec=spec))
 
 
 def _with_ids(spec: JsonObject) -> JsonObject:

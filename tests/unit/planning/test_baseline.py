@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import replace
 
 from reconciler.model.desired import ExternalReference, Policy, Stack
 from reconciler.model.objects import Kind
@@ -92,11 +92,11 @@ def test_contents_rotate_as_they_would_in_a_cluster():
 
 def test_nodes_settings_and_removals_are_shown_too():
     base = everything()
-    head = dataclasses.replace(
+    head = replace(
         base,
         objects=base.objects[:4],
         settings={"Orchestration": {"TaskHistoryRetentionLimit": 3}},
-        nodes=(dataclasses.replace(base.nodes[0], labels={"zone": "b"}), base.nodes[1]),
+        nodes=(replace(base.nodes[0], labels={"zone": "b"}), base.nodes[1]),
         policy=Policy(prune=True),
     )
     made = review(base, head)
@@ -120,7 +120,7 @@ def test_a_repository_that_lists_no_node_has_one_manager():
 
 def test_what_a_head_needs_from_outside_is_taken_to_be_there():
     outside = ExternalReference(Kind.NETWORK, "edge", "web", HERE)
-    head = dataclasses.replace(web_service(), externals=(outside,))
+    head = replace(web_service(), externals=(outside,))
     assert review(web_service(), head).is_empty
     assert [action.id for action in review(desired(), head).actions] == ["network.web_default", "service.web_api"]
 
@@ -152,15 +152,15 @@ def test_what_two_objects_of_a_repository_claim_is_told_without_a_cluster():
 
 
 def test_a_lone_stack_is_reviewed_too():
-    base, head = (dataclasses.replace(state, cluster="") for state in (web_service(), web_service(replicas=5)))
+    base, head = (replace(state, cluster="") for state in (web_service(), web_service(replicas=5)))
     assert review(base, base).is_empty
     assert [action.effect_text for action in review(base, head).actions] == ["scale 3 -> 5, 2 tasks start"]
 
 
 def test_one_stack_of_a_pull_request():
     stacks = (Stack("web", "w", (), HERE), Stack("db", "d", (), HERE))
-    base = dataclasses.replace(web_service(), stacks=stacks)
-    head = dataclasses.replace(web_service(replicas=5), stacks=stacks)
+    base = replace(web_service(), stacks=stacks)
+    head = replace(web_service(replicas=5), stacks=stacks)
     options = PlanOptions(baseline=base, stacks=frozenset({"db"}))
     assert plan(head, imagined(base, NOW), options).is_empty
 
@@ -168,16 +168,14 @@ def test_one_stack_of_a_pull_request():
 def test_with_a_cluster_a_baseline_counts_instead_of_the_record():
     base, head = web_service(), web_service(replicas=5)
     cluster = carried_out(planned(head, actual()), actual(a_node("n1")))
-    scaled = dataclasses.replace(
-        cluster, services=carried_out(planned(web_service(replicas=9), cluster), cluster).services
-    )
+    scaled = replace(cluster, services=carried_out(planned(web_service(replicas=9), cluster), cluster).services)
     (action,) = planned(head, scaled, PlanOptions(baseline=base)).actions
     assert [(change.old, change.applied, change.new, change.origin) for change in action.changes] == [
         (9, 3, 5, Origin.BOTH)
     ]
     (action,) = planned(head, scaled, PlanOptions(baseline=head)).actions
     assert action.origin is Origin.DRIFT
-    gone = dataclasses.replace(cluster, services=())
+    gone = replace(cluster, services=())
     assert planned(head, gone, PlanOptions(baseline=base)).actions[0].origin is Origin.DRIFT
     assert planned(head, gone, PlanOptions(baseline=desired())).actions[0].origin is Origin.INTENT
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
-import dataclasses
 import re
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import Policy
@@ -156,7 +157,7 @@ def test_former_versions_go_also_without_prune_but_nothing_else_does():
 def test_a_lone_stack_file_leaves_no_more_versions_behind_either():
     cluster = actual()
     for number, content in enumerate("12345", start=1):
-        state = dataclasses.replace(with_config(content), cluster="")
+        state = replace(with_config(content), cluster="")
         cluster = carried_out(planned(state, cluster), cluster, at=day(number))
     assert texts(cluster) == ["1", "3", "4", "5"], "the plainly named one may be anybody's"
 
@@ -176,7 +177,7 @@ def test_a_former_version_that_a_foreign_service_uses_stays():
     user["TaskTemplate"]["ContainerSpec"]["Configs"] = [{"ConfigID": "id-web_app", "ConfigName": "web_app"}]
     foreign = observed(Kind.SERVICE, user)
     for number, content in enumerate("345", start=3):
-        cluster = dataclasses.replace(cluster, services=(*cluster.services, foreign))
+        cluster = replace(cluster, services=(*cluster.services, foreign))
         cluster = carried_out(planned(with_config(content), cluster), cluster, at=day(number))
     assert texts(cluster) == ["1", "3", "4", "5"]
 
@@ -208,7 +209,7 @@ def pointed_at(cluster, name):
     (service,) = cluster.services
     spec = copy.deepcopy(service.spec)
     spec["TaskTemplate"]["ContainerSpec"]["Configs"][0] |= {"ConfigName": name, "ConfigID": f"id-{name}"}
-    return dataclasses.replace(cluster, services=(dataclasses.replace(service, spec=spec),))
+    return replace(cluster, services=(replace(service, spec=spec),))
 
 
 def drift_told(made: Plan) -> list[str]:
@@ -235,7 +236,7 @@ def test_where_the_content_that_was_applied_is_gone_only_the_name_tells_who_move
     cluster = rotated("a\nfirst\n", "a\nsecond\n", "a\nthird\n")
     moved = pointed_at(cluster, "web_app")
     third = next(one for one in cluster.configs if b"third" in base64.b64decode(one.spec["Data"]))
-    moved = dataclasses.replace(moved, configs=tuple(one for one in moved.configs if one is not third))
+    moved = replace(moved, configs=tuple(one for one in moved.configs if one is not third))
     made = planned(with_config("a\nsecond\n"), moved)
     assert third.name in render_text.render(made)
     assert drift_told(made) == []
@@ -243,11 +244,11 @@ def test_where_the_content_that_was_applied_is_gone_only_the_name_tells_who_move
 
 def test_of_equal_versions_the_one_in_use_stays():
     cluster = rotated("1", "2")
-    twin = dataclasses.replace(cluster.configs[0], id="id-twin", name="web_twin")
-    twin = dataclasses.replace(
+    twin = replace(cluster.configs[0], id="id-twin", name="web_twin")
+    twin = replace(
         twin, spec={**cluster.configs[1].spec, "Name": "web_twin"}, raw={"CreatedAt": day(9)}
     )  # fmt: skip
-    cluster = dataclasses.replace(cluster, configs=(twin, *cluster.configs))
+    cluster = replace(cluster, configs=(twin, *cluster.configs))
     assert planned(with_config("2"), cluster).is_empty
 
 
@@ -258,7 +259,7 @@ def test_only_the_services_that_use_a_config_are_written():
 
     def both(content):
         state = with_config(content)
-        return dataclasses.replace(state, objects=(*state.objects, bystander))
+        return replace(state, objects=(*state.objects, bystander))
 
     cluster = carried_out(planned(both("1"), actual()), actual())
     made = planned(both("2"), cluster)
@@ -283,7 +284,7 @@ def test_a_name_that_another_content_has_taken_is_made_longer():
     first = rotated("1")
     rotated_name = planned(with_config("2"), first).actions[0].name
     squatter = observed(Kind.CONFIG, content_spec(rotated_name, "else"))
-    made = planned(with_config("2"), dataclasses.replace(first, configs=(*first.configs, squatter)))
+    made = planned(with_config("2"), replace(first, configs=(*first.configs, squatter)))
     assert made.actions[0].name.startswith(rotated_name)
     assert made.actions[0].name != rotated_name
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import copy
-import dataclasses
 import json
 import zlib
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.errors import Place
@@ -43,7 +43,7 @@ def with_live(cluster, change):
     (service,) = cluster.services
     spec = copy.deepcopy(service.spec)
     change(spec)
-    return dataclasses.replace(cluster, services=(dataclasses.replace(service, spec=spec),))
+    return replace(cluster, services=(replace(service, spec=spec),))
 
 
 def scaled_to(replicas):
@@ -97,14 +97,14 @@ def test_a_docker_stack_deploy_that_drops_our_labels_is_no_difference():
 def test_a_new_commit_alone_writes_nothing_and_the_old_one_stays():
     cluster = applied()
     assert cluster.services[0].labels[labels.COMMIT] == "abc1234"
-    later = dataclasses.replace(web_service(), commit="def5678")
+    later = replace(web_service(), commit="def5678")
     assert planned(later, cluster).is_empty
-    (action,) = planned(dataclasses.replace(web_service(replicas=5), commit="def5678"), cluster).actions
+    (action,) = planned(replace(web_service(replicas=5), commit="def5678"), cluster).actions
     assert action.spec["Labels"][labels.COMMIT] == "def5678"
 
 
 def test_a_lone_stack_file_remembers_what_it_applied_and_owns_nothing():
-    lone = dataclasses.replace(web_service(), cluster="", commit=None)
+    lone = replace(web_service(), cluster="", commit=None)
     made = planned(lone, actual())
     for action in made.actions:
         assert labels.OWNER not in action.spec["Labels"]
@@ -178,7 +178,7 @@ def test_an_image_set_by_hand_is_drift_though_the_deploy_pinned_its_own():
     (update,) = planned(web_service(replicas=4), with_live(applied(), pinned)).actions
     service = observed(Kind.SERVICE, update.spec)
     service.spec["TaskTemplate"]["ContainerSpec"]["Image"] = "nginx:1.26@sha256:" + "b" * 64
-    cluster = dataclasses.replace(applied(), services=(service,))
+    cluster = replace(applied(), services=(service,))
     assert set(the_origins(planned(web_service(replicas=4), cluster))[1].values()) == {Origin.DRIFT}
 
 
@@ -196,7 +196,7 @@ def test_a_password_is_masked_in_what_was_last_applied():
 
 def test_what_somebody_removed_is_drift_and_what_is_new_is_intent():
     cluster = applied()
-    removed = dataclasses.replace(cluster, services=())
+    removed = replace(cluster, services=())
     (action,) = planned(web_service(), removed).actions
     assert (action.type, action.origin) == (ActionType.CREATE, Origin.DRIFT)
     assert {change.origin for change in action.changes} == {Origin.DRIFT}
@@ -209,7 +209,7 @@ def test_a_removed_config_is_drift_also_under_its_hashed_name():
     first = applied(state)
     second = carried_out(planned(later, first), first)
     assert len(second.configs) == 2
-    (action,) = planned(later, dataclasses.replace(second, configs=())).actions
+    (action,) = planned(later, replace(second, configs=())).actions
     assert (action.name, action.origin) == ("web_app", Origin.DRIFT)
 
 
@@ -218,8 +218,8 @@ def test_a_network_that_differs_tells_who_moved():
     attachable = desired(wanted(Kind.NETWORK, network_spec(Attachable=True)))
     cluster = applied(state)
     assert planned(attachable, cluster).actions[0].origin is Origin.INTENT
-    made_anew = dataclasses.replace(cluster.networks[0], spec={**cluster.networks[0].spec, "Attachable": True})
-    assert planned(state, dataclasses.replace(cluster, networks=(made_anew,))).actions[0].origin is Origin.DRIFT
+    made_anew = replace(cluster.networks[0], spec={**cluster.networks[0].spec, "Attachable": True})
+    assert planned(state, replace(cluster, networks=(made_anew,))).actions[0].origin is Origin.DRIFT
 
 
 def test_nodes_and_settings_without_a_record_may_be_told_by_another_revision():

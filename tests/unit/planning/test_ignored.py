@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model.objects import Kind
 from reconciler.model.policies import IgnoreRule, Policies, path_steps
@@ -81,7 +81,7 @@ def test_what_the_repository_says_is_ignored_by_every_plan():
     desired, actual = states(wanted, live)
     assert plan(desired, actual).actions != ()
     rule = IgnoreRule("service.*", "Mode.Replicated.Replicas")
-    assert plan(dataclasses.replace(desired, policies=Policies(ignore=(rule,))), actual).actions == ()
+    assert plan(replace(desired, policies=Policies(ignore=(rule,))), actual).actions == ()
 
 
 def test_wildcards_and_everything_below_a_field():

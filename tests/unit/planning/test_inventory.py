@@ -6,6 +6,7 @@ import dataclasses
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import Policy, Stack
@@ -65,7 +66,7 @@ def test_the_record_names_what_a_plan_creates_and_no_longer_what_it_removes():
     assert made.inventory == {"network.web_default", "config.web_app", "secret.web_key", "service.web_api"}
     cluster = carried_out(made, actual())
     assert recorded(cluster, "prod") == made.inventory
-    smaller = dataclasses.replace(state, objects=(*state.objects[:2], state.objects[3]))
+    smaller = replace(state, objects=(*state.objects[:2], state.objects[3]))
     assert planned(smaller, cluster).inventory == {"network.web_default", "config.web_app", "service.web_api"}
 
 
@@ -79,7 +80,7 @@ def test_a_record_that_is_right_is_left_alone():
 
 
 def test_a_lone_stack_file_keeps_no_record():
-    made = planned(dataclasses.replace(web_service(), cluster=""), actual())
+    made = planned(replace(web_service(), cluster=""), actual())
     assert (made.owner, made.inventory) == ("", None)
 
 
@@ -104,7 +105,7 @@ def relabelled(found, **changed):
     """The object with labels set, or dropped where the value is None."""
     kept = {**found.labels, **{getattr(labels, name): value for name, value in changed.items()}}
     spec = {**found.spec, "Labels": {key: value for key, value in kept.items() if value is not None}}
-    return dataclasses.replace(found, spec=spec)
+    return replace(found, spec=spec)
 
 
 def pruned_after(change):
@@ -115,8 +116,8 @@ def pruned_after(change):
     )  # fmt: skip
     cluster = carried_out(planned(both, actual()), actual())
     services = tuple(change(found) if found.name == "web_api" else found for found in cluster.services)
-    cluster = dataclasses.replace(cluster, services=services)
-    made = planned(dataclasses.replace(both, objects=both.objects[1:], stacks=both.stacks[1:]), cluster)
+    cluster = replace(cluster, services=services)
+    made = planned(replace(both, objects=both.objects[1:], stacks=both.stacks[1:]), cluster)
     return [action.id for action in made.actions if action.type is ActionType.DELETE]
 
 
@@ -144,9 +145,9 @@ def test_what_somebody_removed_stays_on_the_record_while_it_is_asked_for():
     api, other = cluster.services
     drifted = relabelled(api, STACK_NAMESPACE="else", OWNER=None)
     other.spec["Mode"]["Replicated"]["Replicas"] = 7
-    made = planned(state, dataclasses.replace(cluster, services=(other,)))
+    made = planned(state, replace(cluster, services=(other,)))
     assert made.inventory is None, "both are there again"
-    blocked = planned(state, dataclasses.replace(cluster, services=(drifted, other)))
+    blocked = planned(state, replace(cluster, services=(drifted, other)))
     assert [one.id for one in blocked.blocked] == ["service.web_api"]
 
 
@@ -154,9 +155,9 @@ def test_a_plan_for_one_stack_leaves_the_entries_of_others():
     stacks = (Stack("web", "w", (), HERE), Stack("shop", "s", (), HERE))
     both = desired(service_in("web", "api"), service_in("shop", "app"), stacks=stacks)
     cluster = carried_out(planned(both, actual()), actual())
-    gone = dataclasses.replace(cluster, services=())
+    gone = replace(cluster, services=())
     made = planned(
-        dataclasses.replace(both, objects=(*both.objects, service_in("web", "new"))),
+        replace(both, objects=(*both.objects, service_in("web", "new"))),
         gone,
         PlanOptions(stacks=frozenset({"web"})),
     )
@@ -164,7 +165,7 @@ def test_a_plan_for_one_stack_leaves_the_entries_of_others():
 
 
 def test_the_record_is_no_difference_of_the_swarm():
-    state = dataclasses.replace(web_service(), settings={"Orchestration": {"TaskHistoryRetentionLimit": 5}})
+    state = replace(web_service(), settings={"Orchestration": {"TaskHistoryRetentionLimit": 5}})
     cluster = carried_out(planned(state, actual()), actual())
     assert inventory_label("prod") in cluster.swarm.labels
     assert planned(state, cluster).is_empty
@@ -179,11 +180,11 @@ def test_what_must_never_be_pruned_stays_also_when_all_its_labels_are_dropped():
     assert made.inventory == {"service.shop_app"}
     cluster = carried_out(made, actual())
     bare = [relabelled(found, OWNER=None, APPLIED=None, COMMIT=None, PRUNE=None) for found in cluster.services]
-    left = dataclasses.replace(cluster, services=tuple(bare))
-    assert planned(dataclasses.replace(both, objects=both.objects[1:], stacks=stacks[1:]), left).is_empty
+    left = replace(cluster, services=tuple(bare))
+    assert planned(replace(both, objects=both.objects[1:], stacks=stacks[1:]), left).is_empty
     # Listed before, and to be kept from now on: it is taken off the record.
-    listed = carried_out(planned(dataclasses.replace(both, objects=(service_in("web", "api"),)), actual()), actual())
-    assert planned(dataclasses.replace(both, objects=(kept,)), listed).inventory == frozenset()
+    listed = carried_out(planned(replace(both, objects=(service_in("web", "api"),)), actual()), actual())
+    assert planned(replace(both, objects=(kept,)), listed).inventory == frozenset()
 
 
 def test_what_others_made_with_our_label_is_drift_and_what_git_takes_out_is_intent():

@@ -7,13 +7,13 @@ import datetime
 import hashlib
 import json
 import re
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.cli.saved import engine_of, made_elsewhere
 from reconciler.model import labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import ExternalReference, Policy, Stack
@@ -153,7 +153,7 @@ def test_nothing_goes_while_a_service_is_blocked_that_may_take_its_place():
     theirs = observed(Kind.SERVICE, {**service_spec("web_app"), "Labels": {}}, object_id="theirs")
     renamed = [wanted(Kind.SERVICE, service_spec("web_app")) if one.kind is Kind.SERVICE else one for one in WEB]
     head = desired(*renamed, *SHOP, policy=EVERYTHING, stacks=stacks("web", "shop"))
-    made = planned(head, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    made = planned(head, replace(cluster, services=(*cluster.services, theirs)))
     assert [blocked.id for blocked in made.blocked] == ["service.web_app"]
     assert made.actions == ()
     assert [note.what for note in made.notes] == ["No longer declared, and kept for now: service web_api."]
@@ -162,12 +162,12 @@ def test_nothing_goes_while_a_service_is_blocked_that_may_take_its_place():
 
     without_shop = [one for one in SHOP if one.kind is not Kind.SERVICE]
     smaller = desired(*renamed, *without_shop, policy=EVERYTHING, stacks=stacks("web", "shop"))
-    made = planned(smaller, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    made = planned(smaller, replace(cluster, services=(*cluster.services, theirs)))
     gone = {action.id for action in made.actions if action.type is ActionType.DELETE}
     assert gone == {f"service.{one.name}" for one in SHOP if one.kind is Kind.SERVICE}, "another stack is not held up"
 
     moved = desired(*renamed, policy=EVERYTHING, stacks=stacks("web"))
-    made = planned(moved, dataclasses.replace(cluster, services=(*cluster.services, theirs)))
+    made = planned(moved, replace(cluster, services=(*cluster.services, theirs)))
     assert made.actions == (), "a stack that is declared no more may have got another name"
 
 
@@ -186,7 +186,7 @@ def test_what_is_labelled_to_stay_stays_with_all_it_uses_and_that_is_told():
 
 def test_a_service_that_shall_stay_gets_the_label_and_no_task_restarts():
     cluster = deployed(*WEB)
-    cluster = dataclasses.replace(cluster, nodes=(a_node("n1"),), tasks=running_tasks(cluster.services[0]))
+    cluster = replace(cluster, nodes=(a_node("n1"),), tasks=running_tasks(cluster.services[0]))
     (action,) = planned(desired(*stack_of("web", "api", prune=False)), cluster).actions
     assert [(change.path, change.new) for change in action.changes] == [(f'Labels["{labels.PRUNE}"]', "false")]
     assert action.spec["Labels"][labels.PRUNE] == "false"
@@ -218,7 +218,7 @@ def test_what_a_foreign_service_uses_is_kept_and_told():
     container = user["TaskTemplate"]["ContainerSpec"]
     container["Secrets"] = [{"SecretID": "id-web_key", "SecretName": "web_key", "File": {"Name": "k"}}]
     container["Privileges"] = {"CredentialSpec": {"Config": "id-web_app"}}
-    cluster = dataclasses.replace(cluster, services=(*cluster.services, observed(Kind.SERVICE, user)))
+    cluster = replace(cluster, services=(*cluster.services, observed(Kind.SERVICE, user)))
     made = planned(desired(*SHOP, policy=EVERYTHING), cluster)
     assert made.is_empty
     assert [note.code for note in made.notes] == [ErrorCode.OBJECT_IN_USE]

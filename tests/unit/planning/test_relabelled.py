@@ -5,9 +5,8 @@ Seen on a real swarm: where a label comes to be, all tasks stay; where one goes 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model.objects import Kind
 from reconciler.model.plan import TaskCounts, TaskEffect

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import ExternalReference, Stack
@@ -227,7 +227,7 @@ def test_a_reference_to_a_deleted_secret_is_a_difference():
 def test_a_paused_update_goes_on_with_the_next_apply():
     network, service = running_web()
     service.raw["UpdateStatus"] = {"State": "paused", "Message": "update paused due to failure"}
-    late = [dataclasses.replace(task, up_to_date=False, raw={}) for task in running_tasks(service)]
+    late = [replace(task, up_to_date=False, raw={}) for task in running_tasks(service)]
     (action,) = planned(web_service(), actual(a_node("n1"), network, service, tasks=tuple(late))).actions
     assert (action.type, action.changes) == (ActionType.UPDATE, ())
     assert action.effect is TaskEffect.ROLLING

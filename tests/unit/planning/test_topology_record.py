@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 
 from reconciler.controller.record import topology_to_record
 from reconciler.model.objects import Kind
@@ -39,11 +38,10 @@ def applied(state):
 def moved(cluster, node_spec=None, **swarm_spec):
     """The cluster after somebody set fields of node n1, or of the swarm, by hand."""
     nodes = [
-        dataclasses.replace(node, spec={**node.spec, **(node_spec or {})}) if node.name == "n1" else node
-        for node in cluster.nodes
+        replace(node, spec={**node.spec, **(node_spec or {})}) if node.name == "n1" else node for node in cluster.nodes
     ]
-    swarm = dataclasses.replace(cluster.swarm, spec={**cluster.swarm.spec, **swarm_spec})
-    return dataclasses.replace(cluster, nodes=tuple(nodes), swarm=swarm)
+    swarm = replace(cluster.swarm, spec={**cluster.swarm.spec, **swarm_spec})
+    return replace(cluster, nodes=tuple(nodes), swarm=swarm)
 
 
 def origins(state, cluster):
@@ -94,7 +92,7 @@ def test_a_node_that_needed_no_write_is_recorded_with_the_others():
     state = asked(wanted_node("n1", availability="active"), history=5)
     service = service_spec()
     service["TaskTemplate"].pop("Networks")
-    cluster = applied(dataclasses.replace(state, objects=(wanted(Kind.SERVICE, service),)))
+    cluster = applied(replace(state, objects=(wanted(Kind.SERVICE, service),)))
     drained = moved(cluster, {"Availability": "drain"})
     assert origins(state, drained)["Availability"] is Origin.DRIFT
 
@@ -103,7 +101,7 @@ def test_a_node_that_came_later_and_a_repository_of_another_name_have_an_unknown
     state = asked(wanted_node("n1", availability="active"), wanted_node("m1", availability="pause"))
     cluster = applied(asked(wanted_node("n1", availability="active")))
     assert origins(state, cluster) == {"Availability": Origin.UNKNOWN}
-    other = dataclasses.replace(asked(wanted_node("n1", availability="pause"), history=9), cluster="staging")
+    other = replace(asked(wanted_node("n1", availability="pause"), history=9), cluster="staging")
     assert set(origins(other, cluster).values()) == {Origin.UNKNOWN}
 
 

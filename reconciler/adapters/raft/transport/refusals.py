@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import msgspec
+
 from reconciler.model.errors import ErrorCode
 
 _log = logging.getLogger("reconciler.adapters.raft.transport")
@@ -20,8 +22,7 @@ DIALLED_LINE_EVERY_S = 30.0
 """The same for a member that we dial, several times a second for as long as it is away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """Why a connection is refused; `theirs` when the other side refuses it and has said so."""
 
     code: ErrorCode

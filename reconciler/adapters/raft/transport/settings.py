@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class TransportSettings:
+class TransportSettings(msgspec.Struct, frozen=True):
     """Defaults fit ConsensusSettings' own: whoever raises `entry_bytes_max` raises `frame_bytes_max` with it."""
 
     frame_bytes_max: int = 8 * 1024 * 1024

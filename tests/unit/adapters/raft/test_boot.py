@@ -8,11 +8,11 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.adapters.raft import boot
 from reconciler.adapters.raft.disk import Disk

@@ -7,11 +7,11 @@ import errno
 import random
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from reconciler.adapters.raft.clock import boot_clock
 from reconciler.adapters.raft.disk import Disk

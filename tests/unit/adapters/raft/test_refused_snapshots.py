@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.adapters.raft.refused_snapshots import RefusedSnapshots
 from reconciler.adapters.raft.settings import Limits
