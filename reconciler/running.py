@@ -14,8 +14,10 @@ from typing import Final, TypeVar
 import structlog
 from msgspec.structs import replace
 
-from reconciler.adapters import docker, logs, service_manager, single_file
+from reconciler.adapters import logs, service_manager, single_file
 from reconciler.adapters.clock import RandomIds, SystemClock
+from reconciler.adapters.docker.cluster import connect
+from reconciler.adapters.docker.greeting import answers
 from reconciler.adapters.followed import FollowedRepository, FollowedTree
 from reconciler.adapters.git.source import GitSource
 from reconciler.adapters.metrics import Metrics, Remembered
@@ -285,8 +287,8 @@ def _built(
         root = str(getattr(files, "root", "/"))
         return LoadInputs(schemas, settings.environment, settings.home, root, zone_named)
 
-    async def connect() -> Cluster:
-        return await docker.connect(endpoint)
+    async def connected() -> Cluster:
+        return await connect(endpoint)
 
     def remembered() -> Remembered:
         states = [memory.state(one.spec.name) for one in config.sources]
@@ -311,8 +313,8 @@ def _built(
         store=node,
         memory=memory,
         followings=[Following(one, inputs, clock, metrics, looker, owners) for one in sources],
-        connect=connect,
-        answers=partial(docker.answers, endpoint) if config.group is not None else None,
+        connect=connected,
+        answers=partial(answers, endpoint) if config.group is not None else None,
         clock=clock,
         meters=metrics,
         apply=ApplySettings(

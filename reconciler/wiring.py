@@ -29,7 +29,7 @@ from reconciler.settings import EndpointSettings, Settings
 
 if TYPE_CHECKING:
     from reconciler.adapters.directory import DirectoryRevision
-    from reconciler.adapters.docker import Greeting
+    from reconciler.adapters.docker.greeting import Greeting
     from reconciler.adapters.git import GitRevision
     from reconciler.controller.ports import Cluster
     from reconciler.controller.prepare import RegistryAuth
@@ -153,9 +153,9 @@ class Wiring(msgspec.Struct, frozen=True):
 
     def greet(self, endpoint: EndpointSettings) -> None:
         """Begin to connect to a cluster, in the background."""
-        from reconciler.adapters import docker
+        from reconciler.adapters.docker.greeting import Greeting
 
-        self.greetings[endpoint] = docker.Greeting(endpoint)
+        self.greetings[endpoint] = Greeting(endpoint)
 
     def connect(self, endpoint: EndpointSettings) -> AbstractAsyncContextManager[Swarm]:
         """Return a connection to a cluster, closed at the end of its `async with`."""
@@ -335,10 +335,10 @@ class Wiring(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def _connected(endpoint: EndpointSettings, greeting: Greeting | None) -> AsyncIterator[Swarm]:
-    from reconciler.adapters import docker
+    from reconciler.adapters.docker.cluster import connect
     from reconciler.adapters.registry_auth import RegistryCredentials
 
-    cluster = await docker.connect(endpoint, greeting)
+    cluster = await connect(endpoint, greeting)
     warnings: list[Problem] = []
     credentials = RegistryCredentials(endpoint.config_dir, warnings.append)
     try:

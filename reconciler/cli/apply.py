@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -11,7 +11,6 @@ import typer
 from reconciler.cli import options, plans, saved
 from reconciler.cli.conclusion import conclude
 from reconciler.cli.confirming import confirm
-from reconciler.cli.connection import Connection
 from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
@@ -26,12 +25,14 @@ from reconciler.cli.options import (
     StrictOption,
 )
 from reconciler.cli.ports import ApplyLimits, Outside, Swarm
-from reconciler.cli.progress import ProgressDisplay
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.planned import Planned, PlanRequest
 from reconciler.model.progress import ApplyResult
+
+if TYPE_CHECKING:
+    from reconciler.cli.connection import Connection
 
 PathOrPlan = Annotated[
     str,
@@ -97,6 +98,8 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             engine = engine or saved.engine_of(plan_file)
             with saved.made_elsewhere(plan_file):
                 request = saved.request_again(outside, plan_file)
+        from reconciler.cli.connection import Connection
+
         with Connection(outside, options.endpoint(outside, engine)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
@@ -128,6 +131,8 @@ def _apply(
 
 
 async def _carry_out(terminal: Terminal, swarm: Swarm, planned: Planned, limits: ApplyLimits) -> ApplyResult:
+    from reconciler.cli.progress import ProgressDisplay
+
     with ProgressDisplay(terminal, planned.plan) as display:
         return await swarm.apply(planned.plan, planned.actual, limits, display.report)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 from msgspec.structs import replace
 
 from reconciler.cli import options, plans
-from reconciler.cli.connection import Connection
 from reconciler.cli.options import (
     BackendOption,
     ComposeFilesOption,
@@ -34,6 +33,9 @@ from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity, Swar
 from reconciler.model.images import ResolveMode
 from reconciler.model.planned import Planned, PlanRequest
 from reconciler.settings import EndpointSettings
+
+if TYPE_CHECKING:
+    from reconciler.cli.connection import Connection
 
 BaseOption = Annotated[
     str | None,
@@ -60,7 +62,7 @@ class Question(msgspec.Struct, frozen=True):
     resolve: ResolveMode
 
 
-Connecting = Callable[[], Connection]
+Connecting = Callable[[], "Connection"]
 """Opens the connection when it is needed: comparing two revisions needs none."""
 
 
@@ -97,7 +99,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         endpoint = EndpointSettings() if offline else options.endpoint(outside, engine)
         if not offline:
             options.greet(outside, engine)
-        planned = answer(outside, question, lambda: Connection(outside, endpoint))
+        planned = answer(outside, question, lambda: _connection(outside, endpoint))
         plans.show(terminal, planned.plan, output)
         plans.refuse_if_strict(planned.plan, strict=strict)
         if out is not None:
@@ -125,6 +127,12 @@ def check_revisions(revision: str | None, base: str | None, head: str | None, *,
             why="A saved plan is made against what the swarm has recorded, not against another revision.",
             hint="Leave out --base to save a plan.",
         )
+
+
+def _connection(outside: Outside, endpoint: EndpointSettings) -> Connection:
+    from reconciler.cli.connection import Connection  # what it needs is read while the first call is under way
+
+    return Connection(outside, endpoint)
 
 
 def answer(outside: Outside, question: Question, connect: Connecting) -> Planned:

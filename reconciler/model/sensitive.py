@@ -50,37 +50,40 @@ _MYSQL: Final = r"\b(?:mysql|mariadb)[\w-]*\b"
 _REDIS: Final = r"\b(?:redis|valkey|keydb)-cli\b"
 _ON_ONE_LINE: Final = r"[^\n;|]{0,300}?[ \t]"
 
-_INSIDE: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>[^-]+)-----END",
-        # user:password@ of a URL; a port is none, and a password may hold slashes
-        r"://[^\s/?#:@\"']{0,200}:(?!\d{1,5}(?:[/?#,]|$))(?P<secret>[^\s\"'<>]{1,1000})@",
-        r"https?://(?P<secret>[^\s/?#:@\"'<>]{8,500})@",
-        r"(?<![\w./-])[\w.-]{1,100}:(?P<secret>[^\s@\"']{1,500})@(?:tcp|unix|udp)\(",
-        r"\b(?:proxy-)?authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:basic|bearer|digest|token|apikey)[ \t]+)?"
-        r"(?P<secret>[^\s\"']+)",
-        r"\bbearer[ \t]+(?!realm=|tokens?\b|auth\w*\b)(?P<secret>[\w.~+/=-]{6,})",
-        rf"(?:-H|--header)[ \t=]*[\"']?[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}:[ \t]*(?P<secret>[^\s\"']+)",
-        # NAME=VALUE, --name=VALUE, ?name=VALUE, Name=VALUE;
-        rf"(?:{_WORDS})[\w.\]-]{{0,60}}[\"']?[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}",
-        rf"(?:{_WORDS})[\w.-]{{0,60}}\\?[\"'][ \t]{{0,3}}:[ \t]{{0,3}}(?P<secret>\\?\"[^\"\n]*\"|'[^'\n]*')",
-        rf"(?<![\w-])-{{1,2}}[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}[ \t]+(?!-){_VALUE}",
-        rf"(?<![\w-])-p[ \t]+(?!-)(?!(?:[\d.:/\[\]-]+|[./~]\S*)(?:\s|$)){_VALUE}",
-        rf"{_MYSQL}{_ON_ONE_LINE}-p(?P<secret>[^\s\"']+)",
-        rf"{_REDIS}{_ON_ONE_LINE}-a[ \t]+{_VALUE}",
-        rf"\bcurl\b{_ON_ONE_LINE}(?:-u|--user)[ \t=]*[\"']?[^\s:\"']{{0,100}}:(?P<secret>[^\s\"']+)",
-        # what GitHub, GitLab, Slack, Swarm, AWS and JWT issue
-        r"\b(?P<secret>gh[a-z]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{15,255}|xox[a-z]-[\w-]{10,255}"
-        r"|SWMTKN-\d-[\w-]{10,255}|SWMKEY-\d-[\w+/]{10,255}|AKIA[0-9A-Z]{16}"
-        r"|eyJ[\w-]{10,2000}\.[\w-]{10,8000}\.[\w-]{0,2000})",
-    )
+_INSIDE: Final = (
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>[^-]+)-----END",
+    # user:password@ of a URL; a port is none, and a password may hold slashes
+    r"://[^\s/?#:@\"']{0,200}:(?!\d{1,5}(?:[/?#,]|$))(?P<secret>[^\s\"'<>]{1,1000})@",
+    r"https?://(?P<secret>[^\s/?#:@\"'<>]{8,500})@",
+    r"(?<![\w./-])[\w.-]{1,100}:(?P<secret>[^\s@\"']{1,500})@(?:tcp|unix|udp)\(",
+    r"\b(?:proxy-)?authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:basic|bearer|digest|token|apikey)[ \t]+)?"
+    r"(?P<secret>[^\s\"']+)",
+    r"\bbearer[ \t]+(?!realm=|tokens?\b|auth\w*\b)(?P<secret>[\w.~+/=-]{6,})",
+    rf"(?:-H|--header)[ \t=]*[\"']?[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}:[ \t]*(?P<secret>[^\s\"']+)",
+    # NAME=VALUE, --name=VALUE, ?name=VALUE, Name=VALUE;
+    rf"(?:{_WORDS})[\w.\]-]{{0,60}}[\"']?[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}",
+    rf"(?:{_WORDS})[\w.-]{{0,60}}\\?[\"'][ \t]{{0,3}}:[ \t]{{0,3}}(?P<secret>\\?\"[^\"\n]*\"|'[^'\n]*')",
+    rf"(?<![\w-])-{{1,2}}[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}[ \t]+(?!-){_VALUE}",
+    rf"(?<![\w-])-p[ \t]+(?!-)(?!(?:[\d.:/\[\]-]+|[./~]\S*)(?:\s|$)){_VALUE}",
+    rf"{_MYSQL}{_ON_ONE_LINE}-p(?P<secret>[^\s\"']+)",
+    rf"{_REDIS}{_ON_ONE_LINE}-a[ \t]+{_VALUE}",
+    rf"\bcurl\b{_ON_ONE_LINE}(?:-u|--user)[ \t=]*[\"']?[^\s:\"']{{0,100}}:(?P<secret>[^\s\"']+)",
+    # what GitHub, GitLab, Slack, Swarm, AWS and JWT issue
+    r"\b(?P<secret>gh[a-z]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{15,255}|xox[a-z]-[\w-]{10,255}"
+    r"|SWMTKN-\d-[\w-]{10,255}|SWMKEY-\d-[\w+/]{10,255}|AKIA[0-9A-Z]{16}"
+    r"|eyJ[\w-]{10,2000}\.[\w-]{10,8000}\.[\w-]{0,2000})",
 )
 """What in a text is a secret by where it stands. Every repetition is bounded: texts are as long as somebody likes."""
 _SIGNS: Final = re.compile(
     r"pass|pwd|secret|token|cred|auth|key|bearer|@|-p|-a|-u|gh[a-z]_|github_|glpat|xox|swmtkn|akia|eyj", re.IGNORECASE
 )
 """A text without any of these has none of those: most have not, and a plan looks at all."""
+
+
+@functools.cache
+def _inside() -> tuple[re.Pattern[str], ...]:
+    """Return the patterns of _INSIDE: made when a text needs them, which takes a while, and most plans don't."""
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in _INSIDE)
 
 
 def sounds_secret(name: str) -> bool:
@@ -138,7 +141,7 @@ def masked_text(text: str, known: Collection[str] = (), hide: Hide = hidden) -> 
     """Return a text with a stand-in for each secret in it, and for each of `known`, longest first."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, SENSITIVE)
-    for pattern in _INSIDE if _SIGNS.search(text) else ():
+    for pattern in _inside() if _SIGNS.search(text) else ():
         text = pattern.sub(lambda match: _replaced(match, hide), text)
     return text
 

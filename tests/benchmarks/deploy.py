@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.directory import DirectoryRevision
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.manifests.load import LoadInputs, load_again
 from reconciler.planning.plan import plan

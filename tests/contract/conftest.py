@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.api import serve
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 from reconciler.manager.embedded_cluster import EmbeddedCluster

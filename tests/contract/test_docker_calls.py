@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.settings import EndpointSettings

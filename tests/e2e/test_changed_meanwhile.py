@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import settings
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 from reconciler.cli.ports import Source
 from reconciler.controller import write

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.objects import Kind

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.directory import DirectoryRevision
-from reconciler.adapters.docker import DockerCluster, connect
+from reconciler.adapters.docker.cluster import DockerCluster, connect
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.controller.write import with_ids
 from reconciler.manifests.load import LoadInputs, load_stack_file

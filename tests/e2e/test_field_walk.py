@@ -18,7 +18,7 @@ import docker
 import pytest
 
 from reconciler.adapters.directory import DirectoryRevision
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.manifests.load import LoadInputs, load_stack_file

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.controller.ports import Cluster
 from reconciler.model.errors import Problem, SwarmctlError
 from reconciler.model.json import JsonObject

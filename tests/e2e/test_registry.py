@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.docker import DockerCluster, connect
+from reconciler.adapters.docker.cluster import DockerCluster, connect
 from reconciler.adapters.registry_auth import RegistryCredentials
 from reconciler.controller.prepare import no_registry_auth, prepare
 from reconciler.model import labels

@@ -22,7 +22,7 @@ from pathlib import Path
 import docker
 
 from reconciler.adapters.directory import DirectoryRevision
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.adapters.schema_files import read_schemas
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.manifests.load import LoadInputs, load_stack_file

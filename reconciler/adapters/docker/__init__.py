@@ -1,6 +1,4 @@
-"""The `docker` backend: an existing Docker Swarm, driven through its Engine API."""
+"""The `docker` backend: an existing Docker Swarm, driven through its Engine API.
 
-from reconciler.adapters.docker.cluster import DockerCluster, connect
-from reconciler.adapters.docker.greeting import Greeting, answers
-
-__all__ = ["DockerCluster", "Greeting", "answers", "connect"]
+Nothing is imported here: `greeting` has made a first call before `cluster` and all that it needs are read.
+"""

@@ -6,7 +6,6 @@ methods are not used: they know fewer fields than the engine, and what they don'
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +111,8 @@ class Engine:
         self._session.close()
 
     async def _in_thread(self, call: Callable[[], Answer]) -> Answer:
+        import asyncio  # the first call is made without it
+
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._mapped, call)
 
     def _mapped(self, call: Callable[[], Answer]) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
 from threading import Thread
 
@@ -36,11 +35,15 @@ class Greeting:
 
     async def engine(self) -> Engine:
         """Return the engine once it has answered. Raises what `connect` raises."""
+        import asyncio  # the first call need not wait for it
+
         return await asyncio.wrap_future(self._answer)
 
 
 async def answers(endpoint: EndpointSettings, within_s: float) -> bool:
     """Return whether an engine has answered anything within so many seconds, over a new connection."""
+    import asyncio
+
     greeting = Greeting(replace(endpoint, request_timeout_s=within_s))
     try:
         async with asyncio.timeout(within_s):

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from reconciler.adapters.docker import connect
+from reconciler.adapters.docker.cluster import connect
 from reconciler.api import serve
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.settings import EndpointSettings
