@@ -73,6 +73,21 @@ def test_a_diff_makes_its_first_call_without_the_embedded_swarm_or_git() -> None
     assert imported("diff", str(ROOT / "examples/stacks"), "--host", "unix:///nonexistent", code=1) <= needed
 
 
+@pytest.mark.parametrize("command", ["diff", "apply"])
+def test_a_first_call_is_under_way_before_what_reads_manifests_is_imported(command: str) -> None:
+    modules = f"reconciler.main, reconciler.wiring, reconciler.cli.{command}, reconciler.adapters.docker.greeting"
+    later = ("asyncio", "yaml", "reconciler.manifests", "reconciler.planning", "reconciler.controller")
+    finished = subprocess.run(
+        [sys.executable, "-c", f"import sys, {modules}; print(*set({later!r}) & sys.modules.keys())"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (finished.stdout.split(), finished.stderr) == ([], "")
+
+
 def test_what_is_wrong_with_manifests_is_told_without_waiting_for_an_engine_that_is_silent(tmp_path: Path) -> None:
     path = tmp_path / "silent.sock"
     (tmp_path / "web.yaml").write_text("services: {web: {image: 1, no_such_key: true}}")
