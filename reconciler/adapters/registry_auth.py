@@ -6,38 +6,34 @@ of it is ever logged, shown or kept on disk.
 
 from __future__ import annotations
 
-import base64
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-import docker.auth
-import docker.errors
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject
 
-CONFIG_FILE: Final = "config.json"
-SENT: Final = ("username", "password", "serveraddress", "identitytoken", "registrytoken")
-"""What X-Registry-Auth holds (api/types/registry.AuthConfig), in its order."""
+if TYPE_CHECKING:
+    from reconciler.adapters.registry_logins import RegistryLogins
 
-FAULTS: Final = (docker.errors.DockerException, OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What the SDK raises for a configuration that is none, and for a helper that is missing or fails."""
+CONFIG_FILE: Final = "config.json"
+PARTS: Final = ("auths", "credsStore", "credHelpers")
+"""What config.json says of credentials."""
 
 
 class RegistryCredentials:
     """Makes X-Registry-Auth headers. Reads lazily, asks for each registry once, and then remembers.
 
     `tell` takes a warning for whatever can't be read: then the registry is asked without credentials, as the docker
-    CLI does it.
+    CLI does it. Where the configuration knows no credentials at all, the SDK is not even imported.
     """
 
     def __init__(self, config_dir: str, tell: Callable[[Problem], None]) -> None:
         self._file = Path(config_dir) / CONFIG_FILE
         self._tell = tell
-        self._config: docker.auth.AuthConfig | None = None
+        self._is_read = False
+        self._logins: RegistryLogins | None = None
         self._headers: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
@@ -45,35 +41,29 @@ class RegistryCredentials:
 
     def header_for(self, image: str) -> str | None:
         """Return the header for the registry of `image`, or None where nobody has logged in."""
-        try:
-            registry, _ = docker.auth.resolve_repository_name(image)
-        except (docker.errors.DockerException, IndexError):
-            return None  # no image: the engine will say so
+        if not self._is_read:
+            self._logins, self._is_read = self._all(), True
+        registry = self._logins.registry_of(image) if self._logins else None
+        if self._logins is None or registry is None:  # no image: the engine will say so
+            return None
         if registry not in self._headers:
-            self._headers[registry] = self._header(registry)
+            self._headers[registry] = self._header(self._logins, registry)
         return self._headers[registry]
 
-    def _header(self, registry: str) -> str | None:
+    def _all(self) -> RegistryLogins | None:
+        parts = self._read()
+        if not parts:  # the SDK would look in the home folder instead
+            return None
+        from reconciler.adapters.registry_logins import RegistryLogins  # noqa: PLC0415 - it imports the SDK
+
+        return RegistryLogins(parts)
+
+    def _header(self, logins: RegistryLogins, registry: str) -> str | None:
         try:
-            with warnings.catch_warnings(action="ignore"):  # the SDK's own words on a missing helper; ours come below
-                found = self._configuration().resolve_authconfig(registry)
-        except FAULTS as error:
+            return logins.header_for(registry)
+        except ValueError as error:
             self._tell(_unreadable(f"The credentials of registry {registry} could not be read.", error))
             return None
-        if not found:
-            return None
-        # The SDK writes some names in lower case and some in camel case; the engine takes any, the CLI the former.
-        by_name = {name.lower(): value for name, value in found.items()}
-        sent = {name: by_name[name] for name in SENT if by_name.get(name)}
-        sent.setdefault("serveraddress", registry)
-        return base64.urlsafe_b64encode(json.dumps(sent).encode()).decode()
-
-    def _configuration(self) -> docker.auth.AuthConfig:
-        if self._config is None:
-            # An empty one is not given to the SDK: it would look in the home folder instead.
-            read = self._read()
-            self._config = docker.auth.AuthConfig.load_config(None, read) if read else docker.auth.AuthConfig({})
-        return self._config
 
     def _read(self) -> JsonObject:
         """Return the parts of config.json that are about credentials; nothing where there is no such file."""
@@ -84,8 +74,7 @@ class RegistryCredentials:
         except (OSError, ValueError) as error:
             self._tell(_unreadable(f"{self._file} could not be read.", error))
             return {}
-        parts = ("auths", "credsStore", "credHelpers")
-        return {part: content[part] for part in parts if content.get(part)} if isinstance(content, dict) else {}
+        return {part: content[part] for part in PARTS if content.get(part)} if isinstance(content, dict) else {}
 
 
 def _unreadable(what: str, error: BaseException) -> Problem:

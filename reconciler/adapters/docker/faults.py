@@ -1,21 +1,18 @@
-"""What the engine, the SDK and the network answer instead of success, as errors that a user reads.
+"""What the engine and the network answer instead of success, as errors that a user reads.
 
 Everything is mapped here, once. No message holds a request's body: that is where secrets are.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
 import ssl
 from collections.abc import Iterator
 
-import docker.errors
-import requests
-import urllib3
-
-from reconciler.adapters.docker.dialing import SshFailed
+from reconciler.adapters.docker.dialing import SshFailed, TlsIncomplete
 from reconciler.adapters.docker.endpoints import Endpoint
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonValue
@@ -24,21 +21,8 @@ RPC_PREFIX = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
 MESSAGE_CHARACTERS_MAX = 1_000
 CHAIN_LENGTH_MAX = 20
 
-MAPPED = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    docker.errors.DockerException,
-    docker.errors.StreamParseError,
-    OSError,
-    ValueError,
-)
-"""Everything that a request through the SDK can raise."""
-
-BROKEN_OFF = (
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.IncompleteRead,
-    urllib3.exceptions.ProtocolError,
-)
+MAPPED = (http.client.HTTPException, OSError, ValueError)
+"""Everything that a request can raise."""
 
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
@@ -146,16 +130,14 @@ def _reason(endpoint: Endpoint, error: BaseException) -> tuple[str, str]:
         reason = _by_cause(endpoint, found)
         if reason is not None:
             return reason
-    if any(_is_timeout(found) for found in chain):
+    if any(isinstance(found, TimeoutError) for found in chain):
         return "It did not answer in time.", "See whether it is overloaded, or raise SWARMCTL_REQUEST_TIMEOUT."
     innermost = next((found for found in chain if isinstance(found, OSError) and found.strerror), None)
     if innermost is not None:
         return f"{innermost.strerror}.", "See whether the engine runs and the address is right."
-    if any(isinstance(found, BROKEN_OFF) for found in chain):
+    if any(isinstance(found, http.client.IncompleteRead) for found in chain):
         return "Its answer broke off.", "See whether the engine is restarting, then run the command again."
-    if isinstance(error, requests.exceptions.JSONDecodeError) or (
-        isinstance(error, ValueError) and not isinstance(error, requests.RequestException)
-    ):
+    if isinstance(error, (ValueError, http.client.HTTPException)):
         return "Its answer is not that of a Docker Engine.", "See whether the address is right."
     return f"{type(error).__name__}.", "See whether the engine runs and the address is right."
 
@@ -165,10 +147,11 @@ def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | Non
     if isinstance(found, SshFailed):
         return f"ssh says: {found}", "Try `ssh HOST docker version` with the same user; the key must need no password."
     if isinstance(found, ssl.SSLError):
-        reason = getattr(found, "verify_message", "") or (found.reason or str(found)).replace("_", " ").lower()
+        told = getattr(found, "verify_message", "") or getattr(found, "reason", "") or str(found) or "without a reason"
+        reason = told if hasattr(found, "verify_message") else told.replace("_", " ").lower()
         return f"TLS failed: {reason}.", "Check ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH or the context."
-    if isinstance(found, docker.errors.TLSParameterError):
-        return f"TLS files are incomplete: {found.msg}.", "Give ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
+    if isinstance(found, TlsIncomplete):
+        return f"TLS files are incomplete: {found}.", "Give ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
     if isinstance(found, FileNotFoundError) and endpoint.scheme == "unix":
         return f"There is no socket {endpoint.path}.", "Start the engine, or set DOCKER_HOST."
     if isinstance(found, PermissionError):
@@ -177,7 +160,7 @@ def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | Non
         return "The connection was refused: nothing listens there.", "Start the engine, or set DOCKER_HOST."
     if isinstance(found, (ConnectionResetError, BrokenPipeError)):
         return _hung_up(endpoint)
-    if isinstance(found, (socket.gaierror, urllib3.exceptions.NameResolutionError)):
+    if isinstance(found, socket.gaierror):
         return f"The name {endpoint.parts.hostname} cannot be resolved.", "Check the host's name and your DNS."
     return None
 
@@ -193,12 +176,8 @@ def _hung_up(endpoint: Endpoint) -> tuple[str, str]:
     return "It hung up without an answer.", "See whether the engine is restarting, then run the command again."
 
 
-def _is_timeout(found: BaseException) -> bool:
-    return isinstance(found, (TimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout))
-
-
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and all that it wraps: requests and urllib3 put causes in args and `reason` too."""
+    """Yield the exception and all that it wraps or follows."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < CHAIN_LENGTH_MAX:
         found = waiting.pop(0)
@@ -206,5 +185,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        linked = (found.__cause__, found.__context__, getattr(found, "reason", None), *found.args)
-        waiting += [other for other in linked if isinstance(other, BaseException)]
+        waiting += [other for other in (found.__cause__, found.__context__) if other is not None]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import json
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 
-import requests
-from docker.types import CancellableStream
-
 from reconciler.adapters.docker import faults
+from reconciler.adapters.docker.connections import Stream
 from reconciler.adapters.docker.engine import Engine
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
@@ -69,7 +68,7 @@ class EventStream(AsyncIterator[ClusterEvent]):
         self._loop = asyncio.get_running_loop()
         self._waiting: asyncio.Queue[ClusterEvent | SwarmctlError | None] = asyncio.Queue(EVENTS_WAITING_MAX)
         self._closed = threading.Event()
-        self._stream: CancellableStream | None = None
+        self._stream: Stream | None = None
         self._thread = threading.Thread(target=self._read, name="docker-events", daemon=True)
         self._thread.start()
 
@@ -92,24 +91,21 @@ class EventStream(AsyncIterator[ClusterEvent]):
         self._closed.set()
         self._offer(None)
         if self._stream is not None:
-            with contextlib.suppress(OSError, AttributeError):  # already closed by the engine
-                self._stream.close()
+            self._stream.cut()
         await asyncio.to_thread(self._thread.join, STOP_WAIT_S)
 
     def _read(self) -> None:
         """Run in the thread until the engine or the reader ends the stream; its last word is why it ended."""
         try:
-            response = self._engine.open_stream("events", query={"filters": json.dumps({"scope": ["swarm"]})})
-            with response:
-                self._stream = CancellableStream(_messages(response), response)
-                if self._closed.is_set():
-                    return
-                for message in self._stream:
-                    self._hand_over(parse_event(message))
+            self._stream = self._engine.open_stream("events", query={"filters": json.dumps({"scope": ["swarm"]})})
+            if self._closed.is_set():
+                self._stream.cut()
+            for message in _messages(self._stream):
+                self._hand_over(parse_event(message))
             lost = _lost(self._engine)
         except SwarmctlError as error:
             lost = error
-        except (*faults.MAPPED, AttributeError) as error:  # AttributeError: urllib3, when closed while it reads
+        except faults.MAPPED as error:
             lost = faults.from_exception(self._engine.endpoint, error)
         self._hand_over(lost)
 
@@ -126,12 +122,12 @@ class EventStream(AsyncIterator[ClusterEvent]):
         self._waiting.put_nowait(received)
 
 
-def _messages(response: requests.Response) -> Iterator[JsonObject]:
+def _messages(stream: Stream) -> Iterator[JsonObject]:
     """Yield the JSON objects of a stream: one a line, or (older engines) one right after the other."""
-    decoder = json.JSONDecoder()
+    decoder, characters = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")(errors="replace")
     text = ""
-    for chunk in response.iter_content(chunk_size=None):
-        text = (text + chunk.decode(errors="replace")).lstrip()
+    for piece in stream.pieces():
+        text = (text + characters.decode(piece)).lstrip()
         while text:
             try:
                 message, end = decoder.raw_decode(text)

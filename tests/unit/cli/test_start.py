@@ -69,7 +69,7 @@ def test_a_sound_repository_is_read_without_what_only_others_need(command: str) 
 
 
 def test_a_diff_makes_its_first_call_without_the_embedded_swarm_or_git() -> None:
-    needed = {"asyncio", "docker", "requests", "rich", "typer", "yaml", "reconciler.manifests"}
+    needed = {"asyncio", "rich", "typer", "yaml", "reconciler.manifests"}
     assert imported("diff", str(ROOT / "examples/stacks"), "--host", "unix:///nonexistent", code=1) <= needed
 
 
@@ -79,6 +79,24 @@ def test_a_first_call_is_under_way_before_what_reads_manifests_is_imported(comma
     later = ("asyncio", "yaml", "reconciler.manifests", "reconciler.planning", "reconciler.controller")
     finished = subprocess.run(
         [sys.executable, "-c", f"import sys, {modules}; print(*set({later!r}) & sys.modules.keys())"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (finished.stdout.split(), finished.stderr) == ([], "")
+
+
+def test_where_nobody_has_logged_in_no_sdk_is_imported_to_find_that_out() -> None:
+    program = """
+import sys
+from reconciler.adapters.registry_auth import RegistryCredentials
+assert RegistryCredentials(sys.argv[1], print).header_for("registry.example/web:1") is None
+print(*{"docker", "requests"} & sys.modules.keys())
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", program, "/nonexistent"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

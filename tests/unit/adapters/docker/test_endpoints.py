@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reconciler.adapters.docker import contexts, dialing
+from reconciler.adapters.docker import contexts, ssh
 from reconciler.adapters.docker.endpoints import DEFAULT_HOST, resolve
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.settings import EndpointSettings
@@ -118,11 +118,11 @@ def test_tls_is_for_tcp_only(tmp_path: Path) -> None:
 
 
 def test_no_part_of_an_ssh_address_can_become_an_option() -> None:
-    command = dialing.command(urlsplit("ssh://-oProxyCommand=evil"))
+    command = ssh.command(urlsplit("ssh://-oProxyCommand=evil"))
     assert command.index("--") < command.index("-oproxycommand=evil")
     assert command[-3:] == ["docker", "system", "dial-stdio"]
 
 
 def test_an_ssh_address_may_name_the_remote_socket() -> None:
-    command = dialing.command(urlsplit("ssh://host/run/other.sock"))
+    command = ssh.command(urlsplit("ssh://host/run/other.sock"))
     assert command[-5:] == ["docker", "--host", "unix:///run/other.sock", "system", "dial-stdio"]
