@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -107,6 +106,8 @@ def _data_dir(environment: Mapping[str, str]) -> str:
         return str(Path(state) / "swarmctl")
     if home := environment.get("HOME"):
         return str(Path(home) / ".local" / "state" / "swarmctl")
+    import tempfile  # noqa: PLC0415 - the last resort, and much to read at each start
+
     return str(Path(tempfile.gettempdir()) / f"swarmctl-{os.getuid()}")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from datetime import datetime
+
+import msgspec
 
 from reconciler.controller.assess import UPDATE_RUNS, Crew, Slot, monitor_s, unplaced
 from reconciler.model.actual import ActualState
@@ -14,8 +15,7 @@ from reconciler.model.progress import Assessment
 from reconciler.model.tasks import ObservedTask, TaskState
 
 
-@dataclass(slots=True)
-class Since:
+class Since(msgspec.Struct):
     """Since when something has been as it is; by the event loop's clock, in seconds."""
 
     what: object = None
@@ -28,8 +28,7 @@ class Since:
         return now_s - self.at_s
 
 
-@dataclass(slots=True)
-class Story:
+class Story(msgspec.Struct):
     """What was seen of one service so far."""
 
     crew: Crew | None = None
@@ -40,16 +39,16 @@ class Story:
     """What was told of it, with all that is known from looks before."""
     service: ObservedObject | None = None
     """As of the first look, which comes after our own write."""
-    stable: Since = field(default_factory=Since)
-    updated: Since = field(default_factory=Since)
-    unplaced: Since = field(default_factory=Since)
-    given_up: Since = field(default_factory=Since)
-    taskless: Since = field(default_factory=Since)
-    misplaced: Since = field(default_factory=Since)
-    surplus: Since = field(default_factory=Since)
+    stable: Since = msgspec.field(default_factory=Since)
+    updated: Since = msgspec.field(default_factory=Since)
+    unplaced: Since = msgspec.field(default_factory=Since)
+    given_up: Since = msgspec.field(default_factory=Since)
+    taskless: Since = msgspec.field(default_factory=Since)
+    misplaced: Since = msgspec.field(default_factory=Since)
+    surplus: Since = msgspec.field(default_factory=Since)
     forgotten: ObservedObject | None = None
     """The service, once swarm is seen to have forgotten to end some of its tasks."""
-    failed: dict[Slot, set[str]] = field(default_factory=dict)
+    failed: dict[Slot, set[str]] = msgspec.field(default_factory=dict)
     last_failure: ObservedTask | None = None
     has_failed: bool = False
     converged: bool = False

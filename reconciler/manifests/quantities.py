@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import re
 import struct
-from fractions import Fraction
 from typing import Final
 
 NANOSECONDS: Final[dict[str, int]] = {
@@ -86,6 +85,8 @@ def nano_cpus(text: str) -> int:
     found = re.fullmatch(r"[-+]?(?:[0-9]+/[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?)", text)
     if found is None or len(text) > _TEXT_CHARS_MAX or re.search(r"/0+$", text):
         raise BadQuantity('a number such as "0.5"')
+    from fractions import Fraction  # noqa: PLC0415 - few stacks limit processors
+
     nano = Fraction(text) * 1_000_000_000
     if nano.denominator != 1:
         raise BadQuantity("a number with at most 9 decimals")

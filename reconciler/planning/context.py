@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,18 +20,17 @@ NO_CLUSTER = "no cluster"
 """The endpoint of a cluster that is only imagined (planning/baseline.py)."""
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(msgspec.Struct):
     """A plan in the making: parts of planning add to it in order."""
 
-    actions: list[Action] = field(default_factory=list)
-    blocked: list[Blocked] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
-    listed: dict[str, DesiredNode] = field(default_factory=dict)
+    actions: list[Action] = msgspec.field(default_factory=list)
+    blocked: list[Blocked] = msgspec.field(default_factory=list)
+    notes: list[Problem] = msgspec.field(default_factory=list)
+    listed: dict[str, DesiredNode] = msgspec.field(default_factory=dict)
     """{node id: what swarm.yaml says of it}, of the nodes that it lists and the swarm has."""
-    _planned: set[str] = field(default_factory=set, repr=False)
+    _planned: set[str] = msgspec.field(default_factory=set)
     _planned_seen: int = 0
-    _causes: dict[str, Problem] = field(default_factory=dict, repr=False)
+    _causes: dict[str, Problem] = msgspec.field(default_factory=dict)
     _causes_seen: int = 0
 
     def block(self, kind: Kind, name: str, problem: Problem) -> None:

@@ -20,6 +20,7 @@ from reconciler.adapters.schema_files import read_schemas
 from reconciler.manifests.load import LoadInputs, load_again
 from reconciler.planning.plan import plan
 from reconciler.settings import EndpointSettings
+from tests.benchmarks.quiet import until_quiet
 from tests.benchmarks.table import in_columns, ratio
 from tests.lab.lab import Lab, why_not
 from tests.lab.meter import Call, Meter
@@ -128,8 +129,9 @@ class Bench:
         raise RuntimeError("The tasks do not run.")
 
     def pair(self, command: list[str]) -> Pair:
-        """Deploy to an empty swarm, and once more."""
+        """Deploy to an empty swarm whose engines have come to rest, and once more."""
         sweep(self.lab)
+        until_quiet()
         first = self.run(command, until_running=True)
         return Pair(first, self.run(command, until_running=False))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.constraints import constraints_hold, parse_constraint
 from reconciler.model.json import dig
@@ -39,19 +39,18 @@ class Refusal(enum.Enum):
     MAX_REPLICAS = "max replicas per node limit exceed on"
 
 
-@dataclass(slots=True)
-class Room:
+class Room(msgspec.Struct):
     """One node as it will be, and what tasks have left of it. Numbers below 0 mean that it is overcommitted."""
 
     node: NodeRecord
     nano_cpus: int
     memory_bytes: int
     generic: Counter[str]
-    ports: Counter[HostPort] = field(default_factory=Counter)
-    replicas: Counter[str] = field(default_factory=Counter)
+    ports: Counter[HostPort] = msgspec.field(default_factory=Counter)
+    replicas: Counter[str] = msgspec.field(default_factory=Counter)
     """{service name: tasks here}"""
     tasks: int = 0
-    takes_tasks: bool = field(init=False)
+    takes_tasks: bool = False
     """Whether Swarm gives it new tasks at all."""
 
     def __post_init__(self) -> None:

@@ -52,9 +52,10 @@ async def test_an_object_that_two_repositories_declare_stays_with_one_until_that
     second.commit("1", swarm_DOT_yaml=swarm("other"), stacks__db_DOT_yaml=stack(0))
     shell = Shell(tmp_path / "data", await a_quiet_swarm(), {"first": first, "second": second})
 
-    async def image() -> str:
+    async def has_it() -> tuple[str | None, str, str]:
+        """Return who has the service, its image, and its id."""
         service = (await shell.cluster.observe()).by_name(Kind.SERVICE)["web_api"]
-        return f"{service.owner} {service.spec['TaskTemplate']['ContainerSpec']['Image']}"
+        return service.owner, service.spec["TaskTemplate"]["ContainerSpec"]["Image"], service.id
 
     def standing() -> str:
         return " ".join(f"{one.reason}: {one.message}" for one in shell.state("second").scope("web").conditions)
@@ -65,15 +66,15 @@ async def test_an_object_that_two_repositories_declare_stays_with_one_until_that
 
     async with shell.leading():
         await until(lambda: shell.state("first").scope("web").applied, "the first one has it")
-        had = await image()
+        had = await has_it()
         commit = second.commit("2", stacks__web_DOT_yaml=stack(0, "nginx:2"), stacks__more_DOT_yaml=stack(0))
         shell.leader.wake("webhook")
         await until(lambda: "Repository prod declares" in standing(), "the second one says why it waits")
         await until(lambda: shell.state("second").scope("more").applied, "its other stacks go on")
-        assert await image() == had
+        assert await has_it() == had
         left = first.commit("2", stacks__web_DOT_yaml=None)
         shell.leader.wake("webhook")
         await until(lambda: shell.state("first").source.in_force.commit == left, "the first one lets it go")
         shell.leader.wake("webhook")
         await until(lambda: taken_over() == commit, "the second one takes it over")
-        assert await image() == "other nginx:2"
+        assert await has_it() == ("other", "nginx:2", had[2])  # the very service: it was not away in between
