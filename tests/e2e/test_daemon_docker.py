@@ -343,7 +343,17 @@ COMPARED: dict[str, dict[str, Any]] = {
         "Networks": [{"Target": "compared", "Aliases": ["ali"]}],
     },
 }
-OWN = (".Created", ".State", ".Name", ".LogPath", ".HostnamePath", ".HostsPath", ".ResolvConfPath", ".Image")
+OWN = (
+    ".Created",
+    ".State",
+    ".Name",
+    ".LogPath",
+    ".HostnamePath",
+    ".HostsPath",
+    ".ResolvConfPath",
+    ".Image",
+    ".ExecIDs",  # a health check that is under way
+)
 """Of each container alone, or empty in two ways."""
 
 PLACES = ("EndpointID", "NetworkID", "SandboxID", "SandboxKey", "IPAddress", "MacAddress", "Source", "CgroupParent")
