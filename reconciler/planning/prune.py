@@ -39,8 +39,6 @@ class _Surplus(msgspec.Struct, frozen=True):
     undeclared: list[ObservedObject]
     kept: list[ObservedObject]
     """Undeclared, and labelled to stay."""
-    left: list[ObservedObject]
-    """Undeclared here, and declared by a repository that is applied beside this one: that takes it over as it is."""
     former: list[ObservedObject]
     """Versions older than those that stay in any case."""
 
@@ -79,13 +77,10 @@ def _surplus(context: Context, real_names: RealNames) -> _Surplus:
     ]
     in_scope = (found for found in owned if _in_scope(context, found))
     undeclared = [found for found in in_scope if (found.kind, found.name) not in wanted]
-    left = [found for found in undeclared if (found.kind, found.name) in context.options.elsewhere]
-    ours = [found for found in undeclared if (found.kind, found.name) not in context.options.elsewhere]
     return _Surplus(
         owned=owned,
-        undeclared=[found for found in ours if not is_kept(found)],
-        kept=[found for found in ours if is_kept(found)],
-        left=left,
+        undeclared=[found for found in undeclared if not is_kept(found)],
+        kept=[found for found in undeclared if is_kept(found)],
         former=_outdated(versions, context.desired.policy.keep_versions),
     )
 
@@ -141,8 +136,6 @@ def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[Observ
     """Return the undeclared objects that may go, as far as policy says; tell of the others."""
     if surplus.kept:
         draft.notes.append(_labelled_to_stay(surplus.kept))
-    if surplus.left:
-        draft.notes.append(_left_to_another(surplus.left, context))
     undeclared = surplus.undeclared
     if not undeclared:
         return []
@@ -256,17 +249,6 @@ def _labelled_to_stay(kept: list[ObservedObject]) -> Problem:
         f"No longer declared, and kept: {_listed(kept)}.",
         why="It was declared with `x-swarmctl: {prune: false}`, and is never pruned.",
         hint=f"Remove it with docker when it is needed no more; its label {labels.PRUNE} says that it stays.",
-        severity=Severity.WARNING,
-    )
-
-
-def _left_to_another(left: list[ObservedObject], context: Context) -> Problem:
-    owners = sorted({context.options.elsewhere[found.kind, found.name] for found in left})
-    return Problem(
-        ErrorCode.OWNED_ELSEWHERE,
-        f"No longer declared, and left to repository {some(owners, LISTED_MAX)}: {_listed(left)}.",
-        why="That one declares it and is applied beside this one: it takes over what runs, and nothing is removed.",
-        hint="Wait until it has; if it can't, its own plan says why.",
         severity=Severity.WARNING,
     )
 

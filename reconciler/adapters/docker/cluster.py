@@ -260,7 +260,7 @@ class DockerCluster:
     async def close(self) -> None:
         for stream in self._streams:
             await stream.aclose()
-        self._engine.close()
+        await asyncio.to_thread(self._engine.close)
 
 
 def _with_placement(spec: JsonObject) -> JsonObject:

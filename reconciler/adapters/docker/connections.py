@@ -10,21 +10,28 @@ import http.client
 import json
 import select
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
-import msgspec
-
 from reconciler.adapters.docker.dialing import dialer
 from reconciler.adapters.docker.endpoints import Endpoint
+from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonValue
 
 CONNECT_TIMEOUT_S = 30.0
 USER_AGENT = "swarmctl"
+KEEPALIVE_S = 30
+"""Seconds without a word until the network is asked whether the other end of a TCP connection is still there."""
+PIECE_BYTES = 1 << 20
+ANSWER_BYTES_MAX = 1 << 30
+"""Some hundred thousand services, or as many tasks."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(Discreet, frozen=True):
     """What is asked. `target` is a path with its query, escaped."""
+
+    UNSHOWN = frozenset({"headers", "body"})  # credentials, and the contents of secrets
 
     method: str
     target: str
@@ -32,8 +39,10 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(Discreet, frozen=True):
     """A whole answer."""
+
+    UNSHOWN = frozenset({"headers", "content"})  # join tokens, and specs with whatever people put there
 
     status: int
     headers: http.client.HTTPMessage
@@ -92,26 +101,28 @@ class Connections:
         connection = self._taken()
         try:
             _dialed(connection, self._timeout_s)
-            response = _response(connection, request)
-            answer = Answer(response.status, response.headers, response.read())
+            answer = _whole(_response(connection, request))
         except BaseException:
             connection.close()
             raise
-        if connection.sock is None or self._is_closed:  # the answer was the connection's last
+        if connection.sock is None:  # the answer was the connection's last
             connection.close()
-        else:
-            self._idle.append(connection)
+            return answer
+        self._idle.append(connection)
+        if self._is_closed:
+            self.close()
         return answer
 
     def open(self, request: Request) -> Stream | Answer:
-        """Send a request whose answer has no end, and so no timeout; what is no success is read as a whole."""
+        """Send a request whose answer has no end, nor a timeout once it has begun; what is no success is read whole."""
         connection = self._taken()
         try:
-            dialed = _dialed(connection, None)
+            dialed = _dialed(connection, self._timeout_s)
             response = _response(connection, request)
             if 200 <= response.status < 300:
+                dialed.settimeout(None)
                 return Stream(connection, dialed, response)
-            answer = Answer(response.status, response.headers, response.read())
+            answer = _whole(response)
         except BaseException:
             connection.close()
             raise
@@ -119,8 +130,11 @@ class Connections:
         return answer
 
     def close(self) -> None:
-        """Close what is idle. A request under way ends by itself."""
+        """Close what is idle, which may take seconds with ssh. A request under way ends by itself."""
         self._is_closed = True
+        for connection in tuple(self._idle):  # all are told before the first is waited for
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
         while self._idle:
             with contextlib.suppress(IndexError):
                 self._idle.pop().close()
@@ -138,18 +152,22 @@ class Connections:
 
 def _is_open(idle: http.client.HTTPConnection) -> bool:
     """Return whether a connection can be used again. Nothing is due on it: what there is to read would be its end."""
-    if idle.sock is None:
+    if idle.sock is None or (isinstance(idle.sock, ssl.SSLSocket) and idle.sock.pending()):
         return False
     looking = select.poll()
     looking.register(idle.sock, select.POLLIN)
     return not looking.poll(0)
 
 
-def _dialed(connection: http.client.HTTPConnection, timeout_s: float | None) -> socket.socket:
+def _dialed(connection: http.client.HTTPConnection, timeout_s: float) -> socket.socket:
     """Return the socket of a connection, connected, and with the patience of the next request."""
-    if connection.sock is None:
+    is_new = connection.sock is None
+    if is_new:
         connection.connect()
     dialed: socket.socket = connection.sock
+    if is_new and dialed.family in (socket.AF_INET, socket.AF_INET6):
+        dialed.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        dialed.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
     dialed.settimeout(timeout_s)
     return dialed
 
@@ -157,6 +175,23 @@ def _dialed(connection: http.client.HTTPConnection, timeout_s: float | None) -> 
 def _response(connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
     headers = {"User-Agent": USER_AGENT, **request.headers}
     # An engine may refuse, and hang up, before it has read all of a body: its answer then tells why.
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request(request.method, request.target, request.body, headers)
-    return connection.getresponse()
+    response = connection.getresponse()
+    if response.status < 200:
+        # The client knows one such answer, 100, and takes any other for the one that counts, which is still to come.
+        raise http.client.HTTPException(f"an interim answer of status {response.status}")
+    return response
+
+
+def _whole(response: http.client.HTTPResponse) -> Answer:
+    """Read an answer piece by piece: what its head says of its length may be anything."""
+    pieces, length = [], 0
+    while piece := response.read(PIECE_BYTES):
+        pieces.append(piece)
+        length += len(piece)
+        if length > ANSWER_BYTES_MAX:
+            raise http.client.HTTPException(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    return Answer(response.status, response.headers, b"".join(pieces))

@@ -9,6 +9,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from reconciler.adapters.docker.contexts import TlsFiles
 from reconciler.adapters.docker.endpoints import Endpoint
@@ -34,7 +35,7 @@ def dialer(endpoint: Endpoint, connect_timeout_s: float) -> Callable[[], http.cl
         from reconciler.adapters.docker.ssh import SshConnection  # noqa: PLC0415 - few endpoints need it
 
         return lambda: SshConnection(address, connect_timeout_s)
-    host, port = address.hostname or "", address.port
+    host, port = unquote(address.hostname or ""), address.port  # the zone of fe80::1%25eth0, say
     if endpoint.tls is None:
         return lambda: http.client.HTTPConnection(host, port, timeout=connect_timeout_s)
     context = tls_context(endpoint.tls)
@@ -44,6 +45,7 @@ def dialer(endpoint: Endpoint, connect_timeout_s: float) -> Callable[[], http.cl
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
     """Return how to trust a server, and how to be trusted by it, as the docker CLI does with the same files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # as Go, which looks at subjectAltName alone
     if not files.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

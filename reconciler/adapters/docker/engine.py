@@ -46,7 +46,8 @@ class Engine:
         newest = answer.headers.get("Api-Version") if answer.is_success else None
         if newest is None:  # an engine older than 17, or a proxy that drops the header
             answer = self._connections.ask(Request("GET", f"{self._prefix}/version", {}))
-            newest = str((self._checked(answer).json() or {}).get("ApiVersion"))
+            told = self._checked(answer).json()
+            newest = str(told.get("ApiVersion")) if isinstance(told, dict) else ""
         offered = _parsed_version(newest)
         if offered < API_MIN:
             raise SwarmctlError(
@@ -80,8 +81,9 @@ class Engine:
         self, *steps: str, body: JsonObject, query: Query | None = None, headers: Mapping[str, str] | None = None
     ) -> JsonValue:
         """Send `body` exactly as it is; return the answer's JSON, or None for an empty answer."""
-        request = self._request("POST", steps, query, headers=headers, body=body)
-        return await self._in_thread(lambda: self._answer(request).json())
+        return await self._in_thread(
+            lambda: self._answer(self._request("POST", steps, query, headers=headers, body=body)).json()
+        )
 
     async def delete(self, *steps: str, query: Query | None = None) -> None:
         await self._in_thread(lambda: self._answer(self._request("DELETE", steps, query)))
@@ -121,7 +123,7 @@ class Engine:
     @property
     def _prefix(self) -> str:
         """What comes before each path: nothing, or the folder of a proxy in front of the engine."""
-        return self.endpoint.parts.path if self.endpoint.scheme == "tcp" else ""
+        return quote(self.endpoint.parts.path, safe="/%") if self.endpoint.scheme == "tcp" else ""
 
     def _request(
         self,

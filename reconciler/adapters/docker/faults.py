@@ -21,8 +21,8 @@ RPC_PREFIX = re.compile(r"^(?:rpc error: code = \w+ desc = )+")
 MESSAGE_CHARACTERS_MAX = 1_000
 CHAIN_LENGTH_MAX = 20
 
-MAPPED = (http.client.HTTPException, OSError, ValueError)
-"""Everything that a request can raise."""
+MAPPED = (http.client.HTTPException, OSError, ValueError, OverflowError, RecursionError)
+"""Everything that a request can raise; the last two by lengths and JSON that are meant ill."""
 
 _NOT_A_MANAGER = "This node is not a swarm manager."
 _IN_USE = ("is in use by", "cannot be removed because service", "volume is in use")
@@ -137,9 +137,9 @@ def _reason(endpoint: Endpoint, error: BaseException) -> tuple[str, str]:
         return f"{innermost.strerror}.", "See whether the engine runs and the address is right."
     if any(isinstance(found, http.client.IncompleteRead) for found in chain):
         return "Its answer broke off.", "See whether the engine is restarting, then run the command again."
-    if isinstance(error, (ValueError, http.client.HTTPException)):
+    if not isinstance(error, OSError):
         return "Its answer is not that of a Docker Engine.", "See whether the address is right."
-    return f"{type(error).__name__}.", "See whether the engine runs and the address is right."
+    return f"{error or type(error).__name__}.", "See whether the engine runs and the address is right."
 
 
 def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | None:
@@ -154,7 +154,7 @@ def _by_cause(endpoint: Endpoint, found: BaseException) -> tuple[str, str] | Non
         return f"TLS files are incomplete: {found}.", "Give ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH."
     if isinstance(found, FileNotFoundError) and endpoint.scheme == "unix":
         return f"There is no socket {endpoint.path}.", "Start the engine, or set DOCKER_HOST."
-    if isinstance(found, PermissionError):
+    if isinstance(found, PermissionError) and endpoint.scheme == "unix":
         return f"This user may not open {endpoint.path}.", "Join the `docker` group, or run as root."
     if isinstance(found, ConnectionRefusedError):
         return "The connection was refused: nothing listens there.", "Start the engine, or set DOCKER_HOST."

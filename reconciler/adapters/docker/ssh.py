@@ -58,9 +58,10 @@ class SshConnection(http.client.HTTPConnection):
                 stderr=self._stderr,
                 start_new_session=True,  # a Ctrl-C at the terminal must not cut a request in two
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             ours.close()
-            raise SshFailed(f"the ssh program did not start: {error.strerror}") from error
+            self._stderr.close()
+            raise SshFailed(f"the ssh program did not start: {error}") from error
         finally:
             theirs.close()
         self.sock = ours

@@ -105,7 +105,7 @@ class EventStream(AsyncIterator[ClusterEvent]):
             lost = _lost(self._engine)
         except SwarmctlError as error:
             lost = error
-        except faults.MAPPED as error:
+        except Exception as error:  # noqa: BLE001 - whatever was sent instead of events, a reader waits for a last word
             lost = faults.from_exception(self._engine.endpoint, error)
         self._hand_over(lost)
 

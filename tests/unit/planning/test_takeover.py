@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ActionType
 from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import actual, carried_out, desired, network_spec, planned, service_spec, wanted
 
@@ -49,20 +48,3 @@ def test_who_has_it_goes_on_though_another_one_declares_it_too():
     made = planned(desired(*CHANGED), of_prod(*WEB), PlanOptions(elsewhere={(Kind.SERVICE, "web_api"): "staging"}))
     assert [action.id for action in made.actions] == ["service.web_api"]
     assert made.blocked == ()
-
-
-def test_who_declares_it_no_more_leaves_it_to_the_other_one_as_it_runs():
-    spare = wanted(Kind.NETWORK, network_spec("spare", stack=None), stack=None)
-    everywhere = {(one.kind, one.name): "staging" for one in WEB}
-    made = planned(desired(spare), of_prod(*WEB, spare), PlanOptions(elsewhere=everywhere))
-    assert made.actions == ()
-    (left,) = [one for one in made.notes if one.code is ErrorCode.OWNED_ELSEWHERE]
-    assert "staging" in left.what
-    assert "service web_api" in left.what
-
-
-def test_what_the_other_one_does_not_declare_either_is_removed():
-    batch = wanted(Kind.SERVICE, service_spec(name="batch"))
-    live = of_prod(*WEB, batch)
-    made = planned(desired(WEB[0], batch), live, PlanOptions(elsewhere={(Kind.SERVICE, "web_other"): "staging"}))
-    assert [(action.id, action.type) for action in made.actions] == [("service.web_api", ActionType.DELETE)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import socket
@@ -16,7 +17,7 @@ from reconciler.adapters.docker import ssh
 from reconciler.adapters.docker.connections import Answer, Connections, Request, Stream
 from reconciler.adapters.docker.endpoints import Endpoint
 from reconciler.adapters.docker.engine import Engine
-from reconciler.adapters.docker.streams import _messages
+from reconciler.adapters.docker.streams import EventStream, _messages
 from reconciler.model.errors import ErrorCode, SwarmctlError
 
 WAIT_S = 10.0
@@ -136,6 +137,9 @@ def test_a_refusal_before_the_body_was_read_is_told(tmp_path: Path) -> None:
         (CHUNKED + b"5\r\nab", "broke off"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not that of a Docker Engine"),
         (b"HTTP/1.1 200 OK\r\nApi-Version: one\r\nContent-Length: 0\r\n\r\n", "not that of a Docker Engine"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999999999999999\r\n\r\nok", "broke off"),
+        (CHUNKED + b"FFFFFFFFFFFFFFFFFFFFFF\r\nab", "broke off"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK, "not that of a Docker Engine"),
     ],
 )
 def test_what_is_no_whole_answer_of_an_engine_is_told(tmp_path: Path, said: bytes, why: str) -> None:
@@ -159,6 +163,72 @@ def test_an_answer_that_stops_in_the_middle_is_waited_for_only_so_long(tmp_path:
         with pytest.raises(TimeoutError):
             Connections(endpoint, 0.2).ask(PING)
         over.set()
+
+
+def test_an_interim_answer_is_never_taken_for_that_of_the_next_request(tmp_path: Path) -> None:
+    """http.client knows none but 100."""
+    continued = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    def script(connection: socket.socket, number: int) -> None:
+        answers(connection, *([b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK] if number == 0 else [continued + OK] * 2))
+
+    with served(tmp_path, script) as endpoint:
+        connections = Connections(endpoint, WAIT_S)
+        with pytest.raises(http.client.HTTPException):
+            connections.ask(PING)
+        assert [connections.ask(PING).content for _ in range(2)] == [b"ok"] * 2
+        connections.close()
+
+
+def test_a_stream_that_does_not_begin_is_waited_for_only_so_long(tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def script(_: socket.socket, __: int) -> None:
+        over.wait(WAIT_S)
+
+    with served(tmp_path, script) as endpoint:
+        with pytest.raises(TimeoutError):
+            Connections(endpoint, 0.2).open(PING)
+        over.set()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"[]", b'{"Actor": "x"}', b'{"timeNano": "x"}', b"[" * 100_000 + b"]" * 100_000], ids=lambda sent: sent[:9]
+)
+async def test_who_reads_events_hears_of_what_are_none(tmp_path: Path, sent: bytes) -> None:
+    body = CHUNKED + b"%x\r\n%s\r\n" % (len(sent), sent)
+    with served(tmp_path, lambda connection, _: answers(connection, body)) as endpoint:
+        engine = Engine(endpoint, WAIT_S)
+        stream = EventStream(engine)
+        with pytest.raises(SwarmctlError) as raised:
+            await asyncio.wait_for(anext(stream), WAIT_S)
+        await stream.aclose()
+        engine.close()
+    assert raised.value.code is ErrorCode.ENGINE_UNREACHABLE
+
+
+@pytest.mark.parametrize("told", [b"[1]", b"3", b'"x"', b"null", b"[" * 100_000], ids=lambda told: told[:5])
+def test_a_version_that_is_none_is_told(tmp_path: Path, told: bytes) -> None:
+    ping = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    version = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told)
+    with served(tmp_path, lambda connection, _: answers(connection, ping, version)) as endpoint:
+        engine = Engine(endpoint, WAIT_S)
+        with pytest.raises(SwarmctlError) as raised:
+            engine.negotiate()
+        engine.close()
+    assert "not that of a Docker Engine" in raised.value.problems[0].why
+
+
+async def test_a_body_that_is_no_text_is_told(tmp_path: Path) -> None:
+    engine = Engine(Endpoint(f"unix://{tmp_path}/none.sock", "the engine"), WAIT_S)
+    with pytest.raises(SwarmctlError):
+        await engine.post("configs", "create\udc80", body={"Name": "a"})
+    engine.close()
+
+
+def test_neither_a_request_nor_an_answer_shows_what_it_holds() -> None:
+    request = Request("POST", "/secrets/create", {"X-Registry-Auth": "hush"}, b"hush")
+    assert "hush" not in repr((request, Answer(200, http.client.HTTPMessage(), b"hush")))
 
 
 def test_a_redirect_is_an_answer_like_any_other(tmp_path: Path) -> None:

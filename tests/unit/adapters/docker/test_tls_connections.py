@@ -78,6 +78,20 @@ def test_a_connection_with_tls_is_kept_for_the_next_request(identity: Path) -> N
     assert used == [0] * 5
 
 
+def test_what_comes_after_an_answer_is_not_the_next_one(identity: Path) -> None:
+    surplus = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nplanted" * 300  # one record, and more than a buffer
+
+    def script(connection: ssl.SSLSocket, number: int) -> None:
+        if connection.recv(65_536):
+            connection.sendall(OK if number else OK + surplus)
+            connection.recv(65_536)
+
+    with served(identity, script) as port:
+        connections = Connections(endpoint(port, tls_files(identity, verify=True)), WAIT_S)
+        assert [connections.ask(PING).content for _ in range(2)] == [b"ok"] * 2
+        connections.close()
+
+
 def test_a_stream_with_tls_is_cut_by_another_thread(identity: Path) -> None:
     over = threading.Event()
 
