@@ -379,7 +379,7 @@ async def test_a_new_member_gets_everything_and_becomes_a_voter(group: StoreGrou
     assert [one.id for one in new.members()] == ["node-1", "node-2", "node-3", "node-4"]
     assert next(one for one in new.members() if one.id == "node-4").address == group.address("node-4")
     async with refusing(ErrorCode.RAFT_CHANGE_REFUSED):
-        await group.stores[leader].add_member("node-4", group.address("node-4"))
+        await group.at_leader(lambda store: store.add_member("node-4", group.address("node-4")))
 
 
 async def test_a_dead_member_is_replaced_by_an_empty_one_under_a_new_name(group: StoreGroup):
