@@ -18,6 +18,10 @@ class Owners:
     def __init__(self, sources: Iterable[str] = ()) -> None:
         self._clusters: dict[str, str] = {}
         self._declared: dict[str, frozenset[tuple[Kind, str]]] = {}
+        self._pruned: dict[str, frozenset[tuple[Kind, str]]] = {}
+        """What each one would remove, were it declared no more."""
+        self._leaving: dict[str, frozenset[tuple[Kind, str]]] = {}
+        """What each one has declared before, and removes or has removed."""
         self._restored = {name: asyncio.Event() for name in sources}
 
     def restored(self, source: str, desired: DesiredState | None) -> None:
@@ -38,11 +42,19 @@ class Owners:
         return other
 
     def elsewhere(self, source: str) -> Mapping[tuple[Kind, str], str]:
-        """Return what the other sources declare: {(kind, name): the `metadata.name` of theirs}."""
-        others = [(self._clusters[name], objects) for name, objects in self._declared.items() if name != source]
-        return {named: cluster for cluster, objects in others for named in objects}
+        """Return what the other sources declare or are to remove: {(kind, name): the `metadata.name` of theirs}.
+
+        Whoever took over what another one is just removing would lose it: an engine removes whatever has the id.
+        """
+        others = [name for name in self._declared if name != source]
+        leaving = {named: self._clusters[name] for name in others for named in self._leaving[name]}
+        return leaving | {named: self._clusters[name] for name in others for named in self._declared[name]}
 
     def _note(self, source: str, desired: DesiredState) -> None:
         assert desired.cluster
         self._clusters[source] = desired.cluster
-        self._declared[source] = frozenset((one.kind, one.name) for one in desired.objects)
+        declared = frozenset((one.kind, one.name) for one in desired.objects)
+        before = self._pruned.get(source, frozenset()) | self._leaving.get(source, frozenset())
+        self._leaving[source] = before - declared if desired.policy.prune else frozenset()
+        self._pruned[source] = frozenset((one.kind, one.name) for one in desired.objects if one.prune)
+        self._declared[source] = declared

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
+from reconciler.controller.loop.owners import Owners
+from reconciler.model.desired import Policy
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from tests.fakes.quiet_swarm import a_quiet_swarm
 from tests.lab.git_servers import Repository
-from tests.unit.controller.loop.shell import WAIT_S, Shell, stack, swarm, until
+from tests.unit.controller.loop.shell import Shell, stack, swarm, until
+from tests.unit.planning.builders import desired, service_spec, wanted
 
 
 async def test_a_repository_that_speaks_for_the_cluster_of_another_is_not_taken_and_nothing_is_removed(tmp_path: Path):
@@ -78,6 +80,17 @@ async def test_an_object_that_two_repositories_declare_stays_with_one_until_that
         await until(lambda: shell.state("first").source.in_force.commit == left, "the first one lets it go")
         shell.leader.wake("webhook")
         await until(lambda: taken_over() == commit, "the second one takes it over")
-        async with asyncio.timeout(WAIT_S):  # the first one may just have removed it: the second one makes it anew
-            while await has_it() != ("other", "nginx:2"):  # noqa: ASYNC110 - what is polled is not ours to signal
-                await asyncio.sleep(0.02)
+        assert await has_it() == ("other", "nginx:2")
+
+
+async def test_what_a_repository_is_to_remove_is_nobody_elses_before_it_is_gone():
+    """Else the other one would take over what is just being removed, and be left without it."""
+    api, stays = wanted(Kind.SERVICE, service_spec()), wanted(Kind.SERVICE, service_spec("web_stays"), prune=False)
+    owners = Owners()
+    await owners.claim("first", desired(api, stays))
+    await owners.claim("second", desired(api, stays, cluster="other"))
+    await owners.claim("first", desired())
+    assert owners.elsewhere("second") == {(Kind.SERVICE, "web_api"): "prod"}
+    await owners.claim("first", desired(policy=Policy(prune=False)))
+    assert owners.elsewhere("second") == {}
+    assert owners.elsewhere("first") == {(one.kind, one.name): "other" for one in (api, stays)}
