@@ -324,9 +324,11 @@ async def keeps_its_leader_through_a_cut(group: StoreGroup) -> bool:
     epoch = group.stores[leader].standing.epoch
     cut = (await group.followers())[0]
     group.part(cut)
+    term = group.stores[cut].standing.term
     for number in range(10):
         await group.put(leader, f"k{number}")
     await group.until("it has noticed", lambda: not group.stores[cut].standing.leader)
+    assert group.stores[cut].standing.term == term  # alone, it only asks whether it would be elected
     group.heal()
     await group.until("it follows again", lambda: group.stores[cut].standing.leader)
     await group.same_everywhere()

@@ -19,8 +19,8 @@ from reconciler.adapters.docker.endpoints import Endpoint
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.streams import EventStream, _messages
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from tests.unit.adapters.docker.scripted import WAIT_S, scripted
 
-WAIT_S = 10.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = Request("GET", "/_ping", {})
@@ -29,30 +29,13 @@ Script = Callable[[socket.socket, int], None]
 
 @contextmanager
 def served(folder: Path, script: Script) -> Iterator[Endpoint]:
-    """Run `script` with each connection and its number, one after the other, in a thread."""
+    """Serve `script` at a unix socket."""
     path = folder / "engine.sock"
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(path))
-        listening.listen(8)
-
-        def serve() -> None:
-            number = 0
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.settimeout(WAIT_S)
-                    script(connection, number)
-                number += 1
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen(8)
+    with scripted(listening, lambda plain: plain, script):
         yield Endpoint(f"unix://{path}", "the engine")
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
 
 
 def read_head(connection: socket.socket) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import socket
 import ssl
@@ -21,37 +20,21 @@ from reconciler.adapters.docker.endpoints import Endpoint
 from reconciler.adapters.docker.engine import Engine
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from tests.lab.tls import Authority
+from tests.unit.adapters.docker.scripted import WAIT_S, scripted
 
-WAIT_S = 10.0
 PING = Request("GET", "/_ping", {})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @contextmanager
 def served(identity: Path, script: Callable[[ssl.SSLSocket, int], None]) -> Iterator[int]:
-    """Run `script` with each connection to a port of loopback, and its number; yield the port."""
+    """Serve `script` with TLS at a port of loopback; yield the port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(identity / "cert.pem", identity / "key.pem")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            number = 0
-            while True:
-                try:
-                    plain, _ = listening.accept()
-                except OSError:
-                    return
-                plain.settimeout(WAIT_S)
-                with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
-                    script(connection, number)
-                number += 1
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield int(listening.getsockname()[1])
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = int(listening.getsockname()[1])
+    with scripted(listening, lambda plain: context.wrap_socket(plain, server_side=True), script):
+        yield port
 
 
 def endpoint(port: int, files: TlsFiles, host: str = "127.0.0.1") -> Endpoint:
