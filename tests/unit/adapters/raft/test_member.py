@@ -19,7 +19,7 @@ from reconciler.adapters.raft.frames import Forward, encode_frame
 from reconciler.adapters.raft.node import RaftNode, open_node
 from reconciler.model.commands import Applied
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from tests.contract.store_subject import SMALL, CoreGroup, put, refusing
+from tests.contract.store_subject import SMALL, WAIT_S, CoreGroup, put, refusing
 
 
 @pytest.fixture
@@ -144,6 +144,7 @@ async def test_what_a_work_raises_reaches_whoever_asked_for_it(group: CoreGroup)
 
 
 async def test_lost_frames_lose_no_proposal_and_double_none(group: CoreGroup):
+    group.patience_s = WAIT_S  # a forward whose frame or answer is lost, one in five, is repeated after a second
     await group.found()
     chance, deliver = random.Random(5), {}
     for name, end in group.network.ends.items():
