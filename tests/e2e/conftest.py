@@ -10,6 +10,7 @@ import docker
 import pytest
 
 from tests.e2e.program import Program
+from tests.lab.git_servers import Repository
 from tests.lab.swept import sweep
 
 
@@ -86,3 +87,11 @@ def emptied(small: Backend) -> Iterator[Backend]:
 
     yield small
     clear(small)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A repository of one commit and its bare remote. Files with a repository of their own call that so, too."""
+    made = Repository.make(tmp_path)
+    made.commit("first", swarm_DOT_yaml="first\n", stacks__web_DOT_yaml="services: {}\n")
+    return made
