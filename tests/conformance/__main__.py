@@ -22,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conformance.bad_requests import CASES, LOCAL_NETWORK, PLUGINLESS, Case, World, masked, prepared
+from tests.conformance.bad_requests import CASES, PLUGINLESS
+from tests.conformance.compared import LOCAL_NETWORK, Case, World, masked, prepared
 from tests.conformance.wire import Answered, ask
 from tests.e2e.daemon import Daemon
 from tests.lab.engine import Engine, busybox_tar

@@ -89,6 +89,10 @@ def plan(*actions: Action) -> Plan:
     return Plan("infra", None, "unix:///x", actions)
 
 
+def applied_ids(decision: Decision) -> list[str]:
+    return [action.id for action in decision.plan.actions]
+
+
 def services(**verdicts: Verdict) -> tuple[Assessment, ...]:
     return tuple(Assessment(name, verdict, 1, 1) for name, verdict in verdicts.items())
 
