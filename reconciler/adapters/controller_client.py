@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 
 from reconciler import __version__
+from reconciler.adapters.whole_answers import whole
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.json import JsonObject
 
@@ -89,7 +90,7 @@ class ControllerClient:
         try:
             async with self._session.get(self._base + path, allow_redirects=False, timeout=waits) as response:
                 if response.status != 200:
-                    self._checked(response.status, await _whole(response))
+                    self._checked(response.status, await whole(response, ANSWER_BYTES_MAX))
                 async for piece in response.content.iter_any():
                     await asyncio.to_thread(take, piece)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -99,7 +100,7 @@ class ControllerClient:
         assert self._session is not None
         try:
             async with self._session.request(method, self._base + path, allow_redirects=False, **options) as response:
-                content = await _whole(response)
+                content = await whole(response, ANSWER_BYTES_MAX)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
@@ -133,16 +134,6 @@ class DaemonClient(ControllerClient):
     code = ErrorCode.ENGINE_UNREACHABLE
     what = "daemon"
     hint = "See whether it runs; --data-dir names its folder, or --host its socket: unix://PATH."
-
-
-async def _whole(response: aiohttp.ClientResponse) -> bytes:
-    """Return an answer, as far as we take one. `read(n)` of aiohttp returns what has come so far."""
-    content = bytearray()
-    async for piece in response.content.iter_any():
-        content += piece
-        if len(content) > ANSWER_BYTES_MAX:
-            break
-    return bytes(content[:ANSWER_BYTES_MAX])
 
 
 def _problem(answer: JsonObject) -> Problem:

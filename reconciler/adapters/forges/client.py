@@ -14,6 +14,7 @@ import aiohttp
 
 from reconciler import __version__
 from reconciler.adapters.forges.dialects import DIALECTS, headers
+from reconciler.adapters.whole_answers import whole
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.forges import CommentFate, CommitStatus, ForgeAddress, PostedComment
 from reconciler.model.json import JsonObject, JsonValue
@@ -147,7 +148,7 @@ class ForgeClient:
         assert self._session is not None
         url = f"{self._address.api_url.rstrip('/')}/{path}"
         async with self._session.request(method, url, json=body, allow_redirects=False) as response:
-            content = await response.content.read(ANSWER_BYTES_MAX + 1)
+            content = await whole(response, ANSWER_BYTES_MAX)
             wait_s = _pause_s(response.headers, time.time())
             if len(content) > ANSWER_BYTES_MAX:
                 return 500, RETRY_AFTER_MAX_S + 1, {"message": f"An answer of more than {ANSWER_BYTES_MAX} bytes."}

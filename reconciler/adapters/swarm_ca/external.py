@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from reconciler.adapters.swarm_ca.leaf import NodeCertificate, host_names, loaded_key, unit_of
+from reconciler.adapters.whole_answers import whole
 from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, dig
@@ -129,12 +130,10 @@ async def ask(urls: Sequence[str], request: JsonObject, introduction: Introducti
 
 async def _posted(session: aiohttp.ClientSession, url: str, request: JsonObject) -> tuple[str, int, bytes]:
     async with session.post(url, json=request, allow_redirects=False) as answer:
-        content = bytearray()
-        async for part in answer.content.iter_any():
-            content += part
-            if len(content) > ANSWER_BYTES_MAX:
-                raise _failed(f"{url}: its answer is longer than {ANSWER_BYTES_MAX} bytes")
-        return url, answer.status, bytes(content)
+        content = await whole(answer, ANSWER_BYTES_MAX)
+        if len(content) > ANSWER_BYTES_MAX:
+            raise _failed(f"{url}: its answer is longer than {ANSWER_BYTES_MAX} bytes")
+        return url, answer.status, content
 
 
 def _certificate_of(url: str, status: int, content: bytes) -> str:
