@@ -17,6 +17,7 @@ from reconciler.model.progress import (
     ServicesProgress,
     Verdict,
 )
+from reconciler.model.words import some
 
 if TYPE_CHECKING:  # imported where there is a terminal: a pipe need not wait for it
     from rich.live import Live
@@ -29,6 +30,8 @@ DOING = {
     ActionType.DELETE: "removing",
 }
 REFRESH_PER_S = 8
+LEFT_SHOWN_MAX = 10
+"""Actions that were not begun, that are named."""
 
 
 class ProgressDisplay:
@@ -40,6 +43,7 @@ class ProgressDisplay:
     def __init__(self, terminal: Terminal, plan: Plan | None = None) -> None:
         self._terminal, self._plan = terminal, plan
         self._endings: Counter[ActionStatus] = Counter()
+        self._begun: set[str] = set()
         self._underway: dict[str, ActionProgress] = {}
         self._services: dict[str, Assessment] = {}
         self._waited_s = 0.0
@@ -75,6 +79,8 @@ class ProgressDisplay:
         name = step.action.id
         if step.status is ActionStatus.WAITING:
             return
+        if step.status is not ActionStatus.SKIPPED:
+            self._begun.add(name)
         if step.status is ActionStatus.RUNNING:
             self._underway[name] = step
             if not self._live:
@@ -99,11 +105,11 @@ class ProgressDisplay:
     def _interrupted(self, plan: Plan) -> str:
         done, failed = self._endings[ActionStatus.DONE], self._endings[ActionStatus.FAILED]
         unknown = sorted(self._underway)
-        left = len(plan.actions) - done - failed - len(unknown)
+        left = [action.id for action in plan.actions if action.id not in self._begun]
         parts = [f"{done} of {len(plan.actions)} actions done"]
         parts += [f"{failed} failed"] if failed else []
         parts += [f"not known of {', '.join(unknown)}"] if unknown else []
-        parts += [f"{left} not begun"] if left else []
+        parts += [f"{len(left)} not begun ({some(left, LEFT_SHOWN_MAX)})"] if left else []
         ending = "Tasks were still on their way." if done == len(plan.actions) else "The next apply does the rest."
         return f"Interrupted: {', '.join(parts)}. {ending}"
 

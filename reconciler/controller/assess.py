@@ -24,6 +24,9 @@ ENDED_BADLY = (TaskState.FAILED, TaskState.REJECTED)
 EVICTED = "task rejected by constraint enforcer"
 """What swarm says of a task that it rejects since the node suits it no more: nothing has failed. (swarmkit.md 2)"""
 
+ENDED_WELL = "it ended with exit code 0, though the service is to stay up"
+"""What is said of a task that has failed by ending."""
+
 JOB_BEGINS_WITHIN_S = 60.0
 """A job of which no task is seen has just begun for so long; after that its tasks were run, and cleared away."""
 
@@ -224,9 +227,9 @@ def newest(tasks: Iterable[ObservedTask]) -> ObservedTask:
     return max(tasks, key=lambda task: _moment(task.raw.get("CreatedAt") or task.timestamp))
 
 
-def newest_failure(tasks: Iterable[ObservedTask]) -> ObservedTask | None:
-    """Return the task whose failure was reported last, or None."""
-    failed = [task for task in tasks if task.error]
+def newest_failure(crew: Crew, tasks: Iterable[ObservedTask]) -> ObservedTask | None:
+    """Return the task whose failure was reported last, or None. One that only should not have ended has no error."""
+    failed = [task for task in tasks if task.error or (crew.has_failed(task) and task.message != EVICTED)]
     return max(failed, key=lambda task: _moment(task.timestamp)) if failed else None
 
 
@@ -255,7 +258,7 @@ def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
     said = ""
     if update_state in UPDATE_STUCK or update_state.startswith("rollback"):
         said = str(crew.service.dig("UpdateStatus", "Message") or update_state)
-    told = newest_failure(task for task in crew.tasks if task.up_to_date)
+    told = newest_failure(crew, (task for task in crew.tasks if task.up_to_date))
     if told is None:
         return said
     where = describe(told, actual)
@@ -270,7 +273,8 @@ def describe(task: ObservedTask, actual: ActualState) -> str:
     where = " ".join(parts) or task.id[:12]
     # An engine that can't start a task quotes its command, and what a health check said may quote anything.
     known = secrets_in(task.raw.get("Spec"), _spec_of(task, actual))
-    return f"task {where} {task.state.api_name}: {masked_text(task.error or task.message, known)}"
+    said = masked_text(task.error or task.message, known) if task.state is not TaskState.COMPLETE else ENDED_WELL
+    return f"task {where} {task.state.api_name}: {said}"
 
 
 def _spec_of(task: ObservedTask, actual: ActualState) -> JsonValue:

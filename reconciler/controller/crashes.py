@@ -16,7 +16,7 @@ from reconciler.controller.assess import Crew, Slot, apart, assess, describe, ne
 from reconciler.model.actual import ActualState
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
-from reconciler.model.tasks import ObservedTask
+from reconciler.model.tasks import ObservedTask, TaskState
 
 CRASHES_MAX: Final = 3
 """Failures of one slot within CRASH_WINDOW_S, with the spec of today, from which on a service counts as failing. Swarm
@@ -27,7 +27,9 @@ _PASSING: Final = (Verdict.CONVERGED, Verdict.PROGRESSING)
 
 def assessed(actual: ActualState) -> tuple[Assessment, ...]:
     """Return where each service stands, with what crashes in a loop told as failing."""
-    suspects = {task.service_id for task in actual.tasks if task.up_to_date and task.error}
+    suspects = {
+        task.service_id for task in actual.tasks if task.up_to_date and (task.error or task.state is TaskState.COMPLETE)
+    }
     return tuple(_one(service, own, suspect=service.id in suspects) for service, own in apart(actual))
 
 
@@ -38,7 +40,7 @@ def _one(service: ObservedObject, actual: ActualState, *, suspect: bool) -> Asse
     crew = Crew.of(service, actual)
     failed = [task for task in crew.tasks if crew.has_failed(task) and _is_recent(task, actual.observed_at)]
     slots: Counter[Slot] = Counter(crew.slot_of(task) for task in failed)
-    last = newest_failure(failed)
+    last = newest_failure(crew, failed)
     if last is None or max(slots.values()) < CRASHES_MAX:
         return look
     return replace(look, verdict=Verdict.FAILING, message=describe(last, actual))

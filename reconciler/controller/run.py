@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from reconciler.controller.convergence import Waiting, await_convergence
 from reconciler.controller.nodes import await_empty, await_node
 from reconciler.controller.patience import AWAY
+from reconciler.controller.readiness import Readiness
 from reconciler.controller.write import Writer
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
@@ -21,6 +22,8 @@ from reconciler.model.sensitive import masked_text, secrets_in
 _AGAIN = (
     "Run the command again: it plans with what the swarm is now. If the same comes back, mend what the engine names."
 )
+
+_MEND = "Mend that one and apply again."
 
 INTERRUPT_GRACE_S = 5.0
 """Seconds for which an interrupted apply lets the writes under way end, so that it can say how they did."""
@@ -49,10 +52,12 @@ class Run:
         self._tasks: dict[str, asyncio.Task[ActionProgress]] = {}
         self._slots = asyncio.Semaphore(parallel)
         self._needed = {name for action in actions for name in action.after}
+        self._readiness = Readiness(waiting, actions if wait else ())
 
     async def carry_out(self) -> tuple[ActionProgress, ...]:
         """Return how each action ended, in their order."""
         async with asyncio.TaskGroup() as group:
+            self._readiness.begin(group)
             for action in self.actions:
                 self._tasks[action.id] = group.create_task(self._perform(action))
         return tuple(self._tasks[action.id].result() for action in self.actions)
@@ -71,6 +76,8 @@ class Run:
         broken = next((one for one in earlier if one.status is not ActionStatus.DONE), None)
         if broken is not None:
             return self._end(action, ActionStatus.SKIPPED, _skipped_because(action, broken))
+        if unready := await self._readiness.why_not(action):
+            return self._end(action, ActionStatus.SKIPPED, left_as_it_is(action, unready, _MEND))
         if left := await await_empty(self.waiting.looks.look, action, self.waiting.timeout_s):
             return self._end(action, ActionStatus.FAILED, left)
         async with self._slots:
@@ -176,7 +183,7 @@ def left_as_it_is(action: Action, why: str, hint: str) -> Problem:
 
 def _skipped_because(action: Action, broken: ActionProgress) -> Problem:
     why = f"{broken.action.id}, which must come before, {broken.status.value}."
-    return left_as_it_is(action, why, "Mend that one and apply again.")
+    return left_as_it_is(action, why, _MEND)
 
 
 def _nobody_there(action: Action, gone: SwarmctlError) -> Problem:

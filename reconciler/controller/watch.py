@@ -8,6 +8,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from reconciler.controller.assess import (
+    ENDED_BADLY,
     EVICTED,
     UPDATE_RUNS,
     Crew,
@@ -155,8 +156,11 @@ class Watch:
         return tuple(service for service in told if service is not None)
 
     def failure_of(self, service: str) -> ObservedTask | None:
-        """Return the task of a service that failed last, among those that this watch saw fail."""
-        return self._stories[service].last_failure
+        """Return the task of a service that failed last: among those that this watch saw fail, if there are any."""
+        story = self._stories[service]
+        if story.last_failure is not None or story.crew is None:
+            return story.last_failure
+        return newest_failure(story.crew, (task for task in story.crew.tasks if task.up_to_date and _has_ended(task)))
 
     def _each(self, actual: ActualState, now_s: float) -> tuple[Assessment, ...]:
         there = {service.name: service for service in actual.services}
@@ -257,14 +261,15 @@ class Watch:
                 story.failed.setdefault(crew.slot_of(task), set()).add(task.id)
                 story.has_failed = True
         # An update that was rolled back leaves failed tasks that are no longer of today's spec.
-        last = newest_failure(task for task in fresh if task.state in (TaskState.FAILED, TaskState.REJECTED))
+        last = newest_failure(crew, (task for task in fresh if task.state in ENDED_BADLY or crew.has_failed(task)))
         story.last_failure = last or story.last_failure
 
     def _with_cause(self, look: Assessment, story: Story, actual: ActualState) -> Assessment:
         """Return a look at an update that the swarm has ended, with the error of the task for which it did."""
-        if story.last_failure is None or story.last_failure.error in look.message:
+        failure = story.last_failure
+        if failure is None or (failure.error and failure.error in look.message):
             return look
-        cause = describe(story.last_failure, actual)
+        cause = describe(failure, actual)
         if cause in look.message:  # told already, and something in it masked
             return look
         return replace(look, message=f"{look.message}; {cause}" if look.message else cause)

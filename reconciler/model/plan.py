@@ -110,7 +110,8 @@ class TaskCounts(msgspec.Struct, frozen=True):
 class Action(Discreet, frozen=True):
     """One write to the cluster.
 
-    `id` is unique in its plan (`service.web_api`); `after` are ids of actions that must have succeeded before.
+    `id` is unique in its plan (`service.web_api`); `after` are ids of actions that must have succeeded before,
+    and `awaits` are services without an action that must have converged before.
     `object_id`, `version` and `read_spec` are what was observed, for compare-and-swap; None or 0 on creation.
     `spec` is the whole body to send, None on deletion: secrets, configs and networks stand in it by name, and
     whoever carries it out fills in ids, which may only come to exist on the way. `origin` is that of its changes
@@ -131,6 +132,7 @@ class Action(Discreet, frozen=True):
     effect_text: str = TaskEffect.NONE.value
     changes: tuple[Change, ...] = ()
     after: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()
     object_id: str | None = None
     version: int = 0
     spec: JsonObject | None = None

@@ -71,6 +71,18 @@ def after(draft: Draft, wanted: DesiredObject, spec: JsonObject, needs: StackNee
     return tuple(dict.fromkeys(name for name in needed if draft.is_planned(name)))
 
 
+def awaits(context: Context, draft: Draft, wanted: DesiredObject, needs: StackNeeds) -> tuple[str, ...]:
+    """Return the services that must have converged before `wanted` is written, and that the plan does not write to.
+
+    An earlier apply may have left them on their way, or failing: equal specs alone are no convergence.
+    """
+    needed = [action_id(Kind.SERVICE, name) for name in wanted.needs]
+    needed += needs.get(wanted.stack or "", ())
+    live = context.actual.by_name(Kind.SERVICE)
+    names = (one.removeprefix(f"{Kind.SERVICE}.") for one in needed if not draft.is_planned(one))
+    return tuple(dict.fromkeys(name for name in names if name in live and name != wanted.name))
+
+
 def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:
     """Yield (kind, name) of each network, secret and config that a service spec of a manifest refers to."""
     for attachment in dig(spec, "TaskTemplate", "Networks") or []:

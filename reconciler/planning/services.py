@@ -24,7 +24,7 @@ from reconciler.planning.images import answer_for, pinned
 from reconciler.planning.inventory import applied_form
 from reconciler.planning.marks import marked, prune_change
 from reconciler.planning.node_moves import count_moves
-from reconciler.planning.order import StackNeeds, after, references, services_in_order, stack_needs
+from reconciler.planning.order import StackNeeds, after, awaits, references, services_in_order, stack_needs
 from reconciler.planning.preflight.rooms import Room, planned_rooms
 from reconciler.planning.relabelled import Relabelled, evicting, first_written, relabelled_nodes
 
@@ -45,6 +45,9 @@ class _Surroundings(msgspec.Struct, frozen=True):
 
     def after(self, wanted: DesiredObject, spec: JsonObject) -> tuple[str, ...]:
         return after(self.draft, wanted, spec, self.needs)
+
+    def awaits(self, wanted: DesiredObject) -> tuple[str, ...]:
+        return awaits(self.context, self.draft, wanted, self.needs)
 
 
 def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None:
@@ -139,6 +142,7 @@ def _create(around: _Surroundings, wanted: DesiredObject, spec: JsonObject) -> A
         effect_text=effect.text,
         changes=with_places(changes, wanted, origin),
         after=around.after(wanted, spec),
+        awaits=around.awaits(wanted),
         spec=marked(context, wanted, spec, comparable(context, spec)),
         place=wanted.place,
         origin=origin,
@@ -171,6 +175,7 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
         effect_text=effect.text,
         changes=with_places(changes, wanted),
         after=(*around.after(wanted, spec), *first_written(around.relabelled, found.spec, body)),
+        awaits=around.awaits(wanted),
         object_id=found.id,
         version=found.version,
         spec=marked(context, wanted, body, comparable(context, body)),

@@ -59,6 +59,28 @@ def test_a_service_that_crashes_is_failing_and_shows_its_last_lines(backend: Bac
     assert "1 of 2 services converged" in ended.out
 
 
+def test_a_service_that_ends_well_and_should_not_says_so_and_shows_its_last_lines(backend: Backend, folder: Path):
+    write(folder, {"bad": a_service(command=["sh", "-c", "echo no config found; exit 0"])})
+    ended = apply(backend)
+    assert ended.code == 6, ended.text
+    assert "it ended with exit code 0, though the service is to stay up" in ended.err
+    assert "log:  no config found" in ended.err
+
+
+def test_what_needs_a_service_that_fails_is_held_by_each_apply_until_it_is_mended(backend: Backend, folder: Path):
+    once = {"restart_policy": {"condition": "none"}}
+    needing = a_service(depends_on=["a"])
+    write(folder, {"a": a_service(command=CRASH, deploy=once), "b": needing})
+    for attempt in ("the first", "the second, which writes nothing to what fails"):
+        ended = apply(backend)
+        assert ended.code == 6, (attempt, ended.text)
+        assert "Service shop_b was left as it is" in ended.err, (attempt, ended.text)
+        assert "log:  the cat has the key" in ended.err, (attempt, ended.text)
+        assert [one["Spec"]["Name"] for one in backend.engine.services()] == ["shop_a"]
+    write(folder, {"a": a_service(deploy=once), "b": needing})
+    assert apply(backend).code == 0
+
+
 @pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
 def test_an_image_that_nobody_has_is_rejected(backend: Backend, folder: Path):
     write(folder, {"bad": a_service(image="nobody-has-this:1")})
@@ -224,7 +246,7 @@ def test_an_interruption_says_what_was_done_and_what_was_not(
     assert "[interrupted]" in err
     assert "Run the command again" in err
     # The network and `a` are written; `b` waits for the tasks of `a`.
-    assert "Interrupted: 2 of 3 actions done, 1 not begun. The next apply does the rest." in err
+    assert "Interrupted: 2 of 3 actions done, 1 not begun (service.shop_b). The next apply does the rest." in err
     assert "Traceback" not in err
     assert apply(backend).code == 0
     assert "No changes." in backend.swarmctl.ok("diff", "shop.yaml")

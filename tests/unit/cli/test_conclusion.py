@@ -133,5 +133,5 @@ def test_an_interrupted_apply_says_what_was_done_what_may_be_and_what_was_not_be
     with pytest.raises(kind):
         interrupted()
     said = capsys.readouterr().err
-    assert "Interrupted: 1 of 3 actions done, not known of service.db_one, 1 not begun." in said
+    assert "Interrupted: 1 of 3 actions done, not known of service.db_one, 1 not begun (service.db_two)." in said
     assert "The next apply does the rest." in said

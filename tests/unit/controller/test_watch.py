@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from reconciler.controller.assess import ENDED_WELL
 from reconciler.controller.misplaced import MISPLACED_GRACE_S
 from reconciler.controller.watch import FAILURES_MAX, UNALLOCATED_GRACE_S, UNSCHEDULABLE_GRACE_S, Watch
 from reconciler.model.endings import exit_code, problem_of
@@ -212,7 +213,27 @@ def test_a_service_that_may_end_is_done_when_its_task_has_ended_well():
 
 def test_a_service_whose_task_ends_well_and_is_started_anew_is_failing_all_the_same():
     ends = [a_task("e" * (n + 1), "complete", desired="shutdown") for n in range(FAILURES_MAX)]
-    assert a_watch().look(cluster_of(*ends, a_task("w", "ready", desired="ready")), 0.0)[0].verdict is Verdict.FAILING
+    watch = a_watch()
+    look = watch.look(cluster_of(*ends, a_task("w", "ready", desired="ready")), 0.0)[0]
+    assert (look.verdict, look.message) == (Verdict.FAILING, f"task 1 on n1 complete: {ENDED_WELL}")
+    failed = watch.failure_of("web_api")
+    assert failed is not None, "its log is told"
+    assert failed.id in {one.id for one in ends}
+
+
+def test_an_update_that_swarm_paused_because_a_task_ended_well_names_that_task():
+    paused = {"State": "paused", "Message": "update paused due to failure or early termination of task e"}
+    state = cluster_of(a_task("e", "complete", desired="shutdown"), UpdateStatus=paused)
+    look = a_watch().look(state, 0.0)[0]
+    assert look.message == f"{paused['Message']}; task 1 on n1 complete: {ENDED_WELL}"
+
+
+def test_of_what_had_failed_before_the_last_one_is_told_where_no_other_fails():
+    old = cluster_of(*failures(2))
+    watch = a_watch(before=old)
+    watch.look(old, 0.0)
+    assert watch.look(old, 1.1)[0].verdict is Verdict.FAILING
+    assert watch.failure_of("web_api").id == "ff"
 
 
 JOB = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}

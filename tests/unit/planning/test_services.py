@@ -346,3 +346,24 @@ def test_a_config_that_holds_a_credential_spec_is_named_in_both_forms():
     create, update = planned(changed, cluster).actions
     assert update.spec["TaskTemplate"]["ContainerSpec"]["Privileges"]["CredentialSpec"]["Config"] == create.name
     assert update.after == (create.id,)
+
+
+def test_a_service_awaits_those_that_it_needs_and_that_the_plan_leaves_alone():
+    """By `depends_on` inside a stack, and by `dependsOn` between two: an earlier apply may have left them failing."""
+    db, app = service_spec("web_db"), service_spec("web_app")
+    shop = service_spec("shop_api", stack="shop", replicas=1)
+    shop["TaskTemplate"].pop("Networks")
+    state = desired(
+        wanted(Kind.NETWORK, network_spec()),
+        wanted(Kind.SERVICE, db),
+        wanted(Kind.SERVICE, app, needs=("web_db",)),
+        wanted(Kind.SERVICE, shop, stack="shop"),
+        stacks=(Stack("web", "w", (), HERE), Stack("shop", "s", ("web",), HERE)),
+    )
+    first = planned(state, actual()).actions
+    assert {one.name: one.after for one in first}["shop_api"] == ("service.web_db", "service.web_app")
+    assert {one.awaits for one in first} == {()}, "what is planned comes before by itself"
+    there = [observed(one.kind, one.spec) for one in first if one.name in ("web_default", "web_db")]
+    later = {one.name: one for one in planned(state, actual(*there)).actions}
+    assert {name: one.awaits for name, one in later.items()} == {"web_app": ("web_db",), "shop_api": ("web_db",)}
+    assert later["shop_api"].after == ("service.web_app",)
