@@ -103,10 +103,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         with Connection(outside, options.endpoint(outside, engine)) as connection:
             planned = connection.run(connection.swarm.plan(request))
             if plan_file is not None:
-                from reconciler.planning.plan_file import check_fresh
-
-                with saved.made_elsewhere(plan_file):
-                    check_fresh(plan_file, planned.plan, planned.actual)
+                planned = saved.reviewed(plan_file, planned)
             raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))
 
 

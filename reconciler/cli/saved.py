@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reconciler import __version__
 from reconciler.cli.options import Backend, EngineChoice
 from reconciler.cli.ports import Outside, Source
-from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
+from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.planned import Planned, PlanRequest
 
@@ -114,6 +116,31 @@ def request_again(outside: Outside, saved: SavedPlan) -> PlanRequest:
     stacks = None if how.stacks is None else frozenset(how.stacks)
     # The mode says for which services the answers count; with answers given, nobody is asked.
     return PlanRequest(desired, how.resolve, stacks, images=saved.images)
+
+
+def reviewed(saved: SavedPlan, planned: Planned) -> Planned:
+    """Return a plan made now as the saved one, without what has moved of objects which that does not touch.
+
+    Raises stale-plan when it is not the same to the last byte.
+    """
+    from reconciler.gitops.narrowing import without
+    from reconciler.planning.plan_file_check import check_fresh, moved_beside
+
+    beside = moved_beside(saved, planned.plan)
+    plan = without(planned.plan, beside, planned.actual)
+    with made_elsewhere(saved):
+        check_fresh(saved, plan, planned.actual)
+    return replace(planned, plan=replace(plan, notes=(*plan.notes, *map(_left_alone, sorted(beside)))))
+
+
+def _left_alone(name: str) -> Problem:
+    return Problem(
+        ErrorCode.STALE_PLAN,
+        f"{name} was changed in the swarm, and is left as it is.",
+        why="The saved plan does not touch it.",
+        hint="`swarmctl diff` shows what a new plan would do.",
+        severity=Severity.WARNING,
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
 from reconciler.model.objects import Kind, ObservedObject
-from reconciler.model.plan import Action, Plan
+from reconciler.model.plan import Action, Origin, Plan
 from reconciler.model.words import many
 from reconciler.planning import render_json
 from reconciler.planning.plan_file_fields import SavedObject, SavedPlan
@@ -82,6 +82,17 @@ def _canonical(value: JsonValue) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def moved_beside(saved: SavedPlan, plan: Plan) -> frozenset[str]:
+    """Return the actions of `plan`, made now, that only undo drift of objects which the saved plan does not touch.
+
+    They may be left out, unless what the saved plan does has to come after them.
+    """
+    then = {action["id"] for action in saved.plan["actions"]}
+    needed = {name for action in plan.actions if action.id in then for name in action.after}
+    more = (one for one in plan.actions if one.id not in then and one.origin is Origin.DRIFT)
+    return frozenset(one.id for one in more if one.id not in needed)
+
+
 def check_fresh(saved: SavedPlan, plan: Plan, actual: ActualState) -> None:
     """Return when `plan`, made now against `actual` as the file says, is the saved one, to the last byte to be written.
 
@@ -116,7 +127,7 @@ def _moves(saved: SavedPlan, plan: Plan, actual: ActualState) -> Iterator[Proble
     for name, why in _differences(saved, plan):
         unseen = False
         if name not in moved:
-            yield _stale(f"{name}: {why}.", _cause(saved))
+            yield _stale(f"{name}: {why}.", "It goes with what has moved." if moved else _cause(saved))
     if unseen and proof_of(plan, proof_salt(saved.created_at, saved.swarm_id)) != saved.proof:
         what = "Something that plans don't show has changed: a secret's content, or a variable with a sensitive name."
         yield _stale(what, _cause(saved))
@@ -138,8 +149,9 @@ def _commit(commit: str | None) -> str:
 
 def _cause(saved: SavedPlan) -> str:
     if saved.commit is None:
-        return f"The files at {saved.source.path}, or the environment variables that they use, are not what they were."
-    return "The commit is the same; environment variables, or what the swarm has recorded, are not what they were."
+        files = f"The files at {saved.source.path}, the environment variables that they use"
+        return f"{files}, or what the swarm has besides, are not what they were."
+    return "The commit is the same; environment variables, or what the swarm has besides, are not what they were."
 
 
 def _object_moved(one: SavedObject, actual: ActualState) -> str | None:

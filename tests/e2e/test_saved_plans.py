@@ -88,6 +88,24 @@ def test_a_saved_plan_is_stale_once_the_commit_or_an_object_has_moved(backend: B
     swarmctl.ok("diff")
 
 
+def test_what_a_saved_plan_does_not_touch_may_move_and_is_left_as_it_is(backend: Backend, repository: Repository):
+    swarmctl = backend.swarmctl
+    repository.commit({"stacks/two.yaml": OTHER})
+    swarmctl.ok("apply", "--yes")
+    repository.commit({"stacks/one.yaml": STACK.format(release=2)})
+    swarmctl.ok("diff", "-r", "main", "-o", "plan.json", code=2)
+    spec = backend.service("two_side")["Spec"]
+    put_service(backend.engine, "two_side", {**spec, "Labels": {**spec["Labels"], "meddled": "yes"}})
+    done = swarmctl("apply", "plan.json")
+    assert done.code == 0, done.text
+    assert "service.two_side was changed in the swarm, and is left as it is." in done.text, done.text
+    assert "RELEASE=2" in backend.service("one_app")["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
+    assert backend.service("two_side")["Spec"]["Labels"]["meddled"] == "yes"
+    left = swarmctl.ok("diff", code=2)
+    assert "1 to change" in left
+    assert "meddled" in left
+
+
 def test_a_damaged_plan_file_is_refused_and_nothing_is_written(backend: Backend, repository: Repository):
     swarmctl = backend.swarmctl
     swarmctl.ok("diff", "-o", "plan.json", code=2)

@@ -25,10 +25,12 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Plan
 from reconciler.planning import plan_file, plan_file_check
 from reconciler.planning.plan_file import PlanSource, SavedPlan, check_fresh, decode, encode, is_plan_file
+from reconciler.planning.plan_file_check import moved_beside
 from reconciler.planning.plan_file_fields import ImageAnswer
 from tests.unit.planning.builders import (
     a_node,
     actual,
+    carried_out,
     content_spec,
     desired,
     planned,
@@ -242,6 +244,25 @@ def test_an_object_that_the_plan_does_not_touch_may_move():
     check_fresh(decode(TEXT), planned(SCALED, beside), beside)
 
 
+def test_drift_of_what_the_plan_does_not_touch_is_left_out_unless_something_comes_after_it():
+    both = desired(*web_service().objects, wanted(Kind.SERVICE, service_spec("web_side")))
+    scaled = desired(*web_service(replicas=5).objects, wanted(Kind.SERVICE, service_spec("web_side")))
+    needing = desired(
+        *scaled.objects[:1], wanted(Kind.SERVICE, service_spec(replicas=5), needs=("web_side",)), scaled.objects[2]
+    )
+    cluster = carried_out(planned(both, actual()), actual())
+    spec = copy.deepcopy(cluster.by_name(Kind.SERVICE)["web_side"].spec)
+    spec["Labels"]["meddled"] = "yes"
+    meddled = replace(
+        cluster, services=tuple(replace(one, spec=spec) if one.name == "web_side" else one for one in cluster.services)
+    )
+    assert moved_beside(saved(scaled, cluster), planned(scaled, meddled)) == {"service.web_side"}
+    assert moved_beside(saved(needing, cluster), planned(needing, meddled)) == frozenset()
+    assert moves(saved(needing, cluster), needing, meddled)[0][0] == "service.web_side: a new plan changes it as well."
+    more = desired(*scaled.objects, wanted(Kind.SERVICE, service_spec("web_more")))
+    assert moved_beside(saved(scaled, cluster), planned(more, cluster)) == frozenset(), "nobody moved the swarm"
+
+
 def test_another_swarm_is_refused_for_that_alone():
     other = replace(CLUSTER, swarm=replace(CLUSTER.swarm, id="other"), endpoint="tcp://b")
     assert moves(decode(TEXT), SCALED, other) == [
@@ -254,7 +275,10 @@ def test_files_that_changed_without_a_commit_are_named():
     cluster = actual(*running_web())
     before = decode(saved_text(planned(state, cluster), cluster, replace(SOURCE, revision=None)))
     after = replace(web_service(replicas=6), commit=None)
-    files = "The files at infra, or the environment variables that they use, are not what they were."
+    files = (
+        "The files at infra, the environment variables that they use, or what the swarm has besides, "
+        "are not what they were."
+    )
     assert moves(before, after, cluster) == [("service.web_api: a new plan changes it in another way.", files)]
     nothing = replace(web_service(), commit=None)
     assert moves(before, nothing, cluster) == [("service.web_api: there is nothing to do any more.", files)]
