@@ -187,6 +187,25 @@ async def test_tasks_without_an_address_stay_new(swarm: Swarm):
     await swarm.settled("some", running=2, new=1)
 
 
+async def test_a_start_first_update_without_a_free_address_never_begins(swarm: Swarm):
+    """As above: two tasks on two nodes take all 5 addresses."""
+
+    def spec(name: str, *environment: str) -> JsonObject:
+        one_by_one = {"Order": "start-first", "Parallelism": 1}
+        made = sleeping(name, replicas=2, networks=("web_small",), UpdateConfig=one_by_one)
+        made["TaskTemplate"]["ContainerSpec"]["Env"] = list(environment)
+        return made
+
+    network = small("web_small", "10.79.0.0/29")
+    await swarm.deploy(spec("full"), networks=(network,))
+    await swarm.settled("full", running=2)
+    (warning,) = await swarm.warnings(spec("full", "COLOUR=blue"), networks=(network,))
+    assert warning.what == "Service full: its start-first update can't begin."
+    (found,) = swarm.engine.services(filters={"name": "full"})
+    await swarm.cluster.update(Kind.SERVICE, found["ID"], found["Version"]["Index"], spec("full", "COLOUR=blue"))
+    await swarm.settled("full", running=2, new=1)
+
+
 async def test_a_network_with_a_subnet_that_is_taken_keeps_its_tasks_new(swarm: Swarm):
     await swarm.deploy(networks=(small("other_net", "10.78.0.0/24"),))
     clash = small("web_clash", "10.78.0.0/25")

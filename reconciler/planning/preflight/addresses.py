@@ -1,4 +1,4 @@
-"""Overlays that have fewer free addresses than a plan's tasks need.
+"""Overlays that have fewer free addresses than a plan's tasks need, or none to begin an update with.
 
 Swarm takes one address of an overlay for each task, one for each service that has a virtual IP there, one for each
 node with a task on it (its load balancer), and one for the gateway. A task that finds none stays `new`, and no
@@ -12,15 +12,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonMapping, JsonObject, dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
-from reconciler.model.words import some
+from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft
-from reconciler.planning.preflight.demands import Survey
+from reconciler.planning.preflight.demands import Demand, Survey
 from reconciler.planning.preflight.placing import Placement
 from reconciler.planning.preflight.subnets import is_overlay
 
@@ -51,6 +52,19 @@ class Use(msgspec.Struct):
     def total(self) -> int:
         return self.tasks + self.virtual_ips + self.nodes
 
+    def beside(self, demand: Demand) -> Use:
+        """Return the use as a start-first update begins: its old tasks have the addresses that its new ones will."""
+        old_on = {node_id for node_id, _ in demand.beside}
+        return replace(self, standing_nodes=self.standing_nodes | old_on)
+
+    @property
+    def told(self) -> str:
+        """What takes the addresses, for people."""
+        return (
+            f"1 for each of {many(self.tasks, 'task')}, {self.virtual_ips} for virtual IPs of services and "
+            f"{self.nodes} for nodes"
+        )
+
     def left_out(self, size: int) -> int:
         """Return how many of the new tasks find no room among `size` addresses, at least.
 
@@ -64,7 +78,10 @@ class Use(msgspec.Struct):
 
 
 def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -> Iterator[Problem]:
-    """Yield a warning for each overlay on which the draft's tasks need more addresses than there are."""
+    """Yield a warning for each overlay on which the draft's tasks need more addresses than there are.
+
+    Where they have just enough, yield one for each start-first update: it needs one more to begin.
+    """
     growing = {demand.service for demand in survey.demands if demand.count}
     if not growing:
         return
@@ -74,6 +91,27 @@ def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -
     for name, use in uses.items():
         if use.growing and use.total > sizes[name]:
             yield _problem(name, use, sizes[name], declared.get(name))
+    yield from _never_begun(context, survey, uses, sizes)
+
+
+def _never_begun(context: Context, survey: Survey, uses: dict[str, Use], sizes: dict[str, int]) -> Iterator[Problem]:
+    """Yield a warning for each start-first update on an overlay that has no address for one more task.
+
+    A network that the update itself brings does not count, as the old tasks have no address there; nor does one that
+    is short anyway, of which more is told.
+    """
+    before = {found.name: found.spec for found in context.actual.services}
+    declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.SERVICE)}
+    ingress = _ingress(context)
+    for demand in survey.demands:
+        if not demand.beside or not demand.count or demand.service not in before:
+            continue
+        both = _attached(context, before[demand.service], ingress) & _attached(context, demand.spec, ingress)
+        enough = (name for name in sorted(both & uses.keys()) if uses[name].total <= sizes[name])
+        crowded = {name: uses[name].beside(demand) for name in enough}
+        full = {name: use for name, use in crowded.items() if use.total >= sizes[name]}
+        if full:
+            yield _stuck(demand, full, sizes, declared.get(demand.service))
 
 
 def _sizes(context: Context, draft: Draft) -> dict[str, int]:
@@ -122,7 +160,7 @@ def _uses(context: Context, draft: Draft, survey: Survey, made: Placement, overl
     known = set(overlays)
     short = {one.demand.service: one.missing for one in made.shortfalls}
     uses: dict[str, Use] = {}
-    ingress = next((found.name for found in context.actual.networks if found.spec.get("Ingress")), None)
+    ingress = _ingress(context)
     for service, spec in _final_specs(context, draft).items():
         demand = placing.get(service)
         new = demand.count - short.get(service, 0) if demand else 0
@@ -157,6 +195,10 @@ def _final_specs(context: Context, draft: Draft) -> dict[str, JsonObject]:
     return specs
 
 
+def _ingress(context: Context) -> str | None:
+    return next((found.name for found in context.actual.networks if found.spec.get("Ingress")), None)
+
+
 def _attached(context: Context, spec: JsonObject, ingress: str | None) -> set[str]:
     """Return the names of the networks on which a service's tasks have an address."""
     names = context.id_names[Kind.NETWORK]
@@ -168,22 +210,32 @@ def _attached(context: Context, spec: JsonObject, ingress: str | None) -> set[st
     return attached
 
 
-def _tasks(count: int, which: str = "") -> str:
-    return f"{count} {which}{'task' if count == 1 else 'tasks'}"
-
-
 def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Problem:
     users = some(use.growing, 3)
-    addresses = "1 address" if size == 1 else f"{size} addresses"
     return Problem(
         ErrorCode.UNSCHEDULABLE,
-        f"Network {name} has {addresses}, and the tasks of {users} make it need {use.total}.",
+        f"Network {name} has {_addresses(size)}, and the tasks of {users} make it need {use.total}.",
         why=(
-            f"It takes 1 for each of {_tasks(use.tasks)}, {use.virtual_ips} for virtual IPs of services and "
-            f"{use.nodes} for nodes. At least {use.left_out(size)} of the {_tasks(use.new_tasks, 'new ')} would never "
+            f"It takes {use.told}. At least {use.left_out(size)} of the {many(use.new_tasks, 'new task')} would never "
             "run: they stay `new`, or are rejected again and again."
         ),
         hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
         severity=Severity.WARNING,
     )
+
+
+def _stuck(demand: Demand, full: dict[str, Use], sizes: dict[str, int], wanted: DesiredObject | None) -> Problem:
+    told = " ".join(f"Network {name} has {_addresses(sizes[name])}, all taken: {full[name].told}." for name in full)
+    return Problem(
+        ErrorCode.UNSCHEDULABLE,
+        f"Service {demand.service}: its start-first update can't begin.",
+        why=f"A new task must run before the old one stops, and finds no address: it would stay `new`. {told}",
+        hint="Update it with `order: stop-first`, or give the network a larger subnet.",
+        place=wanted.place_of("UpdateConfig.Order") if wanted else None,
+        severity=Severity.WARNING,
+    )
+
+
+def _addresses(size: int) -> str:
+    return "1 address" if size == 1 else f"{size} addresses"

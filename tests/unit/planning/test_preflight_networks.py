@@ -114,6 +114,75 @@ def test_a_range_narrows_the_subnet(block: dict[str, str], size: int):
     assert f"has {size} addresses" in problem.what
 
 
+def start_first(image: str, *, replicas: int | None = 3, **fields: Any) -> Any:
+    fields = {"networks": ("web_default",), "UpdateConfig": {"Order": "start-first"}, **fields}
+    return service(replicas=replicas, image=image, **fields)
+
+
+def updated(size_bits: int, nodes: list[ObservedObject], before: Any, *after: Any) -> list[str]:
+    """What is said of an update to `after` on an overlay of so many bits."""
+    spec = overlay("web_default", f"10.77.0.0/{size_bits}")
+    problems = warned(list(after), nodes, before, networks=[spec], live=[live(spec, owner="prod")])
+    return [problem.what for problem in problems]
+
+
+NEVER_BEGUN = "Service web_api: its start-first update can't begin."
+
+
+def test_a_start_first_update_needs_one_address_more_than_its_tasks_have():
+    # 8 - 3 = 5 addresses: 3 for tasks, 1 for the virtual IP, 1 for the node
+    one = [seat("n1")]
+    before = running(start_first("app:1"), "n1", "n1", "n1", owner="prod")
+    spec = overlay("web_default", "10.77.0.0/29")
+    there = live(spec, owner="prod")
+    (problem,) = warned([start_first("app:2")], one, before, networks=[spec], live=[there])
+    assert (problem.code, problem.severity) == (ErrorCode.UNSCHEDULABLE, Severity.WARNING)
+    assert problem.what == NEVER_BEGUN
+    assert "Network web_default has 5 addresses, all taken: 1 for each of 3 tasks, 1 for virtual IPs" in problem.why
+    assert "stop-first" in problem.hint
+    stop_first = start_first("app:2", UpdateConfig={"Order": "stop-first"})
+    assert updated(29, one, before, stop_first) == []
+    assert updated(29, one, before, start_first("app:1", Labels={"note": "new"})) == [], "no task becomes new"
+    assert updated(28, one, before, start_first("app:2")) == []
+
+
+def test_one_free_address_is_enough_for_a_start_first_update():
+    before = running(start_first("app:1", replicas=2), "n1", "n1", owner="prod")
+    assert updated(29, [seat("n1")], before, start_first("app:2", replicas=2)) == []
+    assert updated(29, [seat("n1")], before, start_first("app:2", replicas=3)) == [NEVER_BEGUN]
+    larger = running(start_first("app:1"), "n1", "n1", "n1", owner="prod")
+    assert updated(29, [seat("n1")], larger, start_first("app:2", replicas=2)) == []
+    assert updated(29, [seat("n1")], larger, start_first("app:2", **DNSRR)) == []
+
+
+def test_a_network_that_is_short_anyway_is_told_once():
+    before = running(start_first("app:1"), "n1", "n1", "n1", owner="prod")
+    (told,) = updated(29, [seat("n1")], before, start_first("app:2", replicas=4))
+    assert told == "Network web_default has 5 addresses, and the tasks of web_api make it need 6."
+
+
+def test_a_global_start_first_update_needs_one_more_address_too():
+    before = running(start_first("app:1", replicas=None), "n1", "n2", owner="prod")
+    nodes = [seat("n1"), seat("n2")]
+    assert updated(29, nodes, before, start_first("app:2", replicas=None)) == [NEVER_BEGUN]
+    assert updated(28, nodes, before, start_first("app:2", replicas=None)) == []
+
+
+def test_a_paused_node_keeps_its_address_while_its_old_task_stays():
+    # 5 addresses: tasks on 2 nodes and the virtual IP. New tasks all go to n1, but not before the old ones stop
+    before = running(start_first("app:1", replicas=2), "n1", "n2", owner="prod")
+    nodes = [seat("n1"), seat("n2", availability="pause")]
+    assert updated(29, nodes, before, start_first("app:2", replicas=2)) == [NEVER_BEGUN]
+
+
+def test_a_network_that_a_start_first_update_joins_has_none_of_its_old_tasks():
+    old, new = overlay("web_old", "10.78.0.0/24"), overlay("web_default", "10.77.0.0/29")
+    there = [live(old, owner="prod"), live(new, owner="prod")]
+    before = running(start_first("app:1", networks=("web_old",)), "n1", "n1", "n1", owner="prod")
+    after = start_first("app:1", networks=("web_old", "web_default"))
+    assert warned([after], [seat("n1")], before, networks=[old, new], live=there) == []
+
+
 def test_the_swarms_own_subnet_size_counts_for_networks_that_ask_for_none():
     assert warned([on(replicas=251)], THREE, networks=[network_spec()]) != []
 
