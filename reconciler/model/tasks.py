@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from typing import Any
 
 from reconciler.model.discreet import Discreet
@@ -98,6 +99,15 @@ class ObservedTask(Discreet, frozen=True):
         if not self.up_to_date or self.state is not TaskState.PENDING or self.desired_state > TaskState.COMPLETE:
             return ""
         return next((text for text in (self.error, self.message) if text.startswith(NO_NODE)), "")
+
+    @property
+    def reached_at(self) -> datetime | None:
+        """When `state` was reached, aware UTC; None where the API does not tell."""
+        try:
+            told = datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            return None
+        return told if told.tzinfo is not None else None
 
     @property
     def exit_code(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.engine
 
 SETTLE_WAIT_S = 60.0
 POLL_S = 0.1
+QUIET_S = 2.0
 DOWN = ("complete", "failed", "shutdown", "rejected", "orphaned", "remove")
 
 
@@ -75,6 +77,12 @@ class Swarm:
                 return tasks
             assert time.monotonic() < deadline, (states, [task["Status"] for task in tasks])
             await asyncio.sleep(POLL_S)
+
+    async def stays(self, name: str, **states: int) -> None:
+        """Wait until a service's live tasks are in these states, and see that they are still when all is quiet."""
+        await self.settled(name, **states)
+        await asyncio.sleep(QUIET_S)
+        assert Counter(task["Status"]["State"] for task in self.tasks(name)) == Counter(states)
 
 
 @pytest.fixture
@@ -203,7 +211,7 @@ async def test_a_start_first_update_without_a_free_address_never_begins(swarm: S
     assert warning.what == "Service full: its start-first update can't begin."
     (found,) = swarm.engine.services(filters={"name": "full"})
     await swarm.cluster.update(Kind.SERVICE, found["ID"], found["Version"]["Index"], spec("full", "COLOUR=blue"))
-    await swarm.settled("full", running=2, new=1)
+    await swarm.stays("full", running=2, new=1)
 
 
 async def test_a_network_with_a_subnet_that_is_taken_keeps_its_tasks_new(swarm: Swarm):
@@ -214,6 +222,21 @@ async def test_a_network_with_a_subnet_that_is_taken_keeps_its_tasks_new(swarm: 
     assert "overlaps 10.78.0.0/24 of network other_net" in warning.what
     await swarm.deploy(spec, networks=(clash,), allocated=False)
     await swarm.settled("stuck", new=3)
+
+
+async def test_a_network_for_which_the_address_pool_has_no_subnet_keeps_its_tasks_new(swarm: Swarm):
+    """The pool is 10.0.0.0/8, and ingress has the first /24: 16 subnets, each half of what is left, are all of it."""
+    halves = [ipaddress.IPv4Network((10 << 24 | 1 << (32 - bits), bits)) for bits in range(9, 25)]
+    await swarm.deploy(networks=tuple(small(f"other_{half.prefixlen}", str(half)) for half in halves[:-1]))
+    assert await swarm.warnings(networks=(network_spec("web_pool"),)) == []
+    await swarm.deploy(networks=(small("other_24", str(halves[-1])),))
+    spec = sleeping("dry", networks=("web_pool",))
+    (warning,) = await swarm.warnings(spec, networks=(network_spec("web_pool"),))
+    assert warning.what == "Network web_pool: no subnet is left for it."
+    await swarm.deploy(spec, networks=(network_spec("web_pool"),), allocated=False)
+    await swarm.stays("dry", new=3)
+    (warning,) = await swarm.warnings(sleeping("dry", replicas=4, networks=("web_pool",)))
+    assert warning.what == "Network web_pool: no subnet is left for it.", "it waits, and stands in the line first"
 
 
 async def test_a_port_that_is_taken_is_refused(swarm: Swarm):

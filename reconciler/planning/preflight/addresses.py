@@ -85,8 +85,8 @@ def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -
     growing = {demand.service for demand in survey.demands if demand.count}
     if not growing:
         return
-    sizes = _sizes(context, draft)
-    uses = _uses(context, draft, survey, made, sizes.keys())
+    sizes = sizes_of(context, draft)
+    uses = uses_of(context, draft, survey, made, sizes.keys())
     declared = {wanted.name: wanted for wanted in context.desired.objects if wanted.kind is Kind.NETWORK}
     for name, use in uses.items():
         if use.growing and use.total > sizes[name]:
@@ -102,11 +102,11 @@ def _never_begun(context: Context, survey: Survey, uses: dict[str, Use], sizes: 
     """
     before = {found.name: found.spec for found in context.actual.services}
     declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.SERVICE)}
-    ingress = _ingress(context)
+    ingress = ingress_of(context)
     for demand in survey.demands:
         if not demand.beside or not demand.count or demand.service not in before:
             continue
-        both = _attached(context, before[demand.service], ingress) & _attached(context, demand.spec, ingress)
+        both = attached(context, before[demand.service], ingress) & attached(context, demand.spec, ingress)
         enough = (name for name in sorted(both & uses.keys()) if uses[name].total <= sizes[name])
         crowded = {name: uses[name].beside(demand) for name in enough}
         full = {name: use for name, use in crowded.items() if use.total >= sizes[name]}
@@ -114,10 +114,9 @@ def _never_begun(context: Context, survey: Survey, uses: dict[str, Use], sizes: 
             yield _stuck(demand, full, sizes, declared.get(demand.service))
 
 
-def _sizes(context: Context, draft: Draft) -> dict[str, int]:
+def sizes_of(context: Context, draft: Draft) -> dict[str, int]:
     """Return {overlay name: how many addresses tasks, services and nodes may have there}."""
-    given = context.actual.swarm.dig("SubnetSize")
-    default = given if isinstance(given, int) and given else SUBNET_SIZE
+    default = default_bits(context)
     sizes = {found.name: size_of(found.spec, default) for found in context.actual.networks if is_overlay(found.spec)}
     for action in draft.actions:
         if action.kind is not Kind.NETWORK or action.type is ActionType.DELETE:
@@ -125,6 +124,12 @@ def _sizes(context: Context, draft: Draft) -> dict[str, int]:
         if action.spec is not None and is_overlay(action.spec):
             sizes[action.name] = size_of(action.spec, default)
     return sizes
+
+
+def default_bits(context: Context) -> int:
+    """Return the bits of the subnets that the swarm gives to networks which ask for none."""
+    given = context.actual.swarm.dig("SubnetSize")
+    return given if isinstance(given, int) and given else SUBNET_SIZE
 
 
 def size_of(spec: JsonMapping, default_bits: int) -> int:
@@ -151,8 +156,8 @@ def _usable(block: JsonObject) -> int | None:
     return pool.num_addresses - sum(address in pool for address in reserved)
 
 
-def _uses(context: Context, draft: Draft, survey: Survey, made: Placement, overlays: Iterable[str]) -> dict[str, Use]:
-    """Return {overlay name: its use}, of the overlays on which the draft places tasks."""
+def uses_of(context: Context, draft: Draft, survey: Survey, made: Placement, overlays: Iterable[str]) -> dict[str, Use]:
+    """Return {overlay name: its use} when the draft is carried out, of those of `overlays` that a service is on."""
     placing = {demand.service: demand for demand in survey.demands}
     standing: dict[str, dict[str, int]] = defaultdict(dict)
     for (service, node_id), count in survey.standing.items():
@@ -160,13 +165,13 @@ def _uses(context: Context, draft: Draft, survey: Survey, made: Placement, overl
     known = set(overlays)
     short = {one.demand.service: one.missing for one in made.shortfalls}
     uses: dict[str, Use] = {}
-    ingress = _ingress(context)
+    ingress = ingress_of(context)
     for service, spec in _final_specs(context, draft).items():
         demand = placing.get(service)
         new = demand.count - short.get(service, 0) if demand else 0
         here = standing.get(service, {})
         spread = {node_id for node_id, count in made.placed.get(service, {}).items() if count}
-        for name in _attached(context, spec, ingress):
+        for name in attached(context, spec, ingress):
             if name not in known:
                 continue
             use = uses.setdefault(name, Use())
@@ -195,11 +200,12 @@ def _final_specs(context: Context, draft: Draft) -> dict[str, JsonObject]:
     return specs
 
 
-def _ingress(context: Context) -> str | None:
+def ingress_of(context: Context) -> str | None:
+    """Return the name of the network by which published ports are reached, None where there is none."""
     return next((found.name for found in context.actual.networks if found.spec.get("Ingress")), None)
 
 
-def _attached(context: Context, spec: JsonObject, ingress: str | None) -> set[str]:
+def attached(context: Context, spec: JsonObject, ingress: str | None) -> set[str]:
     """Return the names of the networks on which a service's tasks have an address."""
     names = context.id_names[Kind.NETWORK]
     targets = (one.get("Target", "") for one in dig(spec, "TaskTemplate", "Networks") or ())

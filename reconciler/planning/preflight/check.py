@@ -9,9 +9,11 @@ from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import exhausted
 from reconciler.planning.preflight.demands import Demand, Survey, survey
 from reconciler.planning.preflight.placing import Placement, Shortfall, beside, place, refusals
+from reconciler.planning.preflight.pool import without_subnet
 from reconciler.planning.preflight.ports import taken_ports
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.subnets import overlapping
+from reconciler.planning.preflight.unallocated import staying_new
 from reconciler.planning.preflight.waiting import waiting
 from reconciler.planning.preflight.words import problem
 
@@ -25,14 +27,15 @@ PLACING = (Kind.NODE, Kind.NETWORK, Kind.SERVICE)
 def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     """Return one warning for each service that the draft leaves with tasks that no node can run, and why.
 
-    Warnings about what no task could be reached by come with them: overlays without enough addresses or with a subnet
-    that another one has, and ports that the engine will refuse. Each is true of the cluster as observed, with
-    everything that this plan does to nodes and services already done; Swarm itself could not place these tasks all
-    at once either. Where nodes are not known (a plan without a cluster), nothing is said of them. Services that the
-    plan leaves alone are told where Swarm itself says that it finds no node for their tasks.
+    Warnings about what no task could be reached by come with them: overlays without enough addresses, with a subnet
+    that another one has or with none left for them, and ports that the engine will refuse. Each is true of the cluster
+    as observed, with everything that this plan does to nodes and services already done; Swarm itself could not place
+    these tasks all at once either. Where nodes are not known (a plan without a cluster), nothing is said of them.
+    Services that the plan leaves alone are told where Swarm itself says that it finds no node for their tasks, or where
+    these stay `new`.
     """
     if not any(action.kind in PLACING for action in draft.actions):
-        return tuple(waiting(context, draft))
+        return (*waiting(context, draft), *staying_new(context, draft))
     overlays = _has_overlays(context)
     problems = [*(overlapping(context, draft) if overlays else ()), *taken_ports(context, draft)]
     if not context.actual.nodes:
@@ -40,8 +43,9 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
     short_of_addresses = exhausted(context, draft, surveyed, made) if overlays else ()
-    left_waiting = waiting(context, draft, surveyed)
-    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_waiting)
+    left_out = without_subnet(context, draft, surveyed) if overlays else ()
+    left_alone = (*waiting(context, draft, surveyed), *staying_new(context, draft, surveyed, made))
+    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_out, *left_alone)
 
 
 def preflight_without_cluster(context: Context, draft: Draft) -> tuple[Problem, ...]:

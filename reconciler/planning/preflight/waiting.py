@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
@@ -15,6 +15,9 @@ from reconciler.planning.preflight.placing import place
 from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.planning.preflight.words import ASKED_BY
 
+Left = tuple[DesiredObject, ObservedObject, list[ObservedTask]]
+"""A service as desired and as observed, with its tasks that are stuck."""
+
 
 def waiting(context: Context, draft: Draft, surveyed: Survey | None = None) -> Iterator[Problem]:
     """Yield a warning for each desired service without an action that has tasks for which Swarm finds no node.
@@ -26,26 +29,35 @@ def waiting(context: Context, draft: Draft, surveyed: Survey | None = None) -> I
     for task in context.actual.tasks:
         if task.no_node_because:
             stuck.setdefault(task.service_id, []).append(task)
-    if not stuck:
-        return
-    silent = {action.name for action in draft.actions if action.kind is Kind.SERVICE}
-    if surveyed is not None:
-        silent |= {demand.service for demand in surveyed.demands}  # told where they find no room
-    declared = {wanted.name: wanted for wanted in context.wanted(Kind.SERVICE)}
-    left: list[tuple[DesiredObject, ObservedObject, list[ObservedTask]]] = []
-    for found in context.actual.services:
-        tasks, wanted = stuck.get(found.id), declared.get(found.name)
-        if tasks and wanted and found.name not in silent and belongs_elsewhere(wanted, found) is None:
-            left.append((wanted, found, tasks))
+    left = left_alone(context, draft, surveyed, stuck)
+    silent: set[str] = set()
     if surveyed is not None and left:
         driver_of = network_drivers(context, draft)
         demands = [_demand(found, tasks, driver_of) for _, found, tasks in left]
         nothing = Draft()
         before = survey(context, nothing, planned_rooms(context, nothing))
-        silent |= _short(before, demands) - _short(surveyed, demands)
+        silent = _short(before, demands) - _short(surveyed, demands)
     for wanted, found, tasks in left:
         if found.name not in silent:
             yield _problem(wanted, tasks)
+
+
+def left_alone(
+    context: Context, draft: Draft, surveyed: Survey | None, stuck: Mapping[str, list[ObservedTask]]
+) -> list[Left]:
+    """Return the desired services that the draft has nothing for, of those that `stuck` has tasks of, by service id."""
+    if not stuck:
+        return []
+    silent = {action.name for action in draft.actions if action.kind is Kind.SERVICE}
+    if surveyed is not None:
+        silent |= {demand.service for demand in surveyed.demands}  # told where they find no room
+    declared = {wanted.name: wanted for wanted in context.wanted(Kind.SERVICE)}
+    left: list[Left] = []
+    for found in context.actual.services:
+        tasks, wanted = stuck.get(found.id), declared.get(found.name)
+        if tasks and wanted and found.name not in silent and belongs_elsewhere(wanted, found) is None:
+            left.append((wanted, found, tasks))
+    return left
 
 
 def _demand(found: ObservedObject, tasks: list[ObservedTask], driver_of: ResolveDriver) -> Demand:

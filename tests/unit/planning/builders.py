@@ -134,11 +134,11 @@ def running_tasks(service: ObservedObject) -> tuple[ObservedTask, ...]:
 def actual(*objects: ObservedObject, tasks: tuple[ObservedTask, ...] = (), **fields: Any) -> ActualState:
     """A swarm with these objects; its own object has version 3 and a task history of 5.
 
-    `swarm_labels` are the labels of the swarm itself.
+    `swarm_labels` are the labels of the swarm itself, `swarm_fields` what its answer has beside its spec.
     """
-    swarm_labels = fields.pop("swarm_labels", {})
+    swarm_labels, swarm_fields = fields.pop("swarm_labels", {}), fields.pop("swarm_fields", {})
     spec = {"Name": "default", "Orchestration": {"TaskHistoryRetentionLimit": 5}, "Labels": swarm_labels}
-    swarm = ObservedObject(Kind.SWARM, "id-swarm", "default", 3, spec, {"Spec": spec})
+    swarm = ObservedObject(Kind.SWARM, "id-swarm", "default", 3, spec, {"Spec": spec, **swarm_fields})
     by_kind = {kind: tuple(one for one in objects if one.kind is kind) for kind in Kind}
     return ActualState(
         endpoint="unix:///test.sock",

@@ -113,14 +113,15 @@ def warned(
     *there: tuple[ObservedObject, list[ObservedTask]],
     networks: list[JsonObject] | None = None,
     live: list[ObservedObject] | None = None,
+    swarm: JsonObject | None = None,
     **fields: Any,
 ) -> list[Problem]:
     """What the pre-flight says of a plan for `specs` on the nodes `seats`, where the services `there` run already.
 
-    `networks` are declared as well, `live` are other objects of the swarm, `fields` belong to the desired state.
+    `networks` are declared as well, `live` are other objects of the swarm, `swarm` is what its own answer tells,
+    `fields` belong to the desired state.
     """
     objects = [wanted(Kind.NETWORK, one) for one in networks or []] + [wanted(Kind.SERVICE, one) for one in specs]
-    cluster = actual(
-        *seats, *(live or []), *(found for found, _ in there), tasks=tuple(task for _, tasks in there for task in tasks)
-    )
+    running_there, tasks = [found for found, _ in there], tuple(task for _, tasks in there for task in tasks)
+    cluster = actual(*seats, *(live or []), *running_there, tasks=tasks, swarm_fields=swarm or {})
     return list(planned(desired(*objects, **fields), cluster).unplaceable)
