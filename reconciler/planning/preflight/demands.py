@@ -70,7 +70,7 @@ class Survey(msgspec.Struct):
         self.standing[service, node_id] += 1
         room = self.rooms.by_id.get(node_id)
         if room is not None:
-            room.take(service, claim)
+            room.stay(service, claim)
 
 
 def survey(context: Context, draft: Draft, rooms: Rooms) -> Survey:

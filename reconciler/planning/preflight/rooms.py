@@ -46,6 +46,7 @@ class Room(msgspec.Struct):
     nano_cpus: int
     memory_bytes: int
     generic: Counter[str]
+    """{kind: how many}; one that it does not have is not in it."""
     ports: Counter[HostPort] = msgspec.field(default_factory=Counter)
     replicas: Counter[str] = msgspec.field(default_factory=Counter)
     """{service name: tasks here}"""
@@ -71,18 +72,27 @@ class Room(msgspec.Struct):
         self.nano_cpus -= count * claim.nano_cpus
         self.memory_bytes -= count * claim.memory_bytes
         for kind, amount in claim.generic:
-            self.generic[kind] -= count * amount
+            if count * amount:
+                self.generic[kind] -= count * amount
         for port in claim.host_ports:
             self.ports[port] += count
         self.replicas[service] += count
         self.tasks += count
+
+    def stay(self, service: str, claim: Claim) -> None:
+        """Have a task here that stays. To SwarmKit, a node no longer has a kind that is used up."""
+        self.take(service, claim)
+        for kind, _ in claim.generic:
+            if self.generic[kind] <= 0:
+                del self.generic[kind]
 
     def has_resources(self, claim: Claim) -> bool:
         if claim.nano_cpus > self.nano_cpus and claim.nano_cpus:
             return False
         if claim.memory_bytes > self.memory_bytes and claim.memory_bytes:
             return False
-        return not claim.generic or all(amount <= self.generic[kind] for kind, amount in claim.generic)
+        # A claim to 0 of a kind asks for the kind all the same.
+        return all(kind in self.generic and amount <= self.generic[kind] for kind, amount in claim.generic)
 
     def has_ports(self, claim: Claim) -> bool:
         return not claim.host_ports or not any(self.ports[port] > 0 for port in claim.host_ports)

@@ -158,6 +158,34 @@ def test_generic_resources_are_counted_named_or_not():
     assert "1 of 4 tasks" in only(warned([service(replicas=4, generic=1)], [discrete, named])).what
 
 
+def no_gpu(name: str = "web_api", **fields: Any) -> JsonObject:
+    """A service that reserves none of a kind."""
+    spec = service(name, **fields)
+    none = {"DiscreteResourceSpec": {"Kind": "gpu", "Value": 0}}
+    spec["TaskTemplate"]["Resources"] = {"Reservations": {"GenericResources": [none]}}
+    return spec
+
+
+def test_even_a_reservation_of_0_needs_a_node_that_has_the_kind():
+    problem = only(warned([no_gpu(replicas=2)], THREE))
+    assert problem.what == "Service web_api: 2 of 2 tasks can't be placed."
+    assert "insufficient resources on 3 nodes (n1, n2, n3)" in problem.why
+    assert "reserves 0 gpu" in problem.hint
+    equipped = seat("n4", generic=({"DiscreteResourceSpec": {"Kind": "gpu", "Value": 1}},))
+    assert warned([no_gpu(replicas=9)], [*THREE, equipped]) == [], "as many as are asked for"
+    named = seat("n4", generic=({"NamedResourceSpec": {"Kind": "gpu", "Value": "uuid1"}},))
+    assert warned([no_gpu(replicas=9)], [*THREE, named]) == []
+
+
+def test_a_kind_that_is_used_up_is_not_there_for_a_reservation_of_0():
+    two = seat("n1", generic=({"DiscreteResourceSpec": {"Kind": "gpu", "Value": 2}},))
+    hog = running(service("web_hog", generic=2), "n1", owner="prod")
+    assert "insufficient resources on 1 node" in only(warned([service("web_hog", generic=2), no_gpu()], [two], hog)).why
+    hog = running(service("web_hog", generic=1), "n1", owner="prod")
+    assert warned([service("web_hog", generic=1), no_gpu()], [two], hog) == []
+    assert warned([service("web_all", generic=2), no_gpu()], [two]) == [], "where it comes first, it finds the kind"
+
+
 def test_several_reasons_are_told_together_the_most_frequent_first():
     nodes = [seat("n1"), seat("n2"), seat("n3", labels={"zone": "a"}, cpus=1)]
     spec = service(cpus=2, placement={"Constraints": ["node.labels.zone==a"]})
