@@ -12,6 +12,18 @@ from reconciler.model.sensitive import hashing, is_stand_in, masked, masked_text
 CANARY = "c4nary/w1th@all,kinds:of"
 WORD = "c4naryhunter2"
 
+SECRET_NAMES = (
+    "DBPASS ROOTPASS PGPASS dbPass DB_PW DBPW dbPw pw CREDS AWS_CREDS awsCreds DB_CRED DBPWD dbPwd APP_KEY "
+    "APP_KEYS APP_KEY_OLD APP_KEY_2 app.key APPKEY JWT_KEY SSH_KEY SESSION_KEY STORAGE_KEY ACCOUNT_KEY "
+    "AccountKey accountKey SharedAccessKey FERNET_KEY REDIS_AUTH SMTP_AUTH NEO4J_AUTH REDISCLI_AUTH redisAuth "
+    "AUTH _auth X-Auth"
+)
+ORDINARY_NAMES = (
+    "COMPASS BYPASS bypass TRESPASS PASSENGER PASSENGER_ENV PWD OLDPWD pwd PUBLIC_KEY publicKey JWT_PUBLIC_KEY "
+    "PRIMARY_KEY PARTITION_KEY ROUTING_KEY routingKey SORT_KEY sort-key CACHE_KEY CACHE_KEY_PREFIX FOREIGN_KEY "
+    "KEY KEYS keyFile KEYBOARD KEYCLOAK_URL MONKEY TURKEY AZURE_KEY_VAULT_URL SSH_KEY_FILE AUTHOR AUTHORS "
+    "AUTH_URL NO_AUTH noAuth --no-auth disable-auth OAUTH SACRED SPAWN"
+)
 COMMANDS = [
     ["app", f"--password={CANARY}"],
     ["app", "--password", CANARY],
@@ -35,6 +47,13 @@ COMMANDS = [
     ["CMD-SHELL", f"mysqladmin ping -uroot -p{WORD} || exit 1"],
     ["sh", "-c", f"app --token {WORD} && app --password='{WORD}'"],
     ["sh", "-c", f"PGPASSWORD={WORD} psql -c 'select 1'"],
+    ["app", "--pw", CANARY],
+    ["app", "--auth", f"bob:{WORD}"],
+    ["run", "-e", f"DBPASS={CANARY}"],
+    ["run", f"-eAPP_KEY={CANARY}"],
+    ["app", f"--dsn=Server=db;Uid=sa;Pwd={WORD};"],
+    ["app", f"--dsn=Pwd={WORD};Server=db"],
+    ["sh", "-c", f"app --pw {WORD} --auth bob:{WORD}; docker run -e DBPASS={WORD} app"],
 ]
 
 TEXTS = [
@@ -49,6 +68,49 @@ TEXTS = [
     f'{{"password": "{WORD} with more"}}',
     f"ghp_{WORD}{WORD}",
     f"-----BEGIN EC PRIVATE KEY-----\n{WORD}\n-----END EC PRIVATE KEY-----",
+    f"docker run -e DBPASS={WORD} app",
+    f"Server=db;User Id=sa;Pwd={WORD};Encrypt=yes",
+    f"Pwd={WORD};Server=db",
+    f"AccountName=shop;AccountKey={WORD}+/==;EndpointSuffix=core.windows.net",
+    f"Endpoint=sb://shop/;SharedAccessKeyName=Root;SharedAccessKey={WORD}=",
+    f"https://shop.blob/x?sv=1&sig={WORD}&se=2",
+    f"https://hooks.slack.com/services/T0/B0/{WORD}",
+    f"https://discord.com/api/webhooks/123/{WORD}",
+    f"https://discordapp.com/api/v10/webhooks/123/{WORD}",
+    f"https://acme.webhook.office.com/webhookb2/1@2/IncomingWebhook/{WORD}/3",
+    f"https://api.telegram.org/bot123:{WORD}/sendMessage",
+    f"bot12345678:{WORD}",
+    f"tgram://12345678:{WORD}/-100",
+    f"password: {WORD}",
+    f"password: correct horse {WORD} # as in the comic",
+    f"password : {WORD}",
+    f"db:\n  password:   {WORD}\n  user: shop",
+    f"db:\r\n\tpassword: {WORD}\r\n",
+    f'db_password: "with \\" in it {WORD}"',
+    f"db_password: 'with '' in it {WORD}'",
+    f'"password": "with \\" in it {WORD}", "user": "shop"',
+    f'{{\\"password\\": \\"{WORD}\\", \\"user\\": \\"shop\\"}}',
+    f'{{"user":"shop","pwd":"{WORD}"}}',
+    f'{{"auths": {{"registry": {{"auth": "{WORD}"}}}}}}',
+    f"# password: {WORD}",
+    f"- token: {WORD}",
+    f"  - - token: {WORD}",
+    f"{{password: {WORD}, user: shop}}",
+    f"users: [{{name: shop, password: {WORD}}}]",
+    f"pwd: {WORD}",
+    f"password: &shared {WORD}",
+    f"password: |\n  {WORD}\n   {WORD}\n\n  {WORD}\nuser: shop",
+    f"- password: !vault >-  # as it is\n\n    {WORD}\n    {WORD}\n  user: shop",
+    f"password          =          {WORD}",
+    f"port 1\nrequirepass {WORD}\n",
+    f'masterauth "{WORD} and more"',
+    f"sentinel auth-pass shop {WORD}",
+    f"config set requirepass {WORD}",
+    f"shop:$apr1$salt${WORD}",
+    f"shop:$2y$05${WORD}",
+    f"shop:$$2y$$05$${WORD}",
+    f"shop:$6$salt${WORD * 3}",
+    f"shop:{{SHA}}{WORD}=",
 ]
 
 
@@ -71,6 +133,59 @@ def test_a_secret_in_a_text_is_hidden(text):
     assert "c4nary" not in shown
     assert SENSITIVE in shown
     assert masked_text(shown) == shown
+    told = masked_text(text, hide=hashing("Data"))
+    assert masked_text(told, hide=hashing("Data")) == told
+    assert told != masked_text(text.replace("c4nary", "an0ther"), hide=hashing("Data"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a: 1\npassword: x y # z\nb: 2", f"a: 1\npassword: {SENSITIVE} # z\nb: 2"),
+        ("{token: x, a: b}", f"{{token: {SENSITIVE}, a: b}}"),
+        ("secret: |\n  x\n  y\nb: 2", f"secret: |\n  {SENSITIVE}\nb: 2"),
+        ("- secret: |\n    x\n\n    y\n  b: 2", f"- secret: |\n    {SENSITIVE}\n  b: 2"),
+        ("requirepass x\nport 1", f"requirepass {SENSITIVE}\nport 1"),
+        ("Server=db;Pwd=x;Encrypt=yes", f"Server=db;Pwd={SENSITIVE};Encrypt=yes"),
+        ("https://discord.com/api/webhooks/1/x?wait=1", f"https://discord.com/api/webhooks/1/{SENSITIVE}"),
+        ("shop:{SHA}abcdef=\nb", f"shop:{{SHA}}{SENSITIVE}\nb"),
+    ],
+)
+def test_what_stands_around_a_secret_is_shown(text, shown):
+    assert masked_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the token: expired",
+        "login failed, token: expired",
+        "Access denied (using password: YES)",
+        "Password incorrect",
+        "secrets:\n  db:\n    external: true",
+        "secrets:  # of the shop\n  - db",
+        "secrets: &all\n  - db",
+        "secret: [a]",
+        "credentials: {}",
+        "auth: true\ntoken: null",
+        "password_file: /run/secrets/db",
+        "secretName: db",
+        "author: bob\nmonkey: x\nkey: y",
+        "http://host:8080/",
+        "http://bot1:27017/",
+        "acme/bot3:latest",
+        "token-service:1.2",
+        "PWD=/app OLDPWD=/ app",
+        "cd /app; pwd",
+        "PWD: /app",
+        "docker stack deploy --with-registry-auth shop",
+        "app --no-auth serve",
+        "select $1, $2 from ${TABLE}",
+        "app:{sha}-release",
+    ],
+)
+def test_ordinary_texts_are_shown(text):
+    assert masked_text(text) == text
 
 
 @pytest.mark.parametrize(
@@ -84,6 +199,8 @@ def test_a_secret_in_a_text_is_hidden(text):
         ["curl", "-f", "http://localhost:8080/health@now"],
         ["CMD-SHELL", "pg_isready -U shop -d shop"],
         ["--compass=north", "--bypass", "cache"],
+        ["app", "--no-auth", "serve", "--public-key", "abc", "--sort-key=name", "--key", "2"],
+        ["env", "PWD=/app", "OLDPWD=/", "app"],
         ["ssh://git@host/acme/shop.git"],
         ["registry:5000/acme/web:1@sha256:" + "a" * 64],
     ],
@@ -97,6 +214,22 @@ def test_ordinary_arguments_are_shown(command):
 @pytest.mark.parametrize("name", ["com.example.pass", "X-Api-Key", "MYSQL_PWD", "MINIO_ACCESS_KEY", "basic-auth"])
 def test_names_with_dots_and_dashes_sound_secret_too(name):
     assert sounds_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    SECRET_NAMES.split(),
+)
+def test_short_names_of_passwords_and_keys_sound_secret(name):
+    assert sounds_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ORDINARY_NAMES.split(),
+)
+def test_names_that_only_look_like_it_do_not(name):
+    assert not sounds_secret(name)
 
 
 def test_known_secrets_are_found_in_the_words_of_others():
@@ -121,7 +254,51 @@ def test_null_and_what_stands_for_a_secret_are_no_secrets():
     assert not is_stand_in("(sensitive value, hash zz)")
 
 
-@pytest.mark.parametrize("piece", ["a", "://", "-", "password", "a:", "mysql ", "--x ", "bearer ", "eyJa.", " -p"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a",
+        "://",
+        "-",
+        "password",
+        "a:",
+        "mysql ",
+        "--x ",
+        "bearer ",
+        "eyJa.",
+        " -p",
+        " ",
+        "\n",
+        "#",
+        "- ",
+        "\n- ",
+        "_key",
+        "aKey",
+        "-auth",
+        "\npassword: ",
+        "\ntoken: x ",
+        ",token: ",
+        "{token: ",
+        "\ntoken: !a ",
+        "\ntoken: |\n",
+        "$2y$",
+        "\n  token: |\n   a",
+        "password   =",
+        'token: "\\"',
+        '"token":"\\',
+        '\\"token\\":\\"',
+        "token: 'a''",
+        "$6$a$",
+        ";pwd=",
+        "\npwd=",
+        "?sig=",
+        "bot12345:",
+        "\nrequirepass ",
+        "{SHA}a",
+        "hooks.slack.com/services/",
+        "slack://",
+    ],
+)
 def test_a_long_text_is_read_in_bounded_time(piece):
     began = time.process_time()
     masked_text(piece * (100_000 // len(piece)))
