@@ -104,7 +104,8 @@ def _generic(resources: Iterable[JsonObject]) -> list[tuple[str, int]]:
     asked: dict[str, int] = {}
     for resource in resources:
         if discrete := resource.get("DiscreteResourceSpec"):
-            asked[str(discrete["Kind"])] = asked.get(str(discrete["Kind"]), 0) + int(discrete["Value"])
+            kind = str(discrete["Kind"])
+            asked[kind] = asked.get(kind, 0) + int(discrete.get("Value", 0))  # Go leaves out a 0
         elif named := resource.get("NamedResourceSpec"):
             asked[str(named["Kind"])] = asked.get(str(named["Kind"]), 0) + 1
     return list(asked.items())

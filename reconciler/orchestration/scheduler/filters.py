@@ -42,7 +42,8 @@ def _has_resources(demand: Demand, load: NodeLoad, _here: int) -> bool:
         return False
     if demand.memory_bytes and demand.memory_bytes > load.memory_bytes_free:
         return False
-    return all(load.available(kind) >= count for kind, count in demand.generic)
+    # Who asks for 0 of a kind asks for the kind; SwarmKit removes one that is used up from what a node has.
+    return all(load.available(kind) >= max(count, 1) for kind, count in demand.generic)
 
 
 def _has_plugins(demand: Demand, load: NodeLoad, _here: int) -> bool:

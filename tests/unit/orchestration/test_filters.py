@@ -126,6 +126,21 @@ def test_generic_resources_are_given_out_by_name_or_by_number_and_come_back() ->
     assert {task.node_id for task in swarm.live(web) if task.node_id and not task.has_ended} == {"n1", "n2"}
 
 
+@pytest.mark.parametrize("asked", [{"Kind": "gpu", "Value": 0}, {"Kind": "gpu"}], ids=["0", "left out, as Go does"])
+def test_who_asks_for_none_of_a_generic_resource_asks_for_its_kind(asked: JsonObject) -> None:
+    asks = {"Reservations": {"GenericResources": [{"DiscreteResourceSpec": asked}]}}
+    swarm = swarm_of({"Resources": {"NanoCPUs": SECOND, "MemoryBytes": GIB}}, gpus(1))
+    web = swarm.create(service_spec(replicas=2, task={"Resources": asks}))
+    swarm.settle()
+    assert [task.node_id for task in swarm.running(web)] == ["n2", "n2"]
+    swarm.describe("n2", **gpus())
+    swarm.settle()
+    other = swarm.create(service_spec("other", task={"Resources": asks}))
+    swarm.settle()
+    (waiting,) = swarm.live(other)
+    assert waiting.status.err == "no suitable node (insufficient resources on 2 nodes)"
+
+
 def test_a_generic_resource_that_vanishes_takes_its_task_along() -> None:
     swarm = swarm_of(gpus("uuid-a"), gpus("uuid-b"))
     web = swarm.create(service_spec(task={"Resources": asks_gpus(1), "RestartPolicy": {"Delay": 0}}))
