@@ -133,8 +133,10 @@ class Connections:
         """Close what is idle, which may take seconds with ssh. A request under way ends by itself."""
         self._is_closed = True
         for connection in tuple(self._idle):  # all are told before the first is waited for
-            with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            dialed: socket.socket | None = connection.sock
+            if dialed is not None:  # a thread whose request ends now closes what is idle, too
+                with contextlib.suppress(OSError):
+                    dialed.shutdown(socket.SHUT_RDWR)
         while self._idle:
             with contextlib.suppress(IndexError):
                 self._idle.pop().close()

@@ -71,6 +71,18 @@ def test_a_connection_is_kept_for_the_next_request(tmp_path: Path) -> None:
     assert used == [0] * 5
 
 
+def test_what_another_thread_closes_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    """A request that ends after `close` closes what is idle as well, in its own thread."""
+    with served(tmp_path, lambda connection, _: answers(connection, OK)) as endpoint:
+        connections = Connections(endpoint, WAIT_S)
+        connections.ask(PING)
+        (kept,) = connections._idle
+        connections._idle.appendleft(http.client.HTTPConnection("closed"))
+        connections.close()
+        assert kept.sock is None
+        assert not connections._idle
+
+
 def test_one_that_the_engine_has_closed_meanwhile_is_not_used_again(tmp_path: Path) -> None:
     closed = threading.Event()
 
