@@ -16,7 +16,7 @@ from reconciler.controller.assess import Crew, Slot, apart, assess, describe, ne
 from reconciler.model.actual import ActualState
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
-from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.tasks import ObservedTask
 
 CRASHES_MAX: Final = 3
 """Failures of one slot within CRASH_WINDOW_S, with the spec of today, from which on a service counts as failing. Swarm
@@ -27,9 +27,8 @@ _PASSING: Final = (Verdict.CONVERGED, Verdict.PROGRESSING)
 
 def assessed(actual: ActualState) -> tuple[Assessment, ...]:
     """Return where each service stands, with what crashes in a loop told as failing."""
-    suspects = {
-        task.service_id for task in actual.tasks if task.up_to_date and (task.error or task.state is TaskState.COMPLETE)
-    }
+    # What only ends with exit code 0, and is begun again, may be meant to: a job done every few minutes.
+    suspects = {task.service_id for task in actual.tasks if task.up_to_date and task.error}
     return tuple(_one(service, own, suspect=service.id in suspects) for service, own in apart(actual))
 
 
