@@ -245,12 +245,8 @@ def unplaced(crew: Crew) -> tuple[ObservedTask, ...]:
 
 
 def unallocated(crew: Crew) -> tuple[ObservedTask, ...]:
-    """Return the wanted tasks of today's spec that have no addresses yet. Swarm never says why one stays `new`."""
-    return tuple(
-        task
-        for task in crew.tasks
-        if task.up_to_date and task.state is TaskState.NEW and task.desired_state <= TaskState.COMPLETE
-    )
+    """Return the wanted tasks of today's spec that have no addresses yet."""
+    return tuple(task for task in crew.tasks if task.lacks_addresses)
 
 
 def _message(crew: Crew, actual: ActualState, update_state: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from reconciler.controller.assess import assess
 from reconciler.controller.convergence import Outcome, Wait, Waiting, await_convergence
+from reconciler.controller.readiness import AS_IT_SHOULD_BE
 from reconciler.controller.record import Books, record
 from reconciler.controller.run import Run
 from reconciler.controller.transactions import left_open
@@ -203,10 +204,11 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
             if service.name not in removed
             and (service.name in plan.services or assess(service, actual).verdict is Verdict.CONVERGED)
         ]
-    ended = (Verdict.CONVERGED, Verdict.ROLLED_BACK)
     names += [
         service.name
         for service in actual.services
-        if service.name in plan.services and service.name not in told and assess(service, actual).verdict not in ended
+        if service.name in plan.services
+        and service.name not in told
+        and assess(service, actual).verdict not in AS_IT_SHOULD_BE
     ]
     return tuple(dict.fromkeys(names))

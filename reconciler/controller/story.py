@@ -90,19 +90,11 @@ def came_up_s(look: Assessment, own: ActualState, seen_at: datetime | None) -> f
     """
     if seen_at is None:
         return 0.0
-    moments = [_instant(task.timestamp) for task in own.tasks if task.id in look.task_ids]
+    moments = [task.reached_at for task in own.tasks if task.id in look.task_ids]
     known = [moment for moment in moments if moment is not None]
     if not known or len(known) < len(moments) or not seen_at < max(known) <= own.observed_at:
         return 0.0
     return (own.observed_at - max(known)).total_seconds()
-
-
-def _instant(timestamp: str) -> datetime | None:
-    try:
-        told = datetime.fromisoformat(timestamp)
-    except ValueError:
-        return None
-    return told if told.tzinfo is not None else None
 
 
 def is_told_by_tasks(story: Story) -> bool:

@@ -101,6 +101,11 @@ class ObservedTask(Discreet, frozen=True):
         return next((text for text in (self.error, self.message) if text.startswith(NO_NODE)), "")
 
     @property
+    def lacks_addresses(self) -> bool:
+        """Whether it is wanted, of today's spec, and has no addresses yet. Swarm never says why one stays `new`."""
+        return self.up_to_date and self.state is TaskState.NEW and self.desired_state <= TaskState.COMPLETE
+
+    @property
     def reached_at(self) -> datetime | None:
         """When `state` was reached, aware UTC; None where the API does not tell."""
         try:

@@ -60,20 +60,17 @@ def missing(reference: ExternalReference) -> Problem:
     """Return what to say of a missing external object."""
     user = f"Stack {reference.stack}" if reference.stack else "A service outside stacks"
     why = f"{reference.place.key_path or reference.name} is declared external, so no plan creates it."
+    how = ""
     if reference.kind is Kind.NETWORK:
+        how = f" (`docker network create --driver overlay {shlex.quote(reference.name)}`)"
         why += " A network of one node, as a bridge is, does not count: its scope is not the swarm."
     return Problem(
         ErrorCode.UNDEFINED_REFERENCE,
         f"{user} uses the external {reference.kind} {reference.name}, which does not exist in the swarm.",
         why=why,
-        hint=f"Create it first{_how(reference)}, or declare it without `external` ({reference.place}).",
+        hint=f"Create it first{how}, or declare it without `external` ({reference.place}).",
         place=reference.place,
     )
-
-
-def _how(reference: ExternalReference) -> str:
-    is_network = reference.kind is Kind.NETWORK
-    return f" (`docker network create --driver overlay {shlex.quote(reference.name)}`)" if is_network else ""
 
 
 def _has_to_wait(stack: Stack, needed: str) -> Problem:

@@ -10,7 +10,7 @@ from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft, action_id
 
 StackNeeds = Mapping[str, tuple[str, ...]]
-"""{stack: ids of the actions on all services of the stacks that it depends on}."""
+"""{stack: names of all services of the stacks that it depends on}."""
 
 
 def services_in_order(context: Context) -> list[DesiredObject]:
@@ -55,9 +55,9 @@ def stack_needs(context: Context) -> StackNeeds:
     """Return for each stack that depends on others what its services have to wait for."""
     of_stack: dict[str | None, list[str]] = {}
     for wanted in context.desired.of_kind(Kind.SERVICE):
-        of_stack.setdefault(wanted.stack, []).append(action_id(Kind.SERVICE, wanted.name))
+        of_stack.setdefault(wanted.stack, []).append(wanted.name)
     return {
-        stack.name: tuple(action for name in stack.depends_on for action in of_stack.get(name, ()))
+        stack.name: tuple(service for name in stack.depends_on for service in of_stack.get(name, ()))
         for stack in context.desired.stacks
         if stack.depends_on
     }
@@ -66,21 +66,21 @@ def stack_needs(context: Context) -> StackNeeds:
 def after(draft: Draft, wanted: DesiredObject, spec: JsonObject, needs: StackNeeds) -> tuple[str, ...]:
     """Return the planned actions that must have succeeded before a service with `spec` is written."""
     needed = [action_id(kind, name) for kind, name in references(spec)]
-    needed += [action_id(Kind.SERVICE, name) for name in wanted.needs]
-    needed += needs.get(wanted.stack or "", ())
+    needed += [action_id(Kind.SERVICE, name) for name in _services_needed(wanted, needs)]
     return tuple(dict.fromkeys(name for name in needed if draft.is_planned(name)))
 
 
-def awaits(context: Context, draft: Draft, wanted: DesiredObject, needs: StackNeeds) -> tuple[str, ...]:
-    """Return the services that must have converged before `wanted` is written, and that the plan does not write to.
+def awaits(draft: Draft, wanted: DesiredObject, live: Collection[str], needs: StackNeeds) -> tuple[str, ...]:
+    """Return the services among `live` that must have converged before `wanted` is written, and that the plan leaves.
 
     An earlier apply may have left them on their way, or failing: equal specs alone are no convergence.
     """
-    needed = [action_id(Kind.SERVICE, name) for name in wanted.needs]
-    needed += needs.get(wanted.stack or "", ())
-    live = context.actual.by_name(Kind.SERVICE)
-    names = (one.removeprefix(f"{Kind.SERVICE}.") for one in needed if not draft.is_planned(one))
-    return tuple(dict.fromkeys(name for name in names if name in live and name != wanted.name))
+    there = (name for name in _services_needed(wanted, needs) if name in live and name != wanted.name)
+    return tuple(dict.fromkeys(name for name in there if not draft.is_planned(action_id(Kind.SERVICE, name))))
+
+
+def _services_needed(wanted: DesiredObject, needs: StackNeeds) -> tuple[str, ...]:
+    return (*wanted.needs, *needs.get(wanted.stack or "", ()))
 
 
 def references(spec: JsonObject) -> Iterator[tuple[Kind, str]]:

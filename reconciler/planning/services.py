@@ -40,6 +40,7 @@ class _Surroundings(msgspec.Struct, frozen=True):
     real_names: RealNames
     names_before: RealNames
     needs: StackNeeds
+    live: Mapping[str, ObservedObject]
     rooms: Mapping[str, Room]
     relabelled: tuple[Relabelled, ...]
 
@@ -47,22 +48,23 @@ class _Surroundings(msgspec.Struct, frozen=True):
         return after(self.draft, wanted, spec, self.needs)
 
     def awaits(self, wanted: DesiredObject) -> tuple[str, ...]:
-        return awaits(self.context, self.draft, wanted, self.needs)
+        return awaits(self.draft, wanted, self.live, self.needs)
 
 
 def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None:
     """Add what creates, updates and replaces services, each after those that it has to wait for."""
+    live = context.actual.by_name(Kind.SERVICE)
     around = _Surroundings(
         context,
         draft,
         real_names,
         names_of_baseline(context, real_names),
         stack_needs(context),
+        live,
         planned_rooms(context, draft).by_id,
         relabelled_nodes(context, draft),
     )
     count_moves(context, draft, around.relabelled)
-    live = context.actual.by_name(Kind.SERVICE)
     unanswered: dict[str, Problem] = {}
     lacking = _missing_externals(context)
     for wanted in services_in_order(context):

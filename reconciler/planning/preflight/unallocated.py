@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind
-from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.tasks import ObservedTask
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import attached, ingress_of, sizes_of, uses_of
 from reconciler.planning.preflight.demands import Survey, survey
@@ -48,9 +48,7 @@ def staying_new(
 
 
 def _stays_new(context: Context, task: ObservedTask) -> bool:
-    if not task.up_to_date or task.state is not TaskState.NEW or task.desired_state > TaskState.COMPLETE:
-        return False
-    since = task.reached_at
+    since = task.reached_at if task.lacks_addresses else None
     return since is not None and (context.actual.observed_at - since).total_seconds() >= NEW_GRACE_S
 
 
