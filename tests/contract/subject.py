@@ -23,6 +23,7 @@ Tokens: TypeAlias = dict[NodeRole, str]
 
 WAIT_S = 45.0
 POLL_S = 0.1
+TRIES = 20
 SECOND = 1_000_000_000
 FOREVER = ("sleep", "100000")
 
@@ -64,9 +65,19 @@ class Subject:
         return next(node for node in await self.nodes() if node.spec["Role"] == NodeRole.WORKER)
 
     async def update(self, kind: Kind, object_id: str, **changes: Any) -> None:
-        """Put the object's spec with some top-level fields replaced in place of what is there now."""
-        seen = await self.at_rest(kind, object_id)
-        await self.cluster.update(kind, object_id, seen.version, {**seen.spec, **changes})
+        """Put the object's spec with some top-level fields replaced in place of what is there now.
+
+        Again where the swarm itself moved the version in between, as Docker does when a node's state changes.
+        """
+        for tries_left in reversed(range(TRIES)):
+            seen = await self.at_rest(kind, object_id)
+            try:
+                await self.cluster.update(kind, object_id, seen.version, {**seen.spec, **changes})
+            except SwarmctlError as error:
+                if error.code is not ErrorCode.STALE_VERSION or not tries_left:
+                    raise
+            else:
+                return
 
     async def at_rest(self, kind: Kind, object_id: str) -> ObservedObject:
         """Return an object once its version moves no more by itself.

@@ -12,7 +12,7 @@ from reconciler.adapters.docker.cluster import connect
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.settings import EndpointSettings
-from tests.contract.subject import service
+from tests.contract.subject import Subject, service
 from tests.e2e.program import Program
 from tests.lab.lab import Lab
 from tests.lab.meter import Meter
@@ -84,8 +84,7 @@ async def test_looking_again_takes_three_calls_and_at_tasks_alone_one(meter: Met
         state = await cluster.observe_tasks(state)
         assert [call.path.rpartition("/")[2] for call in meter.calls] == ["tasks"]
         assert {found.name for found in state.services} >= {f"port_s{number}" for number in range(3)}
-        now = await cluster.get(Kind.SERVICE, first)
-        await cluster.update(Kind.SERVICE, first, now.version, {**now.spec, "Labels": {"new": "label"}})
+        await Subject("docker", cluster, dict).update(Kind.SERVICE, first, Labels={"new": "label"})
         assert await look_again() == ["nodes", "services", "tasks"]
     finally:
         await cluster.close()

@@ -13,7 +13,7 @@ import pytest
 from reconciler.model import labels
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
-from tests.lab.meddling import put_service
+from tests.lab.meddling import put_node, put_service
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -115,9 +115,7 @@ def test_a_plan_tells_who_moved_a_node_or_a_setting(backend: Backend, repository
     assert set(dict(origins(backend)).values()) == {"unknown"}, "nothing is recorded of them yet"
     backend.swarmctl.ok("apply", "--yes")
 
-    node = next(one for one in backend.engine.nodes() if one["Description"]["Hostname"] == "node2")
-    spec = {**node["Spec"], "Labels": {"zone": "by-hand"}}
-    backend.engine.update_node(node["ID"], node["Version"]["Index"], spec)
+    put_node(backend.engine, "node2", Labels={"zone": "by-hand"})
     repository.commit({"swarm.yaml": asked.replace("Limit: 4", "Limit: 6")})
     assert dict(origins(backend)) == {
         "swarm.default": "intent",

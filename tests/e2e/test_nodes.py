@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
 from tests.lab.lab import Lab
+from tests.lab.meddling import put_node
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -157,8 +158,7 @@ def putting_back(backend: Backend, lab: Lab) -> Iterator[None]:
     """Make the lab's first node a manager again, through another one, where a test has demoted it."""
     yield
     with lab.workers[0].client() as client:
-        found = next(one for one in client.nodes() if one["Description"]["Hostname"] == lab.manager.name)
-        client.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], "Role": "manager"})
+        put_node(client, lab.manager.name, Role="manager")
     wait_until(lambda: serves(backend), "the first node is a manager again")
 
 

@@ -22,7 +22,7 @@ from tests.e2e.test_field_walk import ADDED
 from tests.fakes.chat import running_chat, running_mail_server
 from tests.lab.git_servers import Repository
 from tests.lab.lab import Lab
-from tests.lab.meddling import put_service
+from tests.lab.meddling import put_node, put_service, put_settings
 
 SWARM = """apiVersion: swarmctl/v1
 kind: Cluster
@@ -113,11 +113,6 @@ def running(backend: Backend, service: str) -> int:
     return sum(1 for one in tasks if one["Status"]["State"] == "running")
 
 
-def put_node(backend: Backend, hostname: str, **changes: Any) -> None:
-    found = node(backend, hostname)
-    backend.engine.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], **changes})
-
-
 def by_hand(backend: Backend, name: str, *changes: Any) -> None:
     spec = copy.deepcopy(backend.service(name)["Spec"])
     for change in changes:
@@ -144,11 +139,9 @@ def meddle(backend: Backend) -> dict[str, str]:
     owned = {labels.OWNER: "prod", labels.STACK_NAMESPACE: "web"}
     spec = {**walked(backend)["web_f00"], "Name": "web_stranger", "Labels": owned}
     engine._raise_for_status(engine._post_json(engine._url("/services/create"), data=spec))
-    put_node(backend, "node1", Labels={"zone": "by-hand"})
-    put_node(backend, "node2", Availability="pause")
-    swarm = engine.inspect_swarm()
-    settings = {**swarm["Spec"], "Orchestration": {"TaskHistoryRetentionLimit": 9}}
-    engine.update_swarm(swarm["Version"]["Index"], swarm_spec=settings)
+    put_node(engine, "node1", Labels={"zone": "by-hand"})
+    put_node(engine, "node2", Availability="pause")
+    put_settings(engine, Orchestration={"TaskHistoryRetentionLimit": 9})
     return {
         **{f"service.{name}": path for name, (path, _) in WALKED.items()},
         "service.web_gone": "(removed)",
@@ -210,7 +203,7 @@ def test_a_role_that_somebody_changed_is_found_and_put_back(backend: Backend, tm
     repository = Repository.make(tmp_path)
     repository.commit("first", swarm_DOT_yaml=SWARM.replace("MODE", "report"))
     with followed(backend, tmp_path, repository) as controller:
-        put_node(backend, "node2", Role="manager")
+        put_node(backend.engine, "node2", Role="manager")
         until(lambda: "node.node2" in drifts(controller), lambda: standing(backend, controller), HEAL_S)
         assert any("Role" in path for path in drifts(controller)["node.node2"])
         if backend.name == "docker":

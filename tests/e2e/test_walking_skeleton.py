@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.conftest import Backend
 from tests.e2e.program import Repository
-from tests.lab.meddling import put_service
+from tests.lab.meddling import put_node, put_service
 
 SWARM = """\
 apiVersion: swarmctl/v1
@@ -143,7 +143,7 @@ def test_drift_is_found_by_field_and_repaired(backend: Backend, repository: Repo
     spec["TaskTemplate"]["ContainerSpec"]["Env"] = ["RELEASE=1", "DEBUG=yes"]
     put_service(engine, "web_api", {**spec, "Mode": {"Replicated": {"Replicas": 1}}})
     node = next(node for node in engine.nodes() if node["Spec"]["Labels"].get("disk"))
-    engine.update_node(node["ID"], node["Version"]["Index"], {**node["Spec"], "Labels": {"disk": "hdd"}})
+    put_node(engine, node["Description"]["Hostname"], Labels={"disk": "hdd"})
 
     plan = swarmctl.ok("diff", code=2)
     assert '- TaskTemplate.ContainerSpec.Env[DEBUG] = "yes" -> null' in plan

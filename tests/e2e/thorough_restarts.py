@@ -21,6 +21,7 @@ from tests.e2e.program import Finished
 from tests.e2e.struck import ENDINGS, WROTE, Struck, a_swarm, applying
 from tests.lab.engine import Engine
 from tests.lab.lab import Lab
+from tests.lab.meddling import put_settings
 
 RESTARTS = int(os.environ.get("RESTARTS") or 12)
 SEED = int(os.environ.get("SEED") or 0) or random.SystemRandom().randrange(1, 1 << 30)
@@ -78,9 +79,7 @@ def test_a_manager_that_comes_back_locked_says_so_and_the_apply_goes_on_once_it_
 
 
 def set_autolock(engine: docker.APIClient, *, locks: bool) -> None:
-    found = engine.inspect_swarm()
-    spec = {**found["Spec"], "EncryptionConfig": {"AutoLockManagers": locks}}
-    engine.update_swarm(found["Version"]["Index"], swarm_spec=spec)
+    put_settings(engine, EncryptionConfig={"AutoLockManagers": locks})
 
 
 @dataclass(frozen=True)

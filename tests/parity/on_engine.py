@@ -30,6 +30,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.plan import Plan
 from reconciler.planning.plan import plan
 from reconciler.settings import EndpointSettings
+from tests.lab.meddling import put_node
 
 SCHEMAS = read_schemas()
 FREE_WAIT_S = 20.0
@@ -68,17 +69,8 @@ class SharedEngine:
         self.client = docker.APIClient(base_url=host, version="1.41", timeout=60)
 
     def set_availability(self, availability: str) -> None:
-        for listed in self.client.nodes():
-            for tries_left in reversed(range(STALE_TRIES)):
-                node = self.client.inspect_node(listed["ID"])
-                spec = {**node["Spec"], "Availability": availability}
-                try:
-                    self.client.update_node(node["ID"], node["Version"]["Index"], spec)
-                except docker.errors.APIError as error:
-                    if not tries_left or "out of sequence" not in str(error):
-                        raise
-                else:
-                    break
+        for node in self.client.nodes():
+            put_node(self.client, node["Description"]["Hostname"], Availability=availability)
 
     def make_externals(self, deployment: Deployment) -> None:
         for name in deployment.externals.get("network", ()):
