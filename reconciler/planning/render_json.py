@@ -78,6 +78,7 @@ def _action(action: Action) -> JsonObject:
         "tasks": _tasks(action.tasks),
         "changes": [_change(change) for change in action.changes],
         "after": list(action.after),
+        "awaits": list(action.awaits),
         "object_id": action.object_id,
         "version": action.version,
         "force": action.force,

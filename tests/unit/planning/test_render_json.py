@@ -42,8 +42,8 @@ def test_every_plan_is_what_the_schema_says(plan):
 
 def test_a_change_says_who_moved_and_which_line_asks():
     change = Change("Mode.Replicated.Replicas", 5, 3, origin=Origin.DRIFT, applied=3, place=place(9))
-    counts = TaskCounts(stop=2)
-    document = rendered(a_plan(an_update(change, origin=Origin.DRIFT, tasks=counts), atomic_stacks=("web",)))
+    action = an_update(change, origin=Origin.DRIFT, tasks=TaskCounts(stop=2), awaits=("web_db",))
+    document = rendered(a_plan(action, atomic_stacks=("web",)))
     assert document["actions"][0]["changes"] == [
         {
             "path": "Mode.Replicated.Replicas",
@@ -55,6 +55,7 @@ def test_a_change_says_who_moved_and_which_line_asks():
             "place": {"file": "stacks/web.yaml", "line": 9, "column": 5, "key_path": ""},
         }
     ]
+    assert document["actions"][0]["awaits"] == ["web_db"]
     assert document["actions"][0]["tasks"] == {"restart": 0, "start": 0, "stop": 2, "seconds": None}
     assert document["drift"] == {"fields": 1, "objects": 0, "changed": ["service.web_api"], "removed": []}
     assert document["stacks"] == [
