@@ -133,7 +133,16 @@ _INSIDE: Final[tuple[tuple[str, str], ...]] = (
     ("-p", rf"{_MYSQL}{_ON_ONE_LINE}-p(?P<secret>[^\s\"']+)"),
     ("-a", rf"{_REDIS}{_ON_ONE_LINE}-a[ \t]+{_VALUE}"),
     ("-u", rf"\bcurl\b{_ON_ONE_LINE}(?:-u|--user)[ \t=]*[\"']?[^\s:\"']{{0,100}}:(?P<secret>[^\s\"']+)"),
-    # files: YAML, redis.conf, htpasswd
+    # files: XML, properties, YAML, redis.conf, htpasswd
+    (
+        "</",
+        rf"<[\w:.-]{{0,60}}?(?:{_WORDS})[\w.-]{{0,60}}(?<!file|path|name)(?:\s[^<>]{{0,300}})?>\s{{0,200}}"
+        r"(?:<!\[CDATA\[\s{0,200})?(?P<secret>[^\s<>][^<>]{0,2000}?)\s{0,200}(?:\]\]>\s{0,200})?</",
+    ),
+    (
+        ":",
+        rf"{_LINE}[\w.-]{{0,60}}(?:password|passwd|passphrase):(?!\d{{1,5}}(?:/|\s|$)|//)(?P<secret>[^\s:][^\n]*)",
+    ),
     (":", rf"{_ITEM}{_YAML_KEY}{_YAML_PLAIN}(?P<secret>{_QUOTED}|\S+(?:[ \t]+[^\s#]\S*)*)"),
     (
         ":",

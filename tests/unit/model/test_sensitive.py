@@ -111,6 +111,11 @@ TEXTS = [
     f"shop:$$2y$$05$${WORD}",
     f"shop:$6$salt${WORD * 3}",
     f"shop:{{SHA}}{WORD}=",
+    f"<password>{WORD}</password>",
+    f'<db:adminPassword encrypted="no">\n  {WORD}\n</db:adminPassword>',
+    f"<secret><![CDATA[{WORD}]]></secret>",
+    f"password:{WORD}",
+    f"a=1\nspring.datasource.password:{WORD} and more\n",
 ]
 
 
@@ -148,6 +153,8 @@ def test_a_secret_in_a_text_is_hidden(text):
         ("requirepass x\nport 1", f"requirepass {SENSITIVE}\nport 1"),
         ("Server=db;Pwd=x;Encrypt=yes", f"Server=db;Pwd={SENSITIVE};Encrypt=yes"),
         ("https://discord.com/api/webhooks/1/x?wait=1", f"https://discord.com/api/webhooks/1/{SENSITIVE}"),
+        ("<a><token>x y</token><b>z</b></a>", f"<a><token>{SENSITIVE}</token><b>z</b></a>"),
+        ("password:x y\nb:z", f"password:{SENSITIVE}\nb:z"),
         ("shop:{SHA}abcdef=\nb", f"shop:{{SHA}}{SENSITIVE}\nb"),
     ],
 )
@@ -182,6 +189,11 @@ def test_what_stands_around_a_secret_is_shown(text, shown):
         "app --no-auth serve",
         "select $1, $2 from ${TABLE}",
         "app:{sha}-release",
+        "<passwords>\n  <path>/run/secrets/db</path>\n</passwords>",
+        "<passwordFile>/run/secrets/db</passwordFile>",
+        "token:8080/tcp",
+        "password:8080",
+        "secret://vault/shop",
     ],
 )
 def test_ordinary_texts_are_shown(text):
@@ -297,6 +309,10 @@ def test_null_and_what_stands_for_a_secret_are_no_secrets():
         "{SHA}a",
         "hooks.slack.com/services/",
         "slack://",
+        "<token>",
+        "<token a ",
+        "<token>a",
+        "\npassword:a",
     ],
 )
 def test_a_long_text_is_read_in_bounded_time(piece):
