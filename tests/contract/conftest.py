@@ -1,4 +1,4 @@
-"""The backends that the contract suite runs on."""
+"""The backends and the stores that the contract suites run on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from reconciler.assembly import EmbeddedSettings, start_embedded_swarm
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.objects import NodeRole
 from reconciler.settings import EndpointSettings
+from tests.contract.pysyncobj_subject import PySyncObjGroup
+from tests.contract.store_subject import CoreGroup, StoreGroup
 from tests.contract.subject import Subject, Tokens
 from tests.lab.lab import Lab
 from tests.lab.swept import sweep
 
+GROUPS = {"core": CoreGroup, "pysyncobj": PySyncObjGroup}
 BACKENDS = (pytest.param("docker", marks=pytest.mark.engine), "embedded", "embedded-http")
 
 
@@ -71,3 +74,14 @@ async def _docker(lab: Lab) -> AsyncIterator[Subject]:
     finally:
         await cluster.close()
         sweep(lab)
+
+
+@pytest.fixture(params=sorted(GROUPS))
+async def group(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoreGroup]:
+    """Three members, which have just been started."""
+    made = GROUPS[request.param](tmp_path)
+    await made.found()
+    try:
+        yield made
+    finally:
+        await made.close()
