@@ -228,7 +228,7 @@ def test_a_paused_update_is_no_convergence_until_its_cause_is_gone(backend: Back
     first = swarmctl("apply", "--yes")
     assert (first.code, "update paused" in first.err) == (4, True), first.text
     assert "its update was paused" in swarmctl.ok("diff", code=2)
-    again = swarmctl("apply", "--yes", "--timeout", "10")
+    again = swarmctl("apply", "--yes", "--timeout", "120")
     assert again.code in (4, 6), again.text  # paused once more, or by now no task of the former spec is left
     repository.commit({"stacks/web.yaml": paused})
     swarmctl.ok("apply", "--yes")
