@@ -203,7 +203,7 @@ async def test_faults_while_waiting_are_got_over(revisions: Revisions, tmp_path:
     ):
         made = await prepare(PlanRequest(revisions.first, ResolveMode.NEVER), cluster)
         kinds = list(Fault)
-        proxy.reset(lambda number, _call: kinds[number % 4] if number % 19 == 1 else None)
+        proxy.reset(lambda number, _call: kinds[number % len(kinds)] if number % 19 == 1 else None)
         result = await apply(made.plan, made.actual, cluster, ApplyOptions(timeout_s=60), lambda step: None)
         assert_all_done(result, "every nineteenth call broken")
         assert {one.verdict for one in result.services} == {Verdict.CONVERGED}

@@ -27,6 +27,7 @@ class Fault(enum.Enum):
     ERROR_503 = "503 before it reaches the engine"
     DROPPED_BEFORE = "connection dropped before it reaches the engine"
     DROPPED_AFTER = "connection dropped after the engine has answered"
+    CUT_IN_HEAD = "connection dropped after the first line of the engine's answer"
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,8 @@ class Proxy:
             answer = b"".join(iter(lambda: engine.recv(READ_BYTES), b""))
         if call.is_write and answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2")):
             self.done.append(call)
+        if fault is Fault.CUT_IN_HEAD:
+            answer = answer.partition(b"\r\n")[0] + b"\r\n"
         if fault is not Fault.DROPPED_AFTER:
             client.sendall(answer)
 

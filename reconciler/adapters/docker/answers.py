@@ -30,4 +30,5 @@ def no_engine(missing: str) -> SwarmctlError:
         "What answers is no Docker Engine.",
         why=f"Where an engine sends a {missing}, it sends something else.",
         hint="See whether the address is right.",
+        passing=True,  # what was an engine a moment ago may be one again in a moment
     )

@@ -191,7 +191,9 @@ class DockerCluster:
         if kind not in CREATABLE:
             raise _impossible(kind, "created")
         answer = await self._engine.post(f"{kind}s", "create", body=spec, headers=_auth(registry_auth))
-        created: str = answer["Id" if kind is Kind.NETWORK else "ID"]
+        created = dig(answer, "Id" if kind is Kind.NETWORK else "ID")
+        if not created or not isinstance(created, str):
+            raise no_engine("new object's id")
         return created
 
     async def update(

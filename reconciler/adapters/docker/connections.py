@@ -56,6 +56,12 @@ class Answer(Discreet, frozen=True):
         """Return the content as JSON, None where there is none. Raises ValueError."""
         return json.loads(self.content) if self.content else None
 
+    def due_json(self) -> JsonValue:
+        """Return the content as JSON. No content is an answer that broke off in its head. Raises what `ask` raises."""
+        if not self.content:
+            raise http.client.IncompleteRead(self.content)
+        return self.json()
+
 
 class Stream:
     """An answer without an end: read by one thread, and closed by any."""

@@ -69,7 +69,7 @@ class Engine:
 
         def call() -> JsonValue:
             answer = self._connections.ask(self._request("GET", steps, query, headers=headers))
-            return None if answer.status == none_for else self._checked(answer).json()
+            return None if answer.status == none_for else self._checked(answer).due_json()
 
         return await self._in_thread(call)
 

@@ -40,9 +40,12 @@ class Lists:
 
 
 def _read(content: bytes, known: dict[bytes, Value], build: Callable[[JsonObject], Value]) -> dict[bytes, Value]:
-    """Return {an object's JSON: its value}, in the order listed. An engine writes null for an empty list."""
+    """Return {an object's JSON: its value}, in the order listed. An engine writes null for an empty list.
+
+    No content at all is an answer that broke off, and tells of no list.
+    """
     try:
-        pieces = [bytes(piece) for piece in _LIST.decode(content or b"null") or ()]
+        pieces = [bytes(piece) for piece in _LIST.decode(content) or ()]
         return {
             piece: value if (value := known.get(piece)) is not None else build(_OBJECT.decode(piece))
             for piece in pieces

@@ -38,14 +38,14 @@ def test_objects_of_two_kinds_that_look_alike_are_told_apart():
     assert (node.kind, node.name) == (Kind.NODE, "n1")
 
 
-@pytest.mark.parametrize("empty", [b"", b"null", b"[]"])
-def test_an_engine_has_three_ways_to_say_that_there_is_none(empty: bytes):
+@pytest.mark.parametrize("empty", [b"null", b"[]"])
+def test_an_engine_has_two_ways_to_say_that_there_is_none(empty: bytes):
     lists = Lists()
     lists.tasks(content(task("a", "running")))
     assert lists.tasks(empty) == ()
 
 
-@pytest.mark.parametrize("strange", [b"{}", b"[1]", b'"x"', b'[{"a": 1}]', b"[{", b"<html>"])
+@pytest.mark.parametrize("strange", [b"", b"{}", b"[1]", b'"x"', b'[{"a": 1}]', b"[{", b"<html>"])
 def test_what_is_no_list_of_objects_comes_from_no_engine(strange: bytes):
     for read in (lambda: Lists().tasks(strange), lambda: Lists().objects(Kind.SERVICE, strange)):
         with pytest.raises(SwarmctlError) as caught:
