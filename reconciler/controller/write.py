@@ -1,7 +1,8 @@
 """One Action as calls on the Cluster port: compare-and-swap, bounded retries, nothing chosen.
 
 A write whose answer was lost may have been carried out. Before it is sent again, the cluster is asked: what is there
-as it was sent counts as done; what is there otherwise is somebody else's, and is never overwritten.
+as it was sent counts as done; what is there otherwise is somebody else's, and is never overwritten. The same holds for
+what another apply of the same manifests has written first.
 """
 
 from __future__ import annotations
@@ -95,10 +96,9 @@ class Writer(Discreet, frozen=True):
             except SwarmctlError as error:
                 if error.code is not ErrorCode.NAME_CONFLICT:
                     await self.patience.bear(error, tries)
-                elif not tries.failures:
-                    raise
-                # Something failed on the way: what has the name now may well be ours.
-                found = await self._created(action, spec)
+                # Something failed on the way, or another apply of the same manifests came first: what has the name
+                # now may well be what is asked for.
+                found = await self._created(action, spec, error, tries)
                 if found is None and error.code is ErrorCode.NAME_CONFLICT:
                     raise
                 if found is None:
@@ -109,12 +109,19 @@ class Writer(Discreet, frozen=True):
             self.ids[action.kind, action.name] = created
             return
 
-    async def _created(self, action: Action, spec: JsonObject) -> ObservedObject | None:
-        """Return what a lost request has created, None when it created nothing; name-conflict for anything else."""
+    async def _created(
+        self, action: Action, spec: JsonObject, error: SwarmctlError, tries: Tries
+    ) -> ObservedObject | None:
+        """Return what is there as it was sent, None when nothing is; name-conflict for anything else.
+
+        `error` is how the create ended: as it is where no request before it may have been carried out.
+        """
         actual = await self.patience.read(self.cluster.observe)
         found = actual.by_name(action.kind).get(action.name)
         if found is None or stored_as_sent(action.kind, spec, found.spec, actual):
             return found
+        if not tries.failures:
+            raise error
         raise SwarmctlError(
             ErrorCode.NAME_CONFLICT,
             f"{action.kind.capitalize()} {action.name} could not be created: somebody else has made one of that name.",

@@ -81,6 +81,16 @@ services:
 networks: {{default: {{external: true, name: host}}}}
 """
 
+ATOMIC = f"""{HEAD}
+x-swarmctl: {{rollback: stack}}
+services:
+  web: {{<<: *task, deploy: *deploy, configs: [app], secrets: [key], networks: [inner]}}
+  other: {{<<: *task, deploy: *deploy, networks: [outer]}}
+networks: {{outer: {{external: true, name: host}}, inner: {{driver: overlay}}}}
+configs: {{app: {{file: app.ini}}}}
+secrets: {{key: {{file: key.txt}}}}
+"""
+
 OVERLAY = "%s: {driver: overlay}"
 WAIT_S = 60.0
 
@@ -250,6 +260,23 @@ async def test_what_somebody_else_writes_before_us_is_told_and_the_next_apply_fi
     assert not [one.problem for one in again.actions if one.problem]
     planned = await prepare(PlanRequest(revisions.second, ResolveMode.NEVER), cluster)
     assert planned.plan.is_empty, planned.plan.actions
+
+
+async def test_of_two_applies_of_the_same_manifests_the_later_one_takes_for_done_what_the_other_has_done(
+    cluster: Cluster, tmp_path: Path
+):
+    """The stack goes back as a whole when a write fails: not when another apply has brought it to where it is to go."""
+    for name, text in {"app.yaml": ATOMIC, "app.ini": "level = 1\n", "key.txt": "hush"}.items():
+        (tmp_path / name).write_text(text)
+    desired = Wiring(settings.read({})).load(Source(str(tmp_path / "app.yaml")))
+    made = [await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster) for _ in range(2)]
+    for one in made:
+        result = await apply(one.plan, one.actual, cluster, ApplyOptions(timeout_s=WAIT_S), lambda step: None)
+        assert [(each.action.id, each.problem) for each in result.actions if each.problem] == []
+        assert not result.undone
+        assert {each.status for each in result.actions} == {ActionStatus.DONE}
+    assert sorted(one.name for one in (await cluster.observe()).services) == ["app_other", "app_web"]
+    assert (await prepare(PlanRequest(desired, ResolveMode.NEVER), cluster)).plan.is_empty
 
 
 @pytest.mark.parametrize(
