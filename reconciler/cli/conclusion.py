@@ -74,9 +74,15 @@ def _undone_problem(undone: UndoneStack) -> Problem:
     parts = [f"{many(again, 'service')} written again"] if again or not removed else []
     if removed:
         parts.append(f"{removed} removed" if again else f"{many(removed, 'service')} removed")
+    how = "was put back to what it was before"
+    if undone.not_back:
+        how = "was put back in part only" if done else "could not be put back"
+        left = len(undone.not_back)
+        told = f"{many(left, 'service')} may not be what {'it was' if left == 1 else 'they were'}"
+        parts = [*(parts if done else ()), told]
     return Problem(
         ErrorCode.ROLLED_BACK,
-        f"Stack {undone.stack} was put back to what it was before: {', '.join(parts)}.",
+        f"Stack {undone.stack} {how}: {', '.join(parts)}.",
         why=" ".join(part for part in (undone.cause.what, undone.cause.why) if part),
         hint="Mend the cause, then apply again.",
     )
@@ -121,14 +127,15 @@ def _summary(result: ApplyResult, code: ExitCode) -> str:
         text = f"Apply failed: {text} {failed} failed, {skipped} skipped."
     else:
         text = f"Applied in part: {text}" if code is not ExitCode.OK else f"Apply complete: {text}"
-    if result.undone:
-        text += f" Put back: {', '.join(one.stack for one in result.undone)}."
-    return text
+    whole = [one.stack for one in result.undone if not one.not_back]
+    half = [one.stack for one in result.undone if one.not_back]
+    text += f" Put back: {', '.join(whole)}." if whole else ""
+    return text + (f" Not put back, or in part only: {', '.join(half)}." if half else "")
 
 
 def _taken_back(result: ApplyResult) -> frozenset[str]:
     """Return the services that are again what they were: all of a stack that was put back but those that are not."""
     undone = {one.stack for one in result.undone}
-    kept = {one.action.name for stack in result.undone for one in stack.actions if one.status is not ActionStatus.DONE}
+    kept = {one.action.name for stack in result.undone for one in stack.not_back}
     names = {action.name for action in result.plan.actions if action.stack in undone and action.kind is Kind.SERVICE}
     return frozenset(names - kept)

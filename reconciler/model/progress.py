@@ -108,6 +108,11 @@ class UndoneStack(msgspec.Struct, frozen=True):
     actions: tuple[ActionProgress, ...] = ()
     services: tuple[Assessment, ...] = ()
 
+    @property
+    def not_back(self) -> tuple[ActionProgress, ...]:
+        """The writes that would have put services back, and that failed or had to be left."""
+        return tuple(one for one in self.actions if one.status is not ActionStatus.DONE)
+
 
 Progress = ActionProgress | ServicesProgress | UndoneStack
 Report = Callable[[Progress], None]

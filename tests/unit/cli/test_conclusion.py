@@ -87,9 +87,24 @@ def test_a_stack_that_could_not_be_put_back_is_an_error(capsys):
     refused = Problem(ErrorCode.STALE_VERSION, "Service web_api was not put back.")
     cause = Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.")
     undone = UndoneStack("web", cause, (ActionProgress(WEB, ActionStatus.SKIPPED, refused),))
-    code, _, err = said(ended(undone=(undone,)), capsys)
+    code, out, err = said(ended(undone=(undone,)), capsys)
     assert code == 1
     assert "was not put back" in err
+    assert "Stack web could not be put back: 1 service may not be what it was. [rolled-back]" in err
+    assert "Not put back, or in part only: web." in out
+
+
+def test_a_stack_of_which_some_services_could_not_be_put_back_is_not_said_to_be_what_it_was(capsys):
+    refused = Problem(ErrorCode.REQUEST_REFUSED, "Service web_db was not updated: the engine refused the request.")
+    cause = Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.")
+    failed = ActionProgress(replace(WEB, name="web_db"), ActionStatus.FAILED, refused)
+    undone = UndoneStack("web", cause, (ActionProgress(WEB, ActionStatus.DONE), failed))
+    code, out, err = said(ended(services=(), undone=(undone,)), capsys)
+    assert code == 1
+    told = "1 service written again, 1 service may not be what it was."
+    assert f"Stack web was put back in part only: {told} [rolled-back]" in err
+    assert "what it was before" not in err
+    assert out.endswith("Not put back, or in part only: web.\n")
 
 
 def test_an_endpoint_that_went_away_says_what_was_done_before(capsys):
