@@ -51,10 +51,11 @@ def undo(
     """Return what brings the services of `stack` back to what they were in `before`, or in `recorded`.
 
     `written` are the ids of the actions that were carried out; one that failed may have been, which `now` tells. A
-    service that swarm itself has put back needs no write, and one that somebody else has changed meanwhile is left
-    to them. Secrets, configs and networks that the apply created stay: the next plan knows them. `recorded` is what an
-    earlier apply, which did not come to its end, found: it goes before what is in `before`, and it counts for services
-    that this apply did not write as well.
+    service that swarm itself has put back needs no write, and one that somebody else has changed meanwhile is left to
+    them. That is told, but of one that could not be created: there was none before, and theirs is no part of the stack.
+    Secrets, configs and networks that the apply created stay: the next plan knows them. `recorded` is what an earlier
+    apply, which did not come to its end, found: it goes before what is in `before`, and it counts for services that
+    this apply did not write as well.
     """
     older = recorded or {}
     sent = {
@@ -74,7 +75,7 @@ def undo(
         back = _back(action, goal or None, before, now)
         if not isinstance(back, Problem):
             actions += [back] if back else []
-        elif action.id in written or action.name not in sent:
+        elif action.id in written or action.type is not ActionType.CREATE or action.name not in sent:
             left.append(ActionProgress(action, ActionStatus.SKIPPED, back))
     return Undo(tuple(actions), tuple(left))
 
@@ -146,7 +147,7 @@ def _changed_by_others(action: Action) -> Problem:
     return Problem(
         ErrorCode.STALE_VERSION,
         f"Service {action.name} was not put back.",
-        why="Somebody else has changed it since it was written.",
+        why="Somebody else has changed it meanwhile.",
         hint=f"Look at `docker service inspect {action.name}`.",
         place=action.place,
     )

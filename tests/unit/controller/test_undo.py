@@ -111,6 +111,22 @@ async def test_what_somebody_else_changed_meanwhile_is_left_to_them():
     assert [one.problem.code for one in back.left] == [ErrorCode.STALE_VERSION]
 
 
+@pytest.mark.parametrize(("name", "is_told"), [("web_changed", True), ("web_added", False)])
+async def test_what_could_not_be_written_since_somebody_else_had_is_told_where_it_is_part_of_the_stack(name, is_told):
+    """What they have made under a new name was not there before: the stack is what it was without it."""
+    cluster = await a_quiet_swarm()
+    await applied(cluster, FIRST)
+    before = await cluster.observe()
+    made = plan(SECOND, before)
+    await applied(cluster, of_services(*(service_spec(one, replicas=9) for one in ("web_changed", "web_added"))))
+    failed = tuple(
+        ActionProgress(one, ActionStatus.FAILED if one.name == name else ActionStatus.SKIPPED) for one in made.actions
+    )
+    back = undo("web", failed, (), before, await cluster.observe())
+    assert back.actions == ()
+    assert [one.action.name for one in back.left] == ([name] if is_told else [])
+
+
 async def test_what_the_swarm_has_put_back_itself_needs_no_write():
     cluster = await a_quiet_swarm()
     await applied(cluster, FIRST)
