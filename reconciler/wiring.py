@@ -342,7 +342,7 @@ async def _connected(endpoint: EndpointSettings, greeting: Greeting | None) -> A
     warnings: list[Problem] = []
     credentials = RegistryCredentials(endpoint.config_dir, warnings.append)
     try:
-        yield ConnectedSwarm(cluster, credentials.header_for, warnings)
+        yield ConnectedSwarm(cluster, credentials.auth_for, warnings)
     finally:
         await cluster.close()
 

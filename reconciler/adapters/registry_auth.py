@@ -6,7 +6,10 @@ of it is ever logged, shown or kept on disk.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,28 +24,48 @@ CONFIG_FILE: Final = "config.json"
 PARTS: Final = ("auths", "credsStore", "credHelpers")
 """What config.json says of credentials."""
 
+KEPT_S: Final = 300.0
+"""Seconds for which what was read and what helpers said is taken for right, also that there is no login.
+
+A controller runs for months: people log in anew meanwhile, and the tokens that helpers of clouds give last for hours.
+"""
+
 
 class RegistryCredentials:
-    """Makes X-Registry-Auth headers. Reads lazily, asks for each registry once, and then remembers.
+    """Makes X-Registry-Auth headers. Reads lazily, and asks for each registry once in KEPT_S.
 
     `tell` takes a warning for whatever can't be read: then the registry is asked without credentials, as the docker
     CLI does it. Where the configuration knows no credentials at all, the SDK is not even imported.
     """
 
-    def __init__(self, config_dir: str, tell: Callable[[Problem], None]) -> None:
+    def __init__(
+        self, config_dir: str, tell: Callable[[Problem], None], now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._file = Path(config_dir) / CONFIG_FILE
         self._tell = tell
-        self._is_read = False
+        self._now_s = now_s
+        self._one_at_a_time = threading.Lock()
+        self._read_s: float | None = None
         self._logins: RegistryLogins | None = None
         self._headers: dict[str, str | None] = {}
 
     def __repr__(self) -> str:
         return f"RegistryCredentials({str(self._file)!r})"
 
+    async def auth_for(self, image: str) -> str | None:
+        """Return what header_for does, beside the event loop: a helper may take seconds, and ask a network."""
+        return await asyncio.to_thread(self.header_for, image)
+
     def header_for(self, image: str) -> str | None:
-        """Return the header for the registry of `image`, or None where nobody has logged in."""
-        if not self._is_read:
-            self._logins, self._is_read = self._all(), True
+        """Return the header for the registry of `image`, or None where nobody has logged in. Any thread may ask."""
+        with self._one_at_a_time:
+            return self._known_or_asked(image)
+
+    def _known_or_asked(self, image: str) -> str | None:
+        now_s = self._now_s()
+        if self._read_s is None or now_s - self._read_s >= KEPT_S:
+            self._logins, self._read_s = self._all(), now_s
+            self._headers.clear()
         registry = self._logins.registry_of(image) if self._logins else None
         if self._logins is None or registry is None:  # no image: the engine will say so
             return None

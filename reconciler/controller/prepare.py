@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -29,11 +29,11 @@ LOOKS_MAX = 4
 LOOK_PAUSE_S = 0.1
 """Seconds before the second look; doubled for each further one."""
 
-RegistryAuth = Callable[[str], str | None]
+RegistryAuth = Callable[[str], Awaitable[str | None]]
 """The X-Registry-Auth header for an image's registry, or None where nobody has logged in."""
 
 
-def no_registry_auth(_image: str) -> str | None:
+async def no_registry_auth(_image: str) -> str | None:
     """Return no credentials, whatever the image."""
     return None
 
@@ -80,7 +80,7 @@ async def _resolved(cluster: Cluster, images: tuple[str, ...], auth: RegistryAut
         async with slots:
             try:
                 async with asyncio.timeout(LOOKUP_WAIT_S):
-                    return await cluster.resolve_image(image, registry_auth=auth(image))
+                    return await cluster.resolve_image(image, registry_auth=await auth(image))
             except TimeoutError:
                 return _unanswered(image)
             except SwarmctlError as error:

@@ -8,12 +8,13 @@ what another apply of the same manifests has written first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from reconciler.controller.patience import Patience, Tries, may_pass
 from reconciler.controller.ports import Cluster
+from reconciler.controller.prepare import RegistryAuth, no_registry_auth
 from reconciler.controller.sent import stored_as_sent
 from reconciler.model.discreet import Discreet
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -41,7 +42,7 @@ class Writer(Discreet, frozen=True):
     cluster: Cluster
     patience: Patience
     ids: Ids
-    registry_auth: Callable[[str], str | None] = lambda _image: None
+    registry_auth: RegistryAuth = no_registry_auth
 
     async def carry_out(self, action: Action) -> None:
         """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more.
@@ -90,9 +91,10 @@ class Writer(Discreet, frozen=True):
     async def _create(self, action: Action) -> None:
         assert action.spec is not None
         spec, tries = with_ids(action.spec, self.ids), Tries()
+        auth = await self._auth(action.kind, spec)
         while True:
             try:
-                created = await self.cluster.create(action.kind, spec, registry_auth=self._auth(action.kind, spec))
+                created = await self.cluster.create(action.kind, spec, registry_auth=auth)
             except SwarmctlError as error:
                 if error.code is not ErrorCode.NAME_CONFLICT:
                     await self.patience.bear(error, tries)
@@ -134,7 +136,7 @@ class Writer(Discreet, frozen=True):
         assert action.spec is not None
         assert action.object_id is not None
         spec, version, tries, moved = with_ids(action.spec, self.ids), action.version, Tries(), 0
-        auth = self._auth(action.kind, spec)
+        auth = await self._auth(action.kind, spec)
         while True:
             try:
                 await self.cluster.update(
@@ -208,9 +210,9 @@ class Writer(Discreet, frozen=True):
             await asyncio.sleep(IN_USE_POLL_S)
             waited_s += IN_USE_POLL_S
 
-    def _auth(self, kind: Kind, spec: JsonObject) -> str | None:
+    async def _auth(self, kind: Kind, spec: JsonObject) -> str | None:
         image = dig(spec, "TaskTemplate", "ContainerSpec", "Image") if kind is Kind.SERVICE else None
-        return self.registry_auth(image) if image else None
+        return await self.registry_auth(image) if image else None
 
 
 def removed_meanwhile(action: Action) -> SwarmctlError:

@@ -67,7 +67,7 @@ def web(image: str) -> DesiredState:
 async def planned(
     cluster: DockerCluster, state: DesiredState, mode: ResolveMode, *, config_dir: Path | None = None
 ) -> Planned:
-    auth = RegistryCredentials(str(config_dir), unexpected).header_for if config_dir else no_registry_auth
+    auth = RegistryCredentials(str(config_dir), unexpected).auth_for if config_dir else no_registry_auth
     return await prepare(PlanRequest(state, mode), cluster, auth)
 
 

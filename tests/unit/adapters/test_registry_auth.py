@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.adapters.registry_auth import RegistryCredentials
+from reconciler.adapters import registry_logins
+from reconciler.adapters.registry_auth import KEPT_S, RegistryCredentials
 from reconciler.model.errors import ErrorCode, Problem, Severity
 
 HELPER = """#!/bin/sh
@@ -45,7 +47,8 @@ class Configuration:
         self.folder = folder
         if content is not None:
             (folder / "config.json").write_text(content if isinstance(content, str) else json.dumps(content))
-        self.credentials = RegistryCredentials(str(folder), self.warnings.append)
+        self.now_s = 1000.0
+        self.credentials = RegistryCredentials(str(folder), self.warnings.append, lambda: self.now_s)
 
     def helper(self, name: str, answer: str) -> Path:
         """Put a credential helper on the path; return the file that lists what it was asked for."""
@@ -117,6 +120,46 @@ def test_a_helper_of_one_registry_goes_before_the_store_and_may_give_a_token(tmp
     configuration.helper("cloud", """echo '{"Username": "<token>", "Secret": "ey.token"}'""")
     sent = unpacked(configuration.credentials.header_for("registry.example.com/a:1"))
     assert sent == {"identitytoken": "ey.token", "serveraddress": "registry.example.com"}
+
+
+def test_who_runs_for_long_sees_a_login_made_meanwhile(tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, {"auths": {"registry.example.com": {"auth": packed("anna:old")}}})
+    image = "registry.example.com/app:1"
+    assert unpacked(configuration.credentials.header_for(image))["password"] == "old"
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"registry.example.com": {"auth": packed("anna:new")}}}))
+    configuration.now_s += KEPT_S - 1
+    assert unpacked(configuration.credentials.header_for(image))["password"] == "old"
+    configuration.now_s += 1
+    assert unpacked(configuration.credentials.header_for(image))["password"] == "new"
+
+
+def test_a_helper_that_failed_is_asked_again_later(tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, {"credHelpers": {"registry.example.com": "cloud"}})
+    configuration.helper("cloud", "exit 1")
+    assert configuration.credentials.header_for("registry.example.com/a:1") is None
+    configuration.helper("cloud", """echo '{"Username": "anna", "Secret": "s3cret"}'""")
+    configuration.now_s += KEPT_S
+    assert unpacked(configuration.credentials.header_for("registry.example.com/a:1"))["password"] == "s3cret"
+
+
+def test_a_helper_that_hangs_is_given_up_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_logins, "HELPER_WAIT_S", 0.2)
+    configuration = Configuration(tmp_path, {"credsStore": "stuck"})
+    configuration.helper("stuck", "exec sleep 60")
+    assert configuration.credentials.header_for("registry.example.com/a:1") is None
+    (warning,) = configuration.warnings
+    assert warning.why == "TimeoutExpired."
+
+
+async def test_nothing_else_waits_for_a_helper_that_takes_its_time(tmp_path: Path) -> None:
+    configuration = Configuration(tmp_path, {"credsStore": "slow"})
+    ready = tmp_path / "ready"
+    answer = """echo '{"Username": "anna", "Secret": "s3cret"}'"""
+    configuration.helper("slow", f'while [ ! -e "{ready}" ]; do sleep 0.01; done; {answer}')
+    asked = asyncio.create_task(configuration.credentials.auth_for("registry.example.com/a:1"))
+    await asyncio.sleep(0)
+    ready.touch()  # only reached while the helper still waits for it
+    assert unpacked(await asked)["password"] == "s3cret"
 
 
 BROKEN = [

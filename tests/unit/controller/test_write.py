@@ -210,7 +210,11 @@ async def test_registry_credentials_go_along_with_services_and_nothing_else():
     cluster = FaultyCluster(await a_quiet_swarm())
     state = first()
     actual = await cluster.inner.observe()
-    options = ApplyOptions(wait=False, registry_auth=lambda image: f"auth of {image}")
+
+    async def auth_of(image: str) -> str:
+        return f"auth of {image}"
+
+    options = ApplyOptions(wait=False, registry_auth=auth_of)
     await apply(plan(state, actual), actual, cluster, options, lambda step: None)
     assert sorted(filter(None, cluster.auths)) == ["auth of nginx:1.25"] * 3
     assert cluster.auths.count(None) == len(cluster.auths) - 3
