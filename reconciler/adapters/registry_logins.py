@@ -42,7 +42,6 @@ class RegistryLogins:
 
     def __init__(self, parts: JsonObject) -> None:
         self._parts = parts
-        self._config: docker.auth.AuthConfig | None = None
 
     def registry_of(self, image: str) -> str | None:
         """Return the registry of an image's name, None for what is no name."""
@@ -76,12 +75,26 @@ class RegistryLogins:
         return _asked(f"docker-credential-{name}", address) if name else None
 
     def _written(self, registry: str) -> JsonObject | None:
-        """Return what the configuration itself says."""
-        if self._config is None:
-            auths = docker.auth.AuthConfig.parse_auth(self._parts.get("auths") or {}, raise_on_error=True)
-            self._config = docker.auth.AuthConfig({"auths": auths})
-        found: JsonObject | None = self._config.resolve_authconfig(registry)
-        return found
+        """Return what the configuration itself says. What is wrong with an entry is no matter for other registries."""
+        entries: JsonObject = dict(self._parts.get("auths") or {})
+        same = [name for name in entries if docker.auth.resolve_index_name(name) == registry]
+        if not same:
+            return None
+        name = registry if registry in same else same[0]  # its very name goes before a URL of the same host
+        parsed: JsonObject = docker.auth.AuthConfig.parse_auth({name: _plain(entries[name])}, raise_on_error=True)
+        return parsed[name]  # type: ignore[no-any-return]
+
+
+def _plain(entry: JsonObject) -> JsonObject:
+    """Return an entry of `auths` as the SDK reads it: what is empty is not there, and a plain login is in `auth`.
+
+    The docker CLI takes those forms, too; kubectl and other programs write them.
+    """
+    given = {key: value for key, value in entry.items() if value}
+    if "auth" in given or not given.get("username"):
+        return given
+    login = f"{given['username']}:{given.get('password', '')}"
+    return {**given, "auth": base64.b64encode(login.encode()).decode()}
 
 
 def _asked(helper: str, address: str) -> JsonObject | None:

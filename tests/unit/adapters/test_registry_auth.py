@@ -100,6 +100,29 @@ def test_without_a_login_there_is_no_header(tmp_path: Path, content: Any, monkey
     assert configuration.warnings == []
 
 
+def test_a_plain_login_is_one_as_well_and_an_empty_one_is_none(tmp_path: Path) -> None:
+    entries = {
+        "one.example.com": {"username": "anna", "password": "s3cret", "auth": ""},
+        "two.example.com": {"auth": ""},
+        "three.example.com": {"auth": packed("anna:s3cret"), "identitytoken": ""},
+    }
+    configuration = Configuration(tmp_path, {"auths": entries})
+    for registry in ("one.example.com", "three.example.com"):
+        sent = unpacked(configuration.credentials.header_for(f"{registry}/app:1"))
+        assert sent == {"username": "anna", "password": "s3cret", "serveraddress": registry}
+    assert configuration.credentials.header_for("two.example.com/app:1") is None
+    assert configuration.warnings == []
+
+
+def test_a_broken_entry_is_a_matter_of_its_registry_alone(tmp_path: Path) -> None:
+    entries = {"broken.example.com": {"auth": "hunter2!"}, "sound.example.com": LOGIN}
+    configuration = Configuration(tmp_path, {"auths": entries})
+    assert configuration.credentials.header_for("broken.example.com/app:1") is None
+    assert unpacked(configuration.credentials.header_for("sound.example.com/app:1"))["username"] == "anna"
+    (warning,) = configuration.warnings
+    assert "broken.example.com" in warning.what
+
+
 def test_a_store_is_asked_once_for_each_registry(tmp_path: Path) -> None:
     configuration = Configuration(tmp_path, {"credsStore": "shop", "auths": {"registry.example.com": {}}})
     asked = configuration.helper("shop", """echo '{"Username": "anna", "Secret": "s3cret"}'""")
