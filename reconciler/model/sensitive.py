@@ -106,7 +106,7 @@ _INSIDE: Final[tuple[tuple[str, str], ...]] = (
     ("/webhook", rf"(?:/webhookb2|\boutlook\.office(?:365)?\.com/webhook)/{_IN_URL}"),
     ("bot", r"(?:\btelegram\.org/(?:file/)?bot\d{1,20}|\bbot\d{5,20}):(?P<secret>[^\s/?\"'<>]{5,500})"),
     ("://", rf"\b(?:slack|discord|tgram|msteams)://{_IN_URL}"),
-    ("sig=", r"[?&;]sig=(?P<secret>[^\s\"'&<>]{1,1000})"),
+    ("sig", r"[?&;](?:[\w-]{0,20}-)?sig(?:nature)?=(?P<secret>[^\s\"'&<>]{1,1000})"),
     ("-----begin", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>[^-]+)-----END"),
     # user:password@ of a URL; a port is none, and a password may hold slashes
     ("@", r"://[^\s/?#:@\"']{0,200}:(?!\d{1,5}(?:[/?#,]|$))(?P<secret>[^\s\"'<>]{1,1000})@"),
@@ -171,7 +171,7 @@ Every repetition is bounded, or ends where the next one can't begin before: text
 """
 _SIGNS: Final = re.compile(
     r"pass|pw|secret|token|cred|auth|key|bearer|@|-p|-a|-u|gh[a-z]_|github_|glpat|xox|swmtkn|akia|eyj"
-    r"|hook|bot\d|slack:|discord:|tgram:|msteams:|sig=|\$(?:apr1|2[abxy]|argon2|[156y]\$)|\{(?:s?sha|s?md5|crypt)"
+    r"|hook|bot\d|slack:|discord:|tgram:|msteams:|sig(?:nature)?=|\$(?:apr1|2[abxy]|argon2|[156y]\$)|\{(?:s?sha|s?md5|crypt)"
 )
 """A text in lower case without any of these has none of those: most have not, and a plan looks at all."""
 

@@ -148,6 +148,17 @@ async def test_a_registry_in_trouble_keeps_the_running_digest_and_warns(
     assert (await running(cluster))["ContainerSpec"]["Image"] == f"{image(registry)}@{digest}"
 
 
+async def test_a_signed_address_that_a_registry_redirects_to_is_not_shown(
+    cluster: DockerCluster, registry: Registry
+) -> None:
+    registry.push(REPOSITORY, "1", "first")
+    registry.moved_to = "http://127.0.0.1:9/blob?X-Amz-Expires=1200&X-Amz-Signature=0123abcd"
+    with pytest.raises(SwarmctlError) as refused:
+        await cluster.resolve_image(image(registry))
+    assert "X-Amz-Expires=1200" in refused.value.problems[0].why
+    assert "0123abcd" not in refused.value.problems[0].why
+
+
 async def test_a_new_service_of_a_registry_that_is_down_gets_the_tag(
     cluster: DockerCluster, registry: Registry
 ) -> None:

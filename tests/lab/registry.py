@@ -64,13 +64,16 @@ def listening_inside(cell: Cell, port: int) -> socket.socket:
 class Registry:
     """Serves while it is open as a context, inside `cell` and `others`. `login` is USER:PASSWORD; None lets all in.
 
-    `limited` makes it answer 429. `asked` has (path, Authorization) of each request.
+    `limited` makes it answer 429; `moved_to` is where it sends whoever asks for a manifest.
+
+    `asked` has (path, Authorization) of each request.
     """
 
     cell: Cell
     others: tuple[Cell, ...] = ()
     login: str | None = None
     limited: bool = False
+    moved_to: str = ""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     _contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     _servers: list[ThreadingHTTPServer] = field(default_factory=list)
@@ -151,6 +154,8 @@ class Registry:
             return 401, {"WWW-Authenticate": 'Basic realm="lab"'}, _told("UNAUTHORIZED", "authentication required")
         if path == "/v2/":
             return 200, {}, b"{}"
+        if self.moved_to:
+            return 307, {"Location": self.moved_to}, b""
         media_type, content = self._contents.get(path, ("", b""))
         if not media_type:
             return 404, {}, _told("MANIFEST_UNKNOWN", "manifest unknown")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.images import ResolvedImage
 from reconciler.model.json import JsonObject, JsonValue, dig
+from reconciler.model.sensitive import masked_text
 
 RATE_LIMITED = ("toomanyrequests", "too many requests", "429")
 REFUSED = ("unauthorized", "denied", "authentication required", "no basic auth credentials", "forbidden")
@@ -32,7 +33,7 @@ def unresolved(image: str, error: SwarmctlError) -> SwarmctlError:
     """Return the error of a look-up that an engine refused, with what to do; of an engine that is gone it stays."""
     if error.code is ErrorCode.ENGINE_UNREACHABLE:
         return error
-    why = error.problems[0].why
+    why = masked_text(error.problems[0].why)  # registries send engines to signed addresses
     said = why.lower()
     if any(sign in said for sign in RATE_LIMITED):
         hint = "Wait until the registry allows more, or log in with `docker login`: that raises the limit."
