@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.controller.ports import Cluster
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
-from reconciler.model.images import ImageAnswers, ResolvedImage
+from reconciler.model.images import ImageAnswers, ResolvedImage, registry_of
 from reconciler.model.planned import Planned, PlanRequest
 from reconciler.planning.ignored import with_ignored
 from reconciler.planning.images import images_to_resolve
@@ -22,6 +22,11 @@ LOOKUPS_AT_ONCE = 8
 
 LOOKUP_WAIT_S = 30.0
 """Seconds for all look-ups of one image: an engine tries several endpoints of a registry that is down."""
+
+SILENT_S = 10.0
+"""Seconds after which a failed look-up says that its registry answers nothing: it is asked for no other image then, or
+a hundred would take minutes. An engine gives up after 15 s where requests are swallowed.
+"""
 
 LOOKS_MAX = 4
 """Times that the cluster is looked at when that fails, though it had answered a ping before."""
@@ -75,26 +80,39 @@ async def _look(cluster: Cluster) -> ActualState:
 
 async def _resolved(cluster: Cluster, images: tuple[str, ...], auth: RegistryAuth) -> ImageAnswers:
     slots = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+    now_s = asyncio.get_running_loop().time
+    silent: dict[str, Problem] = {}
 
     async def ask(image: str) -> ResolvedImage | Problem | None:
         async with slots:
-            try:
-                async with asyncio.timeout(LOOKUP_WAIT_S):
-                    return await cluster.resolve_image(image, registry_auth=await auth(image))
-            except TimeoutError:
-                return _unanswered(image)
-            except SwarmctlError as error:
-                return replace(error.problems[0], severity=Severity.WARNING)
+            registry = registry_of(image)
+            if registry in silent:
+                return replace(silent[registry], what=_unresolved(image))
+            began_s = now_s()
+            answer = await _asked(cluster, image, auth)
+            if isinstance(answer, Problem) and now_s() - began_s >= SILENT_S:
+                silent[registry] = answer
+            return answer
 
     answers = await asyncio.gather(*(ask(image) for image in images))
     return dict(zip(images, answers, strict=True))
 
 
-def _unanswered(image: str) -> Problem:
-    return Problem(
-        ErrorCode.IMAGE_UNRESOLVED,
-        f"Image {image} could not be looked up in its registry.",
-        why=f"No answer came within {LOOKUP_WAIT_S:.0f} s.",
-        hint="Each node will look for it by itself; see whether the registry answers.",
-        severity=Severity.WARNING,
-    )
+async def _asked(cluster: Cluster, image: str, auth: RegistryAuth) -> ResolvedImage | Problem | None:
+    try:
+        async with asyncio.timeout(LOOKUP_WAIT_S):
+            return await cluster.resolve_image(image, registry_auth=await auth(image))
+    except TimeoutError:
+        return Problem(
+            ErrorCode.IMAGE_UNRESOLVED,
+            _unresolved(image),
+            why=f"No answer came from {registry_of(image)} within {LOOKUP_WAIT_S:.0f} s.",
+            hint="See whether the registry answers, and whether the engine reaches it.",
+            severity=Severity.WARNING,
+        )
+    except SwarmctlError as error:
+        return replace(error.problems[0], severity=Severity.WARNING)
+
+
+def _unresolved(image: str) -> str:
+    return f"Image {image} could not be looked up in its registry."

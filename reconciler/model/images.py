@@ -10,6 +10,15 @@ import msgspec
 from reconciler.model.errors import Problem
 from reconciler.model.json import JsonObject
 
+HUB = "docker.io"
+
+
+def registry_of(image: str) -> str:
+    """Return the registry of a reference as service specs have it, by the rule of distribution/reference."""
+    first, slash, _ = image.partition("/")
+    is_host = slash and (set(first) & set(".:") or first == "localhost" or first != first.lower())
+    return first if is_host else HUB
+
 
 class ResolveMode(enum.StrEnum):
     """When an image's tag is looked up in its registry, as `docker stack deploy --resolve-image` has it."""
