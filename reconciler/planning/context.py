@@ -174,11 +174,14 @@ def belongs_elsewhere(wanted: DesiredObject, found: ObservedObject) -> Problem |
         return None
     if found.stack is None and wanted.kind in (Kind.SECRET, Kind.CONFIG):
         return None  # docker stack deploy looks these up by name alone, and labels what it finds
+    remedy = f"remove the existing one when nothing uses it: `docker {wanted.kind} rm {found.name}`"
+    if wanted.kind is Kind.SERVICE:  # docker labels no other kind that is there
+        remedy = f"label the existing one {labels.STACK_NAMESPACE}={wanted.stack} to adopt it"
     holder = f"belongs to stack {found.stack}" if found.stack else "belongs to no stack"
     return Problem(
         ErrorCode.NAME_CONFLICT,
         f"{wanted.kind.capitalize()} {wanted.name} of stack {wanted.stack} can't be created.",
         why=f"A {wanted.kind} of that name exists and {holder}.",
-        hint=f"Rename one of them, or label the existing one {labels.STACK_NAMESPACE}={wanted.stack} to adopt it.",
+        hint=f"Rename one of them, or {remedy}.",
         place=wanted.place,
     )

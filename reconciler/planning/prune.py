@@ -76,13 +76,25 @@ def _surplus(context: Context, real_names: RealNames) -> _Surplus:
         if context.owned(found) and found.stack not in context.held and (kind, found.id) not in former
     ]
     in_scope = (found for found in owned if _in_scope(context, found))
-    undeclared = [found for found in in_scope if (found.kind, found.name) not in wanted]
+    moved = _declared_elsewhere(context)
+    undeclared = [
+        found
+        for found in in_scope
+        if (found.kind, found.name) not in wanted and (found.kind, logical_name(found)) not in moved
+    ]
     return _Surplus(
         owned=owned,
         undeclared=[found for found in undeclared if not is_kept(found)],
         kept=[found for found in undeclared if is_kept(found)],
         former=_outdated(versions, context.desired.policy.keep_versions),
     )
+
+
+def _declared_elsewhere(context: Context) -> set[tuple[Kind, str]]:
+    """Return what stacks that were not chosen declare: an object may bear the label of the stack that had it before."""
+    if context.whole is None or context.options.stacks is None:
+        return set()
+    return {(item.kind, item.name) for item in context.whole.objects if item.stack not in context.options.stacks}
 
 
 def _in_scope(context: Context, found: ObservedObject) -> bool:

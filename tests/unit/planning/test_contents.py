@@ -7,10 +7,12 @@ import copy
 import re
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from reconciler.model import labels
 from reconciler.model.desired import Policy
+from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, Plan
 from reconciler.planning import render_json, render_text
@@ -329,3 +331,29 @@ def test_what_must_stay_gets_its_label_and_loses_it_again():
     assert planned(state(prune=False), kept).is_empty
     (action,) = planned(state(prune=True), kept).actions
     assert labels.PRUNE not in action.spec["Labels"]
+
+
+@pytest.mark.parametrize("kind", [Kind.CONFIG, Kind.SECRET])
+def test_what_another_stack_of_the_repository_declares_now_gets_its_label_and_stays_as_it_is(kind):
+    def declared_by(stack: str, content: str = "x"):
+        return desired(wanted(kind, content_spec("shared", content, stack=stack), stack=stack))
+
+    cluster = carried_out(planned(declared_by("web"), actual()), actual())
+    made = planned(declared_by("shop"), cluster)
+    (action,) = made.actions
+    assert (action.type, action.name, made.blocked) == (ActionType.UPDATE, "shared", ())
+    assert [change.path for change in action.changes] == [f'Labels["{labels.STACK_NAMESPACE}"]']
+    assert planned(declared_by("shop"), carried_out(made, cluster)).is_empty
+
+    (created,) = planned(declared_by("shop", "y"), cluster).actions
+    assert created.type is ActionType.CREATE
+    assert created.name.startswith("shared-")
+
+
+def test_what_a_stack_of_somebody_else_has_is_not_taken():
+    theirs = observed(Kind.CONFIG, content_spec("shared", "x", stack="theirs"))
+    made = planned(desired(wanted(Kind.CONFIG, content_spec("shared", "x"))), actual(theirs))
+    assert made.actions == ()
+    (blocked,) = made.blocked
+    assert blocked.problem.code is ErrorCode.NAME_CONFLICT
+    assert blocked.problem.hint.endswith("`docker config rm shared`.")

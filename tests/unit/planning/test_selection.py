@@ -167,3 +167,13 @@ def test_an_unknown_stack_is_told_with_the_known_ones():
 def test_a_repository_without_stacks_says_so():
     with pytest.raises(SwarmctlError, match="no stack web"):
         planned(desired(stacks=()), actual(), only("web"))
+
+
+def test_what_a_stack_that_was_not_chosen_declares_now_is_not_pruned_with_the_one_that_had_it():
+    def declared_by(stack):
+        return two_stacks(wanted(Kind.CONFIG, content_spec("shared", "x", stack=stack), stack=stack), nodes=())
+
+    cluster = carried_out(planned(declared_by("web"), actual()), actual())
+    assert planned(declared_by("db"), cluster, only("web")).is_empty
+    (action,) = planned(declared_by("db"), cluster, only("db")).actions
+    assert (action.id, action.type) == ("config.shared", ActionType.UPDATE)
