@@ -6,6 +6,7 @@ Former versions of a secret or config that is still declared are our own doing, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -216,7 +217,8 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
         why = "The revision declares no service at all, which looks like a mistake."
         hint = "Take it back; or, if that is meant, remove the stacks with `docker stack rm`."
     else:
-        why = f"That is {percent:.0f} %, and spec.policy.maxDeletePercent is {limit}."
+        told = math.ceil(10 * percent) / 10  # upwards, or 50.2 of at most 50 would be told as 50
+        why = f"That is {told:g} %, and spec.policy.maxDeletePercent is {limit}."
         hint = "If that is meant, raise spec.policy.maxDeletePercent in swarm.yaml for this one change."
     what = f"{len(removed)} of {len(owned)} owned objects would be removed, and stay: {_listed(removed)}."
     return Problem(ErrorCode.PLAN_BLOCKED, what, why=why, hint=hint)

@@ -239,3 +239,13 @@ def test_what_stays_because_of_the_limit_keeps_the_versions_that_it_uses():
         cluster = carried_out(planned(head, cluster), cluster)
     assert {config.name for config in cluster.configs} >= {"web_app"}
     assert "web_api" in cluster.by_name(Kind.SERVICE)
+
+
+def test_a_limit_that_is_missed_by_little_is_not_told_as_kept():
+    def state(*numbers):
+        objects = [wanted(Kind.CONFIG, content_spec(f"web_{number}", "x")) for number in numbers]
+        return desired(some_service(), *objects, policy=Policy(prune=True, max_delete_percent=50))
+
+    cluster = carried_out(planned(state(*range(100)), actual()), actual())
+    assert planned(state(*range(51, 100)), cluster).blocked[0].problem.why.startswith("That is 50.5 %")
+    assert len(planned(state(*range(50, 100)), cluster).actions) == 50  # of 101
