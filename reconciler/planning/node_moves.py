@@ -1,8 +1,9 @@
-"""What a node's new labels or role do to tasks of services that the plan need not touch at all, counted.
+"""What a node's new labels, role or availability do to tasks of services that the plan need not touch at all, counted.
 
 Swarm's constraint enforcer ends the tasks on a node that no longer meets what their services ask for, as soon as the
 node is written; those of replicated services and jobs are placed anew. A node that has come to suit a global service
-gets a task of it. (facts, swarmkit.md 2.7)
+gets a task of it, and one that has come to suit tasks for which no node was found may get some of these. The global
+jobs that there are take no notice. (facts, swarmkit.md 2.7)
 """
 
 from __future__ import annotations
@@ -46,13 +47,18 @@ def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterat
     constraints, mode = constraints_of(service.spec), mode_of(service.spec)
     there = (one for one in context.tasks_of(service.id) if one.node_id == node.after.id)
     here = sum(1 for one in there if is_enforced(one.state, one.desired_state))
-    if here:
-        if node.after.availability is Availability.ACTIVE and not constraints_hold(constraints, node.after):
-            stays_away = mode.startswith("Global")
-            verb = ("stops" if here == 1 else "stop") if stays_away else ("moves" if here == 1 else "move")
-            yield f"{many(here, 'task')} of {service.name} {verb}"
-    elif mode == "Global" and _takes(node.after, constraints) and not _takes(node.before, constraints):
-        yield f"1 task of {service.name} starts"
+    active = node.after.availability is Availability.ACTIVE
+    if here and active and not constraints_hold(constraints, node.after):
+        stays_away = mode.startswith("Global")
+        verb = ("stops" if here == 1 else "stop") if stays_away else ("moves" if here == 1 else "move")
+        yield f"{many(here, 'task')} of {service.name} {verb}"
+    if not _takes(node.after, constraints) or _takes(node.before, constraints):
+        return
+    if mode == "Global":
+        if not here:
+            yield f"1 task of {service.name} starts"
+    elif waiting := sum(1 for task in context.tasks_of(service.id) if task.no_node_because):
+        yield f"{many(waiting, 'waiting task')} of {service.name} may start"
 
 
 def _takes(node: NodeRecord, constraints: tuple[str, ...]) -> bool:

@@ -21,8 +21,9 @@ from reconciler.planning.context import Context
 from reconciler.planning.differ import changes_between
 from reconciler.planning.topology.listing import ListedNode
 
+ACTIVE: Final = "active"
 DRAIN: Final = "drain"
-AVAILABILITIES: Final = ("active", "pause", DRAIN)
+AVAILABILITIES: Final = (ACTIVE, "pause", DRAIN)
 
 
 def target_spec(node: ListedNode) -> JsonObject:
@@ -181,6 +182,10 @@ def drains(node: ListedNode, spec: JsonObject) -> bool:
     return bool(spec.get("Availability") == DRAIN) and not _is_drained(node)
 
 
+def _becomes_active(node: ListedNode, spec: JsonObject) -> bool:
+    return bool(spec.get("Availability") == ACTIVE) and bool(node.found.spec.get("Availability") != ACTIVE)
+
+
 def _is_drained(node: ListedNode) -> bool:
     return bool(node.found.spec.get("Availability") == DRAIN)
 
@@ -200,6 +205,8 @@ def _effect_of_update(context: Context, node: ListedNode, spec: JsonObject) -> t
     if drains(node, spec):
         return _effect_of_drain(context, node, "")
     changes = changes_of(node, node.found.spec, spec)
+    if _becomes_active(node, spec):
+        return TaskEffect.MOVE, "tasks start that had no node"
     if any(_is_constrained(context, change.path) for change in changes):
         return TaskEffect.MOVE, "tasks whose constraints it no longer meets move"
     if spec.get("Role") != node.found.spec.get("Role"):

@@ -98,3 +98,39 @@ def test_of_many_services_the_first_are_named():
     services = [live_service(f"s{number}", "node.labels.zone == a") for number in range(7)]
     tasks = tuple(task for one in services for task in on_n1(one))
     assert node_effect(*services, tasks=tasks)[1].endswith("1 task of s4 moves and 2 more")
+
+
+def effect_of_activation(*services, tasks=(), before="drain", constraint_met=True):
+    """What the plan says of n1 when it is to take tasks again."""
+    zone = "a" if constraint_met else "z"
+    cluster = actual(*services, a_node("n1", Labels={"zone": zone}, Availability=before), a_node("n2"), tasks=tasks)
+    (action,) = planned(desired(nodes=(wanted_node("n1", availability="active"),)), cluster).actions
+    return action.effect, action.effect_text
+
+
+def waiting(live, count):
+    """Tasks of a service for which Swarm has found no node."""
+    state = {"state": TaskState.PENDING, "node_id": "", "message": "no suitable node (1 node not available)"}
+    return on_n1(live, count, **state)
+
+
+@pytest.mark.parametrize("before", ["drain", "pause"])
+def test_a_node_that_takes_tasks_again_tells_which_start(before):
+    agent, job = live_service("agent", "node.labels.zone == a", Global={}), live_service("job", "node.role == worker")
+    api = live_service("api", "node.labels.zone == a")
+    services = (agent, api, job, live_service("once", "node.labels.zone == a", GlobalJob={}))
+    tasks = (*waiting(api, 2), *on_n1(job, node_id="id-n2"))
+    told = effect_of_activation(*services, tasks=tasks, before=before)
+    assert told == (TaskEffect.MOVE, "1 task of agent starts, 2 waiting tasks of api may start")
+    elsewhere = effect_of_activation(*services, tasks=tasks, before=before, constraint_met=False)
+    assert elsewhere == (TaskEffect.NONE, "no task moves")
+
+
+def test_a_global_service_whose_task_a_paused_node_has_kept_gets_no_other_there():
+    agent = live_service("agent", "node.labels.zone == a", Global={})
+    assert effect_of_activation(agent, tasks=on_n1(agent), before="pause") == (TaskEffect.NONE, "no task moves")
+
+
+def test_a_label_tells_of_tasks_that_waited_for_a_node_with_it():
+    other = live_service("other", "node.labels.zone == b")
+    assert node_effect(other, tasks=waiting(other, 2)) == (TaskEffect.MOVE, "2 waiting tasks of other may start")
