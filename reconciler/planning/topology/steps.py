@@ -217,10 +217,11 @@ def _effect_of_update(context: Context, node: ListedNode, spec: JsonObject) -> t
 def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[TaskEffect, str]:
     """Return what draining the node does to the tasks on it.
 
-    Tasks of replicated services move, those of global services stop, and those of jobs run on to their end.
+    Tasks of replicated services move, those of global services stop, and those of jobs run on to their end. What is to
+    end there anyway is not counted: on a node that is down it never tells that it has.
     Source: swarmkit's orchestrators; the one for jobs takes no notice of nodes.
     """
-    running = [task for task in context.actual.tasks if task.node_id == node.found.id and is_running(task)]
+    running = [task for task in context.actual.tasks if task.node_id == node.found.id and _runs_on(task)]
     if not running:
         return TaskEffect.NONE, "no task runs on it now" + (f", and none may start {purpose}" if purpose else "")
     modes = {service.id: mode_of(service.spec) for service in context.actual.services}
@@ -235,9 +236,9 @@ def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[
     return TaskEffect.MOVE, ", ".join(text for text in told if text) + ending
 
 
-def is_running(task: ObservedTask) -> bool:
-    """Return whether the task has been given to a node and has not ended there."""
-    return TaskState.PENDING < task.state <= TaskState.RUNNING
+def _runs_on(task: ObservedTask) -> bool:
+    """Return whether the task has been given to a node, has not ended there, and is not to end either."""
+    return TaskState.PENDING < task.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
 
 
 def _tasks(count: int, one: str, many: str) -> str:

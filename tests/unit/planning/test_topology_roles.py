@@ -13,7 +13,7 @@ from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ActionType, Plan, TaskEffect
-from reconciler.model.tasks import ObservedTask
+from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.topology import nodes as topology
 from tests.unit.planning.builders import NOW, a_node, actual, desired, observed, planned, service_spec, wanted_node
 
@@ -214,6 +214,16 @@ def test_a_drain_tells_what_becomes_of_the_tasks():
     assert drain.effect_text == (
         "1 task moves to other nodes, 1 task of a global service stops, 1 task of a job runs on to its end"
     )
+
+
+@pytest.mark.parametrize("to_be", [TaskState.SHUTDOWN, TaskState.REMOVE])
+def test_a_drain_moves_no_task_that_is_to_end_already(to_be: TaskState):
+    """Of a node that is down, Swarm has moved the tasks long before; there they "run" until it is back."""
+    moved = replace(a_task("w1", "web"), desired_state=to_be)
+    state = actual(*managers("m1"), down("w1"), observed(Kind.SERVICE, service_spec("web")), tasks=(moved,))
+    made = planned(desired(nodes=(wanted_node("w1", availability="drain"),)), state)
+    (drain,) = (one for one in made.actions if one.kind is Kind.NODE)
+    assert (drain.effect, drain.effect_text) == (TaskEffect.NONE, "no task runs on it now")
 
 
 @pytest.mark.parametrize(
