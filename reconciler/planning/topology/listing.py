@@ -29,6 +29,12 @@ class ListedNode(msgspec.Struct, frozen=True):
         return self.wanted.selector
 
     @property
+    def told_name(self) -> str:
+        """Its hostname for people; with its id where it is listed by that, as others may have the hostname."""
+        name, node_id = self.found.name, self.found.id
+        return f"{name} ({node_id})" if self.wanted.by_id and name != node_id else name
+
+    @property
     def is_down(self) -> bool:
         return is_down(self.found)
 

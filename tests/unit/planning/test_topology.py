@@ -117,3 +117,16 @@ def test_two_entries_for_one_node_block():
     made = planned(desired(nodes=asked), actual(node))
     assert [blocked.code for blocked in made.blocked] == [ErrorCode.INVALID_VALUE]
     assert [action.id for action in made.actions] == ["node.n1"]
+
+
+def test_two_nodes_of_one_hostname_are_told_apart():
+    left, joined = a_node("n2"), replace(a_node("n2"), id="id-anew")
+    left.raw["Status"] = {"State": "down"}
+    asked = (
+        replace(wanted_node(left.id), by_id=True, absent=True),
+        replace(wanted_node(joined.id, labels={"zone": "a"}), by_id=True),
+    )
+    made = planned(desired(nodes=asked), actual(a_node("n1", role="manager"), left, joined))
+    assert {one.type.value: one.name for one in made.actions} == {"update": "n2 (id-anew)", "delete": "n2 (id-n2)"}
+    by_hostname = planned(desired(nodes=(asked[0], wanted_node("n2", labels={"zone": "a"}))), actual(left, joined))
+    assert [one.name for one in by_hostname.actions] == ["n2", "n2 (id-n2)"]
