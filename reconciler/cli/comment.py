@@ -124,7 +124,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def target_of(outside: Outside, given: ForgeSettings, provider: ForgeName, *, status: bool) -> Target:
-    """Return where to post: what was given, completed by what CI says. Raises usage for what neither says."""
+    """Return where to post: what was given, completed by what CI says. Raises usage, bad-setting."""
     known = settings.forge(outside.settings.environment, provider)
     api_url = given.api_url or known.api_url
     repository = given.repository or known.repository
@@ -146,9 +146,21 @@ def target_of(outside: Outside, given: ForgeSettings, provider: ForgeName, *, st
             why=f"Neither an option nor the environment of a {provider} job says it.",
             hint="Give the options; the token only by the environment, as arguments can be read by other users.",
         )
-    address = ForgeAddress(provider, api_url, repository, known.token)
+    address = ForgeAddress(provider, api_url, repository, _sound(known.token, provider))
     commit = (given.commit or known.commit) if status else ""
     return Target(address, pull_request, commit, known.run_url)
+
+
+def _sound(token: str, provider: ForgeName) -> str:
+    """Return the token. Raises bad-setting where no HTTP header can carry it."""
+    if token.isprintable():
+        return token
+    raise SwarmctlError(
+        ErrorCode.BAD_SETTING,
+        f"The token in SWARMCTL_FORGE_TOKEN or {provider.upper()}_TOKEN is no token.",
+        why="It holds a line break or another control character, which no HTTP header can carry.",
+        hint="Set the variable to the token alone: one line, without anything before or after it.",
+    )
 
 
 def judge(outside: Outside, question: Question, connect: Connecting, name: str, *, strict: bool) -> Verdict:

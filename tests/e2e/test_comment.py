@@ -100,6 +100,14 @@ def test_what_ci_says_need_not_be_repeated(swarmctl: Program):
         assert forge.statuses == []  # GITHUB_SHA is a trial merge here, which shows no status
 
 
+def test_a_token_of_two_lines_is_a_setting_to_mend(swarmctl: Program, forge: Forge):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = f"{TOKEN}\nanother line"
+    failed = comment(swarmctl, forge, code=1)
+    assert "[bad-setting]" in failed
+    assert TOKEN not in failed
+    assert not forge.requests
+
+
 def test_a_forge_that_refuses_is_told_without_the_token(swarmctl: Program, forge: Forge):
     swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = "wrong-token-9d"
     refused = comment(swarmctl, forge, code=1)
