@@ -94,8 +94,12 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
 def _counts(desired: DesiredState) -> str:
     kinds = Counter(wanted.kind for wanted in desired.objects)
     parts = [(len(desired.stacks), "stack"), *((kinds[kind], kind.value) for kind in Kind if kinds[kind])]
-    if desired.nodes:
-        parts.append((len(desired.nodes), "node"))
+    renewed = (desired.join_tokens.worker_every_s, desired.join_tokens.manager_every_s)
+    parts += [
+        (len(desired.nodes), "node"),
+        (len(desired.settings_places), "setting"),
+        (sum(every_s is not None for every_s in renewed), "join token"),
+    ]
     return ", ".join(many(count, noun) for count, noun in parts if count) or "nothing declared"
 
 
