@@ -135,6 +135,9 @@ def _failure(scope: str, look: Look, result: ApplyResult) -> Problem | None:
     """Return the first thing that failed in a scope; None when all went well, or it only had to wait for another."""
     undone = next((one for one in result.undone if one.stack == scope), None)
     if undone is not None:
+        left = next((one.problem for one in undone.not_back if one.problem is not None), None)
+        if left is not None:  # neither what Git asks for nor what it was: by its own code it may be tried again
+            return replace(left, what=f"Stack {scope} could not be put back whole. {left.what}")
         return replace(undone.cause, code=ErrorCode.ROLLED_BACK)
     failed = next((one for one in _of_scope(scope, result) if one.status is ActionStatus.FAILED), None)
     if failed is not None:

@@ -147,8 +147,12 @@ class Story:
         undone: tuple[str, ...] = (),
         skipped: tuple[str, ...] = (),
         cluster: ActualState | None = None,
+        not_back: ErrorCode | None = None,
     ) -> AfterApply:
-        """The decided plan was carried out; `failed` and `skipped` by action id, `verdicts` by service."""
+        """The decided plan was carried out; `failed` and `skipped` by action id, `verdicts` by service.
+
+        `not_back` is why services of the stacks in `undone` could not be put back.
+        """
         assert self.decision is not None
         assert self.decision.plan is not None
         assert self.look is not None
@@ -159,7 +163,10 @@ class Story:
             status = ActionStatus.SKIPPED if action.id in skipped else ActionStatus.DONE
             steps.append(ActionProgress(action, ActionStatus.FAILED if code else status, problem))
         ended = {one.action.name: Verdict.CONVERGED for one in steps} | (verdicts or {})
-        causes = tuple(UndoneStack(name, Problem(ErrorCode.TASKS_FAILING, "It fails.")) for name in undone)
+        cause = Problem(ErrorCode.TASKS_FAILING, "It fails.")
+        left = [Problem(not_back, "It was not written.")] if not_back else []
+        writes = tuple(ActionProgress(steps[0].action, ActionStatus.FAILED, why) for why in left)
+        causes = tuple(UndoneStack(name, cause, writes) for name in undone)
         result = ApplyResult(self.decision.plan, tuple(steps), services(**ended), undone=causes)
         after = after_apply(self.decision, self.look, result, cluster or actual(), self.now, self.state)
         self.alerts += after.alerts

@@ -218,6 +218,22 @@ def test_a_stack_that_was_put_back_is_told_as_that_and_not_tried_again():
     assert story.told() == ["rolled-back opened web"]
 
 
+@pytest.mark.parametrize(
+    ("why", "condition", "told"),
+    [
+        (ErrorCode.ENGINE_UNREACHABLE, "Reconciling backing-off", []),
+        (ErrorCode.REQUEST_REFUSED, "Stalled apply-failed", ["failed opened web"]),
+    ],
+)
+def test_a_stack_that_could_not_be_put_back_whole_is_not_told_as_put_back(why, condition, told):
+    story = Story()
+    story.sees(update("web_api"))
+    story.applied(undone=("web",), not_back=why)
+    assert applied_ids(story.sees(update("web_api"))) == []
+    assert story.condition() == condition
+    assert story.told() == told
+
+
 def test_a_sync_that_somebody_asks_for_tries_again_at_once():
     story = Story()
     story.sees(update("web_api"))
