@@ -71,7 +71,9 @@ def _undone_problem(undone: UndoneStack) -> Problem:
     done = [one.action.type for one in undone.actions if one.status is ActionStatus.DONE]
     removed = done.count(ActionType.DELETE)
     again = len(done) - removed
-    parts = [f"{many(again, 'service')} written again"] if again or not removed else []
+    parts = [f"{many(again, 'service')} written again"] if again else []
+    if not done:
+        parts = ["nothing was to be undone"]
     if removed:
         parts.append(f"{removed} removed" if again else f"{many(removed, 'service')} removed")
     how = "was put back to what it was before"

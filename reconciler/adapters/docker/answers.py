@@ -23,6 +23,17 @@ def observed(kind: Kind, raw: JsonObject) -> ObservedObject:
     return ObservedObject(kind, raw["ID"], name or "", version, spec=spec, raw=raw)
 
 
+def broken_off() -> SwarmctlError:
+    """Return what to say of an answer of which nothing came but its head."""
+    return SwarmctlError(
+        ErrorCode.ENGINE_UNREACHABLE,
+        "The engine's answer broke off.",
+        why="Its head said that all is well, and nothing came after it.",
+        hint="See whether the engine is restarting, then run the command again.",
+        passing=True,
+    )
+
+
 def no_engine(missing: str) -> SwarmctlError:
     """Return what to say of an address at which something else than an engine answers in JSON."""
     return SwarmctlError(

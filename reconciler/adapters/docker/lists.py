@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reconciler.adapters.docker.answers import no_engine, observed
+from reconciler.adapters.docker.answers import broken_off, no_engine, observed
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask
@@ -44,6 +44,8 @@ def _read(content: bytes, known: dict[bytes, Value], build: Callable[[JsonObject
 
     No content at all is an answer that broke off, and tells of no list.
     """
+    if not content:
+        raise broken_off()
     try:
         pieces = [bytes(piece) for piece in _LIST.decode(content) or ()]
         return {

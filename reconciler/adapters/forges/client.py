@@ -172,7 +172,7 @@ class ForgeClient:
             ErrorCode.FORGE_REFUSED,
             f"{self._address.name} answers at {self._address.api_url}, but not as its API does.",
             why=f"What it sent is {what}: a page for people, perhaps, or that of a proxy.",
-            hint="Check --api-url: it is the REST API's address, as https://HOST/api/v3 of a GitHub server.",
+            hint=f"Check --api-url: it is the REST API's address, as {self._dialect.api_example} of an own server.",
         )
 
     def _refused(self, status: int, answer: JsonValue, pause_s: float | None = None) -> SwarmctlError:

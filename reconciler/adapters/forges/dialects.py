@@ -31,6 +31,8 @@ class Dialect(msgspec.Struct, frozen=True):
     """Characters of a status's description that the forge takes."""
     repository_slashes: str
     """Characters that stay unescaped in the repository's name."""
+    api_example: str
+    """Address of the API of a server of one's own."""
 
     def repository(self, name: str) -> str:
         return quote(name, safe=self.repository_slashes)
@@ -56,6 +58,7 @@ _GITHUB = Dialect(
     states=_SAME_WORDS,
     description_max=140,
     repository_slashes="/",
+    api_example="https://HOST/api/v3",
 )
 
 DIALECTS: Mapping[ForgeName, Dialect] = {
@@ -69,8 +72,9 @@ DIALECTS: Mapping[ForgeName, Dialect] = {
         states=_SAME_WORDS | {StatusState.FAILURE: "failed"},
         description_max=255,
         repository_slashes="",
+        api_example="https://HOST/api/v4",
     ),
-    ForgeName.GITEA: replace(_GITHUB, description_max=255),
+    ForgeName.GITEA: replace(_GITHUB, description_max=255, api_example="https://HOST/api/v1"),
 }
 
 

@@ -69,7 +69,7 @@ def test_a_stack_that_was_put_back_is_one_ending_whatever_its_services_came_to(c
         ([ActionType.DELETE, ActionType.DELETE], "2 services removed."),
         ([ActionType.DELETE], "1 service removed."),
         ([ActionType.CREATE, ActionType.REPLACE], "2 services written again."),
-        ([], "0 services written again."),
+        ([], "nothing was to be undone."),
     ],
 )
 def test_what_putting_a_stack_back_took_is_counted(types, said_so, capsys):

@@ -45,9 +45,16 @@ def test_an_engine_has_two_ways_to_say_that_there_is_none(empty: bytes):
     assert lists.tasks(empty) == ()
 
 
-@pytest.mark.parametrize("strange", [b"", b"{}", b"[1]", b'"x"', b'[{"a": 1}]', b"[{", b"<html>"])
+@pytest.mark.parametrize("strange", [b"{}", b"[1]", b'"x"', b'[{"a": 1}]', b"[{", b"<html>"])
 def test_what_is_no_list_of_objects_comes_from_no_engine(strange: bytes):
     for read in (lambda: Lists().tasks(strange), lambda: Lists().objects(Kind.SERVICE, strange)):
         with pytest.raises(SwarmctlError) as caught:
             read()
         assert caught.value.code is ErrorCode.ENGINE_UNREACHABLE
+
+
+def test_a_list_of_which_nothing_came_is_told_as_broken_off_and_may_pass():
+    for read in (lambda: Lists().tasks(b""), lambda: Lists().objects(Kind.SERVICE, b"")):
+        with pytest.raises(SwarmctlError, match="broke off") as caught:
+            read()
+        assert (caught.value.code, caught.value.passing) == (ErrorCode.ENGINE_UNREACHABLE, True)
