@@ -100,9 +100,14 @@ def scope_of(action: Action) -> str:
 
 
 def object_of(action: Action) -> str:
-    """Return the id of the object that an action writes ("node.node2"): several steps may write one node."""
-    named = f"{action.kind}.{action.name}"
-    return named if action.kind is Kind.NODE and action.id.startswith(named) else action.id
+    """Return the id of the object that an action writes ("node.node2"): several steps may write one node.
+
+    A node is called as swarm.yaml lists it: by its hostname, or by its id.
+    """
+    if action.kind is not Kind.NODE:
+        return action.id
+    named = (f"{action.kind}.{name}" for name in (action.name, action.object_id))
+    return next((name for name in named if action.id == name or action.id.startswith(f"{name}.")), action.id)
 
 
 def scopes_of_objects(look: Look) -> dict[str, str]:

@@ -116,3 +116,17 @@ def test_a_sensitive_value_is_in_no_alert():
     story = Story(policies=REPORT)
     story.sees(replace(drifted, changes=(secret,)))
     assert "hunter" not in repr(story.alerts) + repr(story.state)
+
+
+def test_the_steps_of_a_node_that_is_listed_by_its_id_are_one_drift():
+    story = Story(policies=REPORT)
+    listed = replace(
+        update("web_api", Origin.DRIFT, "Availability"),
+        kind=Kind.NODE,
+        name="node2 (k0z9)",
+        object_id="k0z9",
+        stack=None,
+    )
+    story.sees(replace(listed, id="node.k0z9.drain"), replace(listed, id="node.k0z9"))
+    assert list(story.state.drifts) == ["node.k0z9"]
+    assert story.told() == ["drift opened node.k0z9"]
