@@ -50,7 +50,7 @@ def hand_over_ports(context: Context, draft: Draft) -> tuple[Action, ...]:
             by_id[giver_id] = giver
             by_id[taker.id] = replace(by_id[taker.id], after=(*by_id[taker.id].after, giver_id))
     releases = [_release(context, draft, by_id, giver_id, takers) for giver_id, takers in circles.items()]
-    draft.actions[:] = _in_order(by_id)
+    draft.actions[:] = in_order(by_id)
     return tuple(releases)
 
 
@@ -135,7 +135,7 @@ def _reaches(action: Action, target: str, by_id: Mapping[str, Action]) -> bool:
     return False
 
 
-def _in_order(by_id: Mapping[str, Action]) -> list[Action]:
+def in_order(by_id: Mapping[str, Action]) -> list[Action]:
     """Return the actions in their order, but each after all that it waits for."""
     done: dict[str, Action] = {}
     for start in by_id:

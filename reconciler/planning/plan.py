@@ -14,6 +14,7 @@ from reconciler.planning.drift import attributed
 from reconciler.planning.handover import hand_over_ports
 from reconciler.planning.held import hold_stacks
 from reconciler.planning.ignored import with_ignored
+from reconciler.planning.making_room import make_room
 from reconciler.planning.networks import plan_networks
 from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.ownership import inventory_after
@@ -50,6 +51,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     plan_services(context, draft, real_names)
     plan_prune(context, draft, real_names)
     releases = hand_over_ports(context, draft)
+    make_room(context, draft)
     note_takeovers(context, draft)
     leave_last(context, draft)
     return Plan(

@@ -1,0 +1,92 @@
+"""Services that go before others because these need the room that they hold.
+
+What is pruned goes last, so that a service is there until its successor runs. Where the nodes do not hold both, as with
+a renamed service that publishes a port of each node or reserves most of their memory, the successor would wait for the
+room of what is removed only once the successor runs. `docker stack deploy --prune` removes before it creates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from reconciler.model.objects import Kind
+from reconciler.model.plan import Action, ActionType
+from reconciler.planning.context import Context, Draft
+from reconciler.planning.handover import in_order
+from reconciler.planning.preflight.claims import Claim
+from reconciler.planning.preflight.demands import Demand, held_claim, is_placed, survey
+from reconciler.planning.preflight.placing import place
+from reconciler.planning.preflight.rooms import Rooms, planned_rooms
+from reconciler.planning.preflight.searching import candidates_of
+
+Held = Mapping[str, tuple[tuple[str, Claim], ...]]
+"""{id of the action that removes a service: (node id, what it holds there) of each of its tasks}"""
+
+
+def make_room(context: Context, draft: Draft) -> None:
+    """Put the removal of a service before each service whose tasks find no node beside its own, but would without.
+
+    Nothing changes for tasks that find no node either way: what runs is not taken away for them.
+    """
+    held = {
+        action.id: tasks
+        for action in draft.actions
+        if action.kind is Kind.SERVICE and action.type is ActionType.DELETE and (tasks := _held(context, action))
+    }
+    if not held or not context.actual.nodes:
+        return
+    surveyed = survey(context, draft, planned_rooms(context, draft))
+    short_anyway = {short.demand.service for short in place(surveyed.demands, surveyed.rooms).shortfalls}
+    crowded = surveyed.rooms.copy()
+    for node_id, claim in (one for tasks in held.values() for one in tasks):
+        if node_id in crowded.by_id:
+            crowded.by_id[node_id].stay("", claim)
+    for short in place(surveyed.demands, crowded).shortfalls:
+        if short.demand.service not in short_anyway:
+            _put_before(draft, short.demand, _in_the_way(short.demand, crowded, held))
+
+
+def _held(context: Context, removal: Action) -> tuple[tuple[str, Claim], ...]:
+    found = next((one for one in context.actual.services if one.id == removal.object_id), None)
+    if found is None:
+        return ()
+    claims = ((task.node_id, held_claim(task, found)) for task in context.tasks_of(found.id) if is_placed(task))
+    return tuple((node_id, claim) for node_id, claim in claims if claim.takes_room)
+
+
+def _in_the_way(demand: Demand, rooms: Rooms, held: Held) -> list[str]:
+    """Return which removals free something that `demand` asks for, on a node that suits it."""
+    suited = {room.node.id for room in candidates_of(demand, rooms)}
+    return [
+        removal
+        for removal, tasks in held.items()
+        if any(node_id in suited and _contend(demand.claim, claim) for node_id, claim in tasks)
+    ]
+
+
+def _contend(one: Claim, other: Claim) -> bool:
+    kinds = ({kind for kind, amount in claim.generic if amount} for claim in (one, other))
+    return bool(
+        set(one.host_ports) & set(other.host_ports)
+        or (one.nano_cpus and other.nano_cpus)
+        or (one.memory_bytes and other.memory_bytes)
+        or set.intersection(*kinds)
+    )
+
+
+def _put_before(draft: Draft, demand: Demand, removals: Iterable[str]) -> None:
+    by_id = {action.id: action for action in draft.actions}
+    takers = [
+        action.id
+        for action in draft.actions
+        if action.kind is Kind.SERVICE and action.name == demand.service and action.type is not ActionType.DELETE
+    ]
+    for taker in takers:
+        for removal in removals:
+            giver = by_id[removal]
+            reason = f"{giver.reason}; {demand.service} needs its room"
+            by_id[removal] = replace(giver, after=(), reason=reason)
+            by_id[taker] = replace(by_id[taker], after=(*by_id[taker].after, removal))
+    draft.actions[:] = in_order(by_id)
