@@ -123,6 +123,8 @@ def assess_crew(crew: Crew, actual: ActualState) -> Assessment:
 def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
     service, update_state = crew.service, crew.service.dig("UpdateStatus", "State") or ""
     live = [task for task in crew.tasks if task.desired_state == TaskState.RUNNING]
+    if crew.mode == "Global":
+        live = _without_paused(live, actual)
     good = [task for task in live if task.up_to_date and task.state == TaskState.RUNNING]
     finished = [
         slot
@@ -142,6 +144,16 @@ def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
     return Assessment(
         service.name, verdict, min(reached, wanted), wanted, message, frozenset(task.id for task in good), older=older
     )
+
+
+def _without_paused(live: list[ObservedTask], actual: ActualState) -> list[ObservedTask]:
+    """Return a global service's tasks but for those of an older spec on paused nodes.
+
+    Swarm leaves these as they are until the node is active again, and calls the update completed without them.
+    (facts, swarmkit.md 2.3)
+    """
+    paused = {node.id for node in actual.nodes if node.spec.get("Availability") == "pause"}
+    return [task for task in live if task.up_to_date or task.node_id not in paused]
 
 
 def _verdict(update_state: str, *, done: bool) -> Verdict:

@@ -206,7 +206,16 @@ def _of_global(update: Update) -> Effect:
         nodes = "a node that does" if counts.stop == 1 else "nodes that do"
         parts.append(f"{many(counts.stop, 'task')} {_verb(counts.stop, 'stop')} on {nodes} not fit")
     parts += _evictions(evicted)
+    parts += _left_on_paused(_renewed(update, {key: slots[key] for key in stay - active.keys()}))
     return _composed(update, ", ".join(parts), renewed, counts, "")
+
+
+def _left_on_paused(left: list[Filled]) -> list[str]:
+    """Return what is to be said of a global service's tasks that their node would have to be active for."""
+    if not left:
+        return []
+    where = "a paused node stays as it is" if len(left) == 1 else "paused nodes stay as they are"
+    return [f"{many(len(left), 'task')} on {where}"]
 
 
 def _keeps(rooms: Rooms, node_id: str, constraints: tuple[str, ...]) -> bool:

@@ -299,5 +299,19 @@ def test_what_new_labels_of_nodes_move_is_told_exactly_and_waited_for(backend: B
         assert come == Counter({service: n for (service, verb), n in told.items() if verb != "stop"}), zones
 
 
+def test_an_update_leaves_out_paused_nodes_and_converges(backend: Backend, tmp_path: Path):
+    repository = Repository(tmp_path / "paused")
+    only_agent = MOVED[: MOVED.index("  other:")].replace("constraints: [node.labels.zone == a]", "")
+    repository.commit({"swarm.yaml": nodes_in("hostname: node1"), "stacks/web.yaml": only_agent})
+    backend.swarmctl.ok("apply", "--yes", str(repository.folder))
+    put_node(backend.engine, "node3", Availability="pause")
+    repository.commit({"stacks/web.yaml": only_agent.replace('"600"', '"601"')})
+    told = backend.swarmctl.ok("apply", "--yes", "--timeout", "60", str(repository.folder))
+    assert "effect: 1 task on a paused node stays as it is; rolling restart of 2 tasks" in told
+    assert "web_agent: converged: 2/2 tasks" in told
+    again = backend.swarmctl.ok("apply", "--yes", "--timeout", "60", str(repository.folder))
+    assert "No changes." in again
+
+
 def minus(some: dict[str, str], others: dict[str, str]) -> dict[str, str]:
     return {task: service for task, service in some.items() if task not in others}

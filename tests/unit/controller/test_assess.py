@@ -12,7 +12,7 @@ from reconciler.model.endings import problem_of
 from reconciler.model.objects import Kind
 from reconciler.model.progress import Verdict
 from reconciler.model.tasks import ObservedTask
-from tests.unit.planning.builders import actual, observed, service_spec
+from tests.unit.planning.builders import a_node, actual, observed, service_spec
 
 NUMBERS = itertools.count(1)
 
@@ -98,6 +98,14 @@ def test_a_global_service_wants_what_its_nodes_have():
     assert (look.verdict, look.wanted) == (Verdict.CONVERGED, 3)
     waiting = a_task("pending", NodeID="n4")
     assert verdict_of(*on_three, waiting, mode={"Global": {}}).verdict is Verdict.PROGRESSING
+
+
+def test_what_swarm_leaves_on_a_paused_node_is_not_waited_for():
+    service = observed(Kind.SERVICE, {**service_spec(), "Mode": {"Global": {}}}, object_id="svc")
+    paused = a_node("n2", Availability="pause")
+    new, old = a_task("running", NodeID="n1"), a_task("running", NodeID=paused.id, up_to_date=False)
+    look = assess(service, actual(service, paused, tasks=(new, old)))
+    assert (look.verdict, look.running, look.wanted, look.older) == (Verdict.CONVERGED, 1, 1, 0)
 
 
 def test_a_node_that_has_the_old_task_and_the_new_one_counts_once():

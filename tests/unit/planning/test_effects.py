@@ -179,7 +179,9 @@ def test_a_global_service_starts_on_nodes_that_come_to_fit():
 
 def test_a_paused_node_keeps_the_global_task_that_it_has():
     paused = (*NODES[:2], a_node("n3", Availability="pause"))
-    assert action(IMAGE, base=mode(Global={}), nodes=paused).tasks == TaskCounts(restart=2, seconds=26)
+    made = action(IMAGE, base=mode(Global={}), nodes=paused)
+    assert made.tasks == TaskCounts(restart=2, seconds=26)
+    assert made.effect_text.startswith("1 task on a paused node stays as it is; rolling restart of 2 tasks")
 
 
 def test_another_mode_stops_all_and_starts_anew():
