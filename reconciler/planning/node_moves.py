@@ -2,8 +2,9 @@
 
 Swarm's constraint enforcer ends the tasks on a node that no longer meets what their services ask for, as soon as the
 node is written; those of replicated services and jobs are placed anew. A node that has come to suit a global service
-gets a task of it, and one that has come to suit tasks for which no node was found may get some of these. The global
-jobs that there are take no notice. (facts, swarmkit.md 2.7)
+gets a task of it, and one that has come to suit tasks for which no node was found may get some of these. Where a paused
+node becomes active, the task of a global service that was updated meanwhile is replaced. The global jobs that there are
+take no notice. (facts, swarmkit.md 2.3 and 2.7)
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ def _counted(context: Context, action: Action, node: Relabelled) -> Action:
 def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterator[str]:
     """Yield what becomes of the service's tasks on the node, if anything does."""
     constraints, mode = constraints_of(service.spec), mode_of(service.spec)
-    there = (one for one in context.tasks_of(service.id) if one.node_id == node.after.id)
-    here = sum(1 for one in there if is_enforced(one.state, one.desired_state))
+    on_it = [one for one in context.tasks_of(service.id) if one.node_id == node.after.id]
+    there = [one for one in on_it if is_enforced(one.state, one.desired_state)]
+    here = len(there)
     active = node.after.availability is Availability.ACTIVE
     if here and active and not constraints_hold(constraints, node.after):
         stays_away = mode.startswith("Global")
@@ -57,6 +59,8 @@ def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterat
     if mode == "Global":
         if not here:
             yield f"1 task of {service.name} starts"
+        elif not any(one.up_to_date for one in there):
+            yield f"1 task of {service.name} restarts"
     elif waiting := sum(1 for task in context.tasks_of(service.id) if task.no_node_because):
         yield f"{many(waiting, 'waiting task')} of {service.name} may start"
 

@@ -312,6 +312,11 @@ def test_an_update_leaves_out_paused_nodes_and_converges(backend: Backend, tmp_p
     again = backend.swarmctl.ok("apply", "--yes", "--timeout", "60", str(repository.folder))
     assert "No changes." in again
 
+    repository.commit({"swarm.yaml": nodes_in("hostname: node3, availability: active")})
+    assert "effect: 1 task of web_agent restarts" in backend.swarmctl.ok("apply", "--yes", str(repository.folder))
+    commands = [task["Spec"]["ContainerSpec"]["Args"] for task in backend.running("web_agent")]
+    assert commands == [["sleep", "601"]] * 3
+
 
 def minus(some: dict[str, str], others: dict[str, str]) -> dict[str, str]:
     return {task: service for task, service in some.items() if task not in others}

@@ -129,6 +129,9 @@ def test_a_node_that_takes_tasks_again_tells_which_start(before):
 def test_a_global_service_whose_task_a_paused_node_has_kept_gets_no_other_there():
     agent = live_service("agent", "node.labels.zone == a", Global={})
     assert effect_of_activation(agent, tasks=on_n1(agent), before="pause") == (TaskEffect.NONE, "no task moves")
+    older = on_n1(agent, up_to_date=False)
+    told = (TaskEffect.MOVE, "1 task of agent restarts")
+    assert effect_of_activation(agent, tasks=older, before="pause") == told, "it was updated while the node was paused"
 
 
 def test_a_label_tells_of_tasks_that_waited_for_a_node_with_it():
