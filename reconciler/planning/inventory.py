@@ -49,8 +49,16 @@ def unpacked(label: str | None) -> JsonValue:
 
 
 def applied_form(found: ObservedObject) -> JsonObject | None:
-    """Return the canonical spec that we last asked `found` to be, or None when nothing says it."""
-    form = unpacked(found.labels.get(labels.APPLIED))
+    """Return the canonical spec that we last asked `found` to be, or None when nothing says it.
+
+    `docker service rollback` brings back an older spec with that one's record; the newer one is the PreviousSpec then.
+    Where Swarm itself rolls back a failed update there is none: what we last asked for never came to be.
+    (facts, swarmkit.md 4)
+    """
+    record = found.labels.get(labels.APPLIED)
+    if str(found.dig("UpdateStatus", "State") or "").startswith("rollback"):
+        record = found.dig("PreviousSpec", "Labels", labels.APPLIED) or record
+    form = unpacked(record)
     return form if isinstance(form, dict) else None
 
 

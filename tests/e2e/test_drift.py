@@ -103,6 +103,18 @@ def test_a_plan_tells_who_moved(backend: Backend, repository: Repository):
     assert dict(origins(backend)) == {"service.web_api": "unknown", "Env[RELEASE]": "unknown"}
 
 
+def test_what_somebody_rolled_back_by_hand_is_drift(backend: Backend, repository: Repository):
+    repository.commit({"stacks/web.yaml": WEB.replace('RELEASE: "1"', 'RELEASE: "2"')})
+    backend.swarmctl.ok("apply", "--yes")
+    service = backend.service("web_api")
+    url = backend.engine._url("/services/{0}/update", service["ID"])
+    asked = {"version": service["Version"]["Index"], "rollback": "previous"}
+    backend.engine._raise_for_status(backend.engine._post_json(url, data=service["Spec"], params=asked))
+    assert dict(origins(backend)) == {"service.web_api": "drift", "Env[RELEASE]": "drift"}
+    backend.swarmctl.ok("apply", "--yes")
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+
 def test_a_plan_tells_who_moved_a_node_or_a_setting(backend: Backend, repository: Repository):
     asked = (
         SWARM

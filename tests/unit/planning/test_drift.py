@@ -53,6 +53,14 @@ def scaled_to(replicas):
     return change
 
 
+def rolled_back(cluster, earlier, **kept):
+    """The cluster after a rollback to `earlier`; `kept` is what Swarm keeps of the spec before."""
+    (service,) = cluster.services
+    old = earlier.services[0].spec
+    raw = {**service.raw, "Spec": old, "UpdateStatus": {"State": "rollback_completed"}, **kept}
+    return replace(cluster, services=(replace(service, spec=old, raw=raw),))
+
+
 def without_our_labels(spec):
     spec["Labels"] = {key: value for key, value in spec["Labels"].items() if key not in labels.OURS}
 
@@ -273,3 +281,13 @@ def test_the_label_that_keeps_an_object_is_blamed_like_any_field():
     assert action.origin is Origin.DRIFT
     (action,) = planned(kept, by_hand, PlanOptions(baseline=web_service())).actions
     assert action.origin is Origin.INTENT
+
+
+def test_what_somebody_rolled_back_by_hand_is_drift_and_what_swarm_rolled_back_is_still_to_be_done():
+    asked = web_service(replicas=5)
+    earlier = applied()
+    cluster = carried_out(planned(asked, earlier), earlier)
+    by_hand = rolled_back(cluster, earlier, PreviousSpec=cluster.services[0].spec)
+    assert the_origins(planned(asked, by_hand)) == (Origin.DRIFT, {"Replicas": Origin.DRIFT})
+    by_swarm = rolled_back(cluster, earlier)
+    assert the_origins(planned(asked, by_swarm)) == (Origin.INTENT, {"Replicas": Origin.INTENT})
