@@ -95,9 +95,15 @@ class ObservedTask(Discreet, frozen=True):
 
     @property
     def no_node_because(self) -> str:
-        """Why the scheduler finds no node for this task of today's spec, in its own words; else ""."""
+        """Why the scheduler finds no node for this task of today's spec, in its own words; else "".
+
+        A task that was made for one node, a global service's, is told just why that node does not take it.
+        (facts, swarmkit.md 3.1)
+        """
         if not self.up_to_date or self.state is not TaskState.PENDING or self.desired_state > TaskState.COMPLETE:
             return ""
+        if self.node_id and self.error:
+            return self.error
         return next((text for text in (self.error, self.message) if text.startswith(NO_NODE)), "")
 
     @property

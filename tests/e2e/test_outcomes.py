@@ -101,6 +101,16 @@ def test_a_constraint_that_no_node_meets_is_unschedulable_and_ends_before_the_ti
     assert "no suitable node (scheduling constraints not satisfied on 3 nodes)" in ended.err
 
 
+def test_a_global_service_whose_nodes_have_no_room_for_it_is_unschedulable_too(backend: Backend, folder: Path):
+    edge = a_service(deploy={"mode": "global"}, ports=[{"target": 80, "published": 8080, "mode": "host"}])
+    write(folder, {"first": edge})
+    assert apply(backend).code == 0
+    write(folder, {"first": edge, "second": edge})
+    ended = apply(backend, "--timeout", "100")
+    assert ended.code == 7, ended.text
+    assert "pending: host-mode port already in use on 1 node" in ended.err
+
+
 @pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 def test_a_service_that_takes_too_long_has_timed_out(backend: Backend, folder: Path):
     write(folder, {"slow": a_service(deploy={"update_config": {"monitor": "100s"}})})

@@ -120,6 +120,16 @@ def test_a_task_without_a_node_is_unschedulable_once_its_reason_has_stood_for_lo
     assert (look.verdict, look.message) == (Verdict.UNSCHEDULABLE, f"task 1 pending: {NO_NODE}")
 
 
+def test_a_global_service_is_told_why_the_one_node_of_a_task_does_not_take_it():
+    spec = {**service_spec(), "Mode": {"Global": {}}}
+    refused = a_task("p", "pending", error="host-mode port already in use on 1 node", Slot=0)
+    watch, state = a_watch(), cluster_of(refused, spec=spec)
+    watch.look(state, 0.0)
+    look = watch.look(state, UNSCHEDULABLE_GRACE_S)[0]
+    told = "task on n1 pending: host-mode port already in use on 1 node"
+    assert (look.verdict, look.message) == (Verdict.UNSCHEDULABLE, told)
+
+
 def test_it_may_stall_an_update_for_ever_and_is_told_there_too():
     watch = a_watch()
     state = cluster_of(a_task("p", "pending", error=NO_NODE), UpdateStatus={"State": "updating"})
