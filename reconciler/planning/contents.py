@@ -7,8 +7,6 @@ that use it are pointed to it in the same rollout. What becomes of former versio
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -20,8 +18,8 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.json import JsonObject, JsonValue, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Origin
-from reconciler.model.sensitive import hashing, masked_text
 from reconciler.planning import canonical
+from reconciler.planning.config_contents import HASH_CHARACTERS, RealNames, decoded, shown_content
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
@@ -31,20 +29,14 @@ from reconciler.planning.versions import Versions, versions_of
 NAME_CHARACTERS_MAX = 64
 """The daemon's limit for names of secrets and configs."""
 
-HASH_CHARACTERS = 8
-"""Of the content's hash, in the name of a later version, and of what a plan shows of a secret."""
-
 SCRYPT_COST = 2**12
 """About 10 ms a hash: a label with it can't be searched through quickly for the content of a weak secret."""
 
-CONFIG_NAME = ".ConfigName"
-"""What the path of a service's reference to a config ends with."""
+FRAME = ("Driver", "Templating")
+"""Where a content comes from, and what is done with it: Swarm changes them as little as the content."""
 
 UNKNOWN_CONTENT = "(unknown)"
 """What is shown for a secret that nobody has noted the hash of."""
-
-RealNames = dict[tuple[Kind, str], str]
-"""{(kind, name in the stack file): name in the cluster}."""
 
 
 def plan_contents(context: Context, draft: Draft) -> RealNames:
@@ -122,22 +114,28 @@ def _in_use(known: list[ObservedObject], versions: Versions) -> ObservedObject |
 
 
 def _same_content(wanted: DesiredObject, found: ObservedObject) -> bool:
-    if not _same_frame(wanted, found):
-        return False
+    return _same_frame(wanted, found) and _same_data(wanted, found)
+
+
+def _same_data(wanted: DesiredObject, found: ObservedObject) -> bool:
     if wanted.kind is Kind.CONFIG:
-        return _decoded(wanted.spec.get("Data")) == _decoded(found.spec.get("Data"))
+        return decoded(wanted.spec.get("Data")) == decoded(found.spec.get("Data"))
     if "Data" not in wanted.spec:
         return labels.CONTENT not in found.labels  # a driver hands the content out: there is none to compare
     return found.labels.get(labels.CONTENT) == _content_label(wanted)
 
 
 def _same_frame(wanted: DesiredObject, found: ObservedObject) -> bool:
-    """Return whether driver and templating, which Swarm changes as little as the content, are the same."""
     return _frame(wanted.spec) == _frame(found.spec)
 
 
+def _asks_the_same(before: DesiredObject, now: DesiredObject) -> bool:
+    """Return whether two revisions ask for one and the same version."""
+    return before.spec.get("Data") == now.spec.get("Data") and _frame(before.spec) == _frame(now.spec)
+
+
 def _frame(spec: JsonObject) -> tuple[JsonValue, JsonValue]:
-    return tuple(canonical.without_empties(spec.get(key)) or None for key in ("Driver", "Templating"))  # type: ignore[return-value]
+    return tuple(canonical.without_empties(spec.get(key)) or None for key in FRAME)  # type: ignore[return-value]
 
 
 def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current: ObservedObject) -> None:
@@ -199,14 +197,15 @@ def _create(context: Context, wanted: DesiredObject, name: str, previous: Observ
         ours[labels.CONTENT] = _content_label(wanted)
     spec["Labels"] = {**(spec.get("Labels") or {}), **ours}
     origin = _creation_origin(context, wanted, name)
-    changes = (*_data_change(wanted, previous), *changes_between(ABSENT, canonical.content(wanted.spec)))
+    before = _differing_frame(wanted, previous)
+    changes = (*_data_change(wanted, previous), *changes_between(before, canonical.content(wanted.spec)))
     return Action(
         id=action_id(wanted.kind, name),
         type=ActionType.CREATE,
         kind=wanted.kind,
         name=name,
         stack=wanted.stack,
-        reason=f"its content differs from {previous.name}" if previous else "it does not exist",
+        reason=_reason(wanted, previous),
         changes=with_places(changes, wanted, origin),
         spec=spec,
         place=wanted.place,
@@ -214,60 +213,45 @@ def _create(context: Context, wanted: DesiredObject, name: str, previous: Observ
     )
 
 
+def _reason(wanted: DesiredObject, previous: ObservedObject | None) -> str:
+    if previous is None:
+        return "it does not exist"
+    if not _same_data(wanted, previous):
+        differs = "content"
+    else:
+        differs = "template driver" if _frame(wanted.spec)[0] == _frame(previous.spec)[0] else "driver"
+    return f"its {differs} differs from {previous.name}"
+
+
+def _differing_frame(wanted: DesiredObject, previous: ObservedObject | None) -> JsonObject | Absent:
+    """Return driver and templating of the previous version where they are others, to tell what of them goes as well."""
+    if previous is None or _same_frame(wanted, previous):
+        return ABSENT
+    return {key: value for key, value in canonical.content(previous.spec).items() if key in FRAME}
+
+
 def _creation_origin(context: Context, wanted: DesiredObject, name: str) -> Origin:
     """Return DRIFT when the very content that is missing was there; a new content is what somebody wants."""
     if context.baseline is not None:
         before = context.baseline.get((wanted.kind, wanted.name))
-        if before is not None and before.spec.get("Data") != wanted.spec.get("Data"):
+        if before is not None and not _asks_the_same(before, wanted):
             return Origin.INTENT
     elif action_id(wanted.kind, _hashed_name(wanted, set())) in context.recorded:
         return Origin.DRIFT
     return origin_of_creation(context, wanted.kind, wanted.name, name)
 
 
-def content_changes(context: Context, changes: tuple[Change, ...], names_before: RealNames) -> tuple[Change, ...]:
-    """Return what files in a service's tasks will hold, for each of `changes` that points one to another config.
-
-    Only where both versions exist: the creation of a new one tells its content itself. A secret has none to show.
-    `names_before` are those of the baseline's configs. What was last applied may be a config that is gone, and whose
-    content nobody knows: then it is the name alone that tells who moved.
-    """
-    moved = [change for change in changes if change.path.endswith(CONFIG_NAME)]
-    if not moved:
-        return ()
-    texts = {found.name: found.spec.get("Data") for found in context.actual.configs}
-    before = {
-        names_before.get(key, wanted.name): wanted.spec.get("Data")
-        for key, wanted in (context.baseline or {}).items()
-        if wanted.kind is Kind.CONFIG
-    }
-    return tuple(
-        _content_change(change, texts[change.old], texts[change.new], before | texts)
-        for change in moved
-        if change.old in texts and change.new in texts
-    )
-
-
-def _content_change(change: Change, old: str | None, new: str | None, known: Mapping[str, str | None]) -> Change:
-    path = change.path.removesuffix(CONFIG_NAME) + " (content)"
-    told = replace(change, path=path, old=_text(old), new=_text(new))
-    if isinstance(change.applied, str) and change.applied in known:
-        return replace(told, applied=_text(known[change.applied]))
-    moved = change.origin in (Origin.DRIFT, Origin.BOTH)
-    return replace(told, applied=ABSENT, origin=Origin.INTENT if moved else change.origin)
-
-
 def _data_change(wanted: DesiredObject, previous: ObservedObject | None) -> tuple[Change, ...]:
-    """Return the change of the content: a config's text, and of a secret a short hash at most."""
-    if "Data" not in wanted.spec:
+    """Return the change of the content, if it is one: a config's text, and of a secret a short hash at most."""
+    if "Data" not in wanted.spec or (previous is not None and _same_data(wanted, previous)):
         return ()
     if wanted.kind is Kind.SECRET:
         before: str | Absent = ABSENT
         if previous is not None:
             before = _short(previous.labels.get(labels.CONTENT))
         return (Change("Data", before, _short(_content_label(wanted))),)
-    old = _text(previous.spec.get("Data")) if previous else ABSENT
-    return (Change("Data", old, _text(wanted.spec["Data"])),)
+    old = shown_content(previous.spec.get("Data")) if previous else ABSENT
+    return (Change("Data", old, shown_content(wanted.spec["Data"])),)
 
 
 def _short(content: str | None) -> str:
@@ -275,22 +259,6 @@ def _short(content: str | None) -> str:
         return UNKNOWN_CONTENT
     algorithm, _, digest = content.rpartition(":")
     return f"{algorithm}:{digest[:HASH_CHARACTERS]}"
-
-
-def _text(data: str | None) -> str:
-    """Return a config's content as it is shown, without what looks like a secret in it."""
-    content = _decoded(data)
-    try:
-        return masked_text(content.decode(), hide=hashing("Data"))
-    except UnicodeDecodeError:
-        return f"({len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()[:HASH_CHARACTERS]})"
-
-
-def _decoded(data: str | None) -> bytes:
-    try:
-        return base64.b64decode(data or "")
-    except binascii.Error:
-        return (data or "").encode()
 
 
 def _hashed_name(wanted: DesiredObject, taken: set[str]) -> str:
@@ -314,11 +282,11 @@ def _digest(wanted: DesiredObject, *, with_name: bool) -> str:
         content = _content_label(wanted).rpartition(":")[2]
         return hashlib.sha256(f"{content}{frame}".encode()).hexdigest() if frame else content
     prefix = f"{wanted.name}\0".encode() if with_name else b""
-    return hashlib.sha256(prefix + _decoded(wanted.spec.get("Data")) + frame.encode()).hexdigest()
+    return hashlib.sha256(prefix + decoded(wanted.spec.get("Data")) + frame.encode()).hexdigest()
 
 
 def _content_label(wanted: DesiredObject) -> str:
-    return content_label(wanted.name, _decoded(wanted.spec.get("Data")))
+    return content_label(wanted.name, decoded(wanted.spec.get("Data")))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -347,7 +315,7 @@ def names_of_baseline(context: Context, real_names: RealNames) -> RealNames:
             continue
         key = before.kind, before.name
         now = wanted.get(key)
-        if now is not None and now.spec.get("Data") == before.spec.get("Data"):
+        if now is not None and _asks_the_same(before, now):
             names[key] = real_names.get(key, before.name)
         else:
             there = _current(before, versions.of(*key), versions)

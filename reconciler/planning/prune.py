@@ -17,7 +17,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, Blocked, Origin, TaskEffect
 from reconciler.model.words import some
 from reconciler.planning import effects
-from reconciler.planning.contents import RealNames
+from reconciler.planning.config_contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
 from reconciler.planning.drift import origin_of_removal
 from reconciler.planning.marks import is_kept

@@ -15,7 +15,8 @@ from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.planning import canonical, effects
-from reconciler.planning.contents import RealNames, content_changes, names_of_baseline, renamed_references
+from reconciler.planning.config_contents import RealNames, content_changes
+from reconciler.planning.contents import names_of_baseline, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
