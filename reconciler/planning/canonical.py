@@ -42,6 +42,8 @@ def stated(spec: JsonObject) -> JsonObject:
     privileges = template.get("ContainerSpec", {}).get("Privileges", {})
     if privileges == {"NoNewPrivileges": False}:
         del template["ContainerSpec"]["Privileges"]
+    for port in form.get("EndpointSpec", {}).get("Ports", []):
+        port["Protocol"] = _port(port)["Protocol"]  # a port is told by it, whether it is written down or not
     noughts = (("Order", ""), ("MaxFailureRatio", 0))
     for block in ("UpdateConfig", "RollbackConfig"):
         if block in form:

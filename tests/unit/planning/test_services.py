@@ -53,6 +53,17 @@ def test_a_missing_service_is_created_after_its_network():
     assert labels.OWNER not in made.actions[1].spec["TaskTemplate"]["ContainerSpec"]["Labels"]
 
 
+@pytest.mark.parametrize("protocol", [{}, {"Protocol": "TCP"}, {"Protocol": ""}])
+def test_a_port_of_a_new_service_is_told_by_the_protocol_that_it_gets(protocol):
+    spec = service_spec()
+    spec["EndpointSpec"] = {"Ports": [{"TargetPort": 91, "PublishedPort": 9100, **protocol}]}
+    (action,) = (
+        one for one in planned(desired(wanted(Kind.SERVICE, spec)), actual()).actions if one.kind is Kind.SERVICE
+    )
+    paths = [change.path for change in action.changes if change.path.startswith("EndpointSpec.Ports")]
+    assert paths == [f"EndpointSpec.Ports[91/tcp].{field}" for field in ("Protocol", "PublishedPort", "TargetPort")]
+
+
 def test_a_name_that_differs_from_another_in_capitals_only_is_blocked_as_swarm_takes_both_for_one():
     """Unless it is a secret's or config's: those may have another name in the cluster."""
     capitals = desired(wanted(Kind.NETWORK, network_spec("web_Default")), wanted(Kind.SERVICE, service_spec("web_API")))
