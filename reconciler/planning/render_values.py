@@ -34,6 +34,9 @@ DURATIONS = frozenset(
 CONTENT_LABEL = re.compile(r"scrypt:([0-9a-f]{8})[0-9a-f]*")
 """What planning/contents.py knows a secret's content by."""
 
+NO_TEXT = re.compile(r"\(\d+ bytes, sha256 [0-9a-f]{8}\)")
+"""What planning/config_contents.py shows of a content that is no text."""
+
 DIFF_CONTEXT_LINES = 2
 DIFF_INPUT_LINES_MAX = 5_000
 """Where two texts differ over more lines than this, they are not compared line by line, which might take minutes."""
@@ -201,8 +204,11 @@ def _moved(line: str, skipped: int) -> str:
 def _lines(text: str) -> list[str]:
     """Return the printable lines of a text; that the last one does not end is told, as diff tells it.
 
-    Only a line feed ends a line, so that a change from CRLF to LF is seen.
+    Only a line feed ends a line, so that a change from CRLF to LF is seen. What stands for a content that is no text
+    has no lines that could end.
     """
+    if NO_TEXT.fullmatch(text):
+        return [text]
     lines = [printable(line, keep="\t") for line in text.split("\n")]
     if lines[-1] == "":
         return lines[:-1]

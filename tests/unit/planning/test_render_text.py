@@ -150,6 +150,11 @@ def test_a_config_is_compared_by_lines():
         ("", "a\n", ["+a"]),
         ("a\n", "", ["-a"]),
         ("x\ty\n", "x y\n", ["@@ -1 +1 @@", "-x\ty", "+x y"]),
+        (
+            "(4 bytes, sha256 4282a070)",
+            "é\nü",
+            ["@@ -1 +1,2 @@", "-(4 bytes, sha256 4282a070)", "+é", "+ü  (no line feed at the end)"],
+        ),
     ],
 )
 def test_every_difference_of_texts_is_seen(old: str, new: str, told: list[str]):
