@@ -2,10 +2,10 @@
 
 The schemas of schemas/ carry annotations of ours; this is where they take effect:
 x-since and x-object-since (first Compose version that knows a key, or a mapping there), x-ignored and x-deprecated
-(a warning, with the reason; x-silent where docker has none), x-unsupported (an error, with what to write instead),
-x-lenient (unknown keys only warn), x-names (a pattern for a mapping's keys), x-expected (how a message describes
-the value). x-one-of (exactly one of these keys) and x-pattern are for editors, who get all of it in the standard's
-words (published_schema.py); the readers tell it better.
+(a warning, with the reason; x-silent where docker has none, x-taken where docker uses the key all the same),
+x-unsupported (an error, with what to write instead), x-lenient (unknown keys only warn), x-names (a pattern for a
+mapping's keys), x-expected (how a message describes the value). x-one-of (exactly one of these keys) and x-pattern are
+for editors, who get all of it in the standard's words (published_schema.py); the readers tell it better.
 """
 
 from __future__ import annotations
@@ -69,8 +69,11 @@ class SchemaCheck(msgspec.Struct, frozen=True):
             docker = (
                 f"{UNSUPPORTED}{path[-1]}" if keyword == "x-ignored" else f"{DEPRECATED}{path[-1]}: {error.message}"
             )
-            if isinstance(error.schema, dict) and error.schema.get("x-silent"):
+            schema = error.schema if isinstance(error.schema, dict) else {}
+            if schema.get("x-silent"):
                 docker = ""
+            if schema.get("x-taken"):
+                what = f"`{name}` is not ignored, though `docker stack deploy` says so."
             return Problem(ErrorCode.UNSUPPORTED_KEY, what, error.message, "", place, Severity.WARNING, docker)
         if keyword == "x-unsupported":
             why = "`docker stack deploy` refuses the key: Swarm has no such option."

@@ -31,6 +31,7 @@ _ANNOTATIONS: Final = frozenset(
         "x-one-of",
         "x-pattern",
         "x-silent",
+        "x-taken",
         "x-quote-booleans",
     }
 )

@@ -382,6 +382,12 @@ def test_restart_stands_for_a_restart_policy(restart: str, policy: JsonObject | 
     assert service(f"restart: {restart}")["TaskTemplate"].get("RestartPolicy") == policy
 
 
+def test_a_restart_that_counts_is_not_called_ignored() -> None:
+    (warning,) = stack("services: {a: {image: i, restart: always}}").warnings
+    assert warning.what == "`services.a.restart` is not ignored, though `docker stack deploy` says so."
+    assert "deploy.restart_policy" in warning.why
+
+
 def test_logging_options_become_texts() -> None:
     spec = service("logging: {driver: json-file, options: {max-size: 5, x: }}")
     assert spec["TaskTemplate"]["LogDriver"] == {"Name": "json-file", "Options": {"max-size": "5", "x": ""}}
