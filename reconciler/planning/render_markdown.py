@@ -28,6 +28,7 @@ from reconciler.planning.render_values import (
     is_text_block,
     line_of,
     printable,
+    short_block_lines,
     shown,
 )
 
@@ -213,7 +214,7 @@ def _change_lines(change: Change, action: Action) -> Iterator[str]:
     old, new = shown(change.old, change, action.kind), shown(change.new, change, action.kind)
     if is_text_block(change):
         yield heading
-        yield from block_lines(change)
+        yield from short_block_lines(list(block_lines(change)), LINE_COLUMNS_MAX)
     elif change.old is ABSENT:
         yield f"+ {path} = {cut(new)}{behind}"
     elif change.new is ABSENT:

@@ -28,6 +28,7 @@ from reconciler.planning.render_values import (
     is_text_block,
     line_of,
     printable,
+    short_block_lines,
     shown,
 )
 
@@ -211,7 +212,7 @@ def _bounded(change: Change) -> Iterator[str]:
     """Yield the lines of a text that changed, and how many more there are."""
     limit = DIFF_LINES_MAX if change.old is not ABSENT and change.new is not ABSENT else NEW_TEXT_LINES_MAX
     lines = list(block_lines(change))
-    yield from (elided(line, 2 * VALUE_COLUMNS_MAX) for line in lines[:limit])
+    yield from short_block_lines(lines[:limit], 2 * VALUE_COLUMNS_MAX)
     if len(lines) > limit:
         yield f"… {many(len(lines) - limit, 'more line')}"
 

@@ -6,8 +6,8 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
+from itertools import groupby, takewhile
 
 from reconciler.model.errors import Place
 from reconciler.model.json import JsonValue
@@ -38,6 +38,9 @@ NO_TEXT = re.compile(r"\(\d+ bytes, sha256 [0-9a-f]{8}\)")
 """What planning/config_contents.py shows of a content that is no text."""
 
 DIFF_CONTEXT_LINES = 2
+PARTNERS_MAX = 40
+"""Lines among which the one is looked for that a long line takes the place of."""
+
 DIFF_INPUT_LINES_MAX = 5_000
 """Where two texts differ over more lines than this, they are not compared line by line, which might take minutes."""
 
@@ -110,7 +113,7 @@ def elided_pair(old: str, new: str, room: int) -> tuple[str, str]:
     """Return both in at most `room` columns (24 at least) each, so that their first difference stays in sight."""
     if _fits(old, room) and _fits(new, room):
         return old, new
-    common = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))))
+    common = _common(old, new)
     before = tail(old[:common], room // 4)
     skipped = common - len(before)
     if skipped == 0:
@@ -192,6 +195,30 @@ def block_lines(change: Change) -> Iterator[str]:
     skipped = max(0, same_head - DIFF_CONTEXT_LINES)
     lines = difflib.unified_diff(old[skipped:], new[skipped:], lineterm="", n=DIFF_CONTEXT_LINES)
     yield from ("" if line == " " else _moved(line, skipped) for line in list(lines)[2:])
+
+
+def short_block_lines(lines: Sequence[str], room: int) -> Iterator[str]:
+    """Yield lines of `block_lines`, each in at most `room` columns (25 at least).
+
+    Of a line that is cut, what differs from the line that it takes the place of, or that takes its place, stays in
+    sight: a file of one long line would else show the same twice.
+    """
+    for differs, group in groupby(lines, key=lambda line: line[:1] in ("-", "+")):
+        run = list(group)
+        for line in run:
+            long = differs and not _fits(line, room)
+            others = [other for other in run if other[0] != line[0]] if long else []
+            likest = max(others[:PARTNERS_MAX], key=lambda other: _common(line[1:], other[1:]), default=None)
+            yield elided(line, room) if likest is None else line[0] + elided_pair(line[1:], likest[1:], room - 1)[0]
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters two texts begin with that are the same."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
 
 
 def _moved(line: str, skipped: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,11 +11,11 @@ from msgspec.structs import replace
 
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ABSENT, Action, ActionType, Blocked, Change, Origin, TaskEffect
+from reconciler.model.plan import ABSENT, Action, ActionType, Blocked, Change, Origin, Plan, TaskEffect
 from reconciler.planning import render_markdown
 from reconciler.planning.context import NO_CLUSTER
 from reconciler.planning.render_text import problem_lines, render
-from reconciler.planning.render_values import block_lines, columns, duration, elided, elided_pair
+from reconciler.planning.render_values import block_lines, columns, duration, elided, elided_pair, short_block_lines
 from tests.unit.planning.plans import a_creation, a_plan, a_warning, an_update, place, plans, texts
 
 REPLICAS, IMAGE = "Mode.Replicated.Replicas", "TaskTemplate.ContainerSpec.Image"
@@ -159,6 +161,22 @@ def test_a_config_is_compared_by_lines():
 )
 def test_every_difference_of_texts_is_seen(old: str, new: str, told: list[str]):
     assert list(block_lines(Change("Data", old, new))) == told
+
+
+@pytest.mark.parametrize("before", ["", "first\n"])
+@pytest.mark.parametrize("draw", [render, render_markdown.render])
+def test_what_differs_within_long_lines_is_seen(draw: Callable[[Plan], str], before: str):
+    old = ", ".join(str(number) for number in range(400)) + "\n"
+    new = before.replace("first", "another") + old.replace(" 200,", " 9200,")
+    shown = draw(a_plan(a_creation(Kind.CONFIG, "web_c-1", Change("Data", before + old, new + "\n"))))
+    lines = [line.strip() for line in shown.splitlines()]
+    assert any(line.startswith("-") and " 200, 201," in line for line in lines)
+    assert any(line.startswith("+") and " 9200, 201," in line for line in lines)
+
+
+def test_a_long_line_that_stays_or_comes_alone_is_cut_in_its_middle():
+    lines = ["@@ -1 +1 @@", "", " " + "x" * 99, "+" + "y" * 99]
+    assert list(short_block_lines(lines, 26)) == [*lines[:2], *(elided(line, 26) for line in lines[2:])]
 
 
 def test_texts_too_long_to_compare_are_told_quickly():
