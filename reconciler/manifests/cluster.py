@@ -201,9 +201,18 @@ def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:
                 labels=None if labels is None else {name: go_text(value) for name, value in labels.items()},
                 place=source.document.place(at),
                 absent=item.get("state") == "absent",
+                field_places=_node_places(source, at, item),
             )
         )
     return tuple(nodes)
+
+
+def _node_places(source: _ClusterSource, at: KeyPath, item: JsonObject) -> dict[str, Place]:
+    """Return the place of each field that is asked of a node, by its path in the node's spec."""
+    keys: dict[str, KeyPath] = {"Role": (*at, "role"), "Availability": (*at, "availability")}
+    keys = {path: key for path, key in keys.items() if item.get(str(key[-1])) is not None}
+    keys |= {f'Labels["{name}"]': (*at, "labels", name) for name in item.get("labels") or ()}
+    return {path: source.document.place(key) for path, key in keys.items()}
 
 
 def _says_enough(source: _ClusterSource, at: KeyPath, item: JsonObject) -> bool:

@@ -55,7 +55,8 @@ class ExternalReference(msgspec.Struct, frozen=True):
 class DesiredNode(msgspec.Struct, frozen=True):
     """A node that swarm.yaml lists. `selector` is a hostname, or an id when `by_id`. None means: not ours to say.
 
-    `absent` asks for its removal from the swarm (`state: absent`); then nothing else is said of it.
+    `absent` asks for its removal from the swarm (`state: absent`); then nothing else is said of it. `field_places` has
+    the place of each field that is asked for, keyed by its path in the node's spec (`Role`, `Labels["disk"]`).
     """
 
     selector: str
@@ -65,6 +66,11 @@ class DesiredNode(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] | None
     place: Place
     absent: bool = False
+    field_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
+
+    def place_of(self, path: str) -> Place:
+        """Return the line that asks for the field at `path` (as Change.path has it), or the node's own place."""
+        return self.field_places.get(path, self.place)
 
 
 class TokenPolicy(msgspec.Struct, frozen=True):

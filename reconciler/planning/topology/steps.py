@@ -59,10 +59,22 @@ def demotes(action: Action) -> bool:
 
 
 def changes_of(node: ListedNode, before: JsonObject, after: JsonObject) -> tuple[Change, ...]:
-    """Return what differs between two NodeSpecs, each with the place of the node's entry."""
-    old, new = ({**spec, "Labels": spec.get("Labels") or {}} for spec in (before, after))
-    found = changes_between(old, new)
-    return tuple(Change(one.path, one.old, one.new, sensitive=one.sensitive, place=node.wanted.place) for one in found)
+    """Return what differs between two NodeSpecs, each with the line that asks for it.
+
+    What is only for a while, such as a drain before a demotion, no line asks for: it has the place of the node's entry.
+    """
+    old, new, asked = ({**spec, "Labels": spec.get("Labels") or {}} for spec in (before, after, target_spec(node)))
+    for_a_while = {change.path for change in changes_between(new, asked)}
+    return tuple(
+        Change(
+            one.path,
+            one.old,
+            one.new,
+            sensitive=one.sensitive,
+            place=node.wanted.place if one.path in for_a_while else node.wanted.place_of(one.path),
+        )
+        for one in changes_between(old, new)
+    )
 
 
 class Chain(msgspec.Struct):

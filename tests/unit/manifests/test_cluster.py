@@ -189,3 +189,12 @@ def test_a_lone_stack_file_has_no_cluster() -> None:
 
 def test_a_cluster_with_nothing_but_a_name_is_fine() -> None:
     assert loaded({}).objects == ()
+
+
+def test_each_field_of_a_node_has_its_own_line() -> None:
+    keys = ("role: worker", "availability: drain", "labels:", "  a.b: 1", "  c: 2")
+    node = "    - hostname: a\n" + "".join(f"      {key}\n" for key in keys)
+    (found,) = loaded({"swarm.yaml": CLUSTER + "spec:\n  nodes:\n" + node}).nodes
+    first = found.place.line
+    paths = ("Role", "Availability", 'Labels["a.b"]', 'Labels["c"]', 'Labels["gone"]')
+    assert [found.place_of(path).line - first for path in paths] == [1, 2, 4, 5, 0]

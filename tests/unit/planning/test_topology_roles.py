@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredNode
-from reconciler.model.errors import ErrorCode, Problem
+from reconciler.model.errors import ErrorCode, Place, Problem
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ActionType, Plan, TaskEffect
 from reconciler.model.tasks import ObservedTask, TaskState
@@ -68,6 +68,20 @@ def test_a_manager_is_drained_demoted_and_made_active_again():
     read = [one.read_spec for one in made.actions]
     assert read[1:] == [one.spec for one in made.actions][:-1], "each reads what the one before wrote"
     assert made.actions[0].effect_text == "no task runs on it now, and none may start before it is demoted"
+
+
+def test_each_field_of_a_node_is_told_with_its_line_and_a_drain_for_a_while_with_the_nodes():
+    lines = {"Role": 10, "Availability": 11, 'Labels["a"]': 13}
+    places = {path: Place("swarm.yaml", line) for path, line in lines.items()}
+    asked = replace(wanted_node("n3", role="worker", availability="active", labels={"a": "1"}), field_places=places)
+    made = made_for((asked,), *managers("n1", "n2", "n3"))
+    told = [(one.path, one.new, one.place.line) for action in made.actions for one in action.changes if one.place]
+    assert told == [
+        ("Availability", "drain", asked.place.line),
+        ("Role", "worker", 10),
+        ("Availability", "active", 11),
+        ('Labels["a"]', "1", 13),
+    ]
 
 
 def test_a_manager_that_is_to_be_drained_stays_drained():
