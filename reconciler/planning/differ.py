@@ -19,6 +19,9 @@ KEYED_LISTS = {
 }
 """Lists whose items have an identity, so that one item more shifts no other: field name to what identifies."""
 
+WIDER = {"Ports": ("TargetPort", "Protocol", "PublishedPort")}
+"""What identifies items where the narrower identity does not: a port of a container may be published on several."""
+
 ENVIRONMENT = "Env"
 """The list of NAME=value strings; a difference is told by variable."""
 
@@ -143,9 +146,13 @@ def _variables(environment: list[str]) -> dict[str, str | None]:
 
 
 def _walk_keyed(old: list[JsonValue], new: list[JsonValue], applied: Applied, path: str) -> Iterator[Change]:
-    identity = KEYED_LISTS[path.rsplit(".", 1)[-1]]
+    name = path.rsplit(".", 1)[-1]
+    lists = [old, new, *([applied] if _has_items(applied) else [])]
+    identity = KEYED_LISTS[name]
+    if name in WIDER and not _identifies(identity, lists):
+        identity = WIDER[name]
     before, after = _by_identity(old, identity), _by_identity(new, identity)
-    if len(before) != len(old) or len(after) != len(new):
+    if not _identifies(identity, [old, new]):
         # Two items with one identity: only their places tell them apart.
         yield from _walk_positions(old, new, applied, path)
         return
@@ -154,7 +161,7 @@ def _walk_keyed(old: list[JsonValue], new: list[JsonValue], applied: Applied, pa
         yield _change(f"{path} (order)", list(before), list(after), list(base) if isinstance(base, dict) else base)
         return
     gone, come = [key for key in before if key not in after], [key for key in after if key not in before]
-    if len(gone) == len(come) == 1 and not _has_both(base, gone[0], come[0]):
+    if len(gone) == len(come) == 1 and _became(base, gone[0], come[0]):
         # One item that changed what identifies it.
         known = gone[0] if isinstance(base, dict) and gone[0] in base else come[0]
         yield from _walk(before[gone[0]], after[come[0]], _below(base, known), f"{path}[{come[0]}]")
@@ -163,9 +170,16 @@ def _walk_keyed(old: list[JsonValue], new: list[JsonValue], applied: Applied, pa
         yield from _walk(before.get(key, ABSENT), after.get(key, ABSENT), _below(base, key), f"{path}[{key}]")
 
 
-def _has_both(applied: Applied, one: str, other: str) -> bool:
-    """Whether two items were both applied, so that neither became the other."""
-    return isinstance(applied, dict) and one in applied and other in applied
+def _became(applied: Applied, gone: str, come: str) -> bool:
+    """Whether one item became the other: not where both were applied, and not where both are new, each on its side."""
+    if isinstance(applied, Unrecorded):
+        return True
+    there = applied if isinstance(applied, dict) else {}
+    return (gone in there) != (come in there)
+
+
+def _identifies(identity: tuple[str, ...], lists: list[list[JsonValue]]) -> bool:
+    return all(len(_by_identity(items, identity)) == len(items) for items in lists)
 
 
 def _by_identity(items: list[JsonValue], identity: tuple[str, ...]) -> dict[str, JsonValue]:

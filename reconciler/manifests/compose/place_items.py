@@ -114,16 +114,27 @@ _PORT: Final = {"TargetPort": "target", "PublishedPort": "published", "Protocol"
 
 
 def port(service: Definition, rest: SpecSteps) -> KeyPath | None:
-    """EndpointSpec.Ports: by target and protocol; of two with the same, by position in the order of the spec."""
+    """EndpointSpec.Ports: by target and protocol; of several with the same, by what it is published on as well.
+
+    Where that is not given either, by position in the order of the spec.
+    """
     if not rest:
         return service.given("ports")
     ports = [(index, each) for index, item in enumerate(service.value.get("ports") or ()) for each in _long(item)]
     ports.sort(key=lambda pair: _port_order(pair[1]))
-    index, _ = _matching(ports, rest[0], lambda each: f"{int(each.get('target') or 0)}/{_protocol(each)}")
+    index, _ = _matching(ports, rest[0], _narrow if rest[0].count("/") < 2 else _wide)
     if index is None:
         return None
     key = _PORT.get(rest[1]) if len(rest) > 1 else None
     return service.nearest(("ports", index, *((key,) if key else ())))
+
+
+def _narrow(item: JsonObject) -> str:
+    return f"{int(item.get('target') or 0)}/{_protocol(item)}"
+
+
+def _wide(item: JsonObject) -> str:
+    return f"{_narrow(item)}/{int(item.get('published') or 0) or None}"
 
 
 def _long(item: JsonValue) -> list[JsonObject]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ABSENT, Change
+from reconciler.model.plan import ABSENT, Change, Origin
 from reconciler.model.sensitive import is_stand_in
 from reconciler.planning.differ import changes_between
 from reconciler.planning.render_values import shown
@@ -58,6 +60,42 @@ def test_a_port_more_does_not_shift_the_others():
     assert paths == ["Ports[81/tcp].Protocol", "Ports[81/tcp].PublishedPort", "Ports[81/tcp].TargetPort"]
     moved = changes_between({"Ports": [{**web, "PublishedPort": 9}]}, {"Ports": [web]})
     assert moved == (Change("Ports[80/tcp].PublishedPort", 9, 8080),)
+
+
+def ports(*pairs: str) -> dict[str, Any]:
+    """The ports of a service, from texts such as 8080:80."""
+    split = [[int(number) for number in pair.split(":")] for pair in pairs]
+    return {"Ports": [{"TargetPort": t, "Protocol": "tcp", "PublishedPort": p} for p, t in sorted(split)]}
+
+
+def test_a_container_port_that_is_published_twice_shifts_no_other_port():
+    applied, live = ports("8080:80", "9090:80"), ports("7070:70", "8080:80", "9090:80")
+    found = changes_between(live, ports("8080:80", "9090:80", "10000:100"), applied=applied)
+    assert {(one.path.rpartition(".")[0], one.origin) for one in found} == {
+        ("Ports[70/tcp/7070]", Origin.DRIFT),
+        ("Ports[100/tcp/10000]", Origin.INTENT),
+    }
+    (moved,) = changes_between(live, ports("7070:70", "8080:80", "9091:80"))
+    assert moved == Change("Ports[80/tcp/9091].PublishedPort", 9090, 9091)
+
+
+def test_what_was_applied_decides_too_which_of_two_ports_is_gone():
+    applied, live = ports("8080:80", "9090:80"), ports("9090:80")
+    found = changes_between(live, ports("8080:80"), applied=applied)
+    assert {(one.path, one.origin) for one in found if one.path.endswith("PublishedPort")} == {
+        ("Ports[80/tcp/8080].PublishedPort", Origin.DRIFT),
+        ("Ports[80/tcp/9090].PublishedPort", Origin.INTENT),
+    }
+
+
+@pytest.mark.parametrize("applied", [{}, {"Mounts": [{"Target": "/a"}]}])
+def test_what_the_cluster_added_and_what_git_adds_are_two_items(applied: dict[str, Any]):
+    live, asked = ({"Mounts": [*applied.get("Mounts", ()), {"Target": target}]} for target in ("/x", "/y"))
+    found = changes_between(live, asked, applied=applied)
+    assert {(one.path, one.origin) for one in found} == {
+        ("Mounts[/x].Target", Origin.DRIFT),
+        ("Mounts[/y].Target", Origin.INTENT),
+    }
 
 
 def test_two_mounts_on_one_target_are_told_by_position():
