@@ -247,7 +247,7 @@ def _no_repository(shown: str) -> SwarmctlError:
         ErrorCode.NOT_A_GIT_REPOSITORY,
         f"The path `{shown}` is not in a Git repository.",
         why="Neither it nor a folder above it is one that can be read.",
-        hint="Name a folder of a repository, or leave --revision out to take the files as they lie there.",
+        hint="Name a folder of a repository, or leave out --revision and --base to take the files as they lie there.",
     )
 
 
@@ -268,7 +268,7 @@ def _repository(root: str, shown: str) -> Any:
     try:
         import git  # noqa: PLC0415
     except ImportError as error:
-        hint = "Install Git (apt-get install git), or leave --revision out."
+        hint = "Install Git (apt-get install git), or leave out --revision and --base."
         what = "Git is not installed."
         raise SwarmctlError(ErrorCode.GIT_FAILED, what, why="GitPython needs the git program.", hint=hint) from error
     try:

@@ -78,3 +78,11 @@ def test_a_file_that_the_bases_manifests_name_and_lack_is_an_error(
 
 def test_a_path_that_the_head_lacks_as_well_is_an_error(repository: Path) -> None:
     assert diff(f"{repository}/nope", "--base", "before") == ExitCode.ERROR
+
+
+def test_outside_any_repository_the_option_that_was_given_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "swarm.yaml").write_text(CLUSTER)
+    assert diff(str(tmp_path), "--base", "main") == ExitCode.ERROR
+    assert "leave out --revision and --base" in capsys.readouterr().err
