@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState, TokenPolicy
 from reconciler.model.errors import ErrorCode, SwarmctlError
-from reconciler.planning.context import Context
+from reconciler.planning.context import NO_CLUSTER, Context
 from reconciler.planning.inventory import INVENTORIED_KINDS
 
 
@@ -30,7 +30,8 @@ def check_stacks(desired: DesiredState, actual: ActualState, stacks: Collection[
     alike = difflib.get_close_matches(unknown[0], sorted(declared | left), n=1)
     listed = f"Its stacks are {', '.join(sorted(declared))}." if declared else "It declares no stack."
     if left:
-        listed += f" Declared no more, and still in the swarm: {', '.join(sorted(left))}."
+        there = "in the base" if actual.endpoint == NO_CLUSTER else "still in the swarm"
+        listed += f" Declared no more, and {there}: {', '.join(sorted(left))}."
     raise SwarmctlError(
         ErrorCode.USAGE,
         f"The repository declares no stack {', '.join(unknown)}.",

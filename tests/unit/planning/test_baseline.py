@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from reconciler.model.desired import ExternalReference, Policy, Stack
+from reconciler.model.errors import SwarmctlError
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType, Origin, TaskEffect
 from reconciler.planning.baseline import imagined
@@ -184,3 +186,11 @@ def test_what_a_pull_request_takes_over_is_its_intent():
     cluster = carried_out(planned(web_service(replicas=9), actual()), actual())
     (action,) = planned(web_service(), cluster, PlanOptions(baseline=desired())).actions
     assert action.origin is Origin.INTENT
+
+
+def test_where_no_swarm_was_asked_a_stack_that_is_gone_is_said_to_be_in_the_base():
+    base = replace(everything(), policy=Policy(prune=True))
+    head = replace(base, objects=(), externals=(), stacks=(Stack("db", "db.yaml", (), HERE),))
+    with pytest.raises(SwarmctlError) as raised:
+        plan(head, imagined(base, NOW), PlanOptions(baseline=base, stacks=frozenset({"nope"})))
+    assert raised.value.problems[0].why == "Its stacks are db. Declared no more, and in the base: web."
