@@ -132,8 +132,9 @@ def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
         if not any(_is_wanted(task) for task in tasks) and crew.is_done_for_good(newest(tasks))
     ]
     if crew.mode == "Global":
-        # one task on each node, and for a moment two: a start-first update ends the old one after the new one runs
-        wanted = len({task.node_id for task in live}) + len(finished)
+        # One task on each node, and for a moment two: a start-first update ends the old one after the new one runs.
+        # One that waits out a restart delay is not to run yet, and is wanted all the same.
+        wanted = len({task.node_id for task in crew.tasks if _is_wanted(task)}) + len(finished)
     else:
         replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
         wanted = 1 if replicas is None else int(replicas)

@@ -115,6 +115,16 @@ def test_a_node_that_has_the_old_task_and_the_new_one_counts_once():
     assert (look.verdict, look.running, look.wanted, look.older) == (Verdict.PROGRESSING, 2, 3, 2)
 
 
+@pytest.mark.parametrize("running", [(), ("n2", "n3")], ids=["on every node", "on one node"])
+def test_a_global_service_whose_failed_task_waits_to_be_restarted_has_not_converged(running: tuple[str, ...]):
+    """Swarm makes the next task at once, and lets it run after the restart policy's delay."""
+    failed = a_task("failed", desired="shutdown", NodeID="n1", Slot=0, error="task: non-zero exit (3)")
+    delayed = a_task("ready", desired="ready", NodeID="n1")
+    look = verdict_of(*(a_task("running", NodeID=node) for node in running), failed, delayed, mode={"Global": {}})
+    assert (look.verdict, look.running, look.wanted) == (Verdict.PROGRESSING, len(running), len(running) + 1)
+    assert look.message == "task on n1 failed: task: non-zero exit (3)"
+
+
 def test_never_more_are_told_to_run_than_are_wanted():
     look = verdict_of(*(a_task("running") for _ in range(5)))
     assert (look.verdict, look.running, look.wanted) == (Verdict.PROGRESSING, 2, 2)
