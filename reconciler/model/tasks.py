@@ -42,7 +42,7 @@ class TaskState(enum.IntEnum):
 
 
 NO_NODE = "no suitable node"
-"""How the scheduler begins to say why a task stays pending. (facts: swarmkit 3.3)"""
+"""How the scheduler begins to say why a task that may go anywhere stays pending. (facts: swarmkit 3.3)"""
 
 
 def is_enforced(state: TaskState, desired_state: TaskState) -> bool:

@@ -61,7 +61,7 @@ def _told(context: Context, service: ObservedObject, node: Relabelled) -> Iterat
             yield f"1 task of {service.name} starts"
         elif not any(one.up_to_date for one in there):
             yield f"1 task of {service.name} restarts"
-    elif waiting := sum(1 for task in context.tasks_of(service.id) if task.no_node_because):
+    elif waiting := sum(1 for one in context.tasks_of(service.id) if one.no_node_because and not one.node_id):
         yield f"{many(waiting, 'waiting task')} of {service.name} may start"
 
 

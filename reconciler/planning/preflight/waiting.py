@@ -8,12 +8,13 @@ from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask
+from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft, belongs_elsewhere
 from reconciler.planning.preflight.claims import ResolveDriver, claim_of, mode_and_count
 from reconciler.planning.preflight.demands import Demand, Survey, network_drivers, survey
 from reconciler.planning.preflight.placing import place
 from reconciler.planning.preflight.rooms import planned_rooms
-from reconciler.planning.preflight.words import ASKED_BY
+from reconciler.planning.preflight.words import ASKED_BY, NAMED_MAX
 
 Left = tuple[DesiredObject, ObservedObject, list[ObservedTask]]
 """A service as desired and as observed, with its tasks that are stuck."""
@@ -37,9 +38,10 @@ def waiting(context: Context, draft: Draft, surveyed: Survey | None = None) -> I
         nothing = Draft()
         before = survey(context, nothing, planned_rooms(context, nothing))
         silent = _short(before, demands) - _short(surveyed, demands)
+    hostnames = {node.id: node.name for node in context.actual.nodes}
     for wanted, found, tasks in left:
         if found.name not in silent:
-            yield _problem(wanted, tasks)
+            yield _problem(wanted, tasks, hostnames)
 
 
 def left_alone(
@@ -74,17 +76,25 @@ def _short(surveyed: Survey, demands: list[Demand]) -> set[str]:
     return {short.demand.service for short in made.shortfalls}
 
 
-def _problem(wanted: DesiredObject, tasks: list[ObservedTask]) -> Problem:
+def _problem(wanted: DesiredObject, tasks: list[ObservedTask], hostnames: Mapping[str, str]) -> Problem:
     reason = tasks[0].no_node_because
-    count = "1 task waits" if len(tasks) == 1 else f"{len(tasks)} tasks wait"
     return Problem(
         ErrorCode.UNSCHEDULABLE,
-        f"Service {wanted.name}: {count} for a node, and this plan does not change that.",
+        f"Service {wanted.name}: {_who(tasks, hostnames)}, and this plan does not change that.",
         why=f"{reason[:1].upper()}{reason[1:].rstrip('.')}.",
         hint="Change its placement or its reservations, or add a node that suits.",
         place=_place(wanted, reason),
         severity=Severity.WARNING,
     )
+
+
+def _who(tasks: list[ObservedTask], hostnames: Mapping[str, str]) -> str:
+    """Return which tasks wait, and of a global service's, each of which has its node already, where."""
+    one = len(tasks) == 1
+    if not tasks[0].node_id:
+        return f"{many(len(tasks), 'task')} {'waits' if one else 'wait'} for a node"
+    names = some(sorted(hostnames.get(task.node_id, task.node_id) for task in tasks), NAMED_MAX)
+    return f"{many(len(tasks), 'task')} can't run on {'its node' if one else 'their nodes'} {names}"
 
 
 def _place(wanted: DesiredObject, reason: str) -> Place | None:

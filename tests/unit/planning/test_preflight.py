@@ -60,6 +60,20 @@ def test_a_service_left_alone_is_told_when_swarm_finds_no_node_for_its_tasks():
     assert [one.what for one in warned([spec, other], THREE, waiting_for_a_node(spec))] == [problem.what]
 
 
+def test_a_global_service_left_alone_is_told_when_its_tasks_do_not_fit_on_their_nodes():
+    """Its tasks have their nodes from the start, so Swarm says what the node lacks, and not that no node suits."""
+    spec = service(replicas=None, cpus=3)
+    found, tasks = running(spec, "n1", owner="prod")
+    status = {"State": "pending", "Err": "insufficient resources on 1 node"}
+    stuck = [a_task(found, node, slot=0, Status=status) for node in ("n3", "n2")]
+    problem = only(warned([spec], THREE, (found, [*tasks, *stuck])))
+    assert (
+        problem.what == "Service web_api: 2 tasks can't run on their nodes n2, n3, and this plan does not change that."
+    )
+    assert problem.why == "Insufficient resources on 1 node."
+    assert "can't run on its node n3," in only(warned([spec], THREE, (found, [*tasks, stuck[0]]))).what
+
+
 def test_only_todays_pending_tasks_of_declared_services_without_an_action_are_told():
     spec = service(replicas=2)
     assert warned([spec], THREE, waiting_for_a_node(spec, reason="")) == []
