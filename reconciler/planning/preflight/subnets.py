@@ -49,12 +49,13 @@ def overlapping(context: Context, draft: Draft) -> Iterator[Problem]:
     if not any(subnets_of(action.spec or {}) for action in made):
         return
     gone = {action.object_id for action in draft.actions if action.kind is Kind.NETWORK}
-    taken = [
-        (found.name, subnet)
+    standing = [
+        (found, subnet)
         for found in context.actual.networks
-        if found.id not in gone and is_overlay(found.spec)
+        if is_overlay(found.spec)
         for subnet in subnets_of(found.spec)
     ]
+    taken = [(found.name, subnet) for found, subnet in standing if found.id not in gone]
     declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.NETWORK)}
     for action in made:
         own = subnets_of(action.spec or {})
@@ -62,19 +63,46 @@ def overlapping(context: Context, draft: Draft) -> Iterator[Problem]:
             clash = next((one for one in own if _overlap(one, subnet)), None)
             if clash is not None:
                 yield _problem(action.name, clash, name, subnet, declared.get(action.name))
+        late = _removed_after_users_of(action.name, draft)
+        for found, subnet in standing:
+            clash = next((one for one in own if found.id in late and _overlap(one, subnet)), None)
+            if clash is not None:
+                yield _problem(action.name, clash, found.name, subnet, declared.get(action.name), last=True)
         taken += [(action.name, subnet) for subnet in own]
+
+
+def _removed_after_users_of(network: str, draft: Draft) -> set[str]:
+    """Return the ids of the networks that the draft removes only once a service on this one runs."""
+    users = {action.id for action in draft.actions if action.starts_tasks and _is_on(action.spec or {}, network)}
+    return {
+        action.object_id
+        for action in draft.actions
+        if action.kind is Kind.NETWORK and action.type is ActionType.DELETE and action.object_id
+        if users & set(action.after)
+    }
+
+
+def _is_on(spec: JsonMapping, network: str) -> bool:
+    return any(one.get("Target") == network for one in dig(spec, "TaskTemplate", "Networks") or ())
 
 
 def _overlap(one: Subnet, other: Subnet) -> bool:
     return one.version == other.version and one.overlaps(other)
 
 
-def _problem(name: str, subnet: Subnet, other: str, others: Subnet, wanted: DesiredObject | None) -> Problem:
+def _problem(
+    name: str, subnet: Subnet, other: str, others: Subnet, wanted: DesiredObject | None, *, last: bool = False
+) -> Problem:
+    why = "Docker accepts such a network, but can't allocate it: tasks on it would never leave the state `new`."
+    hint = "Give it a subnet of its own, or none, and Swarm chooses one."
+    if last:
+        why += f" This plan removes {other}, but only after those tasks run."
+        hint = f"Commit and apply the removal of {other} first, on its own; or give {name} another subnet."
     return Problem(
         ErrorCode.UNSCHEDULABLE,
         f"Network {name}: its subnet {subnet} overlaps {others} of network {other}.",
-        why="Docker accepts such a network, but can't allocate it: tasks on it would never leave the state `new`.",
-        hint="Give it a subnet of its own, or none, and Swarm chooses one.",
+        why=why,
+        hint=hint,
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
         severity=Severity.WARNING,
     )

@@ -264,3 +264,19 @@ def test_two_services_of_a_plan_may_ask_for_one_port():
     specs = [service("web_a", ports=(host_port(80, "ingress"),)), service("web_b", ports=(host_port(80, "ingress"),))]
     (problem,) = warned(specs, THREE)
     assert "Service web_b can't be written" in problem.what
+
+
+@pytest.mark.parametrize(("networks", "told"), [(("web_new",), True), ((), False)], ids=["used", "not used"])
+def test_the_subnet_of_a_network_that_is_pruned_is_free_only_after_the_new_tasks_run(
+    networks: tuple[str, ...], told: bool
+):
+    there: dict[str, Any] = {
+        "networks": [overlay("web_new", "10.77.0.0/24")],
+        "live": [live(overlay("web_old", "10.77.0.0/24"), owner="prod")],
+        "policy": Policy(prune=True, max_delete_percent=100),
+    }
+    problems = warned([on(replicas=1, networks=networks)], THREE, **there)
+    assert [one.what for one in problems] == [
+        "Network web_new: its subnet 10.77.0.0/24 overlaps 10.77.0.0/24 of network web_old."
+    ] * told
+    assert all("removes web_old, but only after those tasks run" in one.why for one in problems)
