@@ -7,6 +7,7 @@ from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import exhausted
+from reconciler.planning.preflight.beforehand import crowded_out
 from reconciler.planning.preflight.demands import Demand, Survey, survey
 from reconciler.planning.preflight.placing import Placement, Shortfall, beside, place, refusals
 from reconciler.planning.preflight.pool import without_subnet
@@ -45,7 +46,7 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     short_of_addresses = exhausted(context, draft, surveyed, made) if overlays else ()
     left_out = without_subnet(context, draft, surveyed) if overlays else ()
     left_alone = (*waiting(context, draft, surveyed), *staying_new(context, draft, surveyed, made))
-    return (*_unplaceable(context, surveyed, made), *short_of_addresses, *problems, *left_out, *left_alone)
+    return (*_unplaceable(context, draft, surveyed, made), *short_of_addresses, *problems, *left_out, *left_alone)
 
 
 def preflight_without_cluster(context: Context, draft: Draft) -> tuple[Problem, ...]:
@@ -61,12 +62,17 @@ def _has_overlays(context: Context) -> bool:
     return not versions or not all(version.startswith(WITHOUT_OVERLAYS) for version in versions)
 
 
-def _unplaceable(context: Context, surveyed: Survey, made: Placement) -> list[Problem]:
+def _unplaceable(context: Context, draft: Draft, surveyed: Survey, made: Placement) -> list[Problem]:
     short_of = {short.demand.service: short for short in made.shortfalls}
     declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.SERVICE)}
-    found: list[Problem] = []
     for demand in surveyed.demands:
         short = short_of.get(demand.service) or _nowhere(demand, surveyed.rooms) or beside(demand, surveyed.rooms)
+        if short is not None:
+            short_of[demand.service] = short
+    short_of |= crowded_out(context, draft, surveyed, short_of)
+    found: list[Problem] = []
+    for demand in surveyed.demands:
+        short = short_of.get(demand.service)
         if short is not None:
             found.append(problem(short, surveyed.rooms, declared.get(demand.service)))
     return found

@@ -55,6 +55,10 @@ class Demand(Discreet, frozen=True):
         """Return the demand for `surplus` tasks less."""
         return replace(self, count=max(0, self.count - surplus))
 
+    def is_placeable(self, rooms: Rooms) -> bool:
+        """Return whether the nodes that it is bound to are all there."""
+        return self.bound is None or rooms.by_id.keys() >= set(self.bound)
+
 
 class Survey(msgspec.Struct):
     """The nodes with the tasks that stay on them, and what is to be placed, in the order of the plan.

@@ -27,7 +27,9 @@ Refusals = tuple[tuple[Refusal, tuple[str, ...]], ...]
 class Shortfall(msgspec.Struct, frozen=True):
     """`missing` tasks of a demand find no node. `shared` says that they would, did others of the plan not go first.
 
-    `beside` says that the tasks could run, but not at the same time as the ones that they replace.
+    `beside` says that the tasks could run, but not at the same time as the ones that they replace. `later` are services
+    that have the room now, and give it back only after these tasks run; `rivals` are those whose start-first updates
+    wait for each other's room.
     """
 
     demand: Demand
@@ -35,6 +37,8 @@ class Shortfall(msgspec.Struct, frozen=True):
     refusals: Refusals
     shared: bool = False
     beside: bool = False
+    later: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
 
 
 class Placement(msgspec.Struct):
@@ -50,8 +54,8 @@ class Placement(msgspec.Struct):
 
 def place(demands: Sequence[Demand], rooms: Rooms) -> Placement:
     """Return which of the demands fit on `rooms` together. Changes nothing."""
-    alone = [short for demand in demands if (short := _alone(demand, rooms))]
-    short_of = {short.demand.service: short for short in alone}
+    single = [short for demand in demands if (short := alone(demand, rooms))]
+    short_of = {short.demand.service: short for short in single}
     feasible = [_reduced(demand, short_of.get(demand.service), rooms) for demand in demands]
     made = _as_swarm_would(feasible, rooms)
     if made.shortfalls:
@@ -60,7 +64,7 @@ def place(demands: Sequence[Demand], rooms: Rooms) -> Placement:
             made.shortfalls = []
         elif others.missing < made.missing:
             made = others
-    made.shortfalls = _in_order(demands, alone, made.shortfalls)
+    made.shortfalls = _in_order(demands, single, made.shortfalls)
     return made
 
 
@@ -75,6 +79,11 @@ def beside(demand: Demand, rooms: Rooms) -> Shortfall | None:
     for node_id, claim in demand.beside:
         if node_id in crowded.by_id:
             crowded.by_id[node_id].take(demand.service, claim)
+    return never_begun(demand, crowded)
+
+
+def never_begun(demand: Demand, crowded: Rooms) -> Shortfall | None:
+    """Return what of a start-first update finds no room for its first new tasks; its old ones are in `crowded`."""
     candidates = candidates_of(demand, crowded)
     open_to = {room.node.id for room in candidates if room.has_room(demand.service, demand.claim)}
     if demand.bound is None:
@@ -85,9 +94,9 @@ def beside(demand: Demand, rooms: Rooms) -> Shortfall | None:
     return Shortfall(demand, len(closed), refusals(crowded, demand, closed), beside=True) if closed else None
 
 
-def _in_order(demands: Sequence[Demand], alone: list[Shortfall], shared: list[Shortfall]) -> list[Shortfall]:
+def _in_order(demands: Sequence[Demand], single: list[Shortfall], shared: list[Shortfall]) -> list[Shortfall]:
     """Return one shortfall for each service that has any, in the order of the plan."""
-    merged = {short.demand.service: short for short in alone}
+    merged = {short.demand.service: short for short in single}
     for short in shared:
         before = merged.get(short.demand.service)
         if before is None:
@@ -98,7 +107,7 @@ def _in_order(demands: Sequence[Demand], alone: list[Shortfall], shared: list[Sh
     return [replace(merged[name], demand=whole[name]) for name in whole if name in merged]
 
 
-def _alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
+def alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
     """Return what of a demand finds no node even when nothing else of the plan is placed."""
     suited = candidates_of(demand, rooms)
     if demand.bound is not None:

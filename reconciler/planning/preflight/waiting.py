@@ -10,6 +10,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.tasks import ObservedTask
 from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft, belongs_elsewhere
+from reconciler.planning.preflight.beforehand import still_waiting
 from reconciler.planning.preflight.claims import ResolveDriver, claim_of, mode_and_count
 from reconciler.planning.preflight.demands import Demand, Survey, network_drivers, survey
 from reconciler.planning.preflight.placing import place
@@ -38,6 +39,7 @@ def waiting(context: Context, draft: Draft, surveyed: Survey | None = None) -> I
         nothing = Draft()
         before = survey(context, nothing, planned_rooms(context, nothing))
         silent = _short(before, demands) - _short(surveyed, demands)
+        silent -= still_waiting(context, draft, surveyed, [one for one in demands if one.service in silent])
     hostnames = {node.id: node.name for node in context.actual.nodes}
     for wanted, found, tasks in left:
         if found.name not in silent:
@@ -70,8 +72,7 @@ def _demand(found: ObservedObject, tasks: list[ObservedTask], driver_of: Resolve
 
 def _short(surveyed: Survey, demands: list[Demand]) -> set[str]:
     """Return the services of `demands` that do not find room, once what the survey has to place is placed."""
-    known = surveyed.rooms.by_id.keys()
-    placeable = [one for one in demands if one.bound is None or known >= set(one.bound)]
+    placeable = [one for one in demands if one.is_placeable(surveyed.rooms)]
     made = place([*surveyed.demands, *placeable], surveyed.rooms)
     return {short.demand.service for short in made.shortfalls}
 

@@ -82,13 +82,25 @@ def _on_nodes(demand: Demand, missing: int) -> str:
 def _why(short: Shortfall) -> str:
     reasons = explained(short.refusals)
     if short.beside:
-        return f"A new task must run before the old one stops, and both find no room: {reasons}."
+        return f"A new task must run before the old one stops, and both find no room: {reasons}.{_meanwhile(short)}"
     if short.demand.mode.is_global and short.demand.bound:
-        return f"{reasons[:1].upper()}{reasons[1:]}."
+        return f"{reasons[:1].upper()}{reasons[1:]}.{_meanwhile(short)}"
     text = f"No suitable node ({reasons})." if reasons else "No suitable node."
     if short.shared:
         text += " That is with the other services of this plan in place."
-    return text
+    return text + _meanwhile(short)
+
+
+def _meanwhile(short: Shortfall) -> str:
+    """Return who has the room that is lacking, though only for a while."""
+    if short.later:
+        has, gives = ("has", "gives") if len(short.later) == 1 else ("have", "give")
+        names = f"{some(short.later, NAMED_MAX)} {has} what {short.demand.service} needs"
+        return f" {names}, and {gives} it back only after that: the plan waits for {short.demand.service} first."
+    if short.rivals:
+        wait = "waits" if len(short.rivals) == 1 else "wait"
+        return f" So {wait} {some(short.rivals, NAMED_MAX)}, updated start-first as well, and none makes room."
+    return ""
 
 
 def explained(refusals: Refusals) -> str:
@@ -107,6 +119,9 @@ def _explained(reason: Refusal, names: tuple[str, ...]) -> str:
 
 def hint_for(short: Shortfall, rooms: Rooms) -> str:
     """Return what would help the nodes that are nearest to taking the tasks."""
+    if short.later:
+        first = some(short.later, NAMED_MAX)
+        return f"Commit and apply what becomes of {first} first, on its own; or make room for both."
     if short.beside:
         return "Update it with `order: stop-first`, or make room for one more task."
     said: dict[Refusal, Callable[[Demand, Rooms], str]] = {

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.model.desired import Policy
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
@@ -292,13 +291,6 @@ def test_a_scale_down_frees_what_the_surplus_had():
     specs = [service(replicas=2, cpus=4), service("web_new", cpus=4)]
     assert warned(specs, THREE, before) == []
     assert "web_new" in only(warned([service(replicas=3, cpus=4), specs[1]], THREE, before)).what
-
-
-def test_what_the_plan_removes_leaves_its_room():
-    before = running(service("web_old", replicas=3, cpus=4), "n1", "n2", "n3", owner="prod")
-    policy = Policy(prune=True, max_delete_percent=100)
-    assert warned([service(replicas=3, cpus=4)], THREE, before, policy=policy) == []
-    assert len(warned([service(replicas=3, cpus=4)], THREE, before, policy=Policy(prune=False))) == 1
 
 
 def test_tasks_that_end_are_not_in_the_way():
