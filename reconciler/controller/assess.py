@@ -9,12 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from reconciler.model.actual import ActualState
+from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonValue, dig
 from reconciler.model.modes import mode_of
 from reconciler.model.objects import ObservedObject
 from reconciler.model.progress import Assessment, Verdict
 from reconciler.model.sensitive import masked_text, secrets_in
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.planning.preflight.rooms import node_as
+from reconciler.planning.renewal import constraints_of
 
 UPDATE_RUNS = ("updating", "rollback_started")
 UPDATE_STUCK = ("paused", "rollback_paused")
@@ -134,7 +137,9 @@ def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
     if crew.mode == "Global":
         # One task on each node, and for a moment two: a start-first update ends the old one after the new one runs.
         # One that waits out a restart delay is not to run yet, and is wanted all the same.
+        # So is one that the restart policy has given up, as long as the node is one that is meant to have it.
         wanted = len({task.node_id for task in crew.tasks if _is_wanted(task)}) + len(finished)
+        wanted += len(_nodes_given_up(crew, actual))
     else:
         replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
         wanted = 1 if replicas is None else int(replicas)
@@ -212,15 +217,35 @@ def given_up(crew: Crew, actual: ActualState) -> bool:
     """
     if (crew.service.dig("UpdateStatus", "State") or "") in UPDATE_RUNS:
         return False
-    for slot, tasks in crew.by_slot().items():
-        last = newest(tasks)
-        if any(_is_wanted(task) for task in tasks) or last.desired_state is not TaskState.SHUTDOWN:
-            continue
-        if not crew.has_failed(last):
-            continue
-        if not crew.mode.startswith("Global") or slot in {node.id for node in actual.nodes if takes_tasks(node)}:
-            return True
-    return False
+    if not crew.mode.startswith("Global"):
+        return bool(_slots_given_up(crew))
+    return bool(_nodes_given_up(crew, actual))
+
+
+def _slots_given_up(crew: Crew) -> set[Slot]:
+    """Return the slots whose last task failed, and in which nothing is to run any more."""
+    return {
+        slot
+        for slot, tasks in crew.by_slot().items()
+        if not any(_is_wanted(task) for task in tasks)
+        and (last := newest(tasks)).desired_state is TaskState.SHUTDOWN
+        and crew.has_failed(last)
+    }
+
+
+def _nodes_given_up(crew: Crew, actual: ActualState) -> set[Slot]:
+    """Return the nodes on which a global service is given up, of those that it is meant for."""
+    slots = _slots_given_up(crew)
+    if not slots:
+        return slots
+    constraints = constraints_of(crew.service.spec)
+    return {
+        node.id
+        for node in actual.nodes
+        if node.id in slots
+        and takes_tasks(node)
+        and constraints_hold(constraints, node_as(node, node.spec, actual.observed_at))
+    }
 
 
 def takes_tasks(node: ObservedObject) -> bool:

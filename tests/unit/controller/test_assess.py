@@ -125,6 +125,26 @@ def test_a_global_service_whose_failed_task_waits_to_be_restarted_has_not_conver
     assert look.message == "task on n1 failed: task: non-zero exit (3)"
 
 
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ({}, (Verdict.FAILING, 1, 2)),
+        ({"Labels": {"zone": "b"}}, (Verdict.CONVERGED, 1, 1)),
+        ({"Availability": "drain"}, (Verdict.CONVERGED, 1, 1)),
+    ],
+    ids=["meant for it", "of another zone", "drained"],
+)
+@pytest.mark.parametrize("state", ["failed", "rejected"])
+def test_a_global_service_that_is_given_up_on_a_node_which_is_meant_for_it_fails(state: str, node: dict, expected):
+    spec = {**service_spec(), "Mode": {"Global": {}}}
+    spec["TaskTemplate"] = {**spec["TaskTemplate"], "Placement": {"Constraints": ["node.labels.zone == a"]}}
+    nodes = (a_node("n1", Labels={"zone": "a"}), a_node("n2", **{"Labels": {"zone": "a"}, **node}))
+    tasks = (a_task("running", NodeID="id-n1"), a_task(state, desired="shutdown", NodeID="id-n2", error="exit 3"))
+    there = observed(Kind.SERVICE, spec, object_id="svc")
+    look = assess(there, actual(there, *nodes, tasks=tasks))
+    assert (look.verdict, look.running, look.wanted) == expected
+
+
 def test_never_more_are_told_to_run_than_are_wanted():
     look = verdict_of(*(a_task("running") for _ in range(5)))
     assert (look.verdict, look.running, look.wanted) == (Verdict.PROGRESSING, 2, 2)
