@@ -125,20 +125,19 @@ def assess_crew(crew: Crew, actual: ActualState) -> Assessment:
 
 def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
     service, update_state = crew.service, crew.service.dig("UpdateStatus", "State") or ""
-    live = [task for task in crew.tasks if task.desired_state == TaskState.RUNNING]
-    if crew.mode == "Global":
-        live = _without_paused(live, actual)
+    tasks = _without_paused(crew.tasks, actual) if crew.mode == "Global" else crew.tasks
+    live = [task for task in tasks if task.desired_state == TaskState.RUNNING]
     good = [task for task in live if task.up_to_date and task.state == TaskState.RUNNING]
     finished = [
         slot
-        for slot, tasks in crew.by_slot().items()
-        if not any(_is_wanted(task) for task in tasks) and crew.is_done_for_good(newest(tasks))
+        for slot, history in crew.by_slot().items()
+        if not any(_is_wanted(task) for task in history) and crew.is_done_for_good(newest(history))
     ]
     if crew.mode == "Global":
         # One task on each node, and for a moment two: a start-first update ends the old one after the new one runs.
         # One that waits out a restart delay is not to run yet, and is wanted all the same.
         # So is one that the restart policy has given up, as long as the node is one that is meant to have it.
-        wanted = len({task.node_id for task in crew.tasks if _is_wanted(task)}) + len(finished)
+        wanted = len({task.node_id for task in tasks if _is_wanted(task)}) + len(finished)
         wanted += len(_nodes_given_up(crew, actual))
     else:
         replicas = dig(service.spec, "Mode", "Replicated", "Replicas")
@@ -152,14 +151,14 @@ def _assess_service(crew: Crew, actual: ActualState) -> Assessment:
     )
 
 
-def _without_paused(live: list[ObservedTask], actual: ActualState) -> list[ObservedTask]:
+def _without_paused(tasks: tuple[ObservedTask, ...], actual: ActualState) -> tuple[ObservedTask, ...]:
     """Return a global service's tasks but for those of an older spec on paused nodes.
 
     Swarm leaves these as they are until the node is active again, and calls the update completed without them.
     (facts, swarmkit.md 2.3)
     """
     paused = {node.id for node in actual.nodes if node.spec.get("Availability") == "pause"}
-    return [task for task in live if task.up_to_date or task.node_id not in paused]
+    return tuple(task for task in tasks if task.up_to_date or task.node_id not in paused)
 
 
 def _verdict(update_state: str, *, done: bool) -> Verdict:
