@@ -86,13 +86,14 @@ class Renewal(msgspec.Struct, frozen=True):
     """An update of a service, ready to be asked of each task whether it replaces it.
 
     `template` and `endpoint` are those to be sent, `now` and `endpoint_now` those that the service has, all as stored;
-    `endpoint_before` is that of the spec which its last update left behind.
+    `before` and `endpoint_before` are those of the spec which its last update left behind.
     """
 
     template: JsonObject
     endpoint: JsonObject | None
     now: JsonObject
     endpoint_now: JsonObject | None
+    before: JsonObject
     endpoint_before: JsonObject | None
     constraints: tuple[str, ...]
     rooms: Mapping[str, Room]
@@ -108,6 +109,7 @@ class Renewal(msgspec.Struct, frozen=True):
             endpoint=stored_endpoint(body.get("EndpointSpec")),
             now=stored_template(found.spec.get("TaskTemplate"), names, dropped),
             endpoint_now=stored_endpoint(found.spec.get("EndpointSpec")),
+            before=stored_template(found.dig("PreviousSpec", "TaskTemplate"), names, dropped),
             endpoint_before=stored_endpoint(found.dig("PreviousSpec", "EndpointSpec")),
             constraints=constraints_of(body),
             rooms=rooms,
@@ -137,9 +139,13 @@ class Renewal(msgspec.Struct, frozen=True):
         return room is None or not constraints_hold(self.constraints, room.node)
 
     def _endpoint_of(self, task: ObservedTask, template: JsonObject) -> JsonObject | None:
-        """Return the endpoint that `task` was made with, which no answer shows: today's, unless only it is out of
-        date, for then that is what the last update changed."""
-        return self.endpoint_now if task.up_to_date or template != self.now else self.endpoint_before
+        """Return the endpoint that `task` was made with, which no answer shows.
+
+        It is today's, but for a task that is out of date and was made from the spec before: the last update changed
+        nothing else then, or has not come to this task, as one that is paused or finds no room.
+        """
+        is_older = not task.up_to_date and template in (self.now, self.before)
+        return self.endpoint_before if is_older else self.endpoint_now
 
 
 def _but_placement(template: JsonObject) -> JsonObject:

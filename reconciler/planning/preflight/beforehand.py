@@ -2,7 +2,8 @@
 
 Two things make that last for ever, though there is room for all once the plan is done. A step that gives room back may
 come only after the tasks in need of it run: what depends on others is written after them. (What is pruned goes last,
-but for what others need: planning/making_room.py.) And of several `start-first` updates none gives anything back before it has begun.
+but for what others need: planning/making_room.py.) And of several `start-first` updates none gives anything back before
+it has begun.
 """
 
 from __future__ import annotations

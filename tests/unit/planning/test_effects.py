@@ -255,6 +255,23 @@ def test_going_back_in_the_middle_of_an_update_replaces_only_what_it_had_reached
     assert made.effect_text == "rolling restart of 1 task, stop-first, about 15 s"
 
 
+def test_going_back_in_the_middle_of_an_update_that_changed_a_port_too_replaces_only_what_it_had_reached():
+    """The API shows no task's endpoint; those of the image before are of the spec before, with its ports."""
+    older = stored(service_spec())
+
+    def tasks(service: ObservedObject) -> tuple[ObservedTask, ...]:
+        first, *others = one_each(service)
+        former = {"Spec": older["TaskTemplate"]}
+        return (first, *(replace(task, up_to_date=False, raw=former) for task in others))
+
+    now = copy.deepcopy(service_spec())
+    IMAGE(now)
+    put("EndpointSpec.Ports", [{"TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"}])(now)
+    back = (put(f"{CONTAINER}Image", older["TaskTemplate"]["ContainerSpec"]["Image"]), put("EndpointSpec.Ports", []))
+    made = action(*back, base=now, tasks=tasks, UpdateStatus={"State": "paused"}, PreviousSpec=older)
+    assert made.effect_text == "rolling restart of 1 task, stop-first, about 15 s"
+
+
 def test_a_label_restarts_nothing_even_where_the_running_spec_is_written_otherwise():
     """`Resources: {}` and an absent Resources are one and the same to us, and two things to Swarm."""
 
