@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
+from os.path import abspath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -139,9 +140,9 @@ def answer(outside: Outside, question: Question, connect: Connecting) -> Planned
     """Return the plan that the question asks for. Nothing is written."""
     desired, baseline = outside.load(question.source), None
     if question.base is not None:
-        baseline = _baseline(outside, question.source, question.base)
+        baseline, told = _baseline(outside, question, question.base)
+        desired = replace(desired, warnings=(*desired.warnings, *told))
         if baseline is None:
-            desired = replace(desired, warnings=(*desired.warnings, _all_is_new(question)))
             baseline = DesiredState(desired.cluster, question.base, None)
     if baseline is not None and question.offline:
         from reconciler.planning.baseline import imagined
@@ -156,18 +157,36 @@ def answer(outside: Outside, question: Question, connect: Connecting) -> Planned
         return connection.run(connection.swarm.plan(request))
 
 
-def _baseline(outside: Outside, source: Source, base: str) -> DesiredState | None:
-    """Return what the base asks for, or None where it has no such manifests: a pull request may be the first.
+def _baseline(outside: Outside, question: Question, base: str) -> tuple[DesiredState | None, tuple[Problem, ...]]:
+    """Return what the base asks for, or None where it has no such manifests, and what to say of what it lacks.
 
-    What is wrong in its files is told as the base's, which no commit on top of it can mend.
+    A pull request may be the first, or add a file that overrides others. What is wrong in the base's files is told as
+    the base's, which no commit on top of it can mend.
     """
-    try:
-        return outside.load(replace(source, revision=base))
-    except SwarmctlError as error:
-        if _is_not_there(error.problems):
-            return None
-        told = (replace(one, what=f"In the base {base}: {one.what}") if one.place else one for one in error.problems)
-        raise SwarmctlError.from_problems(tuple(told)) from error
+    source, told = replace(question.source, revision=base), list[Problem]()
+    while True:
+        try:
+            return outside.load(source), tuple(told)
+        except SwarmctlError as error:
+            if _is_not_there(error.problems):
+                return None, (*told, _all_is_new(question))
+            added = _missing_override(source, error.problems)
+            if added is None:
+                named = (
+                    replace(one, what=f"In the base {base}: {one.what}") if one.place else one for one in error.problems
+                )
+                raise SwarmctlError.from_problems(tuple(named)) from error
+            source = replace(source, compose_files=tuple(one for one in source.compose_files if one != added))
+            told.append(_override_is_new(base, added))
+
+
+def _missing_override(source: Source, problems: Sequence[Problem]) -> str | None:
+    """Return which of the files given beside the stack file the revision lacks, if that is what is wrong."""
+    place = problems[0].place
+    if len(problems) > 1 or problems[0].code is not ErrorCode.FILE_NOT_FOUND or place is None or place.line:
+        return None
+    below = PurePosixPath("/", place.file).parts[1:]
+    return next((one for one in source.compose_files if Path(abspath(one)).parts[-len(below) :] == below), None)
 
 
 def _is_not_there(problems: Sequence[Problem]) -> bool:
@@ -178,6 +197,16 @@ def _is_not_there(problems: Sequence[Problem]) -> bool:
         return not others and first.code is ErrorCode.PATH_NOT_FOUND
     # A place with a line is where another file is named.
     return first.place is not None and not first.place.line and PurePosixPath(first.place.file).name in CLUSTER_FILES
+
+
+def _override_is_new(base: str, file: str) -> Problem:
+    return Problem(
+        ErrorCode.FILE_NOT_FOUND,
+        f"The base {base} has no {file}: all that it says counts as new.",
+        why="It is not in that commit.",
+        hint="Where it was moved, compare with the swarm instead: leave out --base.",
+        severity=Severity.WARNING,
+    )
 
 
 def _all_is_new(question: Question) -> Problem:

@@ -86,3 +86,22 @@ def test_outside_any_repository_the_option_that_was_given_is_named(
     (tmp_path / "swarm.yaml").write_text(CLUSTER)
     assert diff(str(tmp_path), "--base", "main") == ExitCode.ERROR
     assert "leave out --revision and --base" in capsys.readouterr().err
+
+
+def test_a_pull_request_may_add_a_file_that_overrides_others(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stacks = repository / "stacks"
+    (stacks / "more.yaml").write_text("services: {a: {environment: {LEVEL: high}}}")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "an override")
+    files = (f"{stacks}/web.yaml", "--compose-file", f"{stacks}/more.yaml")
+    assert diff(*files, "--base", "HEAD~1") == ExitCode.CHANGES
+    shown = capsys.readouterr().out
+    assert "service.web_a will be updated in place" in shown
+    assert "LEVEL" in shown
+    assert "The base HEAD~1 has no" in shown
+    assert "more.yaml: all that it says counts as new." in shown
+    assert diff(*files, "--compose-file", f"{stacks}/none.yaml", "--base", "HEAD~1") == ExitCode.ERROR
+    assert "none.yaml does not exist" in capsys.readouterr().err
+    assert diff(*files, "--base", "HEAD~1", "--head", "HEAD") == ExitCode.CHANGES
