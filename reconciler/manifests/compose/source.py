@@ -14,6 +14,7 @@ from reconciler.manifests.inputs import LoadInputs
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.problems import KeyPath, ProblemList, did_you_mean, key_path_text, shown
 from reconciler.manifests.quantities import BadQuantity
+from reconciler.manifests.stand_ins import stand_in
 from reconciler.manifests.value_hints import example_hint
 from reconciler.model import labels
 from reconciler.model.discreet import Discreet
@@ -124,10 +125,15 @@ class StackSource(Discreet, frozen=True):
             self.problems.add(Problem(ErrorCode.PATH_ESCAPES, what, why, hint, place))
             return None
         try:
-            return self.revision.read(path)
+            content = self.revision.read(path)
         except SwarmctlError as error:
             self.problems.add_error(error, place)
             return None
+        problem = stand_in(content, self.revision.display(path), place)
+        if problem is not None:
+            self.problems.add(problem)
+            return None
+        return content
 
     def shown(self, at: KeyPath, value: str) -> str:
         """Return how a message names the text at `at`: as written, since a variable may hold a secret."""

@@ -225,3 +225,27 @@ def test_extension_sections_are_accepted() -> None:
     text = "x-team: {anything: [1]}\nservices: {a: {image: i, x-team: {b: 1}}}\n"
     assert not stack(text).warnings
     assert loaded({"swarm.yaml": CLUSTER + "x-note: hello\n"}).cluster == "test"
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n", "Git LFS"),
+        (b"\0GITCRYPT\0" + bytes(range(40)), "git-crypt"),
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    ["configs: {x: {file: x.txt}}", "secrets: {x: {file: x.txt}}", "services: {a: {image: i, env_file: x.txt}}"],
+)
+def test_what_git_keeps_in_place_of_a_file_is_given_to_no_task(text: str, content: bytes, named: str) -> None:
+    [problem] = stack_problems(text, {"x.txt": content})
+    assert problem.code is ErrorCode.FILE_UNREADABLE
+    assert named in problem.why
+    assert problem.place is not None
+    assert problem.place.line == 1
+
+
+def test_a_file_that_only_speaks_of_git_lfs_is_itself() -> None:
+    text = "version https://git-lfs.github.com/spec/v1\n" + "# how our files are kept\n" * 50
+    assert not stack("configs: {x: {file: x.txt}}", {"x.txt": text}).warnings
