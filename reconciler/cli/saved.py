@@ -15,6 +15,7 @@ from reconciler.cli.options import Backend, EngineChoice
 from reconciler.cli.ports import Outside, Source
 from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
+from reconciler.model.plan import Action, ActionType
 from reconciler.model.planned import Planned, PlanRequest
 
 if TYPE_CHECKING:
@@ -130,13 +131,17 @@ def reviewed(saved: SavedPlan, planned: Planned) -> Planned:
     plan = without(planned.plan, beside, planned.actual)
     with made_elsewhere(saved):
         check_fresh(saved, plan, planned.actual)
-    return replace(planned, plan=replace(plan, notes=(*plan.notes, *map(_left_alone, sorted(beside)))))
+    left = sorted((one for one in planned.plan.actions if one.id in beside), key=lambda one: one.id)
+    return replace(planned, plan=replace(plan, notes=(*plan.notes, *map(_left_alone, left))))
 
 
-def _left_alone(name: str) -> Problem:
+def _left_alone(action: Action) -> Problem:
+    what = "was changed in the swarm, and is left as it is"
+    if action.type is ActionType.CREATE:
+        what = "was removed from the swarm, and is not made anew"
     return Problem(
         ErrorCode.STALE_PLAN,
-        f"{name} was changed in the swarm, and is left as it is.",
+        f"{action.id} {what}.",
         why="The saved plan does not touch it.",
         hint="`swarmctl diff` shows what a new plan would do.",
         severity=Severity.WARNING,

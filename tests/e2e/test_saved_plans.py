@@ -105,6 +105,15 @@ def test_what_a_saved_plan_does_not_touch_may_move_and_is_left_as_it_is(backend:
     assert "1 to change" in left
     assert "meddled" in left
 
+    swarmctl.ok("apply", "--yes")
+    repository.commit({"stacks/one.yaml": STACK.format(release=3)})
+    swarmctl.ok("diff", "-r", "main", "-o", "plan.json", code=2)
+    backend.engine.remove_service("two_side")
+    done = swarmctl("apply", "plan.json")
+    assert done.code == 0, done.text
+    assert "service.two_side was removed from the swarm, and is not made anew." in done.text, done.text
+    assert "1 to add" in swarmctl.ok("diff", code=2)
+
 
 def test_a_damaged_plan_file_is_refused_and_nothing_is_written(backend: Backend, repository: Repository):
     swarmctl = backend.swarmctl
