@@ -51,14 +51,18 @@ def _value_of(key: str, node: NodeRecord) -> str | None:
     if lowered.startswith("engine.labels."):
         labels = dig(node.description, "Engine", "Labels") or {}
         return str(labels.get(key[len("engine.labels.") :], ""))
-    plain = {
-        "node.id": node.id,
-        "node.hostname": node.hostname,
-        "node.role": str(node.role),
-        "node.platform.os": str(dig(node.description, "Platform", "OS") or ""),
-        "node.platform.arch": str(dig(node.description, "Platform", "Architecture") or ""),
-    }
-    return plain.get(lowered)
+    match lowered:
+        case "node.id":
+            return node.id
+        case "node.hostname":
+            return node.hostname
+        case "node.role":
+            return str(node.role)
+        case "node.platform.os":
+            return str(dig(node.description, "Platform", "OS") or "")
+        case "node.platform.arch":
+            return str(dig(node.description, "Platform", "Architecture") or "")
+    return None
 
 
 @lru_cache(maxsize=10_000)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from heapq import heapify, heappop, heapreplace
 
 import msgspec
 from msgspec.structs import replace
@@ -75,21 +76,21 @@ def beside(demand: Demand, rooms: Rooms) -> Shortfall | None:
     """
     if not demand.beside:
         return None
-    crowded = rooms.copy()
-    for node_id, claim in demand.beside:
-        if node_id in crowded.by_id:
-            crowded.by_id[node_id].take(demand.service, claim)
+    here = [(node_id, claim) for node_id, claim in demand.beside if node_id in rooms.by_id]
+    crowded = rooms.changing({node_id for node_id, _ in here})
+    for node_id, claim in here:
+        crowded.by_id[node_id].take(demand.service, claim)
     return never_begun(demand, crowded)
 
 
 def never_begun(demand: Demand, crowded: Rooms) -> Shortfall | None:
     """Return what of a start-first update finds no room for its first new tasks; its old ones are in `crowded`."""
-    candidates = candidates_of(demand, crowded)
-    open_to = {room.node.id for room in candidates if room.has_room(demand.service, demand.claim)}
+    open_nodes = (room for room in candidates_of(demand, crowded) if room.has_room(demand.service, demand.claim))
     if demand.bound is None:
-        if open_to or not demand.count:
+        if not demand.count or any(open_nodes):
             return None
         return Shortfall(demand, len(demand.beside), refusals(crowded, demand), beside=True)
+    open_to = {room.node.id for room in open_nodes}
     closed = tuple(node_id for node_id in demand.bound if node_id not in open_to)
     return Shortfall(demand, len(closed), refusals(crowded, demand, closed), beside=True) if closed else None
 
@@ -116,10 +117,13 @@ def alone(demand: Demand, rooms: Rooms) -> Shortfall | None:
         return Shortfall(demand, len(refusing), refusals(rooms, demand, refusing)) if refusing else None
     if not demand.count or (suited and not demand.claim.takes_room):
         return None
-    fitting = {room.node.id: room.capacity(demand.service, demand.claim) for room in suited}
-    missing = demand.count - sum(fitting.values())
-    if missing <= 0:
-        return None
+    fitting: dict[str, int] = {}
+    missing = demand.count
+    for room in suited:
+        fitting[room.node.id] = room.capacity(demand.service, demand.claim)
+        missing -= fitting[room.node.id]
+        if missing <= 0:
+            return None
     for room in suited:  # as it will be once all that fit are there
         room.take(demand.service, demand.claim, fitting[room.node.id])
     short = Shortfall(demand, missing, refusals(rooms, demand))
@@ -181,17 +185,34 @@ def _placed(demands: Sequence[Demand], rooms: Rooms, rank: Rank) -> Placement:
             placed.update(_spread(demand, candidates))
             continue
         fitting = [room for room in candidates if room.has_room(demand.service, demand.claim)]
-        missing = demand.count
-        while missing and fitting:
-            best = fitting[0] if demand.bound is not None else min(fitting, key=lambda room: rank(demand, room))
-            best.take(demand.service, demand.claim)
-            placed[best.node.id] += 1
-            missing -= 1
-            if demand.bound is not None or not best.has_room(demand.service, demand.claim):
-                fitting.remove(best)
+        missing = _fill(demand, fitting, rank, placed)
         if missing:
             made.shortfalls.append(Shortfall(demand, missing, refusals(copied, demand)))
     return made
+
+
+def _fill(demand: Demand, fitting: list[Room], rank: Rank, placed: Counter[str]) -> int:
+    """Put a demand's tasks on nodes that each have room for one; return how many are left over."""
+    missing = demand.count
+    if demand.bound is not None:
+        for room in fitting[:missing]:
+            room.take(demand.service, demand.claim)
+            placed[room.node.id] += 1
+        return missing - min(missing, len(fitting))
+    # A task changes the rank of its own node alone.
+    ranked = [(rank(demand, room), number) for number, room in enumerate(fitting)]
+    heapify(ranked)
+    while missing and ranked:
+        _, number = ranked[0]
+        best = fitting[number]
+        best.take(demand.service, demand.claim)
+        placed[best.node.id] += 1
+        missing -= 1
+        if best.has_room(demand.service, demand.claim):
+            heapreplace(ranked, (rank(demand, best), number))
+        else:
+            heappop(ranked)
+    return missing
 
 
 def _spread(demand: Demand, candidates: tuple[Room, ...]) -> Counter[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -164,7 +164,12 @@ class Rooms(msgspec.Struct):
 
     def copy(self) -> Rooms:
         """Return rooms that take tasks without these taking them. What suits whom is looked up once for all copies."""
-        return Rooms({node_id: room.copy() for node_id, room in self.by_id.items()}, self._suited, self._meeting)
+        return self.changing(self.by_id)
+
+    def changing(self, node_ids: Iterable[str]) -> Rooms:
+        """Return rooms of which those with `node_ids` take tasks without these taking them; the others are the same."""
+        changed = {node_id: self.by_id[node_id].copy() for node_id in node_ids}
+        return Rooms({**self.by_id, **changed}, self._suited, self._meeting)
 
     def meeting(self, constraints: tuple[str, ...]) -> tuple[Room, ...]:
         """Return the nodes that take new tasks and meet `constraints`; none where these can't be parsed."""
