@@ -19,6 +19,7 @@ from reconciler.planning.config_contents import RealNames, content_changes
 from reconciler.planning.contents import names_of_baseline, renamed_references
 from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case
 from reconciler.planning.differ import changes_between
+from reconciler.planning.drained import Drained, drained_nodes, emptied_first
 from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
 from reconciler.planning.held import missing, missing_externals
 from reconciler.planning.images import answer_for, pinned
@@ -44,6 +45,7 @@ class _Surroundings(msgspec.Struct, frozen=True):
     live: Mapping[str, ObservedObject]
     rooms: Mapping[str, Room]
     relabelled: tuple[Relabelled, ...]
+    drained: tuple[Drained, ...]
 
     def after(self, wanted: DesiredObject, spec: JsonObject) -> tuple[str, ...]:
         return after(self.draft, wanted, spec, self.needs)
@@ -64,6 +66,7 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
         live,
         planned_rooms(context, draft).by_id,
         relabelled_nodes(context, draft),
+        drained_nodes(context, draft),
     )
     count_moves(context, draft, around.relabelled)
     unanswered: dict[str, Problem] = {}
@@ -167,6 +170,7 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
     reason = "its mode differs, which Swarm can't change in place" if mode_changes else _reason(changes, paused=paused)
     body = spec if mode_changes else _as_it_runs(context, _carry_over(spec, new, found), found, changes)
     effect = _effect(around, found, body, changes, mode_changes=mode_changes)
+    nodes_first = (*first_written(around.relabelled, found.spec, body), *emptied_first(around.drained, body, effect))
     return Action(
         id=action_id(Kind.SERVICE, wanted.name),
         type=ActionType.REPLACE if mode_changes else ActionType.UPDATE,
@@ -177,7 +181,7 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
         effect=effect.kind,
         effect_text=effect.text,
         changes=with_places(changes, wanted),
-        after=(*around.after(wanted, spec), *first_written(around.relabelled, found.spec, body)),
+        after=(*around.after(wanted, spec), *nodes_first),
         awaits=around.awaits(wanted),
         object_id=found.id,
         version=found.version,
