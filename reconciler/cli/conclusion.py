@@ -22,8 +22,10 @@ def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
             terminal.problems([action.problem])
             _tell_log(terminal, action.log)
     terminal.problems(one.problem for one in result.plan.blocked)
+    told = [action.problem for action in result.actions]
     for one in result.services:
-        if one.verdict is not Verdict.CONVERGED:
+        # One that an action had to wait for has been told with its own action.
+        if one.verdict is not Verdict.CONVERGED and problem_of(one) not in told:
             _tell(terminal, one, foreign=_is_foreign(one, result))
     if result.lost is not None:
         terminal.problems([result.lost])
@@ -114,7 +116,7 @@ def _summary(result: ApplyResult, code: ExitCode) -> str:
     done = [
         one.action.type
         for one in result.actions
-        if one.status is ActionStatus.DONE and not (one.action.kind is Kind.SERVICE and one.action.name in gone)
+        if one.was_written and not (one.action.kind is Kind.SERVICE and one.action.name in gone)
     ]
     counts = {kind: done.count(kind) for kind in ActionType}
     added = counts[ActionType.CREATE] + counts[ActionType.REPLACE]

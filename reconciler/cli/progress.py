@@ -129,7 +129,7 @@ class ProgressDisplay:
 
 def _line(one: Assessment) -> str:
     # A count-down would make a line of each second; what matters is that the tasks run.
-    stable = one.verdict is Verdict.PROGRESSING and one.running == one.wanted
+    stable = one.verdict is Verdict.PROGRESSING and one.running == one.wanted and not one.is_job
     message = "watching whether they stay up" if stable else one.message
     verdict = f"{one.verdict.value}: " if one.verdict is not Verdict.PROGRESSING else ""
     return f"{one.service}: {verdict}{one.running}/{one.wanted} tasks" + (f", {message}" if message else "")

@@ -10,10 +10,19 @@ from msgspec.structs import replace
 from reconciler.cli.conclusion import conclude
 from reconciler.cli.progress import ProgressDisplay
 from reconciler.cli.terminal import Terminal
+from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan
-from reconciler.model.progress import ActionProgress, ActionStatus, ApplyResult, Assessment, UndoneStack, Verdict
+from reconciler.model.progress import (
+    ActionProgress,
+    ActionStatus,
+    ApplyResult,
+    Assessment,
+    ServicesProgress,
+    UndoneStack,
+    Verdict,
+)
 
 WEB = Action("service.web_api", ActionType.UPDATE, Kind.SERVICE, "web_api", "web", "because")
 DB = Action("service.db_one", ActionType.CREATE, Kind.SERVICE, "db_one", "db", "because")
@@ -45,6 +54,31 @@ def test_all_well_ends_with_nothing_said_but_the_sum(capsys):
     code, out, err = said(ended(services=(GOOD,)), capsys)
     assert (code, err) == (0, "")
     assert "Apply complete: 1 added, 1 changed" in out
+
+
+def a_needed_one_failed() -> ApplyResult:
+    """The first service was written and fails, so that the second, which needs it, was left."""
+    left = Problem(ErrorCode.APPLY_FAILED, "Service db_one was left as it is.")
+    failed = ActionProgress(WEB, ActionStatus.FAILED, problem_of(BAD), BAD.log, written=True)
+    return ended(actions=(failed, ActionProgress(DB, ActionStatus.SKIPPED, left)), services=())
+
+
+def test_what_was_written_counts_though_another_waits_for_it_in_vain(capsys):
+    code, out, _ = said(a_needed_one_failed(), capsys)
+    assert code == 6
+    assert "Apply failed: 0 added, 1 changed, 0 destroyed. 1 failed, 1 skipped." in out
+
+
+def test_a_service_is_told_once_though_an_action_and_the_tasks_that_a_node_moves_wait_for_it(capsys):
+    _, _, err = said(replace(a_needed_one_failed(), services=(BAD,)), capsys)
+    assert err.count("Service web_api: its tasks fail") == 1
+    assert err.count("log:  two") == 1
+
+
+def test_a_job_that_has_just_begun_is_not_said_to_stay_up(capsys):
+    display = ProgressDisplay(Terminal(color=False))
+    display.report(ServicesProgress((Assessment("job", Verdict.PROGRESSING, 0, 0, is_job=True),), 1.0))
+    assert capsys.readouterr().err == "job: 0/0 tasks\n"
 
 
 def test_a_stack_that_was_put_back_is_one_ending_whatever_its_services_came_to(capsys):
