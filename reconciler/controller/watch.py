@@ -148,7 +148,8 @@ class Watch:
                 return replace(look, verdict=Verdict.FAILING)
             if stuck := unallocated(crew):
                 return _without_addresses(look, stuck)
-        return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or "its tasks are not all running yet")
+        still = "its tasks have not all completed yet" if look.is_job else "its tasks are not all running yet"
+        return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or still)
 
     def forgotten(self) -> tuple[ObservedObject, ...]:
         """Return the services that are to be written once more as they are: swarm forgot to end tasks of theirs."""

@@ -263,6 +263,12 @@ def test_a_finished_job_is_converged_at_once_and_one_that_failed_for_good_is_fai
     assert watch.look(failed, 1.1)[0].verdict is Verdict.FAILING
 
 
+def test_a_job_that_takes_longer_than_the_time_is_told_to_be_incomplete_and_not_to_be_down():
+    state, watch = a_job(a_task("r", "running", desired="complete")), a_watch()
+    (look,) = watch.at_the_end(watch.look(state, 0.0), state)
+    assert (look.verdict, look.message) == (Verdict.TIMED_OUT, "its tasks have not all completed yet")
+
+
 def test_a_failed_node_of_a_global_job_is_not_forgotten():
     tasks = (
         a_task("c", "complete", desired="complete", NodeID="id-n2"),
