@@ -15,6 +15,8 @@ from reconciler.model.json import JsonObject, dig
 
 DEFAULT: Final = "default"
 _PREDEFINED: Final = frozenset({"host", "bridge", "none", "default"})
+_FOR_SERVICES: Final = frozenset({"host", "bridge"})
+"""Those that Swarm has for services, too; of the others it says that they are not found."""
 
 
 def is_predefined(name: str) -> bool:
@@ -43,19 +45,29 @@ def attachments(source: StackSource, at: KeyPath, name: str, service: JsonObject
             spot = (*at, "networks", key if isinstance(given, dict) else index)
             source.undefined(spot, "networks", key, known)
             continue
-        if object_name(source, "networks", key) == "ingress":
+        target = object_name(source, "networks", key)
+        if refusal := _why_not(target):
             where: KeyPath = ("networks", key) if key in known else (*at, "networks")
-            what, why = "A service cannot attach to the network `ingress`.", "Swarm keeps it for itself."
-            source.invalid(where, what, why, "Use another network; `ports` need none for ingress.")
+            named = target.partition(":")[0]  # behind it may stand what a variable says
+            source.invalid(where, f"A service cannot attach to the network `{named}`.", *refusal)
             continue
         options = (given.get(key) if isinstance(given, dict) else None) or {}
-        target = object_name(source, "networks", key)
         aliases = list(options.get("aliases") or ())
         if not is_predefined(target) and not source.standalone:
             aliases.append(name)
         driver_options = texts(options.get("driver_opts"))
         result.append(without_empty({"Target": target, "Aliases": aliases, "DriverOpts": driver_options}))
     return sorted(result, key=lambda attachment: str(attachment["Target"]).encode("utf-8", "surrogatepass"))
+
+
+def _why_not(target: str) -> tuple[str, str] | None:
+    """Return why Swarm attaches no service to a network of this name, and what to do; None where it does."""
+    if target == "ingress":
+        return "Swarm keeps it for itself.", "Use another network; `ports` need none for ingress."
+    if is_predefined(target) and target not in _FOR_SERVICES:
+        why = "Of the networks that each engine has by itself, services can use `host` and `bridge` only."
+        return why, "Use another network; one with `internal: true` leads nowhere outside."
+    return None
 
 
 def used_keys(source: StackSource, services: Iterable[JsonObject]) -> frozenset[str]:

@@ -44,6 +44,24 @@ def test_a_wrong_value_has_a_reason_and_a_hint_that_fits_it(keys: str, hint: str
     assert problem.why
 
 
+NETWORK = "services: {web: {image: nginx, networks: [n]}}\nnetworks: {n: {external: true, name: %s}}\n"
+
+
+@pytest.mark.parametrize("name", ["ingress", "none", "default", "container:abc"])
+def test_an_engines_own_network_that_takes_no_service_is_refused_and_not_only_by_the_swarm(name: str) -> None:
+    (problem,) = stack_problems(NETWORK % name)
+    assert problem.what == f"A service cannot attach to the network `{name.partition(':')[0]}`."
+    assert problem.place is not None
+    assert problem.place.line == 2
+    assert problem.why
+    assert problem.hint
+
+
+@pytest.mark.parametrize("name", ["host", "bridge"])
+def test_those_that_swarm_has_for_services_are_taken(name: str) -> None:
+    assert stack(NETWORK % name)
+
+
 def test_a_tag_that_makes_a_text_is_the_reason_of_a_wrong_type() -> None:
     problem = service_problem("deploy: {replicas: !count 3}")
     assert problem.why == 'Here it is the string "3", which the tag `!count` makes of it.'
