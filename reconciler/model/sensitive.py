@@ -16,6 +16,8 @@ from typing import Final
 
 from reconciler.model.json import JsonValue
 from reconciler.model.plan import SENSITIVE
+from reconciler.model.secret_names import STEMS, WORDS
+from reconciler.model.secret_places import COMMANDS, MYSQL, PLACES, REDIS, SIGNS
 
 Hide = Callable[[str], str]
 """Returns what is shown in the place of a secret."""
@@ -29,38 +31,6 @@ HASH_BYTES: Final = 4
 KNOWN_CHARACTERS_MIN: Final = 4
 """A shorter secret is not looked for in texts: it is part of too many words."""
 
-
-def _not_after(words: str, then: str = "") -> str:
-    """Return the look-behinds that refuse each of the words: one for each length, as all in one have to be as long."""
-    by_length: dict[int, list[str]] = {}
-    for word in words.split():
-        by_length.setdefault(len(word), []).append(word)
-    return "".join(f"(?<!(?:{'|'.join(same)}){then})" for same in by_length.values())
-
-
-_NO_PASS: Final = _not_after("com by over under tres sur low high band all")
-_NO_KEYS: Final = _not_after(
-    "pub row hot tag sort cache index group shard range topic event label field public lookup object unique record"
-    " metric column primary foreign routing binding message partition idempotency publishable"
-)
-"""Keys that open nothing: PUBLIC_KEY, sort-key, routingKey."""
-_NO_AUTH: Final = _not_after("no use with skip enable disable require with-registry", "[-_.]")
-_NEW_WORD: Final = "(?-i:(?<=[a-z0-9])(?=[A-Z]))"
-_KEY: Final = (
-    rf"(?=[-_.]?key)(?<=[a-z0-9]){_NO_KEYS}(?:[-_.]|{_NEW_WORD})keys?(?![a-z])"
-    r"(?![-_.](?:prefix|pattern|format|vault|path|file|ttl|size|length|type|url)(?![a-z]))"
-)
-_WORDS: Final = (
-    rf"(?a:(?=pass){_NO_PASS}pass(?![a-z])|password|passwd|passphrase|passcode|requirepass|masterauth"
-    rf"|(?<!old)(?<=[\w.-])pwd(?![a-z])|(?:(?<![a-z])|(?<=db)|{_NEW_WORD})pw(?![a-z])|(?<!sa)creds?(?![a-z])"
-    r"|secret|token|credential|basic[-_.]?auth|(?:api|auth|private|access|encryption|signing|master)[-_.]?key"
-    rf"|(?:app|jwt|ssh|session|storage|account)keys?(?![a-z])|{_KEY}"
-    rf"|(?=auth)(?:(?<![a-z]){_NO_AUTH}|{_NEW_WORD}{_not_after('no use enable disable require')})"
-    r"auth(?![a-z]|[-_.][a-z]))"
-)
-SENSITIVE_NAME: Final = re.compile(rf"(?i){_WORDS}")
-"""Names of variables, labels, options and arguments whose values are not shown."""
-
 _HIDDEN: Final = SENSITIVE[:-1]
 _STAND_IN: Final = re.compile(re.escape(_HIDDEN) + r"(, hash [0-9a-f]{8})?\)")
 _COMMON: Final = frozenset({"true", "false", "null", "none", "default", "plain", "login", "basic", "htpasswd"})
@@ -69,131 +39,41 @@ _NO_SECRET: Final = re.compile(r"[\d.:/\[\]-]*(?:/(?:tcp|udp|sctp))?|[./~].*")
 _ASSIGNMENT: Final = re.compile(r"(-{0,2}[\w.\-\[\]]+)=(.*)", re.DOTALL)
 _HEADER: Final = re.compile(r"([\w-]+)(:\s*)(.*)", re.DOTALL)
 
-_PLAIN: Final = r"[^\s\"'&;]+"
-_VALUE: Final = rf"(?P<secret>\"[^\"\n]*\"|'[^'\n]*'|{_PLAIN})"
-_MYSQL: Final = r"\b(?:mysql|mariadb)[\w-]*\b"
-_REDIS: Final = r"\b(?:redis|valkey|keydb)-cli\b"
-_ON_ONE_LINE: Final = r"[^\n;|]{0,300}?[ \t]"
-_IN_URL: Final = r"(?P<secret>[^\s\"'<>]{1,2000})"
 
-_LINE: Final = r"(?m:^)[ \t#]{0,200}"
-_ITEM: Final = rf"{_LINE}(?:-[ \t]{{1,20}}){{0,5}}"
-_QUOTED: Final = r"\"[^\"\\\n]*(?:\\[^\n][^\"\\\n]*)*\"|'[^'\n]*(?:''[^'\n]*)*'"
-_YAML_KEY: Final = (
-    rf"\\?[\"']?[\w.-]{{0,60}}?(?:{_WORDS}|(?<![\w.-])pwd(?=[\"']?:[ \t]{{0,20}}[\"']?[^\s/\"']))[\w.-]{{0,60}}"
-    r"(?<!file|path|name)(?:\\?[\"'][ \t]{0,3}:[ \t]*|[ \t]{0,3}:[ \t]+)"
-)
-_YAML_BLOCK: Final = (
-    r"(?:[!&]\S{1,100}[ \t]{1,20}){0,2}[|>][-+\d]{0,2}[ \t]{0,200}(?:#[^\n]{0,500})?\r?\n(?:[ \t]{0,200}\r?\n){0,50}"
-)
-_YAML_PLAIN: Final = (
-    rf"(?![\[{{#]|&[\w-]{{1,100}}[ \t]*(?:[#\r\n]|\Z)|{_YAML_BLOCK}"
-    r"|(?:true|false|null|none|yes|no|on|off|~)[ \t]*(?:[,}#\r\n]|\Z))"
-)
-"""What is no list, mapping, comment, anchor, block or yes and no."""
-_CRYPT: Final = r"apr1|2[abxy]|argon2\w{1,2}|[156y](?=\${1,2}[^\s$]{1,100}\${1,2}[\w./]{20})"
+_PLACES: Final = tuple((sign, pattern, WORDS in pattern) for sign, pattern in COMMANDS + PLACES)
+"""With each place whether it has a name in it: in a text without any such name there is none to be looked for."""
 
-_INSIDE: Final[tuple[tuple[str, str], ...]] = (
-    # NAME: | and the lines below, as far as they are indented like the first
-    (
-        "\n",
-        rf"{_ITEM}{_YAML_KEY}{_YAML_BLOCK}(?P<indent>[ \t]{{1,200}})"
-        r"(?P<secret>\S[^\n]*(?:\n(?:(?P=indent)[^\n]*|[ \t\r]*(?=\n)))*)",
-    ),
-    # URLs that let everybody write into a chat, and signed ones
-    ("hooks.slack", rf"\bhooks\.slack[\w-]{{0,10}}\.com/(?:services|workflows|triggers)/{_IN_URL}"),
-    (".com/api/", rf"\bdiscord(?:app)?\.com/api/(?:v\d{{1,2}}/)?webhooks/[^\s/\"']{{1,60}}/{_IN_URL}"),
-    ("/webhook", rf"(?:/webhookb2|\boutlook\.office(?:365)?\.com/webhook)/{_IN_URL}"),
-    ("bot", r"(?:\btelegram\.org/(?:file/)?bot\d{1,20}|\bbot\d{5,20}):(?P<secret>[^\s/?\"'<>]{5,500})"),
-    ("://", rf"\b(?:slack|discord|tgram|msteams)://{_IN_URL}"),
-    ("sig", r"[?&;](?:[\w-]{0,20}-)?sig(?:nature)?=(?P<secret>[^\s\"'&<>]{1,1000})"),
-    ("-----begin", r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<secret>[^-]+)-----END"),
-    # user:password@ of a URL; a port is none, and a password may hold slashes
-    ("@", r"://[^\s/?#:@\"']{0,200}:(?!\d{1,5}(?:[/?#,]|$))(?P<secret>[^\s\"'<>]{1,1000})@"),
-    ("@", r"https?://(?P<secret>[^\s/?#:@\"'<>]{8,500})@"),
-    ("@", r"(?<![\w./-])[\w.-]{1,100}:(?P<secret>[^\s@\"']{1,500})@(?:tcp|unix|udp)\("),
-    (
-        "authorization",
-        r"\b(?:proxy-)?authorization[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:(?:basic|bearer|digest|token|apikey)[ \t]+)?"
-        r"(?P<secret>[^\s\"']+)",
-    ),
-    ("bearer", r"\bbearer[ \t]+(?!realm=|tokens?\b|auth\w*\b)(?P<secret>[\w.~+/=-]{6,})"),
-    ("-h", rf"(?:-H|--header)[ \t=]*[\"']?[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}:[ \t]*(?P<secret>[^\s\"']+)"),
-    # NAME=VALUE, --name=VALUE, ?name=VALUE, Name=VALUE;
-    ("=", rf"(?:{_WORDS})[\w.\]-]{{0,60}}[\"']?[ \t]{{0,40}}=[ \t]{{0,40}}{_VALUE}"),
-    # a connection string's, not the working directory
-    ("pwd", rf"(?:[;,?&][ \t]{{0,3}}pwd|{_LINE}[\"']?pwd(?=[^;\n]{{1,500}};))[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}"),
-    (
-        ":",
-        rf"(?:{_WORDS})[\w.-]{{0,60}}\\?[\"'][ \t]{{0,3}}:[ \t]{{0,3}}"
-        rf"(?P<secret>\\\"[^\"\n]*\"|{_QUOTED}|\"[^\"\n]*\")",
-    ),
-    ("-", rf"(?<![\w-])-{{1,2}}[\w-]{{0,40}}?(?:{_WORDS})[\w-]{{0,40}}[ \t]+(?!-){_VALUE}"),
-    ("-p", rf"(?<![\w-])-p[ \t]+(?!-)(?!(?:[\d.:/\[\]-]+|[./~]\S*)(?:\s|$)){_VALUE}"),
-    ("-p", rf"{_MYSQL}{_ON_ONE_LINE}-p(?P<secret>[^\s\"']+)"),
-    ("-a", rf"{_REDIS}{_ON_ONE_LINE}-a[ \t]+{_VALUE}"),
-    ("-u", rf"\bcurl\b{_ON_ONE_LINE}(?:-u|--user)[ \t=]*[\"']?[^\s:\"']{{0,100}}:(?P<secret>[^\s\"']+)"),
-    # files: XML, properties, YAML, redis.conf, htpasswd
-    (
-        "</",
-        rf"<[\w:.-]{{0,60}}?(?:{_WORDS})[\w.-]{{0,60}}(?<!file|path|name)(?:\s[^<>]{{0,300}})?>\s{{0,200}}"
-        r"(?:<!\[CDATA\[\s{0,200})?(?P<secret>[^\s<>][^<>]{0,2000}?)\s{0,200}(?:\]\]>\s{0,200})?</",
-    ),
-    (
-        ":",
-        rf"{_LINE}[\w.-]{{0,60}}(?:password|passwd|passphrase):(?!\d{{1,5}}(?:/|\s|$)|//)(?P<secret>[^\s:][^\n]*)",
-    ),
-    (":", rf"{_ITEM}{_YAML_KEY}{_YAML_PLAIN}(?P<secret>{_QUOTED}|\S+(?:[ \t]+[^\s#]\S*)*)"),
-    (
-        ":",
-        rf"(?:(?P<open>\{{)|,)[ \t]{{0,20}}{_YAML_KEY}(?(open)|(?=[^{{}}]{{0,2000}}[{{}}])){_YAML_PLAIN}"
-        rf"(?P<secret>\(sensitive value[^)\n]{{0,40}}\)|{_QUOTED}|[^\s,}}]+(?:[ \t]+[^\s,}}]+)*)",
-    ),
-    (
-        "",
-        rf"(?:{_LINE}|\bconfig[ \t]{{1,5}}set[ \t]{{1,5}})"
-        r"(?:requirepass|masterauth|sentinel[ \t]{1,5}auth-pass[ \t]{1,5}\S{1,100})[ \t]{1,20}(?![=:])"
-        rf"(?P<secret>{_QUOTED}|\S+)",
-    ),
-    ("$", rf"(?P<secret>\${{1,2}}(?:{_CRYPT})\${{1,2}}[\w./=,+$-]{{1,500}})"),
-    ("{", r"(?-i:\{(?:S?SHA\d{0,3}|S?MD5|CRYPT)\})(?P<secret>[\w+/=.$-]{6,500})"),
-    # what GitHub, GitLab, Slack, Swarm, AWS and JWT issue
-    (
-        "",
-        r"\b(?P<secret>gh[a-z]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{15,255}|xox[a-z]-[\w-]{10,255}"
-        r"|SWMTKN-\d-[\w-]{10,255}|SWMKEY-\d-[\w+/]{10,255}|AKIA[0-9A-Z]{16}"
-        r"|eyJ[\w-]{10,2000}\.[\w-]{10,8000}\.[\w-]{0,2000})",
-    ),
-)
-"""What in a text is a secret by where it stands, after what the text has, in lower case, if any of it does.
+_ANY_NAME: Final = rf"{WORDS}|\bpwd"
 
-Every repetition is bounded, or ends where the next one can't begin before: texts are as long as somebody likes.
-"""
-_SIGNS: Final = re.compile(
-    r"pass|pw|secret|token|cred|auth|key|bearer|@|-p|-a|-u|gh[a-z]_|github_|glpat|xox|swmtkn|akia|eyj"
-    r"|hook|bot\d|slack:|discord:|tgram:|msteams:|sig(?:nature)?=|\$(?:apr1|2[abxy]|argon2|[156y]\$)|\{(?:s?sha|s?md5|crypt)"
-)
-"""A text in lower case without any of these has none of those: most have not, and a plan looks at all."""
+
+@functools.cache
+def _signs() -> re.Pattern[str]:
+    return re.compile(SIGNS)
 
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return one of _INSIDE, made when the first text needs it: all take a while, and most plans need few."""
+    """Return a pattern, made when the first text needs it: all take a while, and most plans need few."""
     return re.compile(pattern, re.IGNORECASE)
 
 
 def _inside(text: str) -> Iterator[re.Pattern[str]]:
     """Yield the patterns that may find something in a text."""
     lower = text.lower()
-    if _SIGNS.search(lower):
-        for sign, pattern in _INSIDE:
-            if sign in lower:
+    if _signs().search(lower):
+        named = _has_stem(lower) and _compiled(_ANY_NAME).search(text) is not None
+        for sign, pattern, needs_name in _PLACES:
+            if (named or not needs_name) and sign in lower:
                 yield _compiled(pattern)
 
 
 def sounds_secret(name: str) -> bool:
     """Return whether the value of something called `name` must not be shown."""
-    return SENSITIVE_NAME.search(name) is not None
+    return _has_stem(name.lower()) and _compiled(WORDS).search(name) is not None
+
+
+def _has_stem(lower: str) -> bool:
+    return any(stem in lower for stem in STEMS)
 
 
 def is_stand_in(value: object) -> bool:
@@ -253,7 +133,7 @@ def masked_text(text: str, known: Collection[str] = (), hide: Hide = hidden) -> 
 
 def _replaced(match: re.Match[str], hide: Hide) -> str:
     secret, quote = match["secret"], ""
-    if len(secret) > 1 and secret[0] in "\"'" and secret[-1] == secret[0]:
+    if len(secret) > 1 and secret[0] in "\"'`" and secret[-1] == secret[0]:
         secret, quote = secret[1:-1], secret[0]
     if not secret or secret == _HIDDEN.split()[0] or is_stand_in(secret):  # it was hidden before
         return match[0]
@@ -268,6 +148,7 @@ def _once(secret: str, hide: Hide) -> str:
 def _masked_arguments(arguments: list[JsonValue], hide: Hide) -> list[JsonValue]:
     """Return a list with its secrets hidden: an argument may be the value of the one before it."""
     words, hide = " ".join(one for one in arguments if isinstance(one, str)), functools.partial(_once, hide=hide)
+    of_command = _secrets_of_command(words)
     shown: list[JsonValue] = []
     before = ""
     for one in arguments:
@@ -275,9 +156,18 @@ def _masked_arguments(arguments: list[JsonValue], hide: Hide) -> list[JsonValue]
             shown.append(masked(one, hide))
             before = ""
         else:
-            shown.append(_following(before, one, words, hide))
+            shown.append(_following(before, one, words, hide) if one not in of_command else hide(one))
             before = one
     return shown
+
+
+def _secrets_of_command(words: str) -> frozenset[str]:
+    """Return the words that are secrets by the place that they have in the arguments of a well-known program."""
+    found: set[str] = set()
+    for program, pattern in COMMANDS:
+        if program in words:
+            found.update(f"{match['option']}{match['secret']}" for match in _compiled(pattern).finditer(words))
+    return frozenset(found)
 
 
 def _following(before: str, argument: str, words: str, hide: Hide) -> str:
@@ -289,7 +179,7 @@ def _following(before: str, argument: str, words: str, hide: Hide) -> str:
     if before in ("-u", "--user") and re.search(r"\bcurl\b", words) and ":" in argument:
         user, _, password = argument.partition(":")
         return f"{user}:{hide(password)}"
-    if argument.startswith("-p") and len(argument) > 2 and argument[2] not in "=-" and re.search(_MYSQL, words):
+    if argument.startswith("-p") and len(argument) > 2 and argument[2] not in "=-" and re.search(MYSQL, words):
         return argument if _NO_SECRET.fullmatch(argument[2:]) else f"-p{hide(argument[2:])}"
     return _argument(argument, hide)
 
@@ -300,7 +190,7 @@ def _takes_secret(option: str, argument: str, words: str) -> bool:
         return False
     if option == "-p":
         return _NO_SECRET.fullmatch(argument) is None
-    return sounds_secret(option) or (option == "-a" and re.search(_REDIS, words) is not None)
+    return sounds_secret(option) or (option == "-a" and re.search(REDIS, words) is not None)
 
 
 def _is_secret_header(name: str) -> bool:
