@@ -13,6 +13,7 @@ import msgspec
 
 from reconciler.adapters.revision_errors import (
     checked_parts,
+    circular,
     escapes,
     no_file,
     not_found,
@@ -144,7 +145,7 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
         except OSError as error:
             raise self._failure(shown, error) from error
         if os.path.islink(real):
-            raise escapes(shown, "Its symlinks go round in a circle.")
+            raise circular(shown)
         if os.path.commonpath([real, self.root]) != self.root:
             raise escapes(shown, "A symlink on its way points outside.")
         checked_parts(os.path.relpath(real, self.root), shown)
@@ -154,7 +155,7 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
         if error.errno in _GONE:
             return not_found(shown, self.label)
         if error.errno == errno.ELOOP:
-            return escapes(shown, "Its symlinks go round in a circle.")
+            return circular(shown)
         return unreadable(shown, error)
 
 

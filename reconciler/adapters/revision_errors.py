@@ -44,6 +44,12 @@ def escapes(shown: str, why: str) -> SwarmctlError:
     return SwarmctlError(ErrorCode.PATH_ESCAPES, f"{shown} leads out of the repository.", why=why, hint=hint)
 
 
+def circular(shown: str) -> SwarmctlError:
+    why = "Its symlinks go round in a circle."
+    hint = "Let the link point to a file of the repository."
+    return SwarmctlError(ErrorCode.FILE_UNREADABLE, f"{shown} cannot be read.", why=why, hint=hint)
+
+
 def checked_parts(path: str, shown: str) -> list[str]:
     """Return the parts of a path from the root, after making sure that it names something inside.
 

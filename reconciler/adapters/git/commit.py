@@ -19,7 +19,15 @@ from typing import Any, Final
 import msgspec
 
 from reconciler.adapters.directory import work_tree_top
-from reconciler.adapters.revision_errors import checked_parts, escapes, no_file, not_found, shown_path, too_large
+from reconciler.adapters.revision_errors import (
+    checked_parts,
+    circular,
+    escapes,
+    no_file,
+    not_found,
+    shown_path,
+    too_large,
+)
 from reconciler.manifests.problems import did_you_mean
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
@@ -185,7 +193,7 @@ class GitRevision:
                 continue
             links += 1
             if links > SYMLINKS_MAX:
-                raise escapes(shown, "Its symlinks go round in a circle.")
+                raise circular(shown)
             pending.extendleft(reversed(self._link_parts(entry.sha, shown)))
         return way[-1]
 
