@@ -22,6 +22,7 @@ from reconciler.adapters.revision_errors import (
     unreadable,
 )
 from reconciler.adapters.sparse_checkout import refuse_left_out
+from reconciler.adapters.submodules import refuse_empty_submodule
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.revision import FILE_BYTES_MAX
 
@@ -121,7 +122,8 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
     def files_under(self, folder: str) -> tuple[str, ...]:
         """Return what lies directly in `folder` and is no folder, sorted; empty when there is no such folder.
 
-        Raises SwarmctlError, also where a sparse checkout leaves out some of it: sparse-checkout.
+        Raises SwarmctlError, also where a sparse checkout leaves out some of it (sparse-checkout), or where it is in a
+        submodule that is not checked out (file-unreadable).
         """
         shown = self.display(folder)
         real = self._real(folder, shown)
@@ -130,9 +132,11 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
             with os.scandir(real) as entries:
                 names = [entry.name for entry in entries if not _is_folder(entry)]
         except OSError as error:
-            if error.errno in _GONE:
-                return ()
-            raise self._failure(shown, error) from error
+            if error.errno not in _GONE:
+                raise self._failure(shown, error) from error
+            names = []
+        if not names:
+            refuse_empty_submodule(self.root, folder, shown)
         return tuple(posixpath.join(folder, name) for name in sorted(names))
 
     def _real(self, path: str, shown: str) -> str:

@@ -27,6 +27,14 @@ def no_file(shown: str, what_it_is: str) -> SwarmctlError:
     return SwarmctlError(ErrorCode.FILE_UNREADABLE, f"{shown} cannot be read as a file.", why=why, hint=hint)
 
 
+def in_submodule(shown: str, where: str) -> SwarmctlError:
+    why = f"It is {where}, whose files are in another repository: what they declare would look deleted."
+    hint = (
+        "Keep the manifests in this repository, name the other repository itself, or read a work tree (no --revision)."
+    )
+    return SwarmctlError(ErrorCode.FILE_UNREADABLE, f"{shown or 'The folder'} cannot be read.", why=why, hint=hint)
+
+
 def unreadable(shown: str, error: OSError) -> SwarmctlError:
     why = f"The system says: {error.strerror or type(error).__name__}."
     hint = "Check the permissions of the file and of the folders above it."

@@ -23,6 +23,7 @@ from reconciler.adapters.revision_errors import (
     checked_parts,
     circular,
     escapes,
+    in_submodule,
     no_file,
     not_found,
     shown_path,
@@ -151,6 +152,8 @@ class GitRevision:
             if error.code is ErrorCode.FILE_NOT_FOUND:
                 return ()
             raise
+        if entry.mode == _SUBMODULE:
+            raise in_submodule(shown, "a submodule")
         if entry.mode != _FOLDER:
             return ()
         paths = (posixpath.join(folder, name) for name in sorted(self._tree(entry.sha, shown)))

@@ -61,6 +61,21 @@ def test_files_under_are_sorted_and_no_folders(repository: Path) -> None:
     assert revision.files_under("nowhere") == ()
 
 
+def test_a_folder_in_a_submodule_that_is_not_checked_out_is_not_empty(repository: Path) -> None:
+    (repository / ".gitmodules").write_text('[submodule "m"]\n\tpath = shared/module\n\turl = ../m\n')
+    (repository / "shared" / "module").mkdir(parents=True)
+    revision = DirectoryRevision.open(str(repository))
+    for folder in ("shared/module", "shared/module/stacks"):
+        with pytest.raises(SwarmctlError) as caught:
+            revision.files_under(folder)
+        assert caught.value.code is ErrorCode.FILE_UNREADABLE
+        assert "submodule update --init shared/module" in str(caught.value.problems[0].hint)
+    assert revision.files_under("shared") == revision.files_under("shared/modules") == ()
+    (repository / "shared" / "module" / ".git").write_text("gitdir: ../../.git/modules/m\n")
+    (repository / "shared" / "module" / "a.yaml").write_text("")
+    assert "shared/module/a.yaml" in revision.files_under("shared/module")
+
+
 def test_a_missing_path_is_told(tmp_path: Path) -> None:
     for path in (str(tmp_path / "nothing"), "", "a\0b"):
         with pytest.raises(SwarmctlError) as caught:

@@ -249,6 +249,9 @@ def test_a_submodule_is_told(repository: Path, tmp_path: Path) -> None:
     commit_all(repository)
     assert code_of(repository, "module") is ErrorCode.FILE_UNREADABLE
     assert code_of(repository, "module/swarm.yaml") is ErrorCode.FILE_UNREADABLE
+    for folder in ("module", "module/stacks"):
+        with pytest.raises(SwarmctlError, match="cannot be read"):  # an empty one would let stacks seem deleted
+            GitRevision.open(str(repository), "main").files_under(folder)
 
 
 def test_a_large_file_is_refused_and_the_largest_is_read(repository: Path) -> None:
