@@ -28,6 +28,9 @@ IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What identifies the items of a list, by the list's field; a test holds it against the planner's own table."""
 
+UNNAMED: Final[Mapping[str, str]] = {"Protocol": "tcp", "PublishedPort": "any", "File.Name": "runtime"}
+"""What stands in a path for what an item leaves out; the same test holds it against the planner's."""
+
 PATHS_KEPT: Final = 4096
 """Paths whose steps are kept: those of a plan repeat from service to service."""
 _STEP: Final = re.compile(
@@ -100,13 +103,13 @@ def _identity(value: JsonValue, field: str) -> str | None:
         return str(value).partition("=")[0]
     if field not in IDENTITIES or not isinstance(value, dict):
         return None
-    return "/".join(str(_at(value, dotted)) for dotted in IDENTITIES[field])
+    return "/".join(str(_at(value, dotted) or UNNAMED.get(dotted)) for dotted in IDENTITIES[field])
 
 
 def _at(value: JsonValue, dotted: str) -> JsonValue:
     for key in dotted.split("."):
         value = value.get(key) if isinstance(value, dict) else None
-    return "tcp" if value is None and dotted == "Protocol" else value
+    return value
 
 
 def below(value: JsonValue, keys: KeyPath) -> JsonValue:

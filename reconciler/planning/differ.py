@@ -22,6 +22,9 @@ KEYED_LISTS = {
 WIDER = {"Ports": ("TargetPort", "Protocol", "PublishedPort")}
 """What identifies items where the narrower identity does not: a port of a container may be published on several."""
 
+UNNAMED = {"Protocol": "tcp", "PublishedPort": "any", "File.Name": "runtime"}
+"""What stands in a path for what an item leaves out: a port that Swarm chooses, a config that is no file."""
+
 ENVIRONMENT = "Env"
 """The list of NAME=value strings; a difference is told by variable."""
 
@@ -183,7 +186,7 @@ def _identifies(identity: tuple[str, ...], lists: list[list[JsonValue]]) -> bool
 
 
 def _by_identity(items: list[JsonValue], identity: tuple[str, ...]) -> dict[str, JsonValue]:
-    return {"/".join(str(_at(item, dotted)) for dotted in identity): item for item in items}
+    return {"/".join(str(_at(item, dotted) or UNNAMED.get(dotted)) for dotted in identity): item for item in items}
 
 
 def _at(item: JsonValue, dotted: str) -> JsonValue:

@@ -13,7 +13,7 @@ from reconciler.manifests.compose.mounts import BadMount, object_name, short_mou
 from reconciler.manifests.compose.ports import BadPort, short_ports
 from reconciler.manifests.compose.written import ENV_FILE, Definition, WrittenStack
 from reconciler.manifests.problems import KeyPath
-from reconciler.manifests.spec_path import SpecSteps, position
+from reconciler.manifests.spec_path import UNNAMED, SpecSteps, position
 from reconciler.manifests.yaml_scalars import go_text
 from reconciler.model.json import JsonObject, JsonValue
 
@@ -134,7 +134,7 @@ def _narrow(item: JsonObject) -> str:
 
 
 def _wide(item: JsonObject) -> str:
-    return f"{_narrow(item)}/{int(item.get('published') or 0) or None}"
+    return f"{_narrow(item)}/{int(item.get('published') or 0) or UNNAMED['PublishedPort']}"
 
 
 def _long(item: JsonValue) -> list[JsonObject]:
@@ -197,7 +197,11 @@ def reference(section: str) -> Rule:
                 key = _REFERENCE.get(rest[1:])
                 return service.nearest((section, index, *((key,) if key else ())))
         # The config of a credential spec is no file in the container.
-        return service.given("credential_spec", "config") if section == "configs" and rest[0] == "None" else None
+        return (
+            service.given("credential_spec", "config")
+            if section == "configs" and rest[0] == UNNAMED["File.Name"]
+            else None
+        )
 
     return rule
 

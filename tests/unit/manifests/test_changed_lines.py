@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from reconciler.manifests.load import load_stack_file
-from reconciler.manifests.spec_path import IDENTITIES
+from reconciler.manifests.spec_path import IDENTITIES, UNNAMED
 from reconciler.model.desired import DesiredObject, DesiredState
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Change
-from reconciler.planning import canonical
+from reconciler.planning import canonical, differ
 from reconciler.planning.differ import KEYED_LISTS, changes_between
 from tests.unit.manifests.builders import SCHEMAS, inputs, revision, stack
 from tests.unit.manifests.every_key import FILES, STACK
@@ -109,3 +109,4 @@ def test_every_key_that_means_something_is_tried() -> None:
 
 def test_items_are_told_apart_as_planning_tells_them() -> None:
     assert dict(IDENTITIES) == KEYED_LISTS
+    assert dict(UNNAMED) == differ.UNNAMED

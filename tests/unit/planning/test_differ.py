@@ -32,7 +32,7 @@ from reconciler.planning.render_values import shown
         ]),
         ({"Env": ["A=1", "B=2"]}, {"Env": ["B=2", "A=1"]}, [Change("Env (order)", ["A", "B"], ["B", "A"])]),
         ({"Ports": [{"TargetPort": 80}]}, {"Ports": [{"TargetPort": 81}]}, [
-            Change("Ports[81/None].TargetPort", 80, 81),
+            Change("Ports[81/tcp].TargetPort", 80, 81),
         ]),
         ({"Args": ["a"]}, {"Args": ["a", "b"]}, [Change("Args", ["a"], ["a", "b"])]),
     ],
