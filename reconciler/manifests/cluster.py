@@ -160,7 +160,8 @@ def _join_tokens(source: _ClusterSource, given: JsonValue) -> TokenPolicy:
             why, hint = f"Here it is {shown(text)}.", "Write a period such as 30d, or remove the key."
             source.problem(ErrorCode.INVALID_VALUE, (*at, role, "rotateEvery"), what, why, hint)
         seconds[role] = period / 1e9 if period else None
-    return TokenPolicy(seconds["worker"], seconds["manager"])
+    places = {role: source.document.place((*at, role, "rotateEvery")) for role, every_s in seconds.items() if every_s}
+    return TokenPolicy(seconds["worker"], seconds["manager"], places.get("worker"), places.get("manager"))
 
 
 def _policy(source: _ClusterSource, given: JsonValue) -> Policy:

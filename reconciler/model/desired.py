@@ -74,10 +74,12 @@ class DesiredNode(msgspec.Struct, frozen=True):
 
 
 class TokenPolicy(msgspec.Struct, frozen=True):
-    """How often join tokens are renewed, in seconds; None means never by itself."""
+    """How often join tokens are renewed, in seconds, and the lines that say so; None means never by itself."""
 
     worker_every_s: float | None = None
     manager_every_s: float | None = None
+    worker_place: Place | None = None
+    manager_place: Place | None = None
 
 
 class Policy(msgspec.Struct, frozen=True):

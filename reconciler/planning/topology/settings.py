@@ -42,7 +42,7 @@ def plan_swarm(context: Context, draft: Draft) -> None:
         replace(change, place=desired.settings_places.get(change.path)) for change in changes_between(live.spec, merged)
     ]
     due = due_roles(desired.join_tokens, live, context.actual.observed_at)
-    changes = (*differing, *rotations(due))
+    changes = (*differing, *rotations(desired.join_tokens, due))
     if not changes:
         return
     draft.actions.append(
@@ -59,7 +59,7 @@ def plan_swarm(context: Context, draft: Draft) -> None:
             version=live.version,
             spec=stamped(merged, due, context.actual.observed_at),
             read_spec=live.spec,
-            place=next((change.place for change in differing), None),
+            place=next((change.place for change in changes if change.place is not None), None),
             rotates=due,
         )
     )

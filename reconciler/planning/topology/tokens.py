@@ -44,9 +44,13 @@ def stamped(spec: JsonObject, roles: Collection[NodeRole], at: datetime) -> Json
     return {**spec, "Labels": {**(spec.get("Labels") or {}), **{rotation_label(role): stamp for role in roles}}}
 
 
-def rotations(roles: Collection[NodeRole]) -> tuple[Change, ...]:
-    """Return one change for each token that is made anew; neither the old nor the new one is known here."""
-    return tuple(Change(f"JoinTokens.{role.value.capitalize()}", ABSENT, "rotated", sensitive=True) for role in roles)
+def rotations(policy: TokenPolicy, roles: Collection[NodeRole]) -> tuple[Change, ...]:
+    """Return one change for each token that is made anew, with the line that asks for it; no token is known here."""
+    places = {NodeRole.WORKER: policy.worker_place, NodeRole.MANAGER: policy.manager_place}
+    return tuple(
+        Change(f"JoinTokens.{role.value.capitalize()}", ABSENT, "rotated", sensitive=True, place=places[role])
+        for role in roles
+    )
 
 
 def _instant(text: object) -> datetime | None:

@@ -56,7 +56,9 @@ def test_settings_become_a_partial_cluster_spec_with_places() -> None:
 def test_tokens_policy_and_name_are_read() -> None:
     state = loaded(FILES)
     assert state.cluster == "test"
-    assert state.join_tokens == TokenPolicy(30 * 86400.0, 5400.0)
+    tokens = state.join_tokens
+    assert tokens == TokenPolicy(30 * 86400.0, 5400.0, tokens.worker_place, tokens.manager_place)
+    assert [place and place.line for place in (tokens.worker_place, tokens.manager_place)] == [15, 16]
     assert state.policy == Policy(DriftMode.REPORT, True, 20)
 
 

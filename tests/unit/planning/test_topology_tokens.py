@@ -13,6 +13,7 @@ from reconciler.model.desired import TokenPolicy
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.planning.topology.tokens import due_roles, last_rotation
 from tests.unit.planning.builders import NOW, actual, desired, observed, paths, planned
+from tests.unit.planning.plans import place
 
 DAY_S = 86400.0
 MONTHLY = TokenPolicy(worker_every_s=30 * DAY_S, manager_every_s=7 * DAY_S)
@@ -58,6 +59,15 @@ def test_settings_and_rotation_are_one_write():
     made = planned(desired(settings=settings, join_tokens=MONTHLY), aged(8))
     assert paths(made) == {"swarm.default": ["Orchestration.TaskHistoryRetentionLimit", "JoinTokens.Manager"]}
     assert made.actions[0].reason.startswith("its settings differ and the manager join token")
+
+
+def test_a_renewal_is_told_with_the_line_that_asks_for_it():
+    policy = replace(MONTHLY, worker_place=place(4), manager_place=place(5))
+    (action,) = planned(desired(join_tokens=policy), aged(31)).actions
+    assert [change.place for change in action.changes] == [place(4), place(5)]
+    assert action.place == place(4)
+    (action,) = planned(desired(join_tokens=policy), aged(8)).actions
+    assert action.place == place(5)
 
 
 def test_no_change_of_a_token_has_a_value():
