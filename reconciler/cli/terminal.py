@@ -65,8 +65,9 @@ class Terminal:
 
         if self._color:
             options["force_terminal"] = True
-        no_color = True if self._color is False else None
-        return Console(highlight=False, soft_wrap=True, no_color=no_color, **options)
+        if self._color is False:  # nor bold or dim letters, which Rich's own no_color leaves
+            options["color_system"] = None
+        return Console(highlight=False, soft_wrap=True, **options)
 
     @property
     def width(self) -> int | None:

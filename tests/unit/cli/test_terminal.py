@@ -59,3 +59,17 @@ def test_an_encoding_that_lacks_a_character_gets_an_escape(monkeypatch: pytest.M
     terminal.json({"name": "日é\ud800"})
     sys.stdout.flush()
     assert raw.getvalue().decode("latin-1") == '\\u2026 é\n{\n  "name": "\\u65e5\\u00e9\\ud800"\n}\n'
+
+
+def test_without_colour_no_letter_is_bold_or_dim_either(monkeypatch: pytest.MonkeyPatch):
+    told = io.StringIO()
+    monkeypatch.setattr(told, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", told)
+    monkeypatch.setattr(sys, "stderr", told)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal(color=False)
+    terminal.plan("  # service.web will be created\n      ~ a = 1 -> 2  # drift\nPlan: 1 to add\n")
+    terminal.note("note", "bold")
+    terminal.say("line", "bold green")
+    assert "\x1b" not in told.getvalue()
+    assert "~ a = 1 -> 2  # drift" in told.getvalue()
