@@ -40,6 +40,13 @@ def check_target(outside: Outside, path: str) -> None:
         raise SwarmctlError(
             ErrorCode.USAGE, "--out names no file.", why="Its value is empty.", hint="Name one: --out plan.json."
         )
+    if path == "-":
+        raise SwarmctlError(
+            ErrorCode.USAGE,
+            "--out writes to a file, not to standard output.",
+            why="The plan that is shown goes there, and `apply` takes a saved one from a file only.",
+            hint="Name a file: --out plan.json, or --out ./- for one of that name. To print it as JSON: --format json.",
+        )
     if not Path(path).is_file() or not Path(path).stat().st_size:
         return
     from reconciler.planning import plan_file

@@ -102,3 +102,15 @@ def test_only_a_plain_file_is_replaced(tmp_path: Path) -> None:
     assert refused(str(link)) is None
     assert link.is_symlink()
     assert (tmp_path / "plan.json").read_text() == PLAN
+
+
+def test_a_plan_is_not_saved_to_standard_output_nor_to_a_file_that_is_called_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    error = refused("-")
+    assert error is not None
+    assert error.code is ErrorCode.USAGE
+    assert "--format json" in error.problems[0].hint
+    assert not (tmp_path / "-").exists()
+    assert refused("./-") is None
