@@ -22,7 +22,7 @@ from reconciler.controller.assess import (
     unplaced,
 )
 from reconciler.controller.forgotten import FORGOTTEN_GRACE_S, forgotten, surplus
-from reconciler.controller.misplaced import MISPLACED_GRACE_S, misplaced
+from reconciler.controller.misplaced import MISPLACED_GRACE_S, TURNED_AWAY_MAX, misplaced, turned_away
 from reconciler.controller.pace import POLL_MAX_S, Outlook
 from reconciler.controller.story import Since, Story, are, came_up_s, is_live, is_told_by_tasks, note_swarms_watch
 from reconciler.model.actual import ActualState
@@ -144,6 +144,8 @@ class Watch:
             crew = Crew.of(service, actual)
             if waiting := unplaced(crew):
                 return replace(look, verdict=Verdict.UNSCHEDULABLE, message=describe(waiting[0], actual))
+            if told := turned_away(crew, actual, self._known, at_least=1):
+                return replace(look, verdict=Verdict.UNSCHEDULABLE, message=told)
             if given_up(crew, actual):
                 return replace(look, verdict=Verdict.FAILING)
             if stuck := unallocated(crew):
@@ -215,6 +217,8 @@ class Watch:
                 return replace(look, verdict=Verdict.PROGRESSING, message=told)
             return _watched(look, crew, story, now_s, came_s)
         story.stable.what = None
+        if told := turned_away(crew, actual, self._known, 1 if look.verdict is Verdict.FAILING else TURNED_AWAY_MAX):
+            return replace(look, verdict=Verdict.UNSCHEDULABLE, message=told)
         if look.verdict is Verdict.FAILING:
             held_s = story.given_up.held_s(look.task_ids, now_s)
             if held_s >= GIVEN_UP_GRACE_S:

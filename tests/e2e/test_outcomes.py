@@ -111,6 +111,14 @@ def test_a_global_service_whose_nodes_have_no_room_for_it_is_unschedulable_too(b
     assert "pending: host-mode port already in use on 1 node" in ended.err
 
 
+def test_a_global_job_whose_nodes_have_no_room_for_it_is_unschedulable_too(backend: Backend, folder: Path):
+    """A real swarm rejects its tasks again and again; ours leaves them pending."""
+    deploy = {"mode": "global-job", "resources": {"reservations": {"cpus": "900"}}}
+    write(folder, {"first": {**TASK, "command": ["true"], "deploy": deploy}})
+    ended = apply(backend, "--timeout", "100")
+    assert (ended.code, "[unschedulable]" in ended.err) == (7, True), ended.text
+
+
 @pytest.mark.parametrize("backend", ["embedded"], indirect=True)
 def test_a_service_that_takes_too_long_has_timed_out(backend: Backend, folder: Path):
     write(folder, {"slow": a_service(deploy={"update_config": {"monitor": "100s"}})})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from reconciler.controller.assess import ENDED_WELL
+from reconciler.controller.assess import ENDED_WELL, EVICTED
 from reconciler.controller.misplaced import MISPLACED_GRACE_S
 from reconciler.controller.watch import FAILURES_MAX, UNALLOCATED_GRACE_S, UNSCHEDULABLE_GRACE_S, Watch
 from reconciler.model.endings import exit_code, problem_of
@@ -277,6 +277,44 @@ def test_a_failed_node_of_a_global_job_is_not_forgotten():
     state, watch = a_job(*tasks, mode={"GlobalJob": {}}, Condition="none"), a_watch()
     assert (watch.look(state, 0.0)[0].running, watch.look(state, 0.0)[0].wanted) == (1, 2)
     assert watch.look(state, 1.1)[0].verdict is Verdict.FAILING
+
+
+def turned_away(name: str, node: str = "id-n1") -> ObservedTask:
+    """A task of a global job that the swarm rejected, since its node lacks what the task reserves."""
+    status = {
+        "State": "rejected",
+        "Err": "assigned node no longer meets constraints",
+        "Message": EVICTED,
+        "Timestamp": f"2026-01-01T00:00:{len(name):02d}Z",
+    }
+    return a_task(name, "rejected", desired="shutdown", Status=status, NodeID=node, Slot=0)
+
+
+def test_a_global_job_whose_tasks_a_node_rejects_again_and_again_fits_there_not():
+    everywhere: dict = {"GlobalJob": {}}
+    watch = a_watch()
+    again = a_task("next", "new", desired="ready", Slot=0)
+    for times in (1, 2):
+        tasks = [turned_away("r" * (n + 1)) for n in range(times)]
+        look = watch.look(a_job(*tasks, again, mode=everywhere), 5.0 * times)[0]
+        assert look.verdict is Verdict.PROGRESSING
+    state = a_job(*(turned_away("r" * (n + 1)) for n in range(3)), again, mode=everywhere)
+    look = watch.look(state, 15.0)[0]
+    assert look.verdict is Verdict.UNSCHEDULABLE
+    assert look.message == "task on n1 rejected: the node lacks what it reserves"
+    early = a_watch()
+    (look,) = early.at_the_end(early.look(a_job(turned_away("r"), again, mode=everywhere), 0.0), state)
+    assert look.verdict is Verdict.UNSCHEDULABLE
+    once = a_job(turned_away("r"), mode=everywhere, Condition="none")
+    assert a_watch().look(once, 0.0)[0].verdict is Verdict.UNSCHEDULABLE
+
+
+def test_a_global_job_that_has_run_there_or_lost_its_node_is_not_short_of_room():
+    rejected = [turned_away("r" * (n + 1)) for n in range(3)]
+    runs = a_job(*rejected, a_task("last", "running", desired="complete", Slot=0), mode={"GlobalJob": {}})
+    assert a_watch().look(runs, 0.0)[0].verdict is Verdict.PROGRESSING
+    gone = a_job(*(turned_away(one.id, "id-n2") for one in rejected), mode={"GlobalJob": {}})
+    assert a_watch().look(gone, 0.0)[0].verdict is not Verdict.UNSCHEDULABLE
 
 
 def test_a_job_whose_tasks_were_cleared_away_never_hangs():
