@@ -16,6 +16,10 @@ from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
 from reconciler.planning.inventory import applied_form
 from reconciler.planning.marks import is_kept, marked
+from reconciler.planning.preflight.subnets import is_unallocated
+
+ALLOCATED = ("Driver", "IPAM", "Options")
+"""What the swarm shows of a network only once it is allocated."""
 
 NAMED_MAX = 10
 """Services that a message names."""
@@ -44,8 +48,11 @@ def plan_networks(context: Context, draft: Draft) -> None:
 
 def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found: ObservedObject) -> None:
     new = canonical.network(wanted.spec)
-    old = canonical.keep_asked_for(new, canonical.network(found.spec))
-    changes = _attributed(context, wanted, found, canonical.without_empties(old), canonical.without_empties(new))
+    old = canonical.without_empties(canonical.keep_asked_for(new, canonical.network(found.spec)))
+    new = canonical.without_empties(new)
+    if is_unallocated(found):
+        old = _as_asked(found, old, new)
+    changes = _attributed(context, wanted, found, old, new)
     if not changes:
         return
     users = services_on(context, found.id, found.name)
@@ -69,6 +76,17 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
             origin=origin_of(changes),
         )
     )
+
+
+def _as_asked(found: ObservedObject, old: JsonObject, new: JsonObject) -> JsonObject:
+    """Return the canonical live network with what the swarm does not show of one that it has not allocated.
+
+    That is what we last asked of it; where nothing says it, what is asked now.
+    """
+    asked = applied_form(found)
+    known = new if asked is None else asked
+    shown = {key: value for key, value in old.items() if key not in ALLOCATED}
+    return shown | {key: known[key] for key in ALLOCATED if key in known}
 
 
 def _attributed(

@@ -35,10 +35,11 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     Services that the plan leaves alone are told where Swarm itself says that it finds no node for their tasks, or where
     these stay `new`.
     """
-    if not any(action.kind in PLACING for action in draft.actions):
-        return (*waiting(context, draft), *staying_new(context, draft))
     overlays = _has_overlays(context)
-    problems = [*(overlapping(context, draft) if overlays else ()), *taken_ports(context, draft)]
+    overlaps = tuple(overlapping(context, draft)) if overlays else ()
+    if not any(action.kind in PLACING for action in draft.actions):
+        return (*overlaps, *waiting(context, draft), *staying_new(context, draft))
+    problems = [*overlaps, *taken_ports(context, draft)]
     if not context.actual.nodes:
         return tuple(problems)
     surveyed = survey(context, draft, planned_rooms(context, draft))

@@ -21,7 +21,7 @@ from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import attached, default_bits, ingress_of
 from reconciler.planning.preflight.demands import Survey
-from reconciler.planning.preflight.subnets import is_overlay, subnets_of
+from reconciler.planning.preflight.subnets import is_overlay, is_unallocated, subnets_of
 
 DEFAULT_POOL = ("10.0.0.0/8",)
 """What a swarm that was made without one cuts into subnets."""
@@ -92,11 +92,6 @@ def without_subnet(context: Context, draft: Draft, survey: Survey) -> Iterator[P
     for name in left_out:
         if name in asking or name in used:
             yield _problem(name, pool, declared.get(name))
-
-
-def is_unallocated(found: ObservedObject) -> bool:
-    """Return whether the swarm has not given a network of its own anything yet: neither a driver nor a subnet."""
-    return not found.spec.get("Driver") and not dig(found.spec, "IPAM", "Config")
 
 
 def _gets_any(spec: JsonMapping) -> bool:

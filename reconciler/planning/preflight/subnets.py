@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonMapping, dig
-from reconciler.model.objects import Kind
+from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ActionType
 from reconciler.planning.context import Context, Draft
 
@@ -33,11 +35,26 @@ def is_overlay(spec: JsonMapping) -> bool:
     return (spec.get("Driver") or OVERLAY) == OVERLAY
 
 
+def is_unallocated(found: ObservedObject) -> bool:
+    """Return whether the swarm has not given a network of its own anything yet: neither a driver nor a subnet.
+
+    It then shows nothing of what was asked of driver, options and addresses, and allocates the network by itself once
+    what is in the way is gone.
+    """
+    return not found.spec.get("Driver") and not dig(found.spec, "IPAM", "Config")
+
+
 def overlapping(context: Context, draft: Draft) -> Iterator[Problem]:
     """Yield a warning for each overlay of the draft whose subnet overlaps that of another one.
 
     Docker accepts such a network, and never allocates it: tasks on it stay `new` without a word. (moby #35849)
+    What is there like that, and stays, is told as well.
     """
+    yield from _made_in_vain(context, draft)
+    yield from _standing_in_vain(context, draft)
+
+
+def _made_in_vain(context: Context, draft: Draft) -> Iterator[Problem]:
     made = [
         action
         for action in draft.actions
@@ -69,6 +86,26 @@ def overlapping(context: Context, draft: Draft) -> Iterator[Problem]:
             if clash is not None:
                 yield _problem(action.name, clash, found.name, subnet, declared.get(action.name), last=True)
         taken += [(action.name, subnet) for subnet in own]
+
+
+def _standing_in_vain(context: Context, draft: Draft) -> Iterator[Problem]:
+    """Yield a warning for each declared network that the draft leaves unallocated, since another one has its subnet."""
+    planned = {action.object_id for action in draft.actions if action.kind is Kind.NETWORK}
+    there = [found for found in context.actual.networks if found.id not in planned]
+    bare = {found.name for found in there if is_unallocated(found)}
+    for wanted in context.wanted(Kind.NETWORK) if bare else ():
+        if wanted.name not in bare:
+            continue
+        taken = [(found.name, subnet) for found in there if is_overlay(found.spec) for subnet in subnets_of(found.spec)]
+        pairs = ((own, name, subnet) for own in subnets_of(wanted.spec) for name, subnet in taken)
+        if clash := next((one for one in pairs if _overlap(one[0], one[2])), None):
+            own, name, subnet = clash
+            yield replace(
+                _problem(wanted.name, own, name, subnet, wanted),
+                why="So Swarm has not allocated it: tasks on it never leave the state `new`.",
+                hint=f"Remove {name}, and Swarm allocates it at once. Or remove the services on it from Git and apply, "
+                "then bring them back with another subnet for it, or none, and Swarm chooses one.",
+            )
 
 
 def _removed_after_users_of(network: str, draft: Draft) -> set[str]:

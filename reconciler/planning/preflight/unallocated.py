@@ -12,8 +12,8 @@ from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import attached, ingress_of, sizes_of, uses_of
 from reconciler.planning.preflight.demands import Survey, survey
 from reconciler.planning.preflight.placing import Placement
-from reconciler.planning.preflight.pool import is_unallocated
 from reconciler.planning.preflight.rooms import planned_rooms
+from reconciler.planning.preflight.subnets import is_unallocated
 from reconciler.planning.preflight.waiting import left_alone
 
 NEW_GRACE_S = 30.0

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from reconciler.model.desired import Policy
 from reconciler.model.errors import ErrorCode, Severity
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import ObservedObject
+from reconciler.model.objects import Kind, ObservedObject
+from reconciler.model.plan import ActionType, Origin
 from reconciler.model.tasks import ObservedTask
 from reconciler.planning.preflight.pool import AddressPool
-from tests.unit.planning.builders import HERE, NOW, network_spec
+from tests.unit.planning.builders import HERE, NOW, actual, desired, network_spec, planned, wanted
 from tests.unit.planning.seats import a_task, running, seat, service, warned
 from tests.unit.planning.test_preflight_networks import INGRESS, live, overlay
 
@@ -234,3 +235,35 @@ def test_a_plan_that_frees_a_subnet_says_nothing_of_tasks_whose_network_has_none
     there: dict[str, Any] = {"networks": [network_spec()], "live": [stuck, old]}
     assert warned([ON_WEB], THREE, short_of_one(ON_WEB, 31), policy=policy, **there) == []
     assert len(warned([ON_WEB], THREE, short_of_one(ON_WEB, 31), policy=Policy(prune=False), **there)) == 1
+
+
+def unallocated(*asked: str) -> ObservedObject:
+    """web_default as an engine shows it while another network has the subnet `asked`, which is on our record."""
+    spec = overlay("web_default", *asked)
+    action = next(one for one in planned(desired(wanted(Kind.NETWORK, spec)), actual(THREE[0])).actions)
+    assert action.spec is not None
+    return live({**action.spec, "Driver": "", "Options": None, "IPAM": {"Driver": "", "Options": None, "Config": None}})
+
+
+def test_a_network_that_is_not_allocated_is_no_drift_and_says_what_is_in_the_way():
+    there, other = unallocated("10.78.0.0/25"), live(overlay("other", "10.78.0.0/24"))
+    same = [wanted(Kind.NETWORK, overlay("web_default", "10.78.0.0/25")), wanted(Kind.SERVICE, ON_WEB)]
+    found, tasks = short_of_one(ON_WEB, 1)
+    made = planned(desired(*same), actual(*THREE, found, there, other, tasks=tuple(tasks)))
+    assert (made.actions, made.blocked) == ((), ())
+    (problem,) = made.unplaceable
+    assert problem.what == "Network web_default: its subnet 10.78.0.0/25 overlaps 10.78.0.0/24 of network other."
+    assert problem.why.startswith("So Swarm has not allocated it")
+    assert problem.hint.startswith("Remove other, and Swarm allocates it at once.")
+    alone = planned(desired(*same), actual(*THREE, found, there, tasks=tuple(tasks)))
+    assert (alone.actions, alone.blocked, alone.unplaceable) == ((), (), ())
+
+
+@pytest.mark.parametrize("subnets", [("10.80.0.0/24",), ()])
+def test_another_subnet_for_a_network_that_is_not_allocated_is_intent(subnets: tuple[str, ...]):
+    there, other = unallocated("10.78.0.0/25"), live(overlay("other", "10.78.0.0/24"))
+    made = planned(desired(wanted(Kind.NETWORK, overlay("web_default", *subnets))), actual(THREE[0], there, other))
+    (action,) = made.actions
+    assert (action.type, action.origin) == (ActionType.REPLACE, Origin.INTENT)
+    assert [change.old for change in action.changes] == ["10.78.0.0/25"]
+    assert made.unplaceable == ()
