@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
 from reconciler.cli import options, plans, saved
 from reconciler.cli.conclusion import conclude
@@ -101,7 +102,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         from reconciler.cli.connection import Connection
 
         with Connection(outside, options.endpoint(outside, engine)) as connection:
-            planned = connection.run(connection.swarm.plan(request))
+            planned = connection.run(connection.swarm.plan(replace(request, waits=limits.wait)))
             if plan_file is not None:
                 planned = saved.reviewed(plan_file, planned)
             raise typer.Exit(_apply(terminal, connection, planned, manner, asked_before=plan_file is not None))

@@ -60,7 +60,7 @@ async def prepare(
     images = request.images
     if images is None:
         images = await _resolved(cluster, images_to_resolve(desired, actual, resolve, stacks), registry_auth)
-    options = PlanOptions(dict(images), request.baseline, stacks, resolve, request.elsewhere)
+    options = PlanOptions(dict(images), request.baseline, stacks, resolve, request.elsewhere, request.waits)
     made = await asyncio.to_thread(plan, desired, actual, options) if on_thread else plan(desired, actual, options)
     return Planned(made, actual, images)
 

@@ -17,7 +17,8 @@ class PlanRequest(msgspec.Struct, frozen=True):
     """What to plan, and how. `stacks` None means all; `images` are an earlier plan's answers, not to be asked again.
 
     `baseline` is another revision that counts as what was last applied, and `elsewhere` what other repositories declare
-    that are applied beside this one: {(kind, name): their owner}.
+    that are applied beside this one: {(kind, name): their owner}. `waits` is False where the plan is carried out
+    without waiting for tasks between its steps.
     """
 
     desired: DesiredState
@@ -26,6 +27,7 @@ class PlanRequest(msgspec.Struct, frozen=True):
     baseline: DesiredState | None = None
     images: ImageAnswers | None = None
     elsewhere: Mapping[tuple[Kind, str], str] = msgspec.field(default_factory=dict)
+    waits: bool = True
 
 
 class Planned(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 What is pruned goes last, so that a service is there until its successor runs. Where the nodes do not hold both, as with
 a renamed service that publishes a port of each node or reserves most of their memory, the successor would wait for the
-room of what is removed only once the successor runs. `docker stack deploy --prune` removes before it creates.
+room of what is removed only once the successor runs. So it is with the addresses of an overlay. `docker stack deploy
+--prune` removes before it creates.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.handover import in_order
+from reconciler.planning.preflight.addresses import sizes_of, uses_of
 from reconciler.planning.preflight.claims import Claim
-from reconciler.planning.preflight.demands import Demand, held_claim, is_placed, survey
-from reconciler.planning.preflight.placing import place
+from reconciler.planning.preflight.crowding import crowding
+from reconciler.planning.preflight.demands import Demand, Survey, held_claim, is_placed, survey
+from reconciler.planning.preflight.placing import Placement, place
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.searching import candidates_of
+from reconciler.planning.preflight.subnets import has_overlays
 
 Held = Mapping[str, tuple[tuple[str, Claim], ...]]
 """{id of the action that removes a service: (node id, what it holds there) of each of its tasks}"""
@@ -30,22 +34,37 @@ def make_room(context: Context, draft: Draft) -> None:
 
     Nothing changes for tasks that find no node either way: what runs is not taken away for them.
     """
-    held = {
-        action.id: tasks
-        for action in draft.actions
-        if action.kind is Kind.SERVICE and action.type is ActionType.DELETE and (tasks := _held(context, action))
-    }
-    if not held or not context.actual.nodes:
+    held = {action.id: tasks for action in draft.actions if _is_removal(action) and (tasks := _held(context, action))}
+    if not context.actual.nodes or not any(_is_removal(action) for action in draft.actions):
         return
     surveyed = survey(context, draft, planned_rooms(context, draft))
-    short_anyway = {short.demand.service for short in place(surveyed.demands, surveyed.rooms).shortfalls}
+    made = place(surveyed.demands, surveyed.rooms)
+    if has_overlays(context):
+        _make_addresses(context, draft, surveyed, made)
+    if not held:
+        return
+    short_anyway = {short.demand.service for short in made.shortfalls}
     crowded = surveyed.rooms.copy()
     for node_id, claim in (one for tasks in held.values() for one in tasks):
         if node_id in crowded.by_id:
             crowded.by_id[node_id].stay("", claim)
     for short in place(surveyed.demands, crowded).shortfalls:
         if short.demand.service not in short_anyway:
-            _put_before(draft, short.demand, _in_the_way(short.demand, crowded, held))
+            _put_before(draft, short.demand.service, _in_the_way(short.demand, crowded, held))
+
+
+def _is_removal(action: Action) -> bool:
+    return action.kind is Kind.SERVICE and action.type is ActionType.DELETE
+
+
+def _make_addresses(context: Context, draft: Draft, surveyed: Survey, made: Placement) -> None:
+    """Put removals before the services that need their addresses of an overlay which has too few for both."""
+    sizes = sizes_of(context, draft)
+    uses = uses_of(context, draft, surveyed, made, sizes.keys())
+    removals = {action.name: action.id for action in draft.actions if _is_removal(action)}
+    for short in tuple(crowding(context, draft, surveyed, uses, sizes)):
+        for service in short.services:
+            _put_before(draft, service, [removals[name] for name in short.later if name in removals])
 
 
 def _held(context: Context, removal: Action) -> tuple[tuple[str, Claim], ...]:
@@ -76,17 +95,19 @@ def _contend(one: Claim, other: Claim) -> bool:
     )
 
 
-def _put_before(draft: Draft, demand: Demand, removals: Iterable[str]) -> None:
+def _put_before(draft: Draft, service: str, removals: Iterable[str]) -> None:
     by_id = {action.id: action for action in draft.actions}
     takers = [
         action.id
         for action in draft.actions
-        if action.kind is Kind.SERVICE and action.name == demand.service and action.type is not ActionType.DELETE
+        if action.kind is Kind.SERVICE and action.name == service and action.type is not ActionType.DELETE
     ]
     for taker in takers:
         for removal in removals:
+            if removal in by_id[taker].after:
+                continue
             giver = by_id[removal]
-            reason = f"{giver.reason}; {demand.service} needs its room"
+            reason = f"{giver.reason}; {service} needs its room"
             by_id[removal] = replace(giver, after=(), reason=reason)
             by_id[taker] = replace(by_id[taker], after=(*by_id[taker].after, removal))
     draft.actions[:] = in_order(by_id)

@@ -19,6 +19,8 @@ class PlanOptions(msgspec.Struct, frozen=True):
     stays keeps the digest that it runs, though a new one with the same image was looked up.
     `baseline` is another Revision that counts as what was last applied, instead of what the cluster has recorded: for
     showing what a pull request changes. `stacks` limits the plan to these stacks; None means everything.
+    `waits` says whether each step waits until the tasks run of those that come before it: without, room that a later
+    step gives back comes in any case (`apply --no-wait`).
     `elsewhere` is what other repositories declare that are applied beside this one: {(kind, name): their owner}.
     """
 
@@ -27,6 +29,7 @@ class PlanOptions(msgspec.Struct, frozen=True):
     stacks: frozenset[str] | None = None
     resolve: ResolveMode = ResolveMode.ALWAYS
     elsewhere: Mapping[tuple[Kind, str], str] = msgspec.field(default_factory=dict)
+    waits: bool = True
 
 
 NO_OPTIONS = PlanOptions()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -77,20 +77,16 @@ class Use(msgspec.Struct):
         return self.new_tasks
 
 
-def exhausted(context: Context, draft: Draft, survey: Survey, made: Placement) -> Iterator[Problem]:
+def exhausted(context: Context, survey: Survey, uses: dict[str, Use], sizes: dict[str, int]) -> Iterator[Problem]:
     """Yield a warning for each overlay on which the draft's tasks need more addresses than there are.
 
-    Where they have just enough, yield one for each start-first update: it needs one more to begin.
+    Where they have just enough, yield one for each start-first update: it needs one more to begin. `uses` and `sizes`
+    are those of the draft.
     """
-    growing = {demand.service for demand in survey.demands if demand.count}
-    if not growing:
-        return
-    sizes = sizes_of(context, draft)
-    uses = uses_of(context, draft, survey, made, sizes.keys())
     declared = {wanted.name: wanted for wanted in context.desired.objects if wanted.kind is Kind.NETWORK}
     for name, use in uses.items():
         if use.growing and use.total > sizes[name]:
-            yield _problem(name, use, sizes[name], declared.get(name))
+            yield short_of(name, use, sizes[name], declared.get(name))
     yield from _never_begun(context, survey, uses, sizes)
 
 
@@ -216,16 +212,22 @@ def attached(context: Context, spec: JsonObject, ingress: str | None) -> set[str
     return attached
 
 
-def _problem(name: str, use: Use, size: int, wanted: DesiredObject | None) -> Problem:
-    users = some(use.growing, 3)
+def short_of(name: str, use: Use, size: int, wanted: DesiredObject | None, later: Sequence[str] = ()) -> Problem:
+    """Return what to say of an overlay with too few addresses; `later` are services that give some back too late."""
+    users, hint = some(use.growing, 3), "Give it a larger subnet, move services to another network, or lower the number"
+    why, hint = f"It takes {use.told}.", f"{hint} of tasks."
+    if later:
+        names = some(later, 3)
+        why += f" {names} {'gives' if len(later) == 1 else 'give'} some back, but only after those tasks run."
+        hint = f"Commit and apply the change of {names} first, on its own; or give the network a larger subnet."
     return Problem(
         ErrorCode.UNSCHEDULABLE,
         f"Network {name} has {_addresses(size)}, and the tasks of {users} make it need {use.total}.",
         why=(
-            f"It takes {use.told}. At least {use.left_out(size)} of the {many(use.new_tasks, 'new task')} would never "
+            f"{why} At least {use.left_out(size)} of the {many(use.new_tasks, 'new task')} would never "
             "run: they stay `new`, or are rejected again and again."
         ),
-        hint="Give it a larger subnet, move services to another network, or lower the number of tasks.",
+        hint=hint,
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
         severity=Severity.WARNING,
     )

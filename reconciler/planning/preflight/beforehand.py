@@ -8,7 +8,7 @@ it has begun.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from msgspec.structs import replace
 
@@ -30,8 +30,7 @@ def crowded_out(context: Context, draft: Draft, survey: Survey, told: Iterable[s
     Each is looked at with nothing else new in place, so that nothing is said that a lucky order could place.
     """
     demands = [demand for demand in survey.demands if demand.service not in set(told)]
-    later = _given_back_later(context, draft, survey)
-    found = _kept_out(draft, demands, survey.rooms, later)
+    found = _kept_out(draft, demands, survey.rooms, _given_back_later(context, draft, survey))
     starting = [one for one in demands if one.beside and one.claim.takes_room and one.service not in found]
     return found | (_deadlocked(starting, survey.rooms) if len(starting) > 1 else {})
 
@@ -43,7 +42,7 @@ def still_waiting(context: Context, draft: Draft, survey: Survey, demands: Itera
 
 
 def _kept_out(draft: Draft, demands: Iterable[Demand], rooms: Rooms, later: Held) -> dict[str, Shortfall]:
-    followers = _followers(draft, later)
+    followers = followers_of(draft, later)
     found: dict[str, Shortfall] = {}
     for demand in demands:
         held = {name: later[name] for name in sorted(followers.get(demand.service, ()))}
@@ -52,11 +51,12 @@ def _kept_out(draft: Draft, demands: Iterable[Demand], rooms: Rooms, later: Held
     return found
 
 
-def _waits(action: Action) -> bool:
+def waits(action: Action) -> bool:
+    """Return whether an action has to wait for others."""
     return bool(action.after or action.awaits)
 
 
-def _followers(draft: Draft, later: Iterable[str]) -> dict[str, set[str]]:
+def followers_of(draft: Draft, later: Container[str]) -> dict[str, set[str]]:
     """Return {service: those of `later` that are written only once its tasks run}."""
     by_id = {action.id: action for action in draft.actions}
     found: dict[str, set[str]] = {}
@@ -108,8 +108,10 @@ def _deadlocked(demands: list[Demand], rooms: Rooms) -> dict[str, Shortfall]:
 
 
 def _given_back_later(context: Context, draft: Draft, survey: Survey) -> Held:
-    """Return the tasks that actions of the draft end which have to wait for others."""
-    ending = {action.object_id for action in draft.actions if action.kind is Kind.SERVICE and _waits(action)}
+    """Return the tasks that actions of the draft end which have to wait until the tasks of others run."""
+    if not context.options.waits:
+        return {}
+    ending = {action.object_id for action in draft.actions if action.kind is Kind.SERVICE and waits(action)}
     by_service = live_tasks(context)
     held: Held = {}
     for found in context.actual.services:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reconciler.model.errors import Problem
-from reconciler.model.json import dig
 from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft
-from reconciler.planning.preflight.addresses import exhausted
+from reconciler.planning.preflight.addresses import exhausted, short_of, sizes_of, uses_of
 from reconciler.planning.preflight.beforehand import crowded_out
+from reconciler.planning.preflight.crowding import crowding
 from reconciler.planning.preflight.demands import Demand, Survey, survey
 from reconciler.planning.preflight.placing import Placement, Shortfall, beside, place, refusals
 from reconciler.planning.preflight.pool import without_subnet
 from reconciler.planning.preflight.ports import taken_ports
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
-from reconciler.planning.preflight.subnets import overlapping
+from reconciler.planning.preflight.subnets import has_overlays, overlapping
 from reconciler.planning.preflight.unallocated import staying_new
 from reconciler.planning.preflight.waiting import waiting
 from reconciler.planning.preflight.words import problem
-
-WITHOUT_OVERLAYS = "swarmctl"
-"""How the engine version of an embedded swarm's nodes begins: their networks are names, without any address."""
 
 PLACING = (Kind.NODE, Kind.NETWORK, Kind.SERVICE)
 """Kinds whose actions may leave tasks without a place."""
@@ -35,7 +34,7 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     Services that the plan leaves alone are told where Swarm itself says that it finds no node for their tasks, or where
     these stay `new`.
     """
-    overlays = _has_overlays(context)
+    overlays = has_overlays(context)
     overlaps = tuple(overlapping(context, draft)) if overlays else ()
     if not any(action.kind in PLACING for action in draft.actions):
         return (*overlaps, *waiting(context, draft), *staying_new(context, draft))
@@ -44,10 +43,22 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
         return tuple(problems)
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
-    short_of_addresses = exhausted(context, draft, surveyed, made) if overlays else ()
+    short_of_addresses = _short_of_addresses(context, draft, surveyed, made) if overlays else ()
     left_out = without_subnet(context, draft, surveyed) if overlays else ()
     left_alone = (*waiting(context, draft, surveyed), *staying_new(context, draft, surveyed, made))
     return (*_unplaceable(context, draft, surveyed, made), *short_of_addresses, *problems, *left_out, *left_alone)
+
+
+def _short_of_addresses(context: Context, draft: Draft, surveyed: Survey, made: Placement) -> Iterator[Problem]:
+    """Yield a warning for each overlay without addresses for the draft's tasks, in the end or until a later step."""
+    if not any(demand.count for demand in surveyed.demands):
+        return
+    sizes = sizes_of(context, draft)
+    uses = uses_of(context, draft, surveyed, made, sizes.keys())
+    yield from exhausted(context, surveyed, uses, sizes)
+    declared = {wanted.name: wanted for wanted in context.desired.of_kind(Kind.NETWORK)}
+    for one in crowding(context, draft, surveyed, uses, sizes):
+        yield short_of(one.network, one.use, sizes[one.network], declared.get(one.network), one.later)
 
 
 def preflight_without_cluster(context: Context, draft: Draft) -> tuple[Problem, ...]:
@@ -55,12 +66,6 @@ def preflight_without_cluster(context: Context, draft: Draft) -> tuple[Problem, 
     if not any(action.kind in PLACING for action in draft.actions):
         return ()
     return (*overlapping(context, draft), *taken_ports(context, draft))
-
-
-def _has_overlays(context: Context) -> bool:
-    """Return whether networks give out addresses; as long as nothing is known of the nodes, they do."""
-    versions = [str(dig(node.raw, "Description", "Engine", "EngineVersion") or "") for node in context.actual.nodes]
-    return not versions or not all(version.startswith(WITHOUT_OVERLAYS) for version in versions)
 
 
 def _unplaceable(context: Context, draft: Draft, surveyed: Survey, made: Placement) -> list[Problem]:

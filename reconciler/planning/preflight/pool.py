@@ -21,7 +21,7 @@ from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.addresses import attached, default_bits, ingress_of
 from reconciler.planning.preflight.demands import Survey
-from reconciler.planning.preflight.subnets import is_overlay, is_unallocated, subnets_of
+from reconciler.planning.preflight.subnets import is_overlay, is_unallocated, removed_after_users_of, subnets_of
 
 DEFAULT_POOL = ("10.0.0.0/8",)
 """What a swarm that was made without one cuts into subnets."""
@@ -87,11 +87,18 @@ def without_subnet(context: Context, draft: Draft, survey: Survey) -> Iterator[P
         return
     pool = AddressPool.of(context)
     line = [*waiting, *asking]
-    left_out = line[pool.free(_taken(standing, made)) :] if pool.blocks else []
-    used = _used(context, survey) if left_out else set()
+    if not pool.blocks:
+        return
+    left_out = line[pool.free(_taken(standing, made)) :]
+    used = _used(context, survey)
     for name in left_out:
         if name in asking or name in used:
             yield _problem(name, pool, declared.get(name))
+    for place, name in enumerate(line):
+        ids = removed_after_users_of(name, context, draft) if name not in left_out else ()
+        late = [found for found in context.actual.networks if found.id in ids and _ipv4(found.spec)]
+        if late and place >= pool.free(_taken([*standing, *late], made)):
+            yield _problem(name, pool, declared.get(name), [found.name for found in late])
 
 
 def _gets_any(spec: JsonMapping) -> bool:
@@ -127,20 +134,23 @@ def _used(context: Context, survey: Survey) -> Collection[str]:
     return {name for demand in placing for name in attached(context, demand.spec, ingress)}
 
 
-def _problem(name: str, pool: AddressPool, wanted: DesiredObject | None) -> Problem:
+def _problem(name: str, pool: AddressPool, wanted: DesiredObject | None, late: list[str] | None = None) -> Problem:
+    """Return what to say of a network without a subnet; `late` are networks that go only once tasks on it run."""
     blocks = some([str(block) for block in pool.blocks], BLOCKS_SHOWN_MAX)
+    until, hint = "once this plan is done", "or remove networks that nobody uses"
+    if late:
+        names = some(late, BLOCKS_SHOWN_MAX)
+        until = f"as long as {names} {'is' if len(late) == 1 else 'are'} there, which this plan removes last"
+        hint = f"or commit and apply the removal of {names} first, on its own"
     return Problem(
         ErrorCode.UNSCHEDULABLE,
         f"Network {name}: no subnet is left for it.",
         why=(
             f"The swarm's address pool {blocks} gives out {many(pool.count, 'subnet')} of /{pool.bits}, all in use "
-            "once this plan is done. Docker accepts such a network, but can't allocate it: tasks on it would never "
+            f"{until}. Docker accepts such a network, but can't allocate it: tasks on it would never "
             "leave the state `new`."
         ),
-        hint=(
-            "Give it a subnet of its own, or remove networks that nobody uses. The pool is chosen at "
-            "`docker swarm init --default-addr-pool`."
-        ),
+        hint=(f"Give it a subnet of its own, {hint}. The pool is chosen at `docker swarm init --default-addr-pool`."),
         place=wanted.place_of("IPAM.Config[0].Subnet") if wanted else None,
         severity=Severity.WARNING,
     )

@@ -18,6 +18,9 @@ Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 OVERLAY = "overlay"
 
+WITHOUT_OVERLAYS = "swarmctl"
+"""How the engine version of an embedded swarm's nodes begins: their networks are names, without any address."""
+
 
 def subnets_of(spec: JsonMapping) -> tuple[Subnet, ...]:
     """Return the subnets of a network, from a create body or from an inspect answer; unreadable ones are left out."""
@@ -28,6 +31,12 @@ def subnets_of(spec: JsonMapping) -> tuple[Subnet, ...]:
         except ValueError:
             continue
     return tuple(found)
+
+
+def has_overlays(context: Context) -> bool:
+    """Return whether networks give out addresses; as long as nothing is known of the nodes, they do."""
+    versions = [str(dig(node.raw, "Description", "Engine", "EngineVersion") or "") for node in context.actual.nodes]
+    return not versions or not all(version.startswith(WITHOUT_OVERLAYS) for version in versions)
 
 
 def is_overlay(spec: JsonMapping) -> bool:
@@ -80,7 +89,7 @@ def _made_in_vain(context: Context, draft: Draft) -> Iterator[Problem]:
             clash = next((one for one in own if _overlap(one, subnet)), None)
             if clash is not None:
                 yield _problem(action.name, clash, name, subnet, declared.get(action.name))
-        late = _removed_after_users_of(action.name, draft)
+        late = removed_after_users_of(action.name, context, draft)
         for found, subnet in standing:
             clash = next((one for one in own if found.id in late and _overlap(one, subnet)), None)
             if clash is not None:
@@ -108,8 +117,10 @@ def _standing_in_vain(context: Context, draft: Draft) -> Iterator[Problem]:
             )
 
 
-def _removed_after_users_of(network: str, draft: Draft) -> set[str]:
+def removed_after_users_of(network: str, context: Context, draft: Draft) -> set[str]:
     """Return the ids of the networks that the draft removes only once a service on this one runs."""
+    if not context.options.waits:
+        return set()
     users = {action.id for action in draft.actions if action.starts_tasks and _is_on(action.spec or {}, network)}
     return {
         action.object_id

@@ -9,6 +9,7 @@ import pytest
 from reconciler.model.desired import Policy
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
+from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import actual, desired, planned, wanted
 from tests.unit.planning.seats import a_task, host_port, running, seat, service, warned
 
@@ -34,9 +35,9 @@ def test_a_task_that_waits_for_what_a_later_step_gives_back_is_told_in_the_next_
     stuck = a_task(found, "", slot=2, Status={"State": "pending", "Err": "no suitable node (too little)"})
     less = service("web_old", replicas=2, cpus=1)
     cluster = actual(TWO[0], TWO[1], now[0], found, tasks=(*now[1], *tasks, stuck))
-    for needs, told in (((), 0), (("web_new",), 1)):
+    for needs, waits, told in (((), True, 0), (("web_new",), True, 1), (("web_new",), False, 0)):
         state = desired(wanted(Kind.SERVICE, new), wanted(Kind.SERVICE, less, needs=needs))
-        assert len(planned(state, cluster).unplaceable) == told
+        assert len(planned(state, cluster, PlanOptions(waits=waits)).unplaceable) == told
 
 
 def test_what_is_pruned_is_not_in_the_way_of_tasks_that_fit_beside_it():

@@ -10,7 +10,8 @@ from reconciler.model import labels
 from reconciler.model.desired import Policy
 from reconciler.model.errors import ErrorCode, Severity
 from reconciler.model.objects import Kind, ObservedObject
-from tests.unit.planning.builders import network_spec, observed
+from reconciler.planning.options import PlanOptions
+from tests.unit.planning.builders import actual, desired, network_spec, observed, planned, wanted
 from tests.unit.planning.seats import host_port, running, seat, service, warned
 
 THREE = [seat("n1"), seat("n2"), seat("n3")]
@@ -280,3 +281,39 @@ def test_the_subnet_of_a_network_that_is_pruned_is_free_only_after_the_new_tasks
         "Network web_new: its subnet 10.77.0.0/24 overlaps 10.77.0.0/24 of network web_old."
     ] * told
     assert all("removes web_old, but only after those tasks run" in one.why for one in problems)
+
+
+PRUNING = Policy(prune=True, max_delete_percent=100)
+SMALL: dict[str, Any] = {"networks": [overlay("web_default", "10.77.0.0/28")], "policy": PRUNING}
+
+
+def test_a_service_that_is_pruned_gives_its_addresses_back_first_where_its_successor_needs_them():
+    """13 addresses: 3 for nodes; 6 tasks and a virtual IP are enough for one of them, 12 and two are not for both."""
+    found, tasks = running(on("web_old", replicas=6), *["n1", "n2", "n3"] * 2, owner="prod")
+    there = live(overlay("web_default", "10.77.0.0/28", Gateway="10.77.0.1"), owner="prod")
+    network = wanted(Kind.NETWORK, overlay("web_default", "10.77.0.0/28"))
+    for replicas, order in ((6, ["web_old", "web_new"]), (2, ["web_new", "web_old"]), (20, ["web_new", "web_old"])):
+        state = desired(network, wanted(Kind.SERVICE, on("web_new", replicas=replicas)), policy=PRUNING)
+        made = planned(state, actual(*THREE, there, found, tasks=tuple(tasks)))
+        assert [action.name for action in made.actions] == order
+        assert bool(made.unplaceable) is (replicas == 20)
+
+
+def gives_later(*, waits: bool = True) -> list[str]:
+    """What is said where web_old leaves the network, but only once web_new runs there."""
+    found, tasks = running(on("web_old", replicas=6), *["n1", "n2", "n3"] * 2, owner="prod")
+    there = live(overlay("web_default", "10.77.0.0/28", Gateway="10.77.0.1"), owner="prod")
+    state = desired(
+        wanted(Kind.NETWORK, overlay("web_default", "10.77.0.0/28")),
+        wanted(Kind.SERVICE, on("web_new", replicas=6)),
+        wanted(Kind.SERVICE, on("web_old", replicas=1), needs=("web_new",)),
+    )
+    cluster = actual(*THREE, there, found, tasks=tuple(tasks))
+    return [f"{one.what} {one.why}" for one in planned(state, cluster, PlanOptions(waits=waits)).unplaceable]
+
+
+def test_addresses_that_a_later_step_gives_back_come_too_late_unless_nothing_waits():
+    (told,) = gives_later()
+    assert told.startswith("Network web_default has 13 addresses, and the tasks of web_new make it need 17.")
+    assert "web_old gives some back, but only after those tasks run." in told
+    assert gives_later(waits=False) == []

@@ -17,6 +17,7 @@ from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ActionType, Origin
 from reconciler.model.tasks import ObservedTask
+from reconciler.planning.options import PlanOptions
 from reconciler.planning.preflight.pool import AddressPool
 from tests.unit.planning.builders import HERE, NOW, actual, desired, network_spec, planned, wanted
 from tests.unit.planning.seats import a_task, running, seat, service, warned
@@ -88,6 +89,18 @@ def test_what_the_plan_removes_goes_back_to_the_pool():
     policy = Policy(prune=True, max_delete_percent=100)
     assert left_without(networks=[network_spec("web_new")], there=there, policy=policy) == set()
     assert left_without(networks=[network_spec("web_new")], there=there, policy=Policy(prune=False)) == {"web_new"}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_is_removed_only_once_tasks_run_comes_back_to_the_pool_too_late_for_their_network(waits: bool):
+    old = [live(overlay(f"web_old{number}", f"10.50.{number}.0/24"), owner="prod") for number in (2, 3)]
+    objects = [wanted(Kind.NETWORK, network_spec("web_new")), wanted(Kind.SERVICE, service(networks=("web_new",)))]
+    state = desired(*objects, policy=Policy(prune=True, max_delete_percent=100))
+    cluster = actual(*THREE, *existing(1), *old, swarm_fields=FOUR)
+    problems = planned(state, cluster, PlanOptions(waits=waits)).unplaceable
+    assert [problem.what for problem in problems] == ["Network web_new: no subnet is left for it."] * waits
+    assert all("as long as web_old2, web_old3 are there, which this plan removes last" in one.why for one in problems)
+    assert all("commit and apply the removal of web_old2, web_old3 first" in one.hint for one in problems)
 
 
 def test_networks_that_wait_already_stand_in_the_line_first():
