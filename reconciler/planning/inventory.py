@@ -26,6 +26,9 @@ FORMAT = "z1:"
 UNPACKED_BYTES_MAX = 4 * 1024 * 1024
 """No spec is larger: swarmkit's messages end here. A label that unpacks to more was not written by us."""
 
+TURN = "io.swarmctl.turn"
+"""In a record of a service: a number that grows with each update of ours, beside the fields of its spec."""
+
 INVENTORIED_KINDS = (Kind.NETWORK, Kind.SECRET, Kind.CONFIG, Kind.SERVICE)
 
 
@@ -51,15 +54,33 @@ def unpacked(label: str | None) -> JsonValue:
 def applied_form(found: ObservedObject) -> JsonObject | None:
     """Return the canonical spec that we last asked `found` to be, or None when nothing says it.
 
-    `docker service rollback` brings back an older spec with that one's record; the newer one is the PreviousSpec then.
-    Where Swarm itself rolls back a failed update there is none: what we last asked for never came to be.
-    (facts, swarmkit.md 4)
+    `docker service rollback` brings back an older spec with that one's record; the newer one is the PreviousSpec then,
+    until a second rollback changes their places again. Where Swarm itself rolls back a failed update there is none:
+    what we last asked for never came to be. (facts, swarmkit.md 4)
     """
-    record = found.labels.get(labels.APPLIED)
-    if str(found.dig("UpdateStatus", "State") or "").startswith("rollback"):
-        record = found.dig("PreviousSpec", "Labels", labels.APPLIED) or record
-    form = unpacked(record)
+    record = _form(found.labels.get(labels.APPLIED))
+    if not str(found.dig("UpdateStatus", "State") or "").startswith("rollback"):
+        return record
+    before = _form(found.dig("PreviousSpec", "Labels", labels.APPLIED))
+    if before is None or record is None:
+        return before or record
+    return record if _turn(record) > _turn(before) else before
+
+
+def numbered(form: JsonObject, found: ObservedObject) -> JsonObject:
+    """Return what is asked of `found`, for its record, with a number above those of the records that it has."""
+    records = (found.labels.get(labels.APPLIED), found.dig("PreviousSpec", "Labels", labels.APPLIED))
+    return {**form, TURN: 1 + max(_turn(_form(record) or {}) for record in records)}
+
+
+def _form(label: str | None) -> JsonObject | None:
+    form = unpacked(label)
     return form if isinstance(form, dict) else None
+
+
+def _turn(form: JsonObject) -> int:
+    turn = form.get(TURN)
+    return turn if type(turn) is int else 0
 
 
 def inventory_label(owner: str) -> str:

@@ -23,7 +23,7 @@ from reconciler.planning.drained import Drained, drained_nodes, emptied_first
 from reconciler.planning.drift import origin_of, origin_of_creation, with_image_of, with_origin, with_places
 from reconciler.planning.held import missing, missing_externals
 from reconciler.planning.images import answer_for, pinned
-from reconciler.planning.inventory import applied_form
+from reconciler.planning.inventory import applied_form, numbered
 from reconciler.planning.marks import marked, prune_change
 from reconciler.planning.node_moves import count_moves
 from reconciler.planning.order import StackNeeds, after, awaits, references, services_in_order, stack_needs
@@ -185,7 +185,7 @@ def _update(around: _Surroundings, wanted: DesiredObject, spec: JsonObject, foun
         awaits=around.awaits(wanted),
         object_id=found.id,
         version=found.version,
-        spec=marked(context, wanted, body, comparable(context, body)),
+        spec=marked(context, wanted, body, numbered(comparable(context, body), found)),
         read_spec=found.spec,
         place=wanted.place,
         origin=origin_of(changes),

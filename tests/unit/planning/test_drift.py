@@ -289,5 +289,9 @@ def test_what_somebody_rolled_back_by_hand_is_drift_and_what_swarm_rolled_back_i
     cluster = carried_out(planned(asked, earlier), earlier)
     by_hand = rolled_back(cluster, earlier, PreviousSpec=cluster.services[0].spec)
     assert the_origins(planned(asked, by_hand)) == (Origin.DRIFT, {"Replicas": Origin.DRIFT})
+    back_again = rolled_back(earlier, cluster, PreviousSpec=earlier.services[0].spec)
+    assert planned(asked, back_again).is_empty
+    later = planned(web_service(replicas=7), back_again)
+    assert the_origins(later) == (Origin.INTENT, {"Replicas": Origin.INTENT})
     by_swarm = rolled_back(cluster, earlier)
     assert the_origins(planned(asked, by_swarm)) == (Origin.INTENT, {"Replicas": Origin.INTENT})
