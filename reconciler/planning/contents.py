@@ -20,7 +20,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Absent, Action, ActionType, Change, Origin
 from reconciler.planning import canonical
 from reconciler.planning.config_contents import HASH_CHARACTERS, RealNames, decoded, shown_content
-from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere
+from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, has_moved
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
 from reconciler.planning.marks import marked, prune_change
@@ -71,7 +71,7 @@ def _names_of_others(context: Context, versions: Versions) -> RealNames:
 def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: Versions, taken: set[str]) -> str:
     """Return under which name services find what is wanted. `taken` is in lower case: so Swarm compares names."""
     known = versions.of(wanted.kind, wanted.name)
-    usable = [found for found in known if belongs_elsewhere(wanted, found) is None or _has_moved(context, found)]
+    usable = [found for found in known if belongs_elsewhere(wanted, found) is None or has_moved(context, found)]
     current = _current(wanted, usable, versions)
     if current is not None:
         _plan_labels(context, draft, wanted, current)
@@ -86,14 +86,6 @@ def _plan_one(context: Context, draft: Draft, wanted: DesiredObject, versions: V
     previous = _in_use(usable, versions)
     draft.actions.append(_create(context, wanted, name, previous))
     return name
-
-
-def _has_moved(context: Context, found: ObservedObject) -> bool:
-    """Return whether what is wanted in a stack, and has the label of another, is ours: then its declaration has moved.
-
-    A repository declares a name once, and a label is all that tells the stack: it is changed, and nobody restarts.
-    """
-    return bool(context.desired.cluster) and found.owner == context.desired.cluster
 
 
 def _current(wanted: DesiredObject, usable: list[ObservedObject], versions: Versions) -> ObservedObject | None:

@@ -164,6 +164,15 @@ def differs_in_case(wanted: DesiredObject, live: Mapping[str, ObservedObject]) -
     )
 
 
+def has_moved(context: Context, found: ObservedObject) -> bool:
+    """Return whether what is wanted in a stack, and has the label of another, is ours: then its declaration has moved.
+
+    A repository declares a name once, and a label is all that tells the stack: nobody restarts for it. That of a config
+    or secret is changed; a network keeps its own, since Swarm changes none.
+    """
+    return bool(context.desired.cluster) and found.owner == context.desired.cluster
+
+
 def belongs_elsewhere(wanted: DesiredObject, found: ObservedObject) -> Problem | None:
     """Return why `found` must not be taken for `wanted`, or None when it may be.
 

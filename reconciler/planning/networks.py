@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from reconciler.model import labels
 from reconciler.model.desired import DesiredObject
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.json import JsonObject, dig
@@ -11,7 +12,7 @@ from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import ABSENT, Action, ActionType, Change, Origin
 from reconciler.model.words import some
 from reconciler.planning import canonical
-from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case
+from reconciler.planning.context import Context, Draft, action_id, belongs_elsewhere, differs_in_case, has_moved
 from reconciler.planning.differ import changes_between
 from reconciler.planning.drift import origin_of, origin_of_creation, with_origin, with_places
 from reconciler.planning.inventory import applied_form
@@ -36,7 +37,7 @@ def plan_networks(context: Context, draft: Draft) -> None:
                 draft.block(Kind.NETWORK, wanted.name, problem)
             else:
                 draft.actions.append(_create(context, wanted))
-        elif problem := belongs_elsewhere(wanted, found):
+        elif not has_moved(context, found) and (problem := belongs_elsewhere(wanted, found)):
             draft.block(Kind.NETWORK, wanted.name, problem)
         else:
             _plan_existing(context, draft, wanted, found)
@@ -52,6 +53,8 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
     new = canonical.without_empties(new)
     if is_unallocated(found):
         old = _as_asked(found, old, new)
+    if has_moved(context, found):
+        old, new = _without_stack(old), _without_stack(new)
     changes = _attributed(context, wanted, found, old, new)
     if not changes:
         return
@@ -76,6 +79,13 @@ def _plan_existing(context: Context, draft: Draft, wanted: DesiredObject, found:
             origin=origin_of(changes),
         )
     )
+
+
+def _without_stack(form: JsonObject) -> JsonObject:
+    """Return a canonical network without the label of its stack."""
+    kept = {key: value for key, value in (form.get("Labels") or {}).items() if key != labels.STACK_NAMESPACE}
+    rest = {key: value for key, value in form.items() if key != "Labels"}
+    return {**rest, "Labels": kept} if kept else rest
 
 
 def _as_asked(found: ObservedObject, old: JsonObject, new: JsonObject) -> JsonObject:

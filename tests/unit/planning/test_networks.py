@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
+from reconciler.model import labels
 from reconciler.model.errors import ErrorCode
+from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
 from tests.unit.planning.builders import (
     actual,
+    carried_out,
     desired,
     network_spec,
     observed,
@@ -67,6 +73,26 @@ def test_a_namesake_without_the_stack_label_blocks_and_so_do_its_users():
     live = observed(Kind.NETWORK, network_spec(stack=None))
     made = planned(desired(wanted(Kind.NETWORK, network_spec())), actual(live))
     assert [blocked.code for blocked in made.blocked] == [ErrorCode.NAME_CONFLICT]
+
+
+@pytest.mark.parametrize("stack", ["shop", None])
+def test_a_network_whose_declaration_moves_to_another_stack_stays_as_it_is(stack: str | None):
+    before = desired(wanted(Kind.NETWORK, network_spec("shared")), wanted(Kind.SERVICE, on_shared()))
+    cluster = carried_out(planned(before, actual()), actual())
+    network = wanted(Kind.NETWORK, network_spec("shared", stack=stack), stack=stack)
+    after = desired(network, wanted(Kind.SERVICE, on_shared()))
+    assert planned(after, cluster).is_empty
+    changed = wanted(Kind.NETWORK, network_spec("shared", stack=stack, Attachable=True), stack=stack)
+    (blocked, _) = planned(desired(changed, wanted(Kind.SERVICE, on_shared())), cluster).blocked
+    assert blocked.problem.what.endswith("Attachable is false, and true is asked for.")
+    theirs = replace(cluster.networks[0], spec={**cluster.networks[0].spec, "Labels": {labels.STACK_NAMESPACE: "web"}})
+    assert planned(after, replace(cluster, networks=(theirs,))).blocked
+
+
+def on_shared() -> JsonObject:
+    spec = service_spec()
+    spec["TaskTemplate"]["Networks"] = [{"Target": "shared"}]
+    return spec
 
 
 def test_what_swarm_yaml_declares_itself_is_taken_over_by_name():
