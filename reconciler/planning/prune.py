@@ -1,7 +1,8 @@
 """What to remove: only what this repository owns, only when it says so, never most of it by mistake, and last of all.
 
 Former versions of a secret or config that is still declared are our own doing, not the user's: they go by
-`policy.keepVersions` also where `policy.prune` is false, or each rotation would leave one more behind for ever.
+`policy.keepVersions` also where `policy.prune` or the object's own `prune` is false, or each rotation would leave one
+more behind for ever.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class _Surplus(msgspec.Struct, frozen=True):
     kept: list[ObservedObject]
     """Undeclared, and labelled to stay."""
     former: list[ObservedObject]
-    """Versions older than those that stay in any case."""
+    """Of what is declared, versions older than those that stay in any case."""
 
 
 def plan_prune(context: Context, draft: Draft, real_names: RealNames) -> None:
@@ -138,11 +139,14 @@ def _is_our_version(context: Context, found: ObservedObject) -> bool:
 
 
 def _outdated(versions: list[ObservedObject], keep: int) -> list[ObservedObject]:
-    """Return all but the `keep` newest of each object's former versions, and but those labelled to stay."""
+    """Return all but the `keep` newest of each object's former versions.
+
+    Also of what is labelled to stay: that counts when nothing declares it any more, and it is declared.
+    """
     by_name: dict[tuple[Kind, str], list[ObservedObject]] = {}
     for found in sorted(versions, key=age_key, reverse=True):
         by_name.setdefault((found.kind, logical_name(found)), []).append(found)
-    return [found for group in by_name.values() for found in group[keep:] if not is_kept(found)]
+    return [found for group in by_name.values() for found in group[keep:]]
 
 
 def _to_remove(context: Context, draft: Draft, surplus: _Surplus) -> list[ObservedObject]:

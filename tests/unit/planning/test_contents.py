@@ -156,6 +156,22 @@ def test_former_versions_go_also_without_prune_but_nothing_else_does():
     assert texts(cluster) == ["3", "4", "5"]
 
 
+def kept(content: str):
+    state = with_config(content)
+    config = wanted(Kind.CONFIG, content_spec("web_app", content), prune=False)
+    return replace(state, objects=(config, state.objects[1]))
+
+
+def test_former_versions_of_what_must_stay_go_too_as_long_as_it_is_declared():
+    cluster = actual()
+    for number, content in enumerate("12345", start=1):
+        cluster = carried_out(planned(kept(content), cluster), cluster, at=day(number))
+    assert texts(cluster) == ["3", "4", "5"]
+    undeclared = replace(kept("5"), objects=(wanted(Kind.SERVICE, service_spec("web_other")),))
+    left = carried_out(planned(undeclared, cluster), cluster, at=day(6))
+    assert texts(left) == ["3", "4", "5"]
+
+
 def test_a_lone_stack_file_leaves_no_more_versions_behind_either():
     cluster = actual()
     for number, content in enumerate("12345", start=1):
