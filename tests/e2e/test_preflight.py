@@ -248,3 +248,18 @@ async def test_a_port_that_is_taken_is_refused(swarm: Swarm):
         with pytest.raises(SwarmctlError) as refused:
             await swarm.cluster.create(Kind.SERVICE, spec)
         assert "port '8090' is already in use by service 'first'" in str(refused.value.problems[0])
+
+
+async def test_what_still_runs_of_a_removed_job_holds_its_room(swarm: Swarm):
+    """An engine of 20.10 never tells it to end; newer ones do, and then there is nothing to warn of."""
+    cpus = min(node["Description"]["Resources"]["NanoCPUs"] for node in swarm.engine.nodes()) / CPU
+    batch = job("batch", 3, cpus=cpus * 0.6)
+    batch["TaskTemplate"]["ContainerSpec"]["Command"] = ["sleep", "30"]
+    await swarm.deploy(batch)
+    await swarm.settled("batch", running=3)
+    swarm.engine.remove_service("batch")
+    await asyncio.sleep(QUIET_S)
+    spec = sleeping("next", replicas=1, cpus=cpus * 0.6)
+    warnings = await swarm.warnings(spec)
+    await swarm.deploy(spec)
+    await swarm.settled("next", running=not warnings, pending=len(warnings))

@@ -88,6 +88,7 @@ def survey(context: Context, draft: Draft, rooms: Rooms) -> Survey:
     by_service = live_tasks(context)
     actions = {action.object_id: action for action in draft.actions if action.kind is Kind.SERVICE and action.object_id}
     moved = {action.object_id for action in draft.actions if action.kind is Kind.NODE}
+    _stay_behind(context, made)
     displaced: list[Demand] = []
     updates: dict[str, Demand | None] = {}
     for found in context.actual.services:
@@ -105,6 +106,16 @@ def survey(context: Context, draft: Draft, rooms: Rooms) -> Survey:
             made.demands.append(demand)
     made.demands += displaced
     return made
+
+
+def _stay_behind(context: Context, made: Survey) -> None:
+    """Leave standing what runs of jobs that are gone: engines of 20.10 never tell these tasks to end."""
+    there = {found.id for found in context.actual.services}
+    for task in context.actual.tasks:
+        if task.service_id in there or dig(task.raw, "JobIteration") is None:
+            continue
+        if is_placed(task) and task.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE:
+            made.stay("", held_claim(task), task.node_id)
 
 
 def network_drivers(context: Context, draft: Draft) -> ResolveDriver:
@@ -144,12 +155,12 @@ def is_placed(task: ObservedTask) -> bool:
     return bool(task.node_id) and task.state >= TaskState.ASSIGNED
 
 
-def held_claim(task: ObservedTask, found: ObservedObject) -> Claim:
-    """Return what a running task holds of its node."""
-    template = task.raw.get("Spec") or found.spec.get("TaskTemplate") or {}
+def held_claim(task: ObservedTask, found: ObservedObject | None = None) -> Claim:
+    """Return what a running task holds of its node; `found` is its service, where that is still there."""
+    template = task.raw.get("Spec") or (found.spec.get("TaskTemplate") if found else None) or {}
     nano_cpus, memory_bytes, generic = reserved(template)
     assigned = counted(task.raw.get("GenericResources") or ())
-    if task.up_to_date:
+    if task.up_to_date and found is not None:
         ports = published(found.spec, "host")
     else:
         listed = dig(task.raw, "Status", "PortStatus", "Ports") or ()

@@ -87,3 +87,14 @@ def test_swapped_host_ports_can_not_be_updated_start_first():
     now = [running(spec, *NAMES, owner="prod") for spec in a_pair(80, 81)]
     assert len(warned(a_pair(81, 80), TWO, *now)) == 2
     assert warned(a_pair(82, 80), TWO, *now) == []
+
+
+@pytest.mark.parametrize(("fields", "told"), [({}, True), ({"DesiredState": "remove"}, False), ({"Slot": 1}, False)])
+def test_what_runs_of_a_job_that_is_gone_holds_its_room(fields: dict[str, Any], told: bool):
+    """Engines of 20.10 never tell it to end. A service's task ends by itself, once the service is gone."""
+    gone, _ = running(service("other_batch", cpus=3), owner="prod")
+    job = {} if "Slot" in fields else {"JobIteration": {"Index": 0}}
+    task = a_task(gone, "n1", slot=0, **{"Status": {"State": "running"}, "DesiredState": "complete", **job, **fields})
+    cluster = actual(seat("n1"), tasks=(task,))
+    made = planned(desired(wanted(Kind.SERVICE, service("web_new", cpus=2))), cluster)
+    assert bool(made.unplaceable) is told
