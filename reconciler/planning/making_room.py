@@ -8,12 +8,13 @@ room of what is removed only once the successor runs. So it is with the addresse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
 
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType
+from reconciler.model.words import some
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.handover import in_order
 from reconciler.planning.preflight.addresses import sizes_of, uses_of
@@ -24,6 +25,9 @@ from reconciler.planning.preflight.placing import Placement, place
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.searching import candidates_of
 from reconciler.planning.preflight.subnets import has_overlays
+
+NAMED_MAX = 3
+"""Services that a reason names."""
 
 Held = Mapping[str, tuple[tuple[str, Claim], ...]]
 """{id of the action that removes a service: (node id, what it holds there) of each of its tasks}"""
@@ -50,7 +54,7 @@ def make_room(context: Context, draft: Draft) -> None:
             crowded.by_id[node_id].stay("", claim)
     for short in place(surveyed.demands, crowded).shortfalls:
         if short.demand.service not in short_anyway:
-            _put_before(draft, short.demand.service, _in_the_way(short.demand, crowded, held))
+            _put_before(draft, (short.demand.service,), _in_the_way(short.demand, crowded, held))
 
 
 def _is_removal(action: Action) -> bool:
@@ -63,8 +67,7 @@ def _make_addresses(context: Context, draft: Draft, surveyed: Survey, made: Plac
     uses = uses_of(context, draft, surveyed, made, sizes.keys())
     removals = {action.name: action.id for action in draft.actions if _is_removal(action)}
     for short in tuple(crowding(context, draft, surveyed, uses, sizes)):
-        for service in short.services:
-            _put_before(draft, service, [removals[name] for name in short.later if name in removals])
+        _put_before(draft, short.services, [removals[name] for name in short.later if name in removals])
 
 
 def _held(context: Context, removal: Action) -> tuple[tuple[str, Claim], ...]:
@@ -95,19 +98,19 @@ def _contend(one: Claim, other: Claim) -> bool:
     )
 
 
-def _put_before(draft: Draft, service: str, removals: Iterable[str]) -> None:
+def _put_before(draft: Draft, services: Collection[str], removals: Collection[str]) -> None:
     by_id = {action.id: action for action in draft.actions}
     takers = [
         action.id
         for action in draft.actions
-        if action.kind is Kind.SERVICE and action.name == service and action.type is not ActionType.DELETE
+        if action.kind is Kind.SERVICE and action.name in services and action.type is not ActionType.DELETE
     ]
+    told = f"{some(list(services), NAMED_MAX)} {'needs' if len(services) == 1 else 'need'} its room"
+    for removal in removals if takers else ():
+        giver = by_id[removal]
+        if not all(removal in by_id[taker].after for taker in takers):
+            by_id[removal] = replace(giver, after=(), reason=f"{giver.reason}; {told}")
     for taker in takers:
-        for removal in removals:
-            if removal in by_id[taker].after:
-                continue
-            giver = by_id[removal]
-            reason = f"{giver.reason}; {service} needs its room"
-            by_id[removal] = replace(giver, after=(), reason=reason)
-            by_id[taker] = replace(by_id[taker], after=(*by_id[taker].after, removal))
+        after = by_id[taker].after
+        by_id[taker] = replace(by_id[taker], after=tuple(dict.fromkeys((*after, *removals))))
     draft.actions[:] = in_order(by_id)

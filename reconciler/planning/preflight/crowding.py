@@ -7,7 +7,7 @@ until one is given back; where those wait for that task, it stays so for ever.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -38,12 +38,15 @@ def crowding(
     """
     if not context.options.waits:
         return
-    enough = {name for name, use in uses.items() if use.total <= sizes[name]}
-    for services, later in _groups(draft, surveyed).items():
-        giving = {name: there for name, there in _networks_of(context, later).items() if there & enough}
-        most = _most(context, giving, uses)
-        tight = {name for name in enough if name in most and most[name] > sizes[name]}
-        if not tight:
+    waiting = {action.name for action in draft.actions if action.kind is Kind.SERVICE and waits(action)}
+    networks = _networks_of(context, waiting)
+    most = _most(context, networks, uses)
+    tight = {name for name, bound in most.items() if uses[name].total <= sizes[name] < bound}
+    if not tight:  # as nearly always: who waits for whom takes long to find out
+        return
+    for services, later in _groups(draft, surveyed, waiting).items():
+        giving = {name: networks[name] & tight for name in later if networks.get(name, set()) & tight}
+        if not giving:
             continue
         early = Draft([one for one in draft.actions if one.kind is not Kind.SERVICE or one.name not in later])
         before = survey(context, early, planned_rooms(context, early))
@@ -54,9 +57,8 @@ def crowding(
                 yield Crowding(name, use, growing, tuple(sorted(one for one in giving if name in giving[one])))
 
 
-def _groups(draft: Draft, surveyed: Survey) -> dict[frozenset[str], frozenset[str]]:
-    """Return {services that get tasks: those that are written only once all of these run}."""
-    waiting = {action.name for action in draft.actions if action.kind is Kind.SERVICE and waits(action)}
+def _groups(draft: Draft, surveyed: Survey, waiting: set[str]) -> dict[frozenset[str], frozenset[str]]:
+    """Return {services that get tasks: those of `waiting` that are written only once all of these run}."""
     growing = {demand.service for demand in surveyed.demands if demand.count}
     groups: dict[frozenset[str], set[str]] = defaultdict(set)
     for service, later in followers_of(draft, waiting).items():
@@ -65,10 +67,10 @@ def _groups(draft: Draft, surveyed: Survey) -> dict[frozenset[str], frozenset[st
     return {frozenset(services): later for later, services in groups.items()}
 
 
-def _networks_of(context: Context, names: Iterable[str]) -> dict[str, set[str]]:
+def _networks_of(context: Context, names: Collection[str]) -> dict[str, set[str]]:
     """Return {service: the networks that it is on now}, of those of `names` that exist."""
-    ingress, chosen = ingress_of(context), set(names)
-    return {one.name: attached(context, one.spec, ingress) for one in context.actual.services if one.name in chosen}
+    ingress = ingress_of(context)
+    return {one.name: attached(context, one.spec, ingress) for one in context.actual.services if one.name in names}
 
 
 def _most(context: Context, giving: Mapping[str, set[str]], uses: Mapping[str, Use]) -> dict[str, int]:
