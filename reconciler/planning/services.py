@@ -68,7 +68,6 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
         relabelled_nodes(context, draft),
         drained_nodes(context, draft),
     )
-    count_moves(context, draft, around.relabelled)
     unanswered: dict[str, Problem] = {}
     lacking = _missing_externals(context)
     for wanted in services_in_order(context):
@@ -91,6 +90,7 @@ def plan_services(context: Context, draft: Draft, real_names: RealNames) -> None
         if action is not None:
             draft.actions.append(action)
     draft.notes.extend(unanswered.values())
+    count_moves(context, draft, around.relabelled)
 
 
 def _blocked_needs(draft: Draft, wanted: DesiredObject) -> Iterator[Problem]:

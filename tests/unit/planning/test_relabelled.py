@@ -52,6 +52,7 @@ def test_a_node_is_labelled_before_the_services_that_look_at_the_label(mode, lab
     all_of_them = "1 task is" if mode else "3 tasks are"
     assert service.effect_text == text.format(all_of_them)
     assert service.tasks == TaskCounts(restart=len(tasks) if "replaced" in text else 0)
+    assert node.effect_text in ("no task restarts", "no task moves"), "the service tells it, and it is told once"
 
 
 def node_effect(*services, labels=(("zone", "b"),), tasks=(), **node):
@@ -132,6 +133,23 @@ def test_a_global_service_whose_task_a_paused_node_has_kept_gets_no_other_there(
     older = on_n1(agent, up_to_date=False)
     told = (TaskEffect.MOVE, "1 task of agent restarts")
     assert effect_of_activation(agent, tasks=older, before="pause") == told, "it was updated while the node was paused"
+
+
+@pytest.mark.parametrize(("before", "counts"), [("pause", TaskCounts(restart=2)), ("drain", TaskCounts(1, 1))])
+def test_what_a_service_tells_of_its_tasks_on_a_node_that_takes_some_again_is_told_once(before, counts):
+    agent = live_service("agent", "node.labels.zone == a", Global={})
+    tasks = tuple(
+        replace(task, id=node, slot=0, node_id=node, raw={"Spec": agent.spec["TaskTemplate"]})
+        for node in (["id-n1", "id-n2"] if before == "pause" else ["id-n2"])
+        for task in on_n1(agent, up_to_date=False)
+    )
+    nodes = a_node("n1", Labels={"zone": "a"}, Availability=before), a_node("n2", Labels={"zone": "a"})
+    newer = {**agent.spec, "TaskTemplate": {**agent.spec["TaskTemplate"], "Runtime": "runsc"}}
+    state = desired(wanted(Kind.SERVICE, newer), nodes=(wanted_node("n1", availability="active"),))
+    node, service = planned(state, actual(agent, *nodes, tasks=tasks)).actions
+    assert service.tasks is not None
+    assert replace(service.tasks, seconds=None) == counts
+    assert (node.effect, node.effect_text) == (TaskEffect.NONE, "no task moves")
 
 
 def test_a_label_tells_of_tasks_that_waited_for_a_node_with_it():
