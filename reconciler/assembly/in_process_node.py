@@ -15,8 +15,9 @@ from reconciler.assembly.trust import Trust, stored
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import Command, DescribeNode
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.objects import NodeRole
-from reconciler.model.tables import NodeRecord, Tables
+from reconciler.model.tables import Tables
 
 
 class InProcessNode(FixedNode):

@@ -9,7 +9,8 @@ from reconciler.assembly.local_addresses import PORTS, address_of, failed, own_a
 from reconciler.model.discreet import Discreet
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_DATA_PATH_PORT, DEFAULT_SUBNET_SIZE, Availability
+from reconciler.model.nodes import Availability
+from reconciler.model.tables import DEFAULT_ADDRESS_POOL, DEFAULT_DATA_PATH_PORT, DEFAULT_SUBNET_SIZE
 
 SWARM_PORT = 2377
 ANY = "0.0.0.0"  # noqa: S104 -- the engine's own default; nothing is listened on yet

@@ -12,7 +12,7 @@ from reconciler.assembly.init_request import ANY, LISTEN_WRONG, SWARM_PORT, avai
 from reconciler.assembly.local_addresses import address_of, failed, reason, refused
 from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import Availability
+from reconciler.model.nodes import Availability
 
 TOKEN = re.compile(r"SWMTKN-1-[0-9A-Za-z]{50}-[0-9A-Za-z]{25}")
 DIAL_S = 5.0

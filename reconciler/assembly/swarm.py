@@ -18,9 +18,9 @@ from reconciler.assembly.runtimes import host_description
 from reconciler.assembly.trust import new_trust
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.commands import AddNode, Command, InitCluster
+from reconciler.model.nodes import Availability
 from reconciler.model.objects import NodeRole
 from reconciler.model.replication import Address
-from reconciler.model.tables import Availability
 
 NODE_ADDRESS = "127.0.0.1"
 SWARM_PORT = 2377

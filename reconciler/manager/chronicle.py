@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reconciler.model.commands import ObjectChange
 from reconciler.model.json import dig
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.objects import Kind
-from reconciler.model.tables import NodeRecord, ServiceRecord, Tables
+from reconciler.model.tables import ServiceRecord, Tables
 
 Facts = dict[str, str]
 

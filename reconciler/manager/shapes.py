@@ -12,12 +12,12 @@ import msgspec
 
 from reconciler.model.addresses import address_ranges, dotted
 from reconciler.model.json import JsonObject, dig
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.tables import (
     ClusterRecord,
     ConfigRecord,
     NetworkRecord,
-    NodeRecord,
     SecretRecord,
     ServiceRecord,
     Tables,

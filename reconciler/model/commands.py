@@ -13,13 +13,13 @@ import msgspec
 
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeState
 from reconciler.model.objects import Kind, NodeRole
 from reconciler.model.tables import (
     DEFAULT_ADDRESS_POOL,
     DEFAULT_DATA_PATH_PORT,
     DEFAULT_SUBNET_SIZE,
     JoinTokens,
-    NodeState,
     TaskStatus,
     UpdateState,
 )

@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from reconciler.model.json import dig
-from reconciler.model.tables import NodeRecord
+from reconciler.model.nodes import NodeRecord
 
 OPERATORS = ("==", "!=")
 PLAIN_KEYS = ("node.id", "node.hostname", "node.role", "node.ip", "node.platform.os", "node.platform.arch")

@@ -18,7 +18,7 @@ import msgspec
 
 from reconciler.model.discreet import Discreet
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import NodeRole
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.tasks import TaskState
 
 INGRESS_NETWORK = "ingress"
@@ -54,58 +54,6 @@ class ClusterRecord(Discreet, frozen=True):
     default_addr_pool: tuple[str, ...] = DEFAULT_ADDRESS_POOL
     subnet_size: int = DEFAULT_SUBNET_SIZE
     data_path_port: int = DEFAULT_DATA_PATH_PORT
-
-
-class NodeState(enum.StrEnum):
-    """What the leader knows of a node's life, in the API's words."""
-
-    UNKNOWN = "unknown"
-    DOWN = "down"
-    READY = "ready"
-    DISCONNECTED = "disconnected"
-
-
-class Availability(enum.StrEnum):
-    ACTIVE = "active"
-    PAUSE = "pause"
-    DRAIN = "drain"
-
-
-class NodeRecord(msgspec.Struct, frozen=True):
-    """`description` is the API's Description; `address` is without a port. `is_leader` implies role manager.
-
-    `state_since` is when `state` last became another. `was_updated` tells whether a request has given it a spec: such
-    a spec does not say that the node is accepted, and an engine's filter takes it for pending from then on.
-    """
-
-    id: str
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    spec: JsonObject
-    description: JsonObject
-    state: NodeState
-    message: str
-    address: str
-    is_leader: bool = False
-    state_since: datetime | None = None
-    was_updated: bool = False
-
-    @property
-    def hostname(self) -> str:
-        return str(self.description.get("Hostname", ""))
-
-    @property
-    def role(self) -> NodeRole:
-        return NodeRole(self.spec.get("Role", NodeRole.WORKER))
-
-    @property
-    def availability(self) -> Availability:
-        return Availability(self.spec.get("Availability", Availability.ACTIVE))
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return self.spec.get("Labels") or {}
 
 
 class NetworkRecord(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ from reconciler.orchestration.everywhere import reconcile_global
 from reconciler.orchestration.jobs import reconcile_job
 from reconciler.orchestration.reaper import history_limit, reap
 from reconciler.orchestration.replicated import reconcile_replicated
-from reconciler.orchestration.scheduler.filters import is_ready
 from reconciler.orchestration.scheduler.schedule import Scheduler
 from reconciler.orchestration.touched import SlotBook, Touched, slot_of
 from reconciler.orchestration.turn import SlotKey, Turn
@@ -155,7 +154,7 @@ class Brain:
         if task.node_id == before.node_id:
             return True
         node = self._tables.nodes.get(task.node_id)
-        return node is not None and is_ready(node)
+        return node is not None and node.takes_tasks
 
     def decide(self, now: datetime, new_id: Callable[[], str]) -> Decision:
         """Return the next steps toward what the services ask for; change nothing.

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from reconciler.model.commands import ReportTask
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import dig
-from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, TaskRecord
+from reconciler.model.nodes import Availability, NodeRecord, NodeState
+from reconciler.model.tables import ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState, is_enforced
 from reconciler.orchestration.scheduler.load import Loads, NodeLoad
 from reconciler.orchestration.turn import Turn

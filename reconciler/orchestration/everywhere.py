@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import dig
-from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, Tables, TaskRecord
+from reconciler.model.nodes import Availability, NodeRecord, NodeState
+from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.replicated import fillers
 from reconciler.orchestration.restart import restart_ended, start_waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from reconciler.model.tables import Availability, NodeState, ServiceRecord, TaskRecord
+from reconciler.model.tables import ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.everywhere import by_node, eligible_nodes
 from reconciler.orchestration.replicated import by_slot
@@ -52,8 +52,7 @@ def _fill_nodes(turn: Turn, service: ServiceRecord, nodes: dict[SlotKey, list[Ta
                 if not task.has_ended:
                     turn.desire(task, TaskState.SHUTDOWN)
     for node in eligible_nodes(turn.tables, service).values():
-        takes_tasks = node.state is NodeState.READY and node.availability is Availability.ACTIVE
-        if takes_tasks and node.version <= changed and not any(_counts(task) for task in nodes.get(node.id, ())):
+        if node.takes_tasks and node.version <= changed and not any(_counts(task) for task in nodes.get(node.id, ())):
             turn.create(service, Replacement(slot=0, node_id=node.id, desired_state=TaskState.COMPLETE))
 
 

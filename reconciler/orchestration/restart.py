@@ -8,7 +8,8 @@ from datetime import timedelta
 import msgspec
 
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
+from reconciler.model.nodes import Availability
+from reconciler.model.tables import ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.turn import OLD_TASK_WAIT, Replacement, SlotKey, Turn, final_state, in_order, slot_key
 

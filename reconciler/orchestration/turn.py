@@ -23,7 +23,8 @@ from reconciler.model.commands import (
     SetDesiredState,
     SetDesiredStates,
 )
-from reconciler.model.tables import Availability, NodeRecord, NodeState, ServiceRecord, Tables, TaskRecord
+from reconciler.model.nodes import Availability, NodeRecord, NodeState
+from reconciler.model.tables import ServiceRecord, Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 
 SlotKey = int | str

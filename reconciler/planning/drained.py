@@ -13,9 +13,9 @@ import msgspec
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action
-from reconciler.model.tables import NodeRecord
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.effects import Effect
 from reconciler.planning.preflight.rooms import planned_rooms

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.modes import is_job, mode_of
+from reconciler.model.nodes import Availability
 from reconciler.model.objects import ObservedObject
 from reconciler.model.plan import Change, TaskCounts, TaskEffect
-from reconciler.model.tables import Availability
 from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.model.words import many
 from reconciler.planning.preflight.rooms import Room

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.modes import mode_of
+from reconciler.model.nodes import Availability, NodeRecord
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, TaskCounts, TaskEffect
-from reconciler.model.tables import Availability, NodeRecord, NodeState
 from reconciler.model.tasks import is_enforced
 from reconciler.model.words import many, some
 from reconciler.planning.context import Context, Draft
@@ -75,5 +75,4 @@ def _told(context: Context, service: ObservedObject, node: Relabelled, counted: 
 
 
 def _takes(node: NodeRecord, constraints: tuple[str, ...]) -> bool:
-    ready = node.state is NodeState.READY and node.availability is Availability.ACTIVE
-    return ready and constraints_hold(constraints, node)
+    return node.takes_tasks and constraints_hold(constraints, node)

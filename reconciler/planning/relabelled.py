@@ -13,9 +13,9 @@ import msgspec
 
 from reconciler.model.constraints import constraints_hold
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import Availability, NodeRecord
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType
-from reconciler.model.tables import Availability, NodeRecord
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.rooms import planned_rooms
 from reconciler.planning.renewal import constraints_of

@@ -10,13 +10,7 @@ from reconciler.model.commands import Applied, InitCluster, ObjectChange, Rotate
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.tables import (
-    INGRESS_NETWORK,
-    PREDEFINED_LABEL,
-    ClusterRecord,
-    JoinTokens,
-    NetworkRecord,
-)
+from reconciler.model.tables import INGRESS_NETWORK, PREDEFINED_LABEL, ClusterRecord, JoinTokens, NetworkRecord
 from reconciler.store.defaults import HOUR_NS, complete_cluster
 from reconciler.store.draft import Draft
 from reconciler.store.networks import complete_network

@@ -11,13 +11,13 @@ from itertools import chain
 from typing import Any, Generic, TypeVar, overload
 
 from reconciler.model.changes import Change, ChangeAction, TableKind
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.tables import (
     ClusterRecord,
     ConfigRecord,
     KeyValueRecord,
     Leadership,
     NetworkRecord,
-    NodeRecord,
     SecretRecord,
     ServiceRecord,
     Tables,

@@ -6,8 +6,9 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from reconciler.model.commands import AddNode, Applied, DescribeNode, ObjectChange, RemoveNode, SetNodeState, UpdateNode
+from reconciler.model.nodes import Availability, NodeRecord, NodeState
 from reconciler.model.objects import Kind, NodeRole
-from reconciler.model.tables import Availability, NodeRecord, NodeState, TaskRecord
+from reconciler.model.tables import TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.store.draft import Draft
 from reconciler.store.names import checked_labels

@@ -27,13 +27,13 @@ from reconciler.model.changes import TableKind
 from reconciler.model.commands import Outcome
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeRecord
 from reconciler.model.tables import (
     ClusterRecord,
     ConfigRecord,
     KeyValueRecord,
     Leadership,
     NetworkRecord,
-    NodeRecord,
     SecretRecord,
     ServiceRecord,
     TaskRecord,

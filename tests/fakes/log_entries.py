@@ -51,8 +51,9 @@ from reconciler.model.commands import (
     UpdateService,
 )
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeState
 from reconciler.model.objects import NodeRole
-from reconciler.model.tables import JoinTokens, NodeState, TaskStatus, UpdateState
+from reconciler.model.tables import JoinTokens, TaskStatus, UpdateState
 from reconciler.model.tasks import TaskState
 from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store.codec import encode_entry, encode_transaction

@@ -24,7 +24,8 @@ from reconciler.model.commands import (
     UpdateService,
 )
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import JoinTokens, NodeRecord, NodeState, ServiceRecord, Tables, TaskRecord, TaskStatus
+from reconciler.model.nodes import NodeRecord, NodeState
+from reconciler.model.tables import JoinTokens, ServiceRecord, Tables, TaskRecord, TaskStatus
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.brain import Brain
 from reconciler.store.apply import apply_noting

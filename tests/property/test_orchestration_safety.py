@@ -30,7 +30,8 @@ from reconciler.model.commands import (
     SetDesiredStates,
 )
 from reconciler.model.json import JsonObject, dig
-from reconciler.model.tables import Availability, ServiceRecord, TaskRecord
+from reconciler.model.nodes import Availability
+from reconciler.model.tables import ServiceRecord, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.brain import Brain, Decision
 from reconciler.orchestration.decide import decide

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.tables import Availability, TaskRecord
+from reconciler.model.nodes import Availability
+from reconciler.model.tables import TaskRecord
 from reconciler.model.tasks import TaskState
 from tests.fakes.virtual_swarm import VirtualSwarm, service_spec
 from tests.property.test_orchestration_safety import play, slot_of

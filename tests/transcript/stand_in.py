@@ -30,6 +30,7 @@ from reconciler.model.commands import AddNode, Applied, Command, InitCluster, Ou
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.events import ClusterEvent
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeState
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.output import STDOUT, LogLine
 from reconciler.model.replication import Backup
@@ -38,7 +39,6 @@ from reconciler.model.tables import (
     DEFAULT_DATA_PATH_PORT,
     DEFAULT_SUBNET_SIZE,
     JoinTokens,
-    NodeState,
     Tables,
     TaskRecord,
 )

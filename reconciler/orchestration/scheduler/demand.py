@@ -9,7 +9,7 @@ import msgspec
 
 from reconciler.model.constraints import Constraint, parse_constraint
 from reconciler.model.json import JsonObject, dig
-from reconciler.model.tables import NodeRecord
+from reconciler.model.nodes import NodeRecord
 
 HostPort = tuple[str, int]
 Plugin = tuple[str, str]

@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 
 from reconciler.model.json import dig
-from reconciler.model.tables import Availability, NodeRecord, NodeState
 from reconciler.orchestration.scheduler.demand import Demand, Plugin, platform_of
 from reconciler.orchestration.scheduler.load import NodeLoad
 
@@ -28,13 +27,8 @@ class Filter(msgspec.Struct, frozen=True):
         return self.one if nodes == 1 else self.many.format(nodes)
 
 
-def is_ready(node: NodeRecord) -> bool:
-    """Return whether a node takes new tasks at all."""
-    return node.state is NodeState.READY and node.availability is Availability.ACTIVE
-
-
 def _is_ready(_demand: Demand, load: NodeLoad, _here: int) -> bool:
-    return is_ready(load.node)
+    return load.node.takes_tasks
 
 
 def _has_resources(demand: Demand, load: NodeLoad, _here: int) -> bool:

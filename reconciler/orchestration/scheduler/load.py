@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from reconciler.model.json import JsonObject
-from reconciler.model.tables import NodeRecord, Tables, TaskRecord
+from reconciler.model.nodes import NodeRecord
+from reconciler.model.tables import Tables, TaskRecord
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.scheduler.demand import Demand, HostPort, demand_of
 

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from reconciler.model.constraints import constraints_hold, parse_constraint
 from reconciler.model.json import dig
+from reconciler.model.nodes import Availability, NodeRecord, NodeState
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import ActionType
-from reconciler.model.tables import Availability, NodeRecord, NodeState
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight.claims import Claim, HostPort, Needs, architecture, counted
 
@@ -55,7 +55,7 @@ class Room(msgspec.Struct):
     """Whether Swarm gives it new tasks at all."""
 
     def __post_init__(self) -> None:
-        self.takes_tasks = self.node.state is NodeState.READY and self.node.availability is Availability.ACTIVE
+        self.takes_tasks = self.node.takes_tasks
 
     def copy(self) -> Room:
         """Return a room that takes tasks without this one taking them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from reconciler.model.commands import SetNodeState
-from reconciler.model.tables import NodeState
+from reconciler.model.nodes import NodeState
 from reconciler.model.tasks import TaskState
 from reconciler.orchestration.brain import Brain
 from tests.fakes.virtual_swarm import VirtualSwarm, service_spec

@@ -24,7 +24,7 @@ from reconciler.model.commands import (
     UpdateConfig,
 )
 from reconciler.model.errors import ErrorCode
-from reconciler.model.tables import NodeState
+from reconciler.model.nodes import NodeState
 from reconciler.model.tasks import TaskState
 from reconciler.model.transactions import Expectation, Transaction
 from reconciler.store import apply as door

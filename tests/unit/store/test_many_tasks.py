@@ -23,7 +23,7 @@ from reconciler.model.commands import (
     UpdateService,
 )
 from reconciler.model.errors import ErrorCode
-from reconciler.model.tables import NodeState
+from reconciler.model.nodes import NodeState
 from reconciler.model.tasks import TaskState
 from reconciler.store import snapshot
 from tests.unit.store.conftest import NOW, Store

@@ -25,8 +25,8 @@ from reconciler.model.commands import (
 )
 from reconciler.model.errors import ErrorCode
 from reconciler.model.json import JsonObject
+from reconciler.model.nodes import NodeState
 from reconciler.model.objects import NodeRole
-from reconciler.model.tables import NodeState
 from tests.unit.store.conftest import NOW, Store
 
 REFUSED = ErrorCode.REQUEST_REFUSED
