@@ -48,13 +48,15 @@ _YAML_PLAIN: Final = (
 )
 """What is no list, mapping, comment, anchor, block, reference or yes and no."""
 _SENTENCE: Final = (
-    r"(?![a-z]{1,60}[ \t]*:"
+    r"(?!(?!pass|pw|psk|secret)[a-z]{1,60}[ \t]*:"
     r"(?=[^\n]{0,500}?[ \t](?:must|is|are|was|be|has|have|may|should|can|will|see|used|using|how|when|where|if|not"
     r"|least)[ \t,.;])"
     r"(?=[^\n]{0,500}?[ \t](?:the|an?|of|to|for|with|in|and|or|at|on|by|it|this|that|from|as|no|have|been)[ \t])"
     rf"(?:[ \t]+(?:[a-z][a-z'’-]{{0,30}}|\d{{1,4}})[,.;:!?)]?){{4,60}}{_LINE_ENDS})"
 )
-"""Before a bare word and a colon: no sentence follows, of four words and more and two that only sentences have."""
+"""Before a bare word and a colon: no sentence follows, of four words and more and two that only sentences have.
+
+What is called a password or secret may be such a sentence."""
 _CRYPT: Final = r"apr1|2[abxy]|argon2\w{1,2}|[156y](?=\${1,2}[^\s$]{1,100}\${1,2}[\w./]{20})"
 
 _NO_SETTING: Final = (
