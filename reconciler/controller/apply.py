@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from reconciler.controller.convergence import Waiting
 from reconciler.controller.finishing import Finish, Finishing
 from reconciler.controller.looks import Looks
-from reconciler.controller.nodes import farewell
+from reconciler.controller.nodes import farewell, later_steps
 from reconciler.controller.patience import Patience
 from reconciler.controller.ports import Cluster
 from reconciler.controller.prepare import RegistryAuth, no_registry_auth
@@ -98,7 +98,9 @@ class _Apply:
         self.finishing = Finishing(plan, waiting, self.main, self._run, options.resumed)
 
     def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
-        writer = Writer(self.cluster, self.patience, ids_of(actual), self.options.registry_auth)
+        writer = Writer(
+            self.cluster, self.patience, ids_of(actual), self.options.registry_auth, later_steps(self.plan.actions)
+        )
         return Run(
             actions,
             writer,

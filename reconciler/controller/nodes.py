@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from reconciler.controller.ports import Cluster
 from reconciler.controller.roles import await_role, changes_role
@@ -40,6 +40,19 @@ def farewell(plan: Plan, before: ActualState) -> Action | None:
     return last if own else None
 
 
+def later_steps(actions: Iterable[Action]) -> dict[str, tuple[Action, ...]]:
+    """Return {id of a step on a node: the steps on the same node that come after it, in their order}."""
+    later: dict[str, tuple[Action, ...]] = {}
+    of_node: dict[str | None, list[str]] = {}
+    for action in actions:
+        if action.kind is Kind.NODE:
+            before = of_node.setdefault(action.object_id, [])
+            for name in before:
+                later[name] = (*later.get(name, ()), action)
+            before.append(action.id)
+    return later
+
+
 async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem | None:
     """Return None once `action` may go out, or why not: tasks still run on a node that it demotes or removes.
 
@@ -56,7 +69,7 @@ async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem |
             actual = await look()
         except SwarmctlError as error:
             return error.problems[0]
-        left = tasks_left(actual, action.object_id or "")
+        left = () if _is_demoted(actual, action) else tasks_left(actual, action.object_id or "")
         if not left and not _is_leaving(actual, action):
             return None
         if loop.time() >= deadline_s:
@@ -75,6 +88,13 @@ def tasks_left(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:
     if node is None or node.dig("Status", "State") == "down":
         return ()
     return tuple(task for task in actual.tasks if task.node_id == node_id and task.state <= TaskState.RUNNING)
+
+
+def _is_demoted(actual: ActualState, action: Action) -> bool:
+    """Return whether what the action demotes is a worker already: another apply of the same manifests was first."""
+    return _demotes(action) and any(
+        node.id == action.object_id and node.spec.get("Role") == NodeRole.WORKER for node in actual.nodes
+    )
 
 
 def _is_leaving(actual: ActualState, action: Action) -> bool:

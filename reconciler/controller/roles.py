@@ -45,6 +45,8 @@ async def await_role(cluster: Cluster, action: Action, timeout_s: float, own_nod
         except SwarmctlError as error:
             if error.code is ErrorCode.NOT_A_MANAGER and role is NodeRole.WORKER and action.object_id == own_node_id:
                 return None
+            if error.code is ErrorCode.OBJECT_NOT_FOUND and role is NodeRole.WORKER:
+                return None  # removed meanwhile, as nobody is who is a manager
             if error.code not in PASSING and not error.passing:
                 return error.problems[0]
             last = error.problems[0].why or error.problems[0].what

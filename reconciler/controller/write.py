@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -35,7 +36,11 @@ Ids = dict[tuple[Kind, str], str]
 
 
 class Writer(Discreet, frozen=True):
-    """What every write of one apply shares. `registry_auth` gives the X-Registry-Auth header of an image, or None."""
+    """What every write of one apply shares. `registry_auth` gives the X-Registry-Auth header of an image, or None.
+
+    `later` are {id of a step on a node: the steps after it on the same node}: another apply of the same manifests may
+    have come to one of them already, and then the step is done.
+    """
 
     UNSHOWN = frozenset({"registry_auth"})
 
@@ -43,6 +48,7 @@ class Writer(Discreet, frozen=True):
     patience: Patience
     ids: Ids
     registry_auth: RegistryAuth = no_registry_auth
+    later: Mapping[str, tuple[Action, ...]] = MappingProxyType({})
 
     async def carry_out(self, action: Action) -> None:
         """Do one action; remember in `ids` what came to exist. Raises SwarmctlError, having changed nothing more.
@@ -63,7 +69,11 @@ class Writer(Discreet, frozen=True):
         if action.type is ActionType.CREATE:
             await self._create(action)
         elif action.type is ActionType.UPDATE:
-            await self._update(action)
+            try:
+                await self._update(action)
+            except SwarmctlError as error:
+                if error.code is not ErrorCode.OBJECT_NOT_FOUND or not self._is_removed_later(action):
+                    raise
         else:
             await self._remove(action)
 
@@ -188,7 +198,11 @@ class Writer(Discreet, frozen=True):
         if now.spec == action.read_spec and now.version == action.version:
             return now, False
         actual = await self.patience.read(self.cluster.observe)
-        return now, stored_as_sent(action.kind, spec, now.spec, actual)
+        ours = (spec, *(one.spec for one in self.later.get(action.id, ()) if one.spec is not None))
+        return now, any(stored_as_sent(action.kind, one, now.spec, actual) for one in ours)
+
+    def _is_removed_later(self, action: Action) -> bool:
+        return any(one.type is ActionType.DELETE for one in self.later.get(action.id, ()))
 
     async def _remove(self, action: Action) -> None:
         assert action.object_id is not None

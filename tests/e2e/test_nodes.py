@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from tests.e2e.conftest import Backend
-from tests.e2e.program import Repository
+from tests.e2e.program import COMMAND_WAIT_S, Repository
 from tests.lab.lab import Lab
 from tests.lab.meddling import put_node
 
@@ -112,6 +112,25 @@ def test_a_manager_is_emptied_demoted_and_takes_tasks_again(backend: Backend, re
     assert not after["Spec"].get("Labels"), "what kept its availability is gone"
     assert not before & {one["ID"] for one in running_on(backend, second)}
     assert len(backend.running("web_web")) == 3
+    assert "No changes." in backend.swarmctl.ok("diff")
+
+
+def test_two_applies_at_once_demote_one_manager(backend: Backend, repository: Repository):
+    first, second, third = backend.hostnames()
+    entries = (f"hostname: {first}", f"hostname: {third}")
+    repository.commit(
+        {
+            "swarm.yaml": nodes_in(*entries, f"hostname: {second}, role: manager"),
+            "stacks/web.yaml": STACK % "",
+        }
+    )
+    backend.swarmctl.ok("apply", "--yes")
+    repository.commit({"swarm.yaml": nodes_in(*entries, f"hostname: {second}, role: worker")})
+    both = [backend.swarmctl.start("apply", "--yes") for _ in range(2)]
+    ended = [(*process.communicate(timeout=COMMAND_WAIT_S), process.returncode) for process in both]
+    assert [code for _, _, code in ended] == [0, 0], ended
+    after = node(backend, second)
+    assert ("ManagerStatus" in after, after["Spec"]["Availability"]) == (False, "active")
     assert "No changes." in backend.swarmctl.ok("diff")
 
 

@@ -131,12 +131,12 @@ class Room(msgspec.Struct):
 
 def lacking(node: NodeRecord, needs: Needs) -> Refusal | None:
     """Return what the engine on a node lacks, however empty the node is."""
-    if not all(_has_plugin(node, kind, name) for kind, name in needs.plugins):
+    if not all(has_plugin(node, kind, name) for kind, name in needs.plugins):
         return Refusal.PLUGIN
     return Refusal.PLATFORM if needs.platforms and not _is_platform(node, needs.platforms) else None
 
 
-def _has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
+def has_plugin(node: NodeRecord, kind: str, name: str) -> bool:
     """Return whether the node has a plugin. One that lists none but for logs has (the embedded swarm's processes need
     none), and so has, for logs, one that lists no log plugins at all.
     """

@@ -11,7 +11,7 @@ from reconciler.model.words import some
 from reconciler.planning.preflight.claims import Claim
 from reconciler.planning.preflight.demands import Demand
 from reconciler.planning.preflight.placing import Refusals, Shortfall
-from reconciler.planning.preflight.rooms import Refusal, Rooms
+from reconciler.planning.preflight.rooms import Refusal, Rooms, has_plugin
 
 NAMED_MAX = 5
 """Nodes that a message names."""
@@ -140,8 +140,11 @@ def _hint_available(_demand: Demand, _rooms: Rooms) -> str:
     return "See `docker node ls`: bring a node up, or give one `availability: active`."
 
 
-def _hint_plugin(demand: Demand, _rooms: Rooms) -> str:
-    wanted = ", ".join(f"{name} ({kind.lower()})" for kind, name in demand.claim.needs.plugins)
+def _hint_plugin(demand: Demand, rooms: Rooms) -> str:
+    needs = demand.claim.needs
+    nodes = [room.node for room in rooms.meeting(needs.constraints)]
+    lacked = [one for one in needs.plugins if not all(has_plugin(node, *one) for node in nodes)]
+    wanted = ", ".join(f"{name} ({kind.lower()})" for kind, name in lacked)
     return f"It needs {wanted}: install that on the nodes, or do without it."
 
 

@@ -66,6 +66,13 @@ async def test_what_is_left_is_named_when_the_time_is_over(state: str):
     assert f"task t1 (web_api, {state})" in problem.why
 
 
+async def test_a_demotion_that_another_apply_has_made_waits_for_no_task():
+    demoted = actual(
+        M1, a_node("m2", role="worker"), M3, observed(Kind.SERVICE, service_spec()), tasks=(a_task("running"),)
+    )
+    assert await await_empty(Looking([demoted]), actions(absent=False)[1], 0.0) is None
+
+
 async def test_drains_and_activations_wait_for_nothing():
     look = Looking([cluster(a_task("running"))])
     for action in (actions(absent=False)[0], actions(absent=False)[2]):

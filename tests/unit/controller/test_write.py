@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.controller import patience as patience_module
 from reconciler.controller.apply import ApplyOptions, apply
+from reconciler.controller.nodes import later_steps
 from reconciler.controller.write import Writer
 from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.desired import DesiredState, Policy
@@ -133,6 +134,48 @@ async def test_a_node_whose_answers_are_lost_is_done_once_its_spec_is_ours(monke
     assert faulty.calls.count("update") == 1
     assert faulty.calls[-1] == "observe"
     assert (await cluster.observe()).nodes[0].spec["Labels"]["zone"] == "a"
+
+
+async def test_a_step_on_a_node_that_another_apply_has_gone_beyond_is_done():
+    cluster = await a_quiet_swarm()
+    node = (await cluster.observe()).nodes[0]
+    labelled = {**node.spec, "Labels": {"step": "1"}}
+    steps = [
+        Action(
+            name, ActionType.UPDATE, Kind.NODE, node.name, None, "because",
+            spec=spec, object_id=node.id, version=node.version, read_spec=before,
+        )
+        for name, before, spec in (
+            ("node.n.drain", node.spec, {**labelled, "Availability": "drain"}),
+            ("node.n.label", {**labelled, "Availability": "drain"}, {**labelled, "Availability": "pause"}),
+        )
+    ]  # fmt: skip
+    for step in steps:  # the other apply
+        await Writer(cluster, patience_module.Patience(), {}).carry_out(step)
+    with pytest.raises(SwarmctlError) as caught:
+        await Writer(cluster, patience_module.Patience(), {}).carry_out(steps[0])
+    assert caught.value.code is ErrorCode.STALE_VERSION
+    there = (await cluster.observe()).nodes[0]
+    writer = Writer(cluster, patience_module.Patience(), {}, later=later_steps(steps))
+    for step in steps:
+        await writer.carry_out(step)
+    assert (await cluster.observe()).nodes[0] == there
+
+
+async def test_a_step_on_a_node_that_another_apply_has_removed_is_done_if_it_was_to_go():
+    cluster = await a_quiet_swarm()
+    node = (await cluster.observe()).nodes[0]
+    drain = Action(
+        "node.n.drain", ActionType.UPDATE, Kind.NODE, node.name, None, "because",
+        spec={**node.spec, "Availability": "drain"}, object_id="gone", version=1, read_spec=node.spec,
+    )  # fmt: skip
+    removal = Action("node.n", ActionType.DELETE, Kind.NODE, node.name, None, "because", object_id="gone")
+    with pytest.raises(SwarmctlError) as caught:
+        await Writer(cluster, patience_module.Patience(), {}).carry_out(drain)
+    assert caught.value.code is ErrorCode.OBJECT_NOT_FOUND
+    writer = Writer(cluster, patience_module.Patience(), {}, later=later_steps((drain, removal)))
+    for step in (drain, removal):
+        await writer.carry_out(step)
 
 
 async def test_an_endpoint_that_stays_away_ends_the_apply_and_says_what_was_not_done(monkeypatch):

@@ -157,6 +157,10 @@ def test_a_volume_driver_that_no_engine_has_is_a_missing_plugin():
     assert "rexray (volume)" in problem.hint
     equipped = seat("n4", plugins=(("Volume", "rexray:latest"),))
     assert warned([spec], [*THREE, equipped]) == []
+    second = {"Type": "volume", "Target": "/n", "Source": "n", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}
+    spec["TaskTemplate"]["ContainerSpec"]["Mounts"].append(second)
+    problem = only(warned([spec], [seat("n1", plugins=(("Volume", "nfs"),))]))
+    assert problem.hint.startswith("It needs rexray (volume): ")
 
 
 def test_an_architecture_goes_by_both_of_its_names():
