@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model import tables
+from reconciler.model import nodes, tables
 from reconciler.model.changes import TableKind
 from reconciler.store.codec import COMMAND_NAMES, ENTRY_FORMAT
 from reconciler.store.snapshot import SNAPSHOT_FORMAT
@@ -27,7 +27,8 @@ def _shape(kind: type[Any]) -> str:
 
 
 def _formats() -> str:
-    stored = [one for one in vars(tables).values() if isinstance(one, type) and one.__module__ == tables.__name__]
+    own = (nodes.__name__, tables.__name__)
+    stored = [one for one in vars(tables).values() if isinstance(one, type) and one.__module__ in own]
     shaped = [one for one in stored if is_dataclass(one) or issubclass(one, msgspec.Struct)]
     records = {one.__name__: one for one in shaped if one not in (tables.Tables, tables.Indexes)}
     lines = [f"entries: format {ENTRY_FORMAT}", *(f"{name}({_shape(kind)})" for name, kind in COMMAND_NAMES.items())]
