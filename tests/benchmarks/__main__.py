@@ -1,8 +1,9 @@
 """Everything that is measured, beside a peer in the same run: `make bench`.
 
 PART=load|plan|scheduler|start|replication|deploy|daemon|controller measures only that. SERVICES=20 compares deployments
-of that many services only; PAIRS=1 takes fewer of them. ROUNDS=1 and TAKE_OVERS=5 shorten what the replicated store
-does, and ROUNDS what the daemon does. STACKS=10 makes the controller's repository smaller.
+of that many services only, RESOLVE=never those that ask no registry; PAIRS=1 takes fewer of them. ROUNDS=1 and
+TAKE_OVERS=5 shorten what the replicated store does, and ROUNDS what the daemon does. STACKS=10 makes the controller's
+repository smaller.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 from reconciler.main import GC_THRESHOLD
 from tests.benchmarks.controller import STACKS, bench_controller
 from tests.benchmarks.daemon import ROUNDS, bench_daemon
-from tests.benchmarks.deploy import PAIRS, bench_deploy
+from tests.benchmarks.deploy import PAIRS, RESOLVE, bench_deploy
 from tests.benchmarks.pure import bench_load, bench_plan
 from tests.benchmarks.replication.bench import bench_replication
 from tests.benchmarks.scheduler import bench_scheduler
@@ -23,8 +24,9 @@ COUNTS = (20, 100)
 
 
 def _deployments() -> None:
-    services = os.environ.get("SERVICES")
-    bench_deploy((int(services),) if services else COUNTS, int(os.environ.get("PAIRS", PAIRS)))
+    services, resolve = os.environ.get("SERVICES"), os.environ.get("RESOLVE")
+    counts = (int(services),) if services else COUNTS
+    bench_deploy(counts, int(os.environ.get("PAIRS", PAIRS)), (resolve,) if resolve else RESOLVE)
 
 
 PARTS = {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from tests.benchmarks.quiet import until_quiet
 from tests.benchmarks.table import in_columns, ratio
 from tests.lab.lab import Lab, why_not
 from tests.lab.meter import Call, Meter
+from tests.lab.registry import Registry
 from tests.lab.swept import sweep
 
 PAIRS = 5
@@ -34,10 +37,16 @@ RUNNING_WAIT_S = 900.0
 
 POLL_S = 0.05
 STACK = "bench"
+LOADED = "swarmctl-test:1"
+"""An image that every engine of a lab has, and no registry."""
+
+PUSHED = "bench/app"
+RESOLVE = ("never", "always")
+"""As `--resolve-image` takes it: no registry is asked, or one beside the engine (what `docker stack deploy` does)."""
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = """\
   s{number}:
-    image: swarmctl-test:1
+    image: {image}
     command: ["sleep", "100000"]
     stop_signal: SIGKILL
 """
@@ -71,12 +80,14 @@ class Pair:
 
 @dataclass
 class Bench:
-    """A swarm with a meter in front, and a repository of one stack."""
+    """A swarm with a meter in front, and a repository of one stack. `resolve` is as `--resolve-image` takes it."""
 
     lab: Lab
     meter: Meter
     folder: Path
     services: int
+    image: str = LOADED
+    resolve: str = "never"
 
     @property
     def stack_file(self) -> Path:
@@ -84,17 +95,17 @@ class Bench:
 
     def write(self) -> None:
         self.stack_file.parent.mkdir(parents=True, exist_ok=True)
-        services = "".join(SERVICE.format(number=number) for number in range(self.services))
+        services = "".join(SERVICE.format(number=number, image=self.image) for number in range(self.services))
         self.stack_file.write_text(f'version: "3.8"\nservices:\n{services}')
         (self.folder / "swarm.yaml").write_text(CLUSTER)
 
     def docker(self) -> list[str]:
-        return ["docker", "stack", "deploy", "--resolve-image", "never", "-c", str(self.stack_file), STACK]
+        return ["docker", "stack", "deploy", "--resolve-image", self.resolve, "-c", str(self.stack_file), STACK]
 
     def swarmctl(self) -> list[str]:
         program = [sys.executable, "-m", "reconciler.main"]
         limits = ["--timeout", str(RUNNING_WAIT_S)]
-        return [*program, "apply", "--yes", "--resolve-image", "never", *limits, str(self.folder)]
+        return [*program, "apply", "--yes", "--resolve-image", self.resolve, *limits, str(self.folder)]
 
     def run(self, command: list[str], *, until_running: bool) -> Run:
         """Run a command through the meter, and watch the engine past it until all tasks run."""
@@ -173,19 +184,31 @@ def _seconds_until_end(process: subprocess.Popen[bytes], began: float) -> float:
     return time.perf_counter() - began
 
 
-def bench_deploy(counts: tuple[int, ...], pairs: int = PAIRS) -> None:
-    """Print one table for each number of services; say why not where no engine can run."""
+def bench_deploy(counts: tuple[int, ...], pairs: int = PAIRS, resolve: tuple[str, ...] = RESOLVE) -> None:
+    """Print a table for each number of services, with and without asking a registry; say why not without engines."""
     if reason := why_not():
         print(f"deploy    skipped: {reason}")
         return
-    with Lab() as lab, tempfile.TemporaryDirectory() as name:
+    with Lab() as lab, tempfile.TemporaryDirectory() as name, _registry(lab) as registry:
+        images = {"never": LOADED, "always": f"{registry.address}/{PUSHED}:1"}
         socket = str(lab.folder / "meter.sock")
         with Meter(socket, str(lab.manager.socket)) as meter:
-            for count in counts:
-                bench = Bench(lab, meter, Path(name) / str(count), count)
+            for mode, count in itertools.product(resolve, counts):
+                bench = Bench(lab, meter, Path(name) / f"{mode}{count}", count, images[mode], mode)
                 bench.write()
                 _compare(bench, pairs)
             sweep(lab)
+
+
+@contextlib.contextmanager
+def _registry(lab: Lab) -> Iterator[Registry]:
+    """Yield a registry inside each engine of the swarm; they have pulled what it has."""
+    with Registry(lab.manager.cell, tuple(engine.cell for engine in lab.workers)) as registry:
+        registry.push_runnable(PUSHED, "1", "bench")
+        for engine in (lab.manager, *lab.workers):
+            with engine.client() as client:
+                client.pull(f"{registry.address}/{PUSHED}:1")
+        yield registry
 
 
 def _compare(bench: Bench, pairs: int) -> None:
@@ -222,5 +245,6 @@ def _compare(bench: Bench, pairs: int) -> None:
     again = statistics.median(pair.again.wall_s for pair in docker_runs)
     a_pass = statistics.median(bench.passes())
     rows.append(["no-op: s of a pass in a running process", f"{again:.3f}", f"{a_pass:.3f}", ratio(a_pass, again)])
-    print(f"\ndeploy of {bench.services} services, median of {pairs} pairs in alternating order")
+    asked = f"--resolve-image {bench.resolve}"
+    print(f"\ndeploy of {bench.services} services, {asked}, median of {pairs} pairs in alternating order")
     print(in_columns(rows))
