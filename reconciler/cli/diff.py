@@ -149,7 +149,7 @@ def answer(outside: Outside, question: Question, connect: Connecting) -> Planned
         from reconciler.planning.options import PlanOptions
         from reconciler.planning.plan import plan as make_plan
 
-        before = imagined(baseline, outside.now())
+        before = imagined(baseline, outside.now(), desired.nodes)
         plan = make_plan(desired, before, PlanOptions(baseline=baseline, stacks=question.stacks))
         return Planned(plan, before, {})
     request = PlanRequest(desired, question.resolve, question.stacks, baseline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -27,21 +27,23 @@ PLENTY = 2**60
 """What a node is taken to have of CPU and memory: Git does not say, and a guard must not refuse for want of it."""
 
 
-def imagined(desired: DesiredState, observed_at: datetime) -> ActualState:
+def imagined(desired: DesiredState, observed_at: datetime, head: Sequence[DesiredNode] = ()) -> ActualState:
     """Return the cluster as if `desired` had been applied to an empty one, and had converged.
 
-    Ids are names. The nodes are those that the repository lists, all ready, or one manager when it lists none. Every
-    task runs. External objects are not there, and no plan against this state misses them.
+    Ids are names. The nodes are those that the repository lists, all ready, or one manager when it lists none; and
+    those that only `head` lists, the nodes of the revision to compare with: as a node joins, so that what is asked of
+    them shows. Every task runs. External objects are not there, and no plan against this state misses them.
     """
     empty = ActualState(endpoint=NO_CLUSTER, observed_at=observed_at, swarm=_swarm(desired), nodes=_nodes(desired))
     made = [action for action in plan(desired, empty).actions if action.spec is not None]
     names = {(action.kind, action.name) for action in made}
     created = [_created(action, names, observed_at) for action in made]
     objects = {kind: tuple(found for found in created if found.kind is kind) for kind in Kind}
-    rooms = planned_rooms(Context.of(desired, empty), Draft()).by_id
+    grown = replace(empty, nodes=(*empty.nodes, *_only_in_head(desired, head)))
+    rooms = planned_rooms(Context.of(desired, grown), Draft()).by_id
     services = objects[Kind.SERVICE]
     return replace(
-        empty,
+        grown,
         networks=objects[Kind.NETWORK],
         secrets=objects[Kind.SECRET],
         configs=objects[Kind.CONFIG],
@@ -56,15 +58,27 @@ def _swarm(desired: DesiredState) -> ObservedObject:
 
 
 def _nodes(desired: DesiredState) -> tuple[ObservedObject, ...]:
-    listed = tuple(_node(node.selector, node) for node in desired.nodes if not node.absent)
-    return listed or (_node(SOME_MANAGER, None),)
+    listed = tuple(
+        _node(node.selector, node.role or NodeRole.WORKER, node.availability, node.labels)
+        for node in desired.nodes
+        if not node.absent
+    )
+    return listed or (_node(SOME_MANAGER, NodeRole.MANAGER),)
 
 
-def _node(name: str, listed: DesiredNode | None) -> ObservedObject:
-    role = NodeRole.MANAGER if listed is None else listed.role or NodeRole.WORKER
-    labels = dict(listed.labels or {}) if listed else {}
-    availability = (listed.availability if listed else None) or "active"
-    spec: JsonObject = {"Role": role.value, "Availability": availability, "Labels": labels}
+def _only_in_head(desired: DesiredState, head: Sequence[DesiredNode]) -> Iterator[ObservedObject]:
+    """Yield the nodes that the head lists and the base doesn't, without what both want gone."""
+    there = {node.selector for node in desired.nodes if not node.absent}
+    gone = {node.selector for node in desired.nodes if node.absent}
+    for node in head:
+        if node.selector not in (there | gone if node.absent else there):
+            yield _node(node.selector, NodeRole.WORKER)
+
+
+def _node(
+    name: str, role: NodeRole, availability: str | None = None, labels: Mapping[str, str] | None = None
+) -> ObservedObject:
+    spec: JsonObject = {"Role": role.value, "Availability": availability or "active", "Labels": dict(labels or {})}
     raw: JsonObject = {"ID": name, "Spec": spec, "Status": {"State": "ready"}}
     raw["Description"] = {"Hostname": name, "Resources": {"NanoCPUs": PLENTY, "MemoryBytes": PLENTY}}
     if role is NodeRole.MANAGER:

@@ -57,6 +57,14 @@ def test_two_revisions_are_compared_without_any_cluster(swarmctl: Program):
     swarmctl.ok("diff", "--base", "HEAD", "--offline")
 
 
+def test_a_node_that_a_pull_request_lists_first_to_remove_it_is_no_lack_of_changes(
+    swarmctl: Program, repository: Repository
+):
+    repository.commit({"swarm.yaml": f"{SWARM}spec: {{nodes: [{{hostname: old, state: absent}}]}}\n"})
+    shown = swarmctl.ok("diff", "--base", "HEAD~1", "--head", "HEAD", "--offline", code=2)
+    assert "node.old will be destroyed" in shown
+
+
 def test_each_run_edits_the_one_comment_and_sets_the_status(swarmctl: Program, forge: Forge, repository: Repository):
     swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = TOKEN
     assert "Comment created" in comment(swarmctl, forge, "--commit", "a" * 40)

@@ -27,6 +27,9 @@ def plan_nodes(context: Context, draft: Draft) -> None:
 
     An action on a manager's role counts on those before it having ended: a promoted node is reachable then, a demoted
     one has left (controller/nodes.py waits for that). A promotion that can't be made holds demotions back.
+
+    Of a cluster that is only imagined nobody knows what nodes it has besides: there the majority and the room for tasks
+    block nothing.
     """
     work = _Work(context, draft)
     listed = listed_nodes(context, draft)
@@ -177,13 +180,15 @@ class _Work:
                 "among them and is gone, and they may have no majority any more.",
                 "Apply again once `swarmctl status` shows it reachable.",
             )
-        why = self.managers.why_not_without(node.found.id)
+        why = "" if self.context.is_imagined else self.managers.why_not_without(node.found.id)
         return why, "Promote other nodes first, and apply again once `swarmctl status` shows them reachable."
 
     def _strands(self, node: ListedNode) -> bool:
-        """Whether tasks would have nowhere to go without the node; it is blocked then."""
+        """Whether tasks would have nowhere to go without the node, as far as that is known; it is blocked then."""
         if node.found.spec.get("Availability") == steps.DRAIN or node.is_down:
             return False  # nothing is placed there as it is
+        if self.context.is_imagined:
+            return False
         stranded = stranded_by(self.context, self.draft, self.away | {node.found.id})
         if not stranded:
             return False

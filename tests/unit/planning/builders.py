@@ -106,6 +106,7 @@ def wanted_node(name: str, *, role: str | None = None, **fields: Any) -> Desired
         availability=fields.get("availability"),
         labels=fields.get("labels"),
         place=place,
+        absent=fields.get("absent", False),
     )
 
 

@@ -30,7 +30,7 @@ from tests.unit.planning.builders import (
 
 
 def review(base, head):
-    return plan(head, imagined(base, NOW), PlanOptions(baseline=base))
+    return plan(head, imagined(base, NOW, head.nodes), PlanOptions(baseline=base))
 
 
 def everything(config="1", secret="s", **service):
@@ -111,6 +111,40 @@ def test_nodes_settings_and_removals_are_shown_too():
     assert {action.origin for action in made.actions} == {Origin.INTENT}
     effects = {action.id: action.effect_text for action in made.actions}
     assert effects["service.web_agent"] == "2 tasks stop"
+
+
+def test_a_node_that_only_the_head_lists_is_shown_with_what_is_asked_of_it():
+    added = (
+        wanted_node("n3", role="manager", labels={"zone": "b"}),
+        wanted_node("n4", absent=True),
+        wanted_node("n5"),
+        wanted_node("gone", absent=True),
+    )
+    base = desired(nodes=(wanted_node("n1", role="manager"), wanted_node("gone", absent=True)))
+    made = review(base, replace(base, nodes=(base.nodes[0], *added)))
+    assert not made.blocked
+    assert {(action.type, action.name) for action in made.actions} == {
+        (ActionType.UPDATE, "n3"),
+        (ActionType.UPDATE, "n4"),  # drained first
+        (ActionType.DELETE, "n4"),
+    }
+    assert {action.origin for action in made.actions} == {Origin.INTENT}
+    asked = {change.path for action in made.actions for change in action.changes}
+    assert {"Role", 'Labels["zone"]'} <= asked
+    assert review(desired(), desired(nodes=added)).actions, "so is the first of a list"
+
+
+def test_a_node_that_comes_back_is_shown_with_what_is_asked_of_it():
+    base, head = (desired(nodes=(wanted_node("n1", **node),)) for node in ({"absent": True}, {"labels": {"a": "b"}}))
+    assert [action.id for action in review(base, head).actions] == ["node.n1"]
+
+
+@pytest.mark.parametrize("asked", [{"availability": "drain"}, {"absent": True}, {"role": "worker"}])
+def test_nothing_is_blocked_for_nodes_that_a_repository_need_not_list(asked):
+    base = replace(web_service(), nodes=(wanted_node("n1", role="manager"),))
+    made = review(base, replace(base, nodes=(wanted_node("n1", **asked),)))
+    assert not made.blocked
+    assert [action.name for action in made.actions if action.kind is Kind.NODE]
 
 
 def test_a_repository_that_lists_no_node_has_one_manager():
