@@ -40,6 +40,8 @@ _TAGS_MAX: Final = 10
 """Tags of tags that are followed to a commit."""
 _TYPE_BITS: Final = 0o170000
 _FOLDER, _SYMLINK, _SUBMODULE = 0o040000, 0o120000, 0o160000
+_SHORT_ID: Final = re.compile(r"[0-9a-fA-F]{4,39}(?=$|[~^@])")
+"""What may be the beginning of an object's id, and as well a branch or tag that is a year or a build's number."""
 _REVISION: Final = re.compile(r"[^\s:\x00-\x1f\x7f]{1,250}")
 
 
@@ -309,7 +311,7 @@ def _commit(repository: Any, revision: str, shown: str) -> Any:
         why = "That is no name of a commit, branch or tag." if revision else "It is empty."
         raise _no_revision(repository, revision, shown, why)
     try:
-        found = repository.rev_parse(revision)
+        found = repository.rev_parse(_in_full(repository, revision))
         for _ in range(_TAGS_MAX):
             if found.type != "tag":
                 break
@@ -323,6 +325,20 @@ def _commit(repository: Any, revision: str, shown: str) -> Any:
     except (git.GitError, ODBError, OSError, ValueError, LookupError, NotImplementedError, AssertionError) as error:
         raise _no_revision(repository, revision, shown, *_missing_why(repository)) from error
     return found
+
+
+def _in_full(repository: Any, revision: str) -> str:
+    """Return the revision so that GitPython takes it as Git does: by name first, then by an id in either case."""
+    import git  # noqa: PLC0415 - see _repository
+
+    short = _SHORT_ID.match(revision)
+    if short is None:
+        return revision
+    name, rest = short[0], revision[short.end() :]
+    for reference in (f"refs/{kind}/{name}" for kind in ("tags", "heads", "remotes")):
+        if git.SymbolicReference(repository, reference).is_valid():
+            return f"{reference}{rest}"
+    return f"{name.lower()}{rest}"
 
 
 def _missing_why(repository: Any) -> tuple[str, str]:

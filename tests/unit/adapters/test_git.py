@@ -69,6 +69,22 @@ def test_sha_short_sha_branch_and_tags_name_a_commit(repository: Path) -> None:
     assert GitRevision.open(str(repository), "main").read("swarm.yaml") == b"second\n"
 
 
+@pytest.mark.parametrize("kind", ["tag", "branch"])
+@pytest.mark.parametrize(("of", "characters"), [("plain", 7), ("plain^{tree}", 6), ("plain:swarm.yaml", 4)])
+def test_a_branch_or_tag_that_reads_as_an_object_s_id_is_meant_first(
+    repository: Path, kind: str, of: str, characters: int
+) -> None:
+    name = git(repository, "rev-parse", of)[:characters]
+    git(repository, kind, name, "main")
+    for revision, commit in ((name, "main"), (f"{name}~1", "plain"), (f"{name}^{{}}", "main")):
+        assert GitRevision.open(str(repository), revision).commit == git(repository, "rev-parse", f"{commit}^0")
+
+
+def test_an_id_may_be_in_capitals(repository: Path) -> None:
+    first = git(repository, "rev-parse", "plain")
+    assert GitRevision.open(str(repository), first[:9].upper()).commit == first
+
+
 def test_packed_objects_and_remote_branches_are_read(repository: Path, tmp_path: Path) -> None:
     git(repository, "gc", "-q")
     git(tmp_path, "clone", "-q", str(repository), "clone")
