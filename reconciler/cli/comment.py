@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -146,9 +147,28 @@ def target_of(outside: Outside, given: ForgeSettings, provider: ForgeName, *, st
             why=f"Neither an option nor the environment of a {provider} job says it.",
             hint="Give the options; the token only by the environment, as arguments can be read by other users.",
         )
-    address = ForgeAddress(provider, api_url, repository, _sound(known.token, provider))
+    address = ForgeAddress(provider, _checked(api_url), repository, _sound(known.token, provider))
     commit = (given.commit or known.commit) if status else ""
     return Target(address, pull_request, commit, known.run_url)
+
+
+def _checked(api_url: str) -> str:
+    """Return the API's address. Raises usage for what is none, or holds a login: an error would show that."""
+    try:
+        parts = urlsplit(api_url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if is_address and "@" not in parts.netloc and api_url.isprintable() and not (parts.query or parts.fragment):
+        return api_url
+    raise SwarmctlError(
+        ErrorCode.USAGE,
+        "The forge's address is no address of an API.",
+        why="It is http:// or https:// with a host and perhaps a path, and holds no user, password or query."
+        if is_address
+        else "It does not begin with http:// or https:// and a host.",
+        hint="Give it with --api-url, as https://HOST/api/v4; the token only by the environment.",
+    )
 
 
 def _sound(token: str, provider: ForgeName) -> str:

@@ -116,6 +116,19 @@ def test_a_token_of_two_lines_is_a_setting_to_mend(swarmctl: Program, forge: For
     assert not forge.requests
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["foo", "//forge.test", "https://", "https://forge.test:x", "http://[::1", "https://me:pass-4d@forge.test/api"],
+)
+def test_what_is_no_address_of_an_api_is_refused_without_a_login_in_it(swarmctl: Program, url: str):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = TOKEN
+    arguments = ["--repo", REPOSITORY, "-p", "7", "--base", "HEAD~1", "--offline", "--api-url", url]
+    failed = swarmctl.ok("comment", "--provider", "github", *arguments, code=1)
+    assert "[usage]" in failed
+    assert "--api-url" in failed
+    assert "pass-4d" not in failed
+
+
 def test_a_forge_that_refuses_is_told_without_the_token(swarmctl: Program, forge: Forge):
     swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = "wrong-token-9d"
     refused = comment(swarmctl, forge, code=1)

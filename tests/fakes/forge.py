@@ -43,6 +43,10 @@ class Forge:
     faults: list[int | None] = field(default_factory=list)
     fault_headers: dict[str, str] = field(default_factory=dict)
     """What comes with each of the faults."""
+    meanwhile: list[str] = field(default_factory=list)
+    """Comments that another run posts just before ours is created."""
+    foreign: set[int] = field(default_factory=set)
+    """Comments of another account, which the token may not edit."""
     page: bytes | None = None
     """What is answered to everything, with status 200, by something that is no forge's API."""
 
@@ -70,7 +74,7 @@ class Forge:
 
     def add(self, body: str) -> int:
         """Add a comment of somebody else's."""
-        number = 1000 + len(self.comments)
+        number = max(self.comments, default=999) + 1
         self.comments[number] = {"id": number, "body": body}
         return number
 
@@ -106,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         steps = parts.path.removeprefix(prefix).strip("/").split("/")
         self._answer(*self._route(steps, parse_qs(parts.query), body))
 
-    do_GET = do_POST = do_PATCH = do_PUT = _serve
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
     def _is_authorized(self) -> bool:
         if self.state.provider == "gitlab":
@@ -128,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         if rest == listing:
             return self._list(query) if self.command == "GET" else self._create(body)
         editing = len(rest) == one if gitlab else rest[:2] == ["issues", "comments"] and len(rest) == 3
+        if editing and self.command == "DELETE" and int(rest[-1]) in self.state.comments:
+            del self.state.comments[int(rest[-1])]
+            return 204, None
         if editing and self.command == ("PUT" if gitlab else "PATCH") and int(rest[-1]) in self.state.comments:
             return self._edit(int(rest[-1]), body)
         return 404, {"message": "404 Not Found"}
@@ -145,11 +152,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, body: dict[str, Any]) -> tuple[int, Any]:
         if not body.get("body") or len(body["body"]) > COMMENT_MAX:
             return 422, {"message": "Validation Failed"}
-        number = 1000 + len(self.state.comments)
+        while self.state.meanwhile:
+            self.state.add(self.state.meanwhile.pop(0))
+        number = max(self.state.comments, default=999) + 1
         self.state.comments[number] = self._shown(number, body["body"])
         return 201, self.state.comments[number]
 
     def _edit(self, number: int, body: dict[str, Any]) -> tuple[int, Any]:
+        if number in self.state.foreign:
+            return 403, {"message": "403 Forbidden"}
         self.state.comments[number] = self._shown(number, body["body"])
         return 200, self.state.comments[number]
 
@@ -166,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 201, body
 
     def _answer(self, status: int, value: Any) -> None:
-        self._send(status, json.dumps(value).encode())
+        self._send(status, b"" if status == 204 else json.dumps(value).encode())
 
     def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -42,6 +44,11 @@ _HINTS = {
     403: "The token must be allowed to write comments and commit statuses, and not be rate limited.",
     404: "Check --repo, --pull-request and --api-url. A token without access to a private repository gets this, too.",
 }
+_MOVED = "Give --api-url and --repo as they are now; the token is sent to no address that is only redirected to."
+
+
+class _NotForUs(SwarmctlError):
+    """The forge lets this token not do that, or knows no such thing."""
 
 
 class ForgeClient:
@@ -72,22 +79,41 @@ class ForgeClient:
     async def put_comment(self, pull_request: int, marker: str, body: str) -> PostedComment:
         """Make `body`, which begins with `marker`, the one comment that does: edit it, or create it.
 
-        What somebody else wrote and has the marker further down, as a reply that quotes ours, is left alone. Two runs
-        at once may both create one; the next run edits the older.
+        What somebody else wrote and has the marker further down, as a reply that quotes ours, is left alone; so is what
+        the token may not edit, as a comment that another account made. Of two runs at once that both create one, the
+        later takes its own back and edits the other's.
         """
         path = self._dialect.comments.format(repo=self._repository, number=pull_request)
-        async for found in self._comments(path):
-            if not str(found.get("body") or "").lstrip().startswith(marker):
-                continue
-            if str(found["body"]).strip() == body.strip():
-                return PostedComment(CommentFate.UNCHANGED, _page(found))
-            one = self._dialect.comment.format(repo=self._repository, number=pull_request, id=found["id"])
-            edited = await self._written(self._dialect.edit_method, one, body)
-            return PostedComment(CommentFate.EDITED, _page(edited))
+        refused: set[JsonValue] = set()
+        async for found in self._comments(path, marker):
+            if (posted := await self._edited(pull_request, found, body)) is not None:
+                return posted
+            refused.add(found["id"])
         created = await self._written("POST", path, body)
+        async for found in self._comments(path, marker):
+            if found["id"] == created["id"]:
+                break
+            if found["id"] in refused or (posted := await self._edited(pull_request, found, body)) is None:
+                continue
+            with contextlib.suppress(_NotForUs):
+                await self._send("DELETE", self._path_of(pull_request, created))
+            return posted
         return PostedComment(CommentFate.CREATED, _page(created))
 
-    async def _written(self, method: str, path: str, body: str) -> JsonValue:
+    async def _edited(self, pull_request: int, found: JsonObject, body: str) -> PostedComment | None:
+        """Make `body` the text of a comment; None where the token may not, or the comment is gone."""
+        if str(found["body"]).strip() == body.strip():
+            return PostedComment(CommentFate.UNCHANGED, _page(found))
+        try:
+            edited = await self._written(self._dialect.edit_method, self._path_of(pull_request, found), body)
+        except _NotForUs:
+            return None
+        return PostedComment(CommentFate.EDITED, _page(edited))
+
+    def _path_of(self, pull_request: int, comment: JsonObject) -> str:
+        return self._dialect.comment.format(repo=self._repository, number=pull_request, id=comment["id"])
+
+    async def _written(self, method: str, path: str, body: str) -> JsonObject:
         """Return the comment that was written. A page of HTML with status 200 is no sign that one was."""
         answer = await self._send(method, path, {"body": body})
         if not isinstance(answer, dict) or "id" not in answer:
@@ -99,9 +125,9 @@ class ForgeClient:
         path = self._dialect.statuses.format(repo=self._repository, commit=status.commit)
         await self._send("POST", path, self._dialect.status_body(status))
 
-    async def _comments(self, path: str) -> AsyncIterator[JsonObject]:
-        """Yield all comments, oldest first: GitLab has to be asked for that. Gitea has them on one page, whichever page
-        is asked for.
+    async def _comments(self, path: str, marker: str) -> AsyncIterator[JsonObject]:
+        """Yield the comments that begin with the marker, oldest first: GitLab has to be asked for that. Gitea has all
+        comments on one page, whichever page is asked for.
         """
         first_of_last_page = None
         for page in range(1, PAGES_MAX + 1):
@@ -111,7 +137,8 @@ class ForgeClient:
             if not found or found[0]["id"] == first_of_last_page:
                 return
             for comment in found:
-                yield comment
+                if str(comment.get("body") or "").lstrip().startswith(marker):
+                    yield comment
             if len(found) < PAGE_SIZE:
                 return
             first_of_last_page = found[0]["id"]
@@ -126,7 +153,9 @@ class ForgeClient:
             last = attempt == ATTEMPTS_MAX - 1
             try:
                 status, pause_s, answer = await self._exchange(method, path, body)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                if isinstance(error, aiohttp.InvalidURL) or not isinstance(error, aiohttp.ClientError | OSError):
+                    raise _no_address() from error
                 if last or (method == "POST" and not isinstance(error, aiohttp.ClientConnectorError)):
                     raise self._unreachable(error) from error
             else:
@@ -143,7 +172,7 @@ class ForgeClient:
     async def _exchange(self, method: str, path: str, body: JsonObject | None) -> tuple[int, float | None, JsonValue]:
         """Return (status, seconds to wait or None as the forge asks, its JSON).
 
-        Redirects are not followed: tokens would be.
+        Redirects are not followed: what they ask of another address, and the token with it, is not for us to send.
         """
         assert self._session is not None
         url = f"{self._address.api_url.rstrip('/')}/{path}"
@@ -156,6 +185,8 @@ class ForgeClient:
                 answer: Any = json.loads(content) if content else None
             except (ValueError, RecursionError):
                 answer = None
+            if 300 <= response.status < 400:
+                answer = {"message": _elsewhere(response.headers.get("Location", ""))}
             return response.status, wait_s, answer
 
     def _unreachable(self, error: BaseException) -> SwarmctlError:
@@ -178,14 +209,38 @@ class ForgeClient:
     def _refused(self, status: int, answer: JsonValue, pause_s: float | None = None) -> SwarmctlError:
         said = answer.get("message") or answer.get("error") if isinstance(answer, dict) else None
         message = f"Status {status}" + (f": {str(said)[:MESSAGE_CHARACTERS_MAX]}" if said else "") + "."
-        return SwarmctlError(
+        kind = _NotForUs if status in (403, 404) and pause_s is None else SwarmctlError
+        return kind(
             ErrorCode.FORGE_REFUSED,
             f"{self._address.name} refused the request for {self._address.repository}.",
             why=message,
-            hint=_HINTS.get(status, "Look at the forge's status page, then run the command again.")
+            hint=_MOVED
+            if 300 <= status < 400
+            else _HINTS.get(status, "Look at the forge's status page, then run the command again.")
             if pause_s is None
             else f"Its rate limit is used up: run the command again in {math.ceil(pause_s)} s.",
         )
+
+
+def _no_address() -> SwarmctlError:
+    """The address is not shown: a proxy's may hold a password."""
+    return SwarmctlError(
+        ErrorCode.BAD_SETTING,
+        "The forge's address, or that of the proxy before it, is none.",
+        why="--api-url, or one of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, does not begin as http://HOST:PORT does.",
+        hint="Write it with its http:// or https:// and a host, or add the forge's host to NO_PROXY.",
+    )
+
+
+def _elsewhere(location: str) -> str:
+    """Return where a redirect leads, as far as it may be shown."""
+    try:
+        parts = urlsplit(location)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "a redirect"
+    there = f"{parts.scheme}://{host}{f':{port}' if port else ''}" if host else ""
+    return f"it redirects to {there}{parts.path}"
 
 
 def _page(comment: JsonValue) -> str:

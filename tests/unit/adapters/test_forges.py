@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
 from reconciler.adapters.forges import ForgeClient
 from reconciler.model.errors import ErrorCode, SwarmctlError
@@ -69,7 +71,7 @@ def test_exactly_a_full_page_is_no_endless_listing(forge: Forge):
     for number in range(100):
         forge.add(f"comment {number}")
     assert ask(forge, put("one")).fate is CommentFate.CREATED
-    assert sum(1 for method, _ in forge.requests if method == "GET") <= 2
+    assert sum(1 for method, _ in forge.requests if method == "GET") <= 4  # two before, two after it was created
 
 
 @pytest.mark.parametrize("state", list(StatusState))
@@ -118,6 +120,67 @@ def test_a_comment_of_somebody_else_that_quotes_ours_is_left_alone_and_of_two_th
     older, newer = (forge.add(f"{MARKER}\n{number}") for number in (1, 2))
     ask(forge, put("three"))
     assert [forge.comments[number]["body"] for number in (older, newer)] == [f"{MARKER}\nthree", f"{MARKER}\n2"]
+
+
+def test_two_runs_at_once_leave_one_comment(forge: Forge):
+    forge.add("A person's comment.")
+    forge.meanwhile = [f"{MARKER}\nof the other run"]
+    assert ask(forge, put("ours")).fate is CommentFate.EDITED
+    assert [comment["body"] for comment in forge.comments.values()] == ["A person's comment.", f"{MARKER}\nours"]
+
+
+def test_a_comment_that_the_token_may_not_edit_is_left_alone(forge: Forge):
+    forge.foreign.add(forge.add(f"{MARKER}\nof an account of before"))
+    fates = [ask(forge, put(body)).fate for body in ("one", "two")]
+    assert fates == [CommentFate.CREATED, CommentFate.EDITED]
+    assert [one["body"].splitlines()[1] for one in forge.comments.values()] == ["of an account of before", "two"]
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://me:pw@new.test:8443/api/v4/x?token=abc", "https://new.test:8443/api/v4/x."),
+        ("https://[", "a redirect."),
+    ],
+)
+def test_a_redirect_is_not_followed_and_says_where_to_go(forge: Forge, location: str, told: str):
+    forge.faults, forge.fault_headers = [301], {"Location": location}
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    problem = caught.value.problems[0]
+    assert problem.why.endswith(told)
+    assert "--api-url" in problem.hint
+    assert "pw" not in repr(problem)
+    assert len(forge.requests) == 1
+
+
+def test_a_certificate_that_is_not_trusted_is_not_taken_for_an_address(forge: Forge, monkeypatch: pytest.MonkeyPatch):
+    async def refused(*_: object) -> object:
+        key = ConnectionKey("forge.test", 443, True, True, None, None, None)
+        raise aiohttp.ClientConnectorCertificateError(key, ValueError("self-signed"))
+
+    monkeypatch.setattr(ForgeClient, "_exchange", refused)
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    assert caught.value.code is ErrorCode.FORGE_UNREACHABLE
+
+
+def test_a_host_that_can_be_none_is_told(forge: Forge):
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"), url="http://a..b")
+    assert caught.value.code is ErrorCode.BAD_SETTING
+
+
+@pytest.mark.parametrize("proxy", ["me:pass-7c@127.0.0.1:3128", "http://me:pass-7c@127.0.0.1:99999"])
+def test_a_proxy_that_is_no_address_is_told_without_its_password(
+    forge: Forge, proxy: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"), url="http://forge.test")
+    assert caught.value.code is ErrorCode.BAD_SETTING
+    assert "pass-7c" not in repr(caught.value.problems)
 
 
 def test_a_comment_that_may_have_been_posted_is_not_posted_twice(forge: Forge):
