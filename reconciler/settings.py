@@ -24,6 +24,10 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 """What Python makes of a byte that is no UTF-8."""
 
 
+_EVENTS_OF_HEADS = frozenset({"", "push", "merge_group"})
+"""Events of GITHUB_EVENT_NAME in which GITHUB_SHA is a commit that a status is looked for on."""
+
+
 class EndpointSettings(msgspec.Struct, frozen=True):
     """Which engine to talk to, by the docker CLI's own rules and variables."""
 
@@ -162,6 +166,9 @@ class ForgeSettings(Discreet, frozen=True):
 
     api_url: str = ""
     repository: str = ""
+    """Where the pull request is."""
+    status_repository: str = ""
+    """Where the commit's status belongs; "" is where the pull request is. A fork's job on GitLab runs in the fork."""
     pull_request: int | None = None
     commit: str = ""
     run_url: str = ""
@@ -173,15 +180,18 @@ def forge(environment: Mapping[str, str], name: ForgeName) -> ForgeSettings:
     """Return the defaults of `swarmctl comment` from the variables that the forge's CI sets.
 
     The token is SWARMCTL_FORGE_TOKEN, else GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN: never an argument, which other
-    users of a machine can read.
+    users of a machine can read. GITHUB_SHA is a trial merge where the event is a pull request's, on which nobody would
+    see a status, and the default branch's last commit for most others, as `issue_comment`. Source: GitHub, "Events that
+    trigger workflows".
     """
     given = environment.get("SWARMCTL_FORGE_TOKEN") or environment.get(f"{name.upper()}_TOKEN", "")
     token = given.strip()  # a line feed at its end, as CI variables have that were pasted, can be in no header
     if name is ForgeName.GITLAB:
-        number = environment.get("CI_MERGE_REQUEST_IID", "")
+        number, project = environment.get("CI_MERGE_REQUEST_IID", ""), environment.get("CI_PROJECT_ID", "")
         return ForgeSettings(
             api_url=environment.get("CI_API_V4_URL", ""),
-            repository=environment.get("CI_PROJECT_ID", ""),
+            repository=environment.get("CI_MERGE_REQUEST_PROJECT_ID") or project,
+            status_repository=project,
             pull_request=int(number) if number.isdigit() else None,
             commit=environment.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or environment.get("CI_COMMIT_SHA", ""),
             run_url=environment.get("CI_JOB_URL", ""),
@@ -196,15 +206,12 @@ def forge(environment: Mapping[str, str], name: ForgeName) -> ForgeSettings:
         api_url=api_url or ("https://api.github.com" if name is ForgeName.GITHUB else ""),
         repository=repository,
         pull_request=_pull_request_of(environment.get("GITHUB_REF", "")),
-        commit="" if _runs_on_a_merge(environment) else environment.get("GITHUB_SHA", ""),
+        commit=environment.get("GITHUB_SHA", "")
+        if environment.get("GITHUB_EVENT_NAME", "") in _EVENTS_OF_HEADS
+        else "",
         run_url=f"{server}/{repository}/actions/runs/{run}" if server and repository and run else "",
         token=token,
     )
-
-
-def _runs_on_a_merge(environment: Mapping[str, str]) -> bool:
-    """Return whether GITHUB_SHA is the trial merge of a pull request, on which nobody would see a status."""
-    return environment.get("GITHUB_EVENT_NAME", "").startswith("pull_request")
 
 
 def _pull_request_of(ref: str) -> int | None:

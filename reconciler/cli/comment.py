@@ -29,7 +29,7 @@ from reconciler.cli.options import (
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
-from reconciler.model.forges import CommitStatus, ForgeAddress, ForgeName, PostedComment, StatusState
+from reconciler.model.forges import CommitStatus, ForgeAddress, ForgeName, StatusState
 from reconciler.model.images import ResolveMode
 from reconciler.model.plan import Plan
 from reconciler.model.words import many
@@ -37,6 +37,7 @@ from reconciler.planning import render_markdown, render_text
 from reconciler.settings import EndpointSettings, ForgeSettings
 
 STATUS_CONTEXT = "swarmctl/plan"
+DEFAULT_NAME = "default"
 
 ProviderOption = Annotated[ForgeName, typer.Option("--provider", help="What kind of forge the pull request is on.")]
 RepositoryOption = Annotated[
@@ -71,7 +72,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         api_url: ApiUrlOption = None,
         commit: CommitOption = None,
         status: Annotated[bool, typer.Option("--status/--no-status", help="Set the commit's status, too.")] = True,
-        name: NameOption = "default",
+        name: NameOption = DEFAULT_NAME,
         revision: RevisionOption = None,
         base: BaseOption = None,
         head: HeadOption = None,
@@ -91,27 +92,31 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         both are posted and the plan can be carried out; 1 otherwise. Manifests with errors are commented on as well.
         """
         check_revisions(revision, base, head, offline=offline, saved=False)
-        given = ForgeSettings(api_url or "", repository or "", pull_request, commit or "")
+        given = ForgeSettings(
+            api_url=api_url or "", repository=repository or "", pull_request=pull_request, commit=commit or ""
+        )
         target = target_of(outside, given, provider, status=status)
         source = options.source(path, revision if head is None else head, stack_name, compose_file)
         resolve = resolve_image or ResolveMode.CHANGED
         question = Question(source, base, offline, plans.selected(stack), resolve)
         endpoint = EndpointSettings() if offline else options.endpoint(outside, EngineChoice(host, context, backend))
         verdict = judge(outside, question, lambda: Connection(outside, endpoint), name, strict=strict)
-        posted = asyncio.run(_post(outside, target, verdict, name))
-        terminal.say(f"Comment {posted.fate.value}: {posted.url or f'pull request {target.pull_request}'}")
-        if target.commit:
-            terminal.say(f"Status of {target.commit[:12]}: {verdict.state.value}, {verdict.summary}")
-        terminal.problems(verdict.problems)
+        try:
+            asyncio.run(_post(outside, target, verdict, name, terminal))
+            if status and not target.commit:
+                terminal.note("No status is set: nothing says which commit is the pull request's head. Give --commit.")
+        finally:
+            terminal.problems(verdict.problems)
         raise typer.Exit(ExitCode.OK if verdict.state is StatusState.SUCCESS else ExitCode.ERROR)
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where to post. `commit` "" means: no status."""
+    """Where to post. `commit` "" means: no status; `status_repository` "": where the pull request is."""
 
     address: ForgeAddress
     pull_request: int
     commit: str
+    status_repository: str
     run_url: str
 
 
@@ -149,7 +154,7 @@ def target_of(outside: Outside, given: ForgeSettings, provider: ForgeName, *, st
         )
     address = ForgeAddress(provider, _checked(api_url), repository, _sound(known.token, provider))
     commit = (given.commit or known.commit) if status else ""
-    return Target(address, pull_request, commit, known.run_url)
+    return Target(address, pull_request, commit, "" if given.repository else known.status_repository, known.run_url)
 
 
 def _checked(api_url: str) -> str:
@@ -201,11 +206,15 @@ def _of_plan(plan: Plan, name: str, *, strict: bool) -> Verdict:
     return Verdict(render_markdown.render(plan, marker=name), state, summary, problems)
 
 
-async def _post(outside: Outside, target: Target, verdict: Verdict, name: str) -> PostedComment:
+async def _post(outside: Outside, target: Target, verdict: Verdict, name: str, terminal: Terminal) -> None:
+    """Post both, and tell of each once it is: what is done is known where the other fails."""
     async with outside.forge(target.address) as forge:
         posted = await forge.put_comment(target.pull_request, render_markdown.marker_line(name), verdict.body)
+        terminal.say(f"Comment {posted.fate.value}: {posted.url or f'pull request {target.pull_request}'}")
         if target.commit:
-            context = STATUS_CONTEXT if name == "default" else f"{STATUS_CONTEXT}/{name}"
-            status = CommitStatus(target.commit, verdict.state, verdict.summary, context, posted.url or target.run_url)
-            await forge.put_status(status)
-    return posted
+            context = STATUS_CONTEXT if name == DEFAULT_NAME else f"{STATUS_CONTEXT}/{name}"
+            page = posted.url or target.run_url
+            await forge.put_status(
+                CommitStatus(target.commit, verdict.state, verdict.summary, context, page, target.status_repository)
+            )
+            terminal.say(f"Status of {target.commit[:12]}: {verdict.state.value}, {verdict.summary}")

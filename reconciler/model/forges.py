@@ -52,10 +52,11 @@ class PostedComment(msgspec.Struct, frozen=True):
 
 
 class CommitStatus(msgspec.Struct, frozen=True):
-    """A status to set: `context` tells it from other programs' statuses."""
+    """A status to set: `context` tells it from other programs' statuses. `repository` "" is the pull request's."""
 
     commit: str
     state: StatusState
     description: str
     context: str
     target_url: str = ""
+    repository: str = ""

@@ -103,7 +103,12 @@ def test_what_ci_says_need_not_be_repeated(swarmctl: Program):
             "GITHUB_EVENT_NAME": "pull_request",
             "GITHUB_SHA": "d" * 40,
         }
-        swarmctl.ok("comment", "--provider", "github", "--base", "HEAD~1", "--offline")
+        said = swarmctl.ok("comment", "--provider", "github", "--base", "HEAD~1", "--offline")
+        assert "No status is set" in said
+        assert "--commit" in said
+        assert "No status" not in swarmctl.ok(
+            "comment", "--provider", "github", "--base", "HEAD~1", "--offline", "--no-status"
+        )
         assert len(forge.comments) == 1
         assert forge.statuses == []  # GITHUB_SHA is a trial merge here, which shows no status
 
@@ -134,6 +139,24 @@ def test_a_forge_that_refuses_is_told_without_the_token(swarmctl: Program, forge
     refused = comment(swarmctl, forge, code=1)
     assert "[forge-refused]" in refused
     assert "wrong-token-9d" not in refused
+
+
+def test_what_was_posted_is_told_where_the_status_is_refused(swarmctl: Program, forge: Forge):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = TOKEN
+    forge.refuses_statuses = True
+    refused = comment(swarmctl, forge, "--commit", "a" * 40, code=1)
+    assert "Comment created" in refused
+    assert "[forge-refused]" in refused
+
+
+def test_errors_in_the_manifests_are_told_where_nothing_can_be_posted(
+    swarmctl: Program, forge: Forge, repository: Repository
+):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = "wrong-token-9d"
+    repository.commit({"stacks/shop.yaml": "services: {web: {image: nginx, replicas: 3}}\n"})
+    refused = comment(swarmctl, forge, code=1)
+    assert "stacks/shop.yaml" in refused
+    assert "[forge-refused]" in refused
 
 
 def test_a_named_comment_on_one_stack_file_has_a_status_of_its_own(swarmctl: Program, forge: Forge):

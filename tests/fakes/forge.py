@@ -47,6 +47,8 @@ class Forge:
     """Comments that another run posts just before ours is created."""
     foreign: set[int] = field(default_factory=set)
     """Comments of another account, which the token may not edit."""
+    refuses_statuses: bool = False
+    """As for a token that may comment only."""
     page: bytes | None = None
     """What is answered to everything, with status 200, by something that is no forge's API."""
 
@@ -171,6 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _status(self, commit: str, body: dict[str, Any]) -> tuple[int, Any]:
         provider = self.state.provider
+        if self.state.refuses_statuses:
+            return 403, {"message": "Resource not accessible by integration"}
         if body.get("state") not in STATES[provider] or len(body.get("description", "")) > DESCRIPTION_MAX[provider]:
             return 422, {"message": "Validation Failed"}
         self.state.statuses.append({"commit": commit, **body})

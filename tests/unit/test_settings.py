@@ -51,5 +51,20 @@ def test_a_token_is_taken_without_the_line_feed_at_its_end():
         assert settings.forge({variable: "secret\n"}, ForgeName.GITLAB).token == "secret"
 
 
+@pytest.mark.parametrize(
+    ("event", "commit"),
+    [("push", "a" * 40), ("merge_group", "a" * 40), ("pull_request", ""), ("pull_request_target", "")]
+    + [(event, "") for event in ("issue_comment", "workflow_run", "workflow_dispatch", "schedule")],
+)
+def test_a_commit_that_is_not_the_pull_request_s_gets_no_status(event: str, commit: str):
+    said = {"GITHUB_SHA": "a" * 40, "GITHUB_EVENT_NAME": event}
+    assert settings.forge(said, ForgeName.GITHUB).commit == commit
+
+
+def test_a_merge_request_of_a_fork_is_where_it_is_and_its_status_where_its_job_runs():
+    known = settings.forge({"CI_PROJECT_ID": "51", "CI_MERGE_REQUEST_PROJECT_ID": "9"}, ForgeName.GITLAB)
+    assert (known.repository, known.status_repository) == ("9", "51")
+
+
 def test_no_setting_shows_the_environment():
     assert "hunter2" not in repr(settings.read({"HOME": "/h", "PASSWORD": "hunter2"}))

@@ -122,7 +122,8 @@ class ForgeClient:
 
     async def put_status(self, status: CommitStatus) -> None:
         """Set a commit's status; one of the same context is replaced by it."""
-        path = self._dialect.statuses.format(repo=self._repository, commit=status.commit)
+        repository = self._dialect.repository(status.repository) if status.repository else self._repository
+        path = self._dialect.statuses.format(repo=repository, commit=status.commit)
         await self._send("POST", path, self._dialect.status_body(status))
 
     async def _comments(self, path: str, marker: str) -> AsyncIterator[JsonObject]:

@@ -84,6 +84,12 @@ def test_a_status_is_in_the_forges_own_words_and_within_its_limits(forge: Forge,
     assert "swarmctl/plan" in (stored.get("context"), stored.get("name"))
 
 
+def test_a_status_may_belong_to_another_repository_than_the_comment(forge: Forge):
+    status = CommitStatus("a" * 40, StatusState.SUCCESS, "x", "swarmctl/plan", repository=REPOSITORY)
+    ask(forge, lambda client: client.put_status(status), repository="team/upstream")
+    assert len(forge.statuses) == 1
+
+
 def test_passing_faults_are_waited_out(forge: Forge):
     forge.faults = [500, 429, None]
     assert ask(forge, put("one")).fate is CommentFate.CREATED
