@@ -91,6 +91,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
         The token comes from SWARMCTL_FORGE_TOKEN, or from GITHUB_TOKEN, GITLAB_TOKEN or GITEA_TOKEN. Exit code 0 when
         both are posted and the plan can be carried out; 1 otherwise. Manifests with errors are commented on as well.
         """
+        name = name or DEFAULT_NAME  # as of a variable that CI has not set
         check_revisions(revision, base, head, offline=offline, saved=False)
         given = ForgeSettings(
             api_url=api_url or "", repository=repository or "", pull_request=pull_request, commit=commit or ""

@@ -6,6 +6,7 @@ line that says how much is missing, whole objects go from the end, and no fence 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -43,14 +44,22 @@ LINE_COLUMNS_MAX = 300
 EFFECTS_MAX = 3
 """Services of one stack whose effect the table tells; the others are counted."""
 
+MARKER_CHARACTERS_MAX = 100
+MARKER_HASH_CHARACTERS = 12
 COMMIT_CHARACTERS = 12
 LEFT_OUT_UNITS = 300
 """Kept free for the line that says how many objects are left out."""
 
 
 def marker_line(marker: str) -> str:
-    """Return the hidden line by which a later run finds its own comment among others."""
-    name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._:/-]", "-", marker))[:100].strip("-") or "default"
+    """Return the hidden line by which a later run finds its own comment among others; another for each name.
+
+    What a comment of HTML can't hold is left out, and then a hash of the whole name tells it from others.
+    """
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._:/-]", "-", marker))[:MARKER_CHARACTERS_MAX].strip("-")
+    if not name or name != marker:
+        told = hashlib.sha256(marker.encode("utf-8", "surrogatepass")).hexdigest()[:MARKER_HASH_CHARACTERS]
+        name = f"{name}-{told}".strip("-")
     return f"<!-- swarmctl:plan:{name} -->"
 
 

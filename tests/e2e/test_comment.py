@@ -167,3 +167,10 @@ def test_a_named_comment_on_one_stack_file_has_a_status_of_its_own(swarmctl: Pro
     [posted] = forge.comments.values()
     assert "store_" in posted["body"]
     assert [status.get("context") or status["name"] for status in forge.statuses] == ["swarmctl/plan/east"]
+
+
+def test_an_empty_name_is_that_of_the_one_comment(swarmctl: Program, forge: Forge):
+    swarmctl.environment["SWARMCTL_FORGE_TOKEN"] = TOKEN
+    comment(swarmctl, forge, "--commit", "a" * 40)
+    assert "left as it is" in comment(swarmctl, forge, "--commit", "a" * 40, "--name", "")
+    assert {status.get("context") or status["name"] for status in forge.statuses} == {"swarmctl/plan"}

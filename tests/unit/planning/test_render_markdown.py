@@ -210,6 +210,17 @@ def test_the_marker_is_one_hidden_line(name: str):
     assert "--" not in line[4:-3]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("größe", "grüße"), ("本番", "default"), ("a b", "a-b"), ("a--b", "a-b"), ("x" * 101, "x" * 102)]
+)
+def test_two_names_have_two_markers(one: str, other: str):
+    assert marker_line(one) != marker_line(other)
+
+
+def test_a_plain_name_is_its_own_marker():
+    assert marker_line("prod/eu-1.a") == "<!-- swarmctl:plan:prod/eu-1.a -->"
+
+
 def test_a_stack_with_many_services_counts_those_that_it_does_not_tell():
     services = tuple(
         Action(f"service.s{n}", ActionType.UPDATE, Kind.SERVICE, f"s{n}", "web", "x", TaskEffect.SCALE, "2 tasks start")
