@@ -241,7 +241,7 @@ def _kind(mode: int) -> int:
 
 
 def _failed(shown: str, why: str) -> SwarmctlError:
-    hint = "Try `git fsck`; in a shallow or partial clone fetch what is missing with `git fetch --refetch`."
+    hint = "Try `git fsck`; in a shallow or partial clone fetch what is missing: `git fetch --refetch --no-filter`."
     return SwarmctlError(ErrorCode.GIT_FAILED, f"{shown} cannot be read from Git.", why=why, hint=hint)
 
 

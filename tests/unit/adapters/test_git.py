@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_a_branch_or_tag_that_reads_as_an_object_s_id_is_meant_first(
 def test_an_id_may_be_in_capitals(repository: Path) -> None:
     first = git(repository, "rev-parse", "plain")
     assert GitRevision.open(str(repository), first[:9].upper()).commit == first
+
+
+def test_what_a_partial_clone_lacks_comes_with_the_command_of_the_hint(repository: Path, tmp_path: Path) -> None:
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--filter=blob:none", repository.as_uri(), "clone")
+    clone = tmp_path / "clone"
+    with pytest.raises(SwarmctlError) as caught:
+        GitRevision.open(str(clone), "origin/main~1").read("swarm.yaml")
+    [*_, command] = re.findall("`(git .*?)`", caught.value.problems[0].hint)
+    git(clone, *command.split()[1:])
+    assert GitRevision.open(str(clone), "origin/main~1").read("swarm.yaml") == b"first\n"
 
 
 def test_packed_objects_and_remote_branches_are_read(repository: Path, tmp_path: Path) -> None:
