@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import json
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,10 +41,14 @@ PASSING = frozenset({500, 502, 503, 504})
 RATE_LIMITED = frozenset({403, 429})
 """GitHub says 403 as well, which is a want of permission where nothing says how long to wait."""
 
+_SECONDS = re.compile(r"[0-9]{1,12}")
+_WRONG_VALUE = "Check --pull-request and --commit: the repository must have both."
 _HINTS = {
+    400: _WRONG_VALUE,
     401: "Give a valid token in the environment; `swarmctl comment --help` names the variables.",
     403: "The token must be allowed to write comments and commit statuses, and not be rate limited.",
-    404: "Check --repo, --pull-request and --api-url. A token without access to a private repository gets this, too.",
+    404: "Check --repo, --pull-request, --commit and --api-url. A token that may not see the project gets this, too.",
+    422: _WRONG_VALUE,
 }
 _MOVED = "Give --api-url and --repo as they are now; the token is sent to no address that is only redirected to."
 
@@ -252,11 +258,14 @@ def _pause_s(headers: Mapping[str, str], now: float) -> float | None:
     """Return for how many seconds the forge asks to be left alone, None where it does not. `now` is the time of day.
 
     Source: GitHub, "Rate limits for the REST API": Retry-After, or x-ratelimit-reset once none remain; GitLab says the
-    former, too.
+    former, too, which may be a date (RFC 9110, as proxies give it).
     """
-    if (after := headers.get("Retry-After", "")).isdecimal():
+    after, reset = headers.get("Retry-After", ""), headers.get("X-RateLimit-Reset", "")
+    if _SECONDS.fullmatch(after):
         return float(after)
-    reset = headers.get("X-RateLimit-Reset", "")
-    if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+    if after:
+        with contextlib.suppress(ValueError):
+            return max(0.0, parsedate_to_datetime(after).timestamp() - now)
+    if headers.get("X-RateLimit-Remaining") == "0" and _SECONDS.fullmatch(reset):
         return max(0.0, float(reset) - now)
     return None

@@ -121,6 +121,28 @@ def test_a_rate_limit_that_lasts_too_long_is_told_and_a_plain_403_is_no_rate_lim
     assert "allowed to write" in caught.value.problems[0].hint
 
 
+@pytest.mark.parametrize("after", ["Wed, 21 Oct 2099 07:28:00 GMT", "9" * 12])
+def test_however_a_rate_limit_says_how_long_it_lasts_it_is_told_at_once(forge: Forge, after: str):
+    forge.faults, forge.fault_headers = [429], {"Retry-After": after}
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, put("one"))
+    assert "run the command again in" in caught.value.problems[0].hint
+    assert len(forge.requests) == 1
+
+
+@pytest.mark.parametrize("after", ["Thu, 01 Jan 1970 00:00:00 GMT", "soon", "9" * 400, "\u0663", "Wed, 99 Oct 99999"])
+def test_a_rate_limit_that_is_over_or_makes_no_sense_is_tried_again(forge: Forge, after: str):
+    forge.faults, forge.fault_headers = [429], {"Retry-After": after.encode("utf-8").decode("latin-1")}
+    assert ask(forge, put("one")).fate is CommentFate.CREATED
+
+
+def test_a_commit_that_the_forge_does_not_have_is_no_fault_of_its_service(forge: Forge):
+    forge.faults = [422]
+    with pytest.raises(SwarmctlError) as caught:
+        ask(forge, lambda client: client.put_status(CommitStatus("a" * 40, StatusState.SUCCESS, "x", "y")))
+    assert "--commit" in caught.value.problems[0].hint
+
+
 def test_a_comment_of_somebody_else_that_quotes_ours_is_left_alone_and_of_two_the_older_is_edited(forge: Forge):
     forge.add(f"> {MARKER}\n> one\n\nWhy?")
     older, newer = (forge.add(f"{MARKER}\n{number}") for number in (1, 2))
