@@ -194,6 +194,8 @@ class Plan(Discreet, frozen=True):
     topology: JsonObject | None = None
     """What the swarm's own record is to say that nodes and settings were asked to be, once all actions are done
     (planning/topology_record.py). None: leave it alone."""
+    base: str = ""
+    """The revision that stands for what was last applied, as of a pull request; "": the swarm's own record does."""
 
     @property
     def is_empty(self) -> bool:

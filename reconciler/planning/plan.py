@@ -58,6 +58,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
         revision=desired.revision,
         commit=desired.commit,
         endpoint=actual.endpoint,
+        base=options.baseline.revision if options.baseline is not None else "",
         actions=tuple(attributed(context, action) for action in (*releases, *draft.actions)),
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),

@@ -72,8 +72,9 @@ def render(plan: Plan, *, marker: str = "default", limit: int = LIMIT) -> str:
     placement = _Items(len(plan.unplaceable), map(_problem_item, plan.unplaceable))
     parts += _alert("WARNING", f"{many(placement.count, 'finding')} about where tasks can run", placement, limit // 10)
     moved = drift(plan)
-    drifted = _Items(moved.fields + moved.objects, _drift_items(moved))
-    title = f"{moved} since the swarm was last applied, and this plan undoes that"
+    drifted = _Items(moved.fields + moved.objects, _drift_items(moved, plan.base))
+    since = f"from the base ({code(plan.base)})" if plan.base else "since the swarm was last applied"
+    title = f"{moved} {since}, and this plan undoes that"
     parts += _alert("WARNING", title, drifted, limit // 10)
     parts += _stack_table(plan, limit // 5)
     parts += _notes(plan, limit // 10)
@@ -128,14 +129,17 @@ def _problem_item(problem: Problem) -> str:
     return f"- {prose(problem.what)} {code(problem.code.value)}{place}{more}\n"
 
 
-def _drift_items(moved: Drift) -> Iterator[str]:
+def _drift_items(moved: Drift, base: str) -> Iterator[str]:
+    was_so, is_so, removed = "was applied as", "is", "has been removed"
+    if base:
+        was_so, is_so, removed = "in the base is", "in the swarm", "is in the base and not in the swarm"
     for action in moved.removed:
-        yield f"- {code(action.id)} has been removed\n"
+        yield f"- {code(action.id)} {removed}\n"
     for action in moved.changed:
         for change in drifted_changes(action):
             applied, live = (shown(side, change, action.kind) for side in (change.applied, change.old))
             was, now = elided_pair(applied, live, 60)
-            yield f"- {code(action.id)}: {code(change.path)} was applied as {code(was)} and is {code(now)}\n"
+            yield f"- {code(action.id)}: {code(change.path)} {was_so} {code(was)} and {is_so} {code(now)}\n"
 
 
 def _stack_table(plan: Plan, budget: int) -> Iterator[str]:

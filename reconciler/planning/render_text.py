@@ -123,17 +123,30 @@ def _drift_lines(plan: Plan, width: int | None) -> Iterator[str]:
     moved = drift(plan)
     if not moved:
         return
-    yield from _wrapped("Note: the swarm has changed since it was last applied, and no commit asked for that:", width)
+    title, changed, removed = _drift_words(plan)
+    yield from _wrapped(title, width)
     yield ""
     for action in moved.changed:
-        yield from _wrapped(f"  # {action.kind}.{action.name} has been changed", width, "  #   ")
+        yield from _wrapped(f"  # {action.kind}.{action.name} {changed}", width, "  #   ")
         rows = [_drift_row(change, action) for change in drifted_changes(action)]
         yield from _block(f'  ~ {action.kind} "{printable(action.name)}"', "", rows, width)
         yield ""
     for action in moved.removed:
-        text = f"  # {action.kind}.{action.name} has been removed; the plan makes it again"
+        text = f"  # {action.kind}.{action.name} {removed}"
         yield from _wrapped(text, width, "  #   ")
         yield ""
+
+
+def _drift_words(plan: Plan) -> tuple[str, str, str]:
+    """Return the title of the drift, and what is said of an object that differs and of one that is not there.
+
+    What differs from a base may as well be of a commit that the base does not have, or that was not applied yet.
+    """
+    if plan.base:
+        title = f"Note: the swarm is not what the base ({plan.base}) asks for, in what this change leaves alone:"
+        return title, "differs from the base", "is in the base and not in the swarm; the plan makes it"
+    title = "Note: the swarm has changed since it was last applied, and no commit asked for that:"
+    return title, "has been changed", "has been removed; the plan makes it again"
 
 
 def _drift_row(change: Change, action: Action) -> _Row:

@@ -147,6 +147,12 @@ def test_nothing_is_blocked_for_nodes_that_a_repository_need_not_list(asked):
     assert [action.name for action in made.actions if action.kind is Kind.NODE]
 
 
+def test_a_plan_names_the_base_that_it_was_made_against():
+    base = replace(web_service(), revision="infra at def456")
+    assert review(base, web_service()).base == "infra at def456"
+    assert planned(web_service(), actual()).base == ""
+
+
 def test_a_repository_that_lists_no_node_has_one_manager():
     made = review(desired(), web_service())
     assert not made.blocked

@@ -68,6 +68,21 @@ def test_an_object_that_somebody_removed_is_drift():
     assert text.endswith("Plan: 1 to add, 0 to change, 0 to destroy. 1 object drifted.\n")
 
 
+def test_what_differs_from_a_base_is_not_said_to_have_been_done_without_a_commit():
+    # Commits that the base does not have may have asked for it, and what it asks for need not have been applied.
+    changed = an_update(Change(REPLICAS, 5, 3, origin=Origin.DRIFT, applied=3, place=place(9)))
+    removed = a_creation(Kind.NETWORK, "web_new", origin=Origin.DRIFT)
+    against_base = replace(a_plan(changed, removed), base="infra at def456")
+    text, markdown = render(against_base), render_markdown.render(against_base)
+    assert "the swarm is not what the base (infra at def456) asks for" in text
+    assert "# service.web_api differs from the base" in text
+    assert "# network.web_new is in the base and not in the swarm; the plan makes it" in text
+    assert "1 field and 1 object drifted from the base (`infra at def456`), and this plan undoes that" in markdown
+    assert "`Mode.Replicated.Replicas` in the base is `3` and in the swarm `5`" in markdown
+    for words in ("no commit asked", "was last applied", "was applied as", "has been"):
+        assert words not in text + markdown
+
+
 def test_without_drift_nothing_is_said_of_it():
     text = render(a_plan(an_update(Change(REPLICAS, 3, 5, place=place(9)))))
     assert "drift" not in text
