@@ -16,6 +16,7 @@ import yaml
 from reconciler import settings
 from reconciler.cli import app
 from reconciler.cli.terminal import Terminal
+from reconciler.model.forges import ForgeName
 from reconciler.wiring import Wiring
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -56,6 +57,14 @@ def test_the_program_takes_it(line: str):
     _, name, *words = shlex.split(line)
     group: Any = typer.main.get_command(app.build(Wiring(settings.read({"HOME": "/nowhere"})), Terminal(), [name]))
     group.commands[name].make_context(name, words)
+
+
+@pytest.mark.parametrize("provider", [ForgeName.GITHUB, ForgeName.GITEA])
+def test_the_workflow_s_token_is_read_with_either_provider(provider: ForgeName):
+    # Gitea Actions reads the same file; a token for one forge is never taken for another by a variable of its name.
+    steps = yaml.safe_load((EXAMPLES / "ci" / "github.yaml").read_text())["jobs"]["plan"]["steps"]
+    [given] = [step["env"] for step in steps if "swarmctl comment" in step.get("run", "")]
+    assert settings.forge(given, provider).token == "${{ secrets.GITHUB_TOKEN }}"
 
 
 def test_a_pull_request_is_compared_from_where_it_left_its_base():
