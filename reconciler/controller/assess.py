@@ -300,14 +300,18 @@ def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
 
 def describe(task: ObservedTask, actual: ActualState) -> str:
     """Return one line on a task that failed: its slot, its node by name, its state and its error, without secrets."""
-    hostname = next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id)
-    parts = [str(task.slot)] if task.slot else []  # tasks of global services have none, nor has a job's first
-    parts += [f"on {hostname}"] if hostname else []
-    where = " ".join(parts) or task.id[:12]
     # An engine that can't start a task quotes its command, and what a health check said may quote anything.
     known = secrets_in(task.raw.get("Spec"), _spec_of(task, actual))
     said = masked_text(task.error or task.message, known) if task.state is not TaskState.COMPLETE else ENDED_WELL
-    return f"task {where} {task.state.api_name}: {said}"
+    return f"task {place_of(task, actual)} {task.state.api_name}: {said}"
+
+
+def place_of(task: ObservedTask, actual: ActualState) -> str:
+    """Return a task's slot and its node by name, as far as it has them; else the beginning of its id."""
+    hostname = next((node.name for node in actual.nodes if node.id == task.node_id), task.node_id)
+    parts = [str(task.slot)] if task.slot else []  # tasks of global services have none, nor has a job's first
+    parts += [f"on {hostname}"] if hostname else []
+    return " ".join(parts) or task.id[:12]
 
 
 def _spec_of(task: ObservedTask, actual: ActualState) -> JsonValue:

@@ -25,6 +25,7 @@ from reconciler.controller.forgotten import FORGOTTEN_GRACE_S, forgotten, surplu
 from reconciler.controller.misplaced import MISPLACED_GRACE_S, TURNED_AWAY_MAX, misplaced, turned_away
 from reconciler.controller.pace import POLL_MAX_S, Outlook
 from reconciler.controller.story import Since, Story, are, came_up_s, is_live, is_told_by_tasks, note_swarms_watch
+from reconciler.controller.unfinished import unfinished
 from reconciler.model.actual import ActualState
 from reconciler.model.json import dig
 from reconciler.model.objects import Kind, ObservedObject
@@ -150,8 +151,8 @@ class Watch:
                 return replace(look, verdict=Verdict.FAILING)
             if stuck := unallocated(crew):
                 return _without_addresses(look, stuck)
-        still = "its tasks have not all completed yet" if look.is_job else "its tasks are not all running yet"
-        return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or still)
+            return replace(look, verdict=Verdict.TIMED_OUT, message=look.message or unfinished(crew, actual))
+        return replace(look, verdict=Verdict.TIMED_OUT)
 
     def forgotten(self) -> tuple[ObservedObject, ...]:
         """Return the services that are to be written once more as they are: swarm forgot to end tasks of theirs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -266,7 +268,33 @@ def test_a_finished_job_is_converged_at_once_and_one_that_failed_for_good_is_fai
 def test_a_job_that_takes_longer_than_the_time_is_told_to_be_incomplete_and_not_to_be_down():
     state, watch = a_job(a_task("r", "running", desired="complete")), a_watch()
     (look,) = watch.at_the_end(watch.look(state, 0.0), state)
-    assert (look.verdict, look.message) == (Verdict.TIMED_OUT, "its tasks have not all completed yet")
+    assert look.verdict is Verdict.TIMED_OUT
+    assert look.message == "its tasks have not all completed yet: task 1 on n1 is still running"
+
+
+def timed_out_because(*tasks: ObservedTask, check: dict[str, Any] | None = None) -> str:
+    state, watch = cluster_of(*tasks, spec=service_spec(replicas=2, Healthcheck=check)), a_watch()
+    (look,) = watch.at_the_end(watch.look(state, 0.0), state)
+    assert look.verdict is Verdict.TIMED_OUT
+    return look.message.removeprefix("its tasks are not all running yet: ")
+
+
+def test_when_the_time_is_over_the_task_that_has_waited_longest_is_told():
+    slow, slower = a_task("bb", "preparing", Slot=2), a_task("a", "preparing")
+    assert timed_out_because(slow, slower) == "task 1 on n1 is still preparing (and 1 more task)"
+    assert timed_out_because(a_task("a", "starting")) == "task 1 on n1 is still starting"
+
+
+def test_a_health_check_that_never_succeeds_is_told_when_the_time_is_over():
+    told = timed_out_because(a_task("a", "starting"), check={"Test": ["curl", "localhost"]})
+    assert told == "task 1 on n1 is still starting, its health check has not succeeded so far"
+    assert timed_out_because(a_task("a", "starting"), check={"Test": ["NONE"]}) == "task 1 on n1 is still starting"
+
+
+def test_a_former_task_that_does_not_stop_is_told_when_the_time_is_over():
+    former = replace(a_task("a", "running", desired="shutdown"), up_to_date=False)
+    told = timed_out_because(former, a_task("b", "ready", desired="ready"))
+    assert told == "task 1 on n1 waits for the former task 1 on n1, which was told to stop and has not"
 
 
 def test_a_failed_node_of_a_global_job_is_not_forgotten():
