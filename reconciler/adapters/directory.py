@@ -142,7 +142,7 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
     def _real(self, path: str, shown: str) -> str:
         """Return the path with every symlink followed, which must still lie inside the root."""
         if "\0" in path:
-            raise not_found(shown.replace("\0", "?"), self.label)
+            raise not_found(shown.replace("\0", "?"), self.label, self.file)
         location = os.path.join(self.root, *checked_parts(path, shown))
         try:
             real = os.path.realpath(location)
@@ -157,7 +157,7 @@ class DirectoryRevision(msgspec.Struct, frozen=True):
 
     def _failure(self, shown: str, error: OSError) -> SwarmctlError:
         if error.errno in _GONE:
-            return not_found(shown, self.label)
+            return not_found(shown, self.label, self.file)
         if error.errno == errno.ELOOP:
             return circular(shown)
         return unreadable(shown, error)

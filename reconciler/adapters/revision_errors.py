@@ -14,8 +14,9 @@ def shown_path(path: str, folder: str) -> str:
     return relative.encode("utf-8", "replace").decode()
 
 
-def not_found(shown: str, label: str) -> SwarmctlError:
-    why = f"There is no such file in `{label}`."
+def not_found(shown: str, label: str, named: str | None) -> SwarmctlError:
+    """Return that `shown`, a path from the revision's folder, is not there; `named` is the file it was opened by."""
+    why = f"There is no such file in {'the folder of ' if named else ''}`{label}`."
     return SwarmctlError(
         ErrorCode.FILE_NOT_FOUND, f"{shown} does not exist.", why=why, hint="Check the path's spelling."
     )

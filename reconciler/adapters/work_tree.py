@@ -67,7 +67,7 @@ class WorkTreeRevision(Discreet, frozen=True):
         if name not in self.contents and self._is_elsewhere(name):
             self.contents[name] = self._top().read(name)
         if name not in self.contents:
-            raise not_found(shown, self.label)
+            raise not_found(shown, self.label, None)
         content = self.contents[name]
         if content is None:
             raise too_large(shown, FILE_BYTES_MAX + 1)

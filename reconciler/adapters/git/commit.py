@@ -192,7 +192,7 @@ class GitRevision:
             if here.mode == _SUBMODULE:
                 raise no_file(shown, "in a submodule, whose files are in another repository")
             if entry is None:
-                raise not_found(shown, self.label)
+                raise not_found(shown, self.label, self.file)
             if entry.mode != _SYMLINK:
                 way.append(entry)
                 continue

@@ -83,6 +83,14 @@ def test_a_missing_path_is_told(tmp_path: Path) -> None:
         assert caught.value.code is ErrorCode.PATH_NOT_FOUND
 
 
+def test_a_missing_file_is_looked_for_in_the_folder_of_the_file_that_was_named(repository: Path) -> None:
+    named = str(repository / "swarm.yaml")
+    for opened, where in ((named, f"the folder of `{named}`"), (str(repository), f"`{repository}`")):
+        with pytest.raises(SwarmctlError) as caught:
+            DirectoryRevision.open(opened).read("nope.yaml")
+        assert caught.value.problems[0].why == f"There is no such file in {where}."
+
+
 def test_a_missing_file_is_told(repository: Path) -> None:
     revision = DirectoryRevision.open(str(repository))
     assert code_of(revision, "nope.yaml") is ErrorCode.FILE_NOT_FOUND
