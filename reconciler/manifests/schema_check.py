@@ -145,10 +145,10 @@ def _value_problem(document: Document, error: ValidationError, path: KeyPath) ->
     tag = document.tag(path) if keyword == "type" and isinstance(error.instance, str) else ""
     here = _written(document, path, error.instance) + (f", which the tag `{tag}` makes of it" if tag else "")
     if keyword == "type":
-        wanted = expected or _type_names(error.validator_value)
+        words: Any = schema.get("enum")
+        wanted = expected or (_LIMITS["enum"](words) if words else _type_names(error.validator_value))
         written = document.source(path) or shown(error.instance)
-        wrong: Any = error.validator_value
-        hint = f"Remove the tag `{tag}`." if tag else type_hint(wrong, schema, error.instance, written)
+        hint = _type_problem_hint(error, schema, written, tag)
         return Problem(ErrorCode.WRONG_TYPE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
     if keyword == "uniqueItems":
         what = f"{subject} repeats item {error.message} of the list."
@@ -165,6 +165,17 @@ def _value_problem(document: Document, error: ValidationError, path: KeyPath) ->
     else:
         hint = example_hint(expected) if expected else _LIMIT_HINTS.get(keyword, "").format(limit)
     return Problem(ErrorCode.INVALID_VALUE, f"{subject} must be {wanted}.", f"Here it is {here}.", hint, place)
+
+
+def _type_problem_hint(error: ValidationError, schema: JsonObject, written: str, tag: str) -> str:
+    """Return what to do about a value of a wrong type, written so; quotes alone make none of an enum's words of it."""
+    if tag:
+        return f"Remove the tag `{tag}`."
+    words: Any = schema.get("enum")
+    if words and error.instance is not None:
+        return did_you_mean(written, words, noun="values")
+    wrong: Any = error.validator_value
+    return type_hint(wrong, schema, error.instance, written)
 
 
 _LIMITS: Final[dict[str, Callable[[Any], str]]] = {

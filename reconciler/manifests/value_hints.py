@@ -7,7 +7,11 @@ from typing import Any, Final
 from reconciler.manifests.yaml_scalars import plain_scalar
 from reconciler.model.json import JsonObject, JsonValue
 
+_OF_DAYS: Final = "a duration such as 30d"
+"""How a duration is called that may be days long: to offer seconds would be to have a token renewed twice a minute."""
+
 _EXAMPLES: Final = {
+    _OF_DAYS: "Write numbers with units, such as 30d or 1h30m.",
     "a duration": "Write numbers with units, such as 30s or 1m30s.",
     "a size": "Write a number and a unit, such as 512M.",
     "a subnet": "Write an address and a prefix length, such as 10.0.9.0/24.",
@@ -52,6 +56,8 @@ def type_hint(types: str | list[str], schema: JsonObject, value: JsonValue, writ
 def _scalar_hint(expected: str, value: float | bool, written: str) -> str:
     """Return how to write a number or truth value where a text is taken."""
     is_number = not isinstance(value, bool)
+    if expected.startswith(_OF_DAYS) and is_number:
+        return f"Write it with a unit: {written}d for days, {written}h for hours."
     if expected.startswith("a duration") and is_number:
         return f"Write it with a unit: {written}s."
     if expected.startswith(tuple(_EXAMPLES)):

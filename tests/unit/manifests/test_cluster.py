@@ -103,6 +103,26 @@ def test_swarm_yaml_s_rollback_wins_over_the_file_s() -> None:
     assert {each.name: each.atomic for each in state.stacks} == {"a": True, "b": False, "c": False, "d": True}
 
 
+@pytest.mark.parametrize(
+    ("every", "hint"),
+    [
+        ("30", "Write it with a unit: 30d for days, 30h for hours."),
+        ("1mo", "Write numbers with units, such as 30d or 1h30m."),
+    ],
+)
+def test_a_duration_that_may_be_days_long_is_not_taken_for_seconds(every: str, hint: str) -> None:
+    [problem] = problems({"swarm.yaml": CLUSTER + f"spec: {{joinTokens: {{worker: {{rotateEvery: {every}}}}}}}\n"})
+    assert problem.hint == hint
+
+
+@pytest.mark.parametrize("value", ["true", "1", "[stack]", "{a: b}"])
+def test_a_value_of_another_type_than_the_known_ones_hears_which_these_are(value: str) -> None:
+    spec = f"spec: {{stacks: [{{path: a.yaml, rollback: {value}}}]}}\n"
+    [problem] = problems({"swarm.yaml": CLUSTER + spec, "a.yaml": "services: {}"})
+    assert problem.what == "`spec.stacks[0].rollback` must be `stack` or `none`."
+    assert "Known values: `none`, `stack`." in problem.hint
+
+
 @pytest.mark.parametrize("rollback", ["all", "true", "[stack]"])
 def test_a_stack_s_rollback_is_stack_or_none(rollback: str) -> None:
     spec = f"spec: {{stacks: [{{path: a.yaml, rollback: {rollback}}}]}}\n"
