@@ -89,6 +89,7 @@ class ErrorCode(enum.StrEnum):
     # planning and applying
     PLAN_BLOCKED = "plan-blocked"
     NOT_PRUNED = "not-pruned"
+    NOT_RESET = "not-reset"
     OWNED_ELSEWHERE = "owned-elsewhere"
     APPLY_FAILED = "apply-failed"
     NOT_CONFIRMED = "not-confirmed"

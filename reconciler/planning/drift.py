@@ -103,7 +103,7 @@ def attributed(context: Context, action: Action) -> Action:
     if action.kind not in (Kind.SWARM, Kind.NODE) or not action.changes:
         return action
     live, asked = _observed_spec(context, action), action.spec or {}
-    applied = _last_asked(context, action)
+    applied = last_asked(context, action.kind, action.name, action.object_id)
     if applied is None:
         changes = tuple(one if _is_token(one) else replace(one, origin=Origin.UNKNOWN) for one in action.changes)
     else:
@@ -130,22 +130,23 @@ def _observed_spec(context: Context, action: Action) -> JsonObject:
     return found.spec if found is not None else action.read_spec or {}
 
 
-def _last_asked(context: Context, action: Action) -> JsonObject | None:
+def last_asked(context: Context, kind: Kind, name: str, object_id: str | None) -> JsonObject | None:
     """Return what was last asked of the swarm's settings or of a node, by the baseline or else by the swarm's record.
+
+    `name` is what swarm.yaml calls the node.
 
     None where nothing is recorded. What a baseline does not mention, it leaves as it is.
     """
     if context.options.baseline is not None:
-        return _asked_by(context.options.baseline, action)
+        return _asked_by(context.options.baseline, kind, (name, object_id))
     record = recorded_topology(context.actual, context.desired.cluster)
     if record is None:
         return None
-    asked: JsonObject | None = record[SETTINGS] if action.kind is Kind.SWARM else record[NODES].get(action.object_id)
+    asked: JsonObject | None = record[SETTINGS] if kind is Kind.SWARM else record[NODES].get(object_id)
     return asked
 
 
-def _asked_by(baseline: DesiredState, action: Action) -> JsonObject:
-    if action.kind is Kind.SWARM:
+def _asked_by(baseline: DesiredState, kind: Kind, selectors: tuple[str | None, ...]) -> JsonObject:
+    if kind is Kind.SWARM:
         return baseline.settings
-    selectors = (action.name, action.object_id)
     return next((asked_of(node) for node in baseline.nodes if node.selector in selectors), {})

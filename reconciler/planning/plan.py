@@ -25,6 +25,7 @@ from reconciler.planning.services import plan_services
 from reconciler.planning.takeover import block_contested, note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
 from reconciler.planning.topology_record import topology_after
+from reconciler.planning.unasked import note_unasked
 
 
 def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_OPTIONS) -> Plan:
@@ -46,6 +47,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
     plan_nodes(context, draft)
+    note_unasked(context, draft)
     plan_networks(context, draft)
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)

@@ -6,11 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.controller.record import topology_to_record
+from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Origin
 from reconciler.model.progress import ActionProgress, ActionStatus
 from reconciler.planning import topology_record
 from reconciler.planning.inventory import packed
+from reconciler.planning.options import PlanOptions
 from reconciler.planning.topology_record import recorded_topology, topology_label
 from tests.unit.planning.builders import (
     a_node,
@@ -152,3 +154,44 @@ def test_a_record_that_is_too_large_is_left_out_and_an_old_one_goes(monkeypatch)
     after = carried_out(planned(asked(wanted_node("n1", availability="pause")), cluster), cluster)
     assert topology_label("prod") in cluster.swarm.labels
     assert topology_label("prod") not in after.swarm.labels
+
+
+def unasked(state, cluster, **options):
+    made = planned(state, cluster, PlanOptions(**options))
+    assert made.actions == ()
+    return [note.what for note in made.notes if note.code is ErrorCode.NOT_RESET]
+
+
+DRAINED = asked(wanted_node("n1", availability="drain", labels={"zone": "a", "disk": "ssd"}))
+
+
+def test_what_swarm_yaml_no_longer_says_stays_and_is_noted():
+    silent = desired(nodes=(wanted_node("n1"),))
+    assert unasked(silent, applied(DRAINED)) == [
+        f"The swarm keeps settings that swarm.yaml no longer gives: {HISTORY}.",
+        "Node n1 keeps what swarm.yaml no longer says of it: availability drain, label disk, label zone.",
+    ]
+    assert unasked(desired(nodes=(wanted_node("n1"),)), actual(a_node("n1"))) == []
+
+
+def test_the_hint_names_nothing_that_would_take_away_more():
+    silent = asked(wanted_node("n1", labels={"zone": "a", "disk": "ssd"}))
+    [note] = [note for note in planned(silent, applied(DRAINED)).notes if note.code is ErrorCode.NOT_RESET]
+    assert note.hint == "Write what it shall have: `availability: active`, for example."
+
+
+def test_what_is_still_asked_or_was_changed_by_hand_is_not_noted():
+    cluster = applied(DRAINED)
+    assert unasked(DRAINED, cluster) == []
+    silent = asked(wanted_node("n1"))
+    by_hand = moved(cluster, {"Availability": "active", "Labels": {"zone": "b"}})
+    assert unasked(silent, by_hand) == []
+    assert unasked(desired(), cluster, stacks=frozenset()) == [], "a plan for some stacks is about no node"
+
+
+def test_with_base_what_that_revision_asked_counts():
+    cluster = moved(applied(asked(wanted_node("n1"))), {"Availability": "drain"})
+    silent = asked(wanted_node("n1"))
+    assert unasked(silent, cluster) == []
+    told = unasked(silent, cluster, baseline=asked(wanted_node("n1", availability="drain")))
+    assert told == ["Node n1 keeps what swarm.yaml no longer says of it: availability drain."]
