@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from reconciler.cli.terminal import Terminal
-from reconciler.model.endings import exit_code, problem_of
+from reconciler.model.endings import EXIT_CODES, exit_code, problem_of
 from reconciler.model.errors import ErrorCode, ExitCode, Problem, Severity
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ActionType
@@ -17,16 +17,18 @@ from reconciler.model.words import many
 
 def conclude(terminal: Terminal, result: ApplyResult) -> ExitCode:
     """Print how an apply ended and return its exit code: OK only when all is done, nothing blocked, all converged."""
+    gone = _taken_back(result)
     for action in result.actions:
         if action.problem is not None:
-            terminal.problems([action.problem])
+            name = action.action.name if action.action.kind is Kind.SERVICE else None
+            terminal.problems([_of_what_is_gone(action.problem) if name in gone else action.problem])
             _tell_log(terminal, action.log)
     terminal.problems(one.problem for one in result.plan.blocked)
     told = [action.problem for action in result.actions]
     for one in result.services:
         # One that an action had to wait for has been told with its own action.
         if one.verdict is not Verdict.CONVERGED and problem_of(one) not in told:
-            _tell(terminal, one, foreign=_is_foreign(one, result))
+            _tell(terminal, one, foreign=_is_foreign(one, result), gone=one.service in gone)
     if result.lost is not None:
         terminal.problems([result.lost])
     for undone in result.undone:
@@ -45,9 +47,19 @@ def _is_foreign(one: Assessment, result: ApplyResult) -> bool:
     return one.service not in ours
 
 
-def _tell(terminal: Terminal, one: Assessment, *, foreign: bool = False) -> None:
+def _of_what_is_gone(problem: Problem) -> Problem:
+    """Return an ending of a service that is again what it was: what would go on with it, or run it again, is no more.
+
+    To run such a job once more would run what it was before.
+    """
+    if problem.code not in EXIT_CODES:
+        return problem
+    return replace(problem, hint="The service is again what it was before. Mend the cause, then apply again.")
+
+
+def _tell(terminal: Terminal, one: Assessment, *, foreign: bool = False, gone: bool = False) -> None:
     """Print the problem of one service, and what its task printed last. What is not ours is told, and fails nothing."""
-    problem = problem_of(one)
+    problem = _of_what_is_gone(problem_of(one)) if gone else problem_of(one)
     if foreign:
         why = f"These manifests don't declare it, and a node that they drain or relabel moved its tasks. {problem.why}"
         hint = "See to it with whoever deploys it; this apply counts as done without it."

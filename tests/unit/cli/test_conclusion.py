@@ -96,6 +96,18 @@ def test_a_stack_that_was_put_back_is_one_ending_whatever_its_services_came_to(c
     assert "Put back: web." in out
 
 
+@pytest.mark.parametrize("told_with", ["its tasks", "its action"])
+def test_a_job_whose_stack_was_put_back_is_not_to_be_forced_to_run_what_it_was_before(told_with, capsys):
+    job = replace(BAD, is_job=True)
+    assert "service update --force web_api" in said(ended(services=(job,)), capsys)[2]
+    undone = UndoneStack("web", problem_of(job), (ActionProgress(WEB, ActionStatus.DONE),))
+    failed = (ActionProgress(WEB, ActionStatus.FAILED, problem_of(job), (), True),)
+    fields = {"services": (job,)} if told_with == "its tasks" else {"actions": failed, "services": ()}
+    _, _, err = said(ended(undone=(undone,), **fields), capsys)
+    assert "--force" not in err
+    assert "The service is again what it was before. Mend the cause, then apply again." in err
+
+
 @pytest.mark.parametrize(
     ("types", "said_so"),
     [
