@@ -10,12 +10,16 @@ from reconciler.controller.roles import await_role, changes_role
 from reconciler.model.actual import ActualState
 from reconciler.model.errors import ErrorCode, Problem, SwarmctlError
 from reconciler.model.modes import is_job
-from reconciler.model.objects import Kind, NodeRole
+from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import Action, ActionType, Plan
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.planning.topology.listing import is_down
 
 POLL_S = 0.25
 """Seconds between looks. Swarm sends no event for a task."""
+
+BACK_WAIT_S = 30.0
+"""Seconds for which a node that goes down in the wait for its removal may come back: a restarting engine takes less."""
 
 NAMED_MAX = 5
 """Tasks named in one message."""
@@ -58,22 +62,32 @@ async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem |
 
     The plan drained that node before. Only what really runs counts, whatever it is wanted to be: tasks of jobs run to
     their end on a drained node. A node that is down is not waited for: nobody would tell us of its tasks. One that is
-    to be removed has to have left the managers as well, if somebody demoted it a moment ago.
+    to be removed has to have left the managers as well, if somebody demoted it a moment ago; and when it goes down
+    only now, before its tasks were seen to end, it stays: they may run on there, beside those that replace them, and
+    once it is removed nobody can end them.
     """
     if not needs_empty_node(action):
         return None
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + timeout_s
+    back_by_s: float | None = None
     while True:
         try:
             actual = await look()
         except SwarmctlError as error:
             return error.problems[0]
         left = () if _is_demoted(actual, action) else tasks_left(actual, action.object_id or "")
-        if not left and not _is_leaving(actual, action):
+        unseen = _unseen(actual, action)
+        if not left and not unseen and not _is_leaving(actual, action):
             return None
+        if not unseen:
+            back_by_s = None
+        elif back_by_s is None:
+            back_by_s = min(deadline_s, loop.time() + BACK_WAIT_S)
+        elif loop.time() >= back_by_s:
+            return _went_down(action, actual, unseen)
         if loop.time() >= deadline_s:
-            return _not_ready(action, actual, left, timeout_s)
+            return _went_down(action, actual, unseen) if unseen else _not_ready(action, actual, left, timeout_s)
         await asyncio.sleep(POLL_S)
 
 
@@ -84,9 +98,26 @@ async def await_node(cluster: Cluster, action: Action, timeout_s: float, own_nod
 
 def tasks_left(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:
     """Return the tasks that run on a node, or are about to; none where the node is down or gone."""
-    node = next((node for node in actual.nodes if node.id == node_id), None)
-    if node is None or node.dig("Status", "State") == "down":
+    node = _node(actual, node_id)
+    return () if node is None or is_down(node) else _last_seen_there(actual, node_id)
+
+
+def _unseen(actual: ActualState, action: Action) -> tuple[ObservedTask, ...]:
+    """Return the tasks of a node to be removed that nobody has seen end, as it went down after the plan was made.
+
+    A plan that has it down already says so, and whoever let it be carried out knows.
+    """
+    node = _node(actual, action.object_id or "")
+    if action.type is not ActionType.DELETE or not action.force or node is None or not is_down(node):
         return ()
+    return _last_seen_there(actual, node.id)
+
+
+def _node(actual: ActualState, node_id: str) -> ObservedObject | None:
+    return next((node for node in actual.nodes if node.id == node_id), None)
+
+
+def _last_seen_there(actual: ActualState, node_id: str) -> tuple[ObservedTask, ...]:
     return tuple(task for task in actual.tasks if task.node_id == node_id and task.state <= TaskState.RUNNING)
 
 
@@ -117,6 +148,17 @@ def _not_ready(action: Action, actual: ActualState, left: tuple[ObservedTask, ..
         f"Node {action.name} was not {verb}: {what}.",
         why=f"{why}.",
         hint=hint,
+        place=action.place,
+    )
+
+
+def _went_down(action: Action, actual: ActualState, unseen: tuple[ObservedTask, ...]) -> Problem:
+    return Problem(
+        ErrorCode.NODE_DOWN,
+        f"Node {action.name} was not removed: it went down before its tasks were seen to end.",
+        why=f"If only its network fails, these may run on there: {_named(actual, unseen)}.",
+        hint="Start its engine again, and apply again. If it is gone for good, apply again as well: "
+        "that removes it as it is.",
         place=action.place,
     )
 

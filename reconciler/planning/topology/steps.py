@@ -17,6 +17,7 @@ from reconciler.model.modes import mode_of
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.model.plan import Action, ActionType, Change, TaskEffect
 from reconciler.model.tasks import ObservedTask, TaskState
+from reconciler.model.words import many
 from reconciler.planning.context import Context
 from reconciler.planning.differ import changes_between
 from reconciler.planning.topology.listing import ListedNode
@@ -119,6 +120,8 @@ class Chain(msgspec.Struct):
         """Add the removal."""
         down = self.node.is_down
         text = "it is down, and takes no task" if down else "no task is left on it by then"
+        unseen = _last_seen_on(self.context, self.node) if down else 0
+        ends = f"ends {many(unseen, 'task')} last seen on it, where still running, and " if unseen else ""
         self.actions.append(
             Action(
                 id=self._next_id(""),
@@ -127,7 +130,7 @@ class Chain(msgspec.Struct):
                 name=self.node.told_name,
                 stack=None,
                 reason="swarm.yaml says `state: absent`",
-                effect_text=f"{text}; `docker swarm leave` there lets its engine join again",
+                effect_text=f"{text}; `docker swarm leave` there {ends}lets its engine join again",
                 after=self._after(),
                 object_id=self.node.found.id,
                 version=self.node.found.version,
@@ -251,6 +254,15 @@ def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[
 def _runs_on(task: ObservedTask) -> bool:
     """Return whether the task has been given to a node, has not ended there, and is not to end either."""
     return TaskState.PENDING < task.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
+
+
+def _last_seen_on(context: Context, node: ListedNode) -> int:
+    """Return how many tasks ran on the node, or were about to, when it was last heard of: they may run on there."""
+    return sum(
+        1
+        for task in context.actual.tasks
+        if task.node_id == node.found.id and TaskState.PENDING < task.state <= TaskState.RUNNING
+    )
 
 
 def _tasks(count: int, one: str, many: str) -> str:

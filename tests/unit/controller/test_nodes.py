@@ -122,3 +122,34 @@ def test_a_node_that_is_down_is_not_waited_for():
     state = replace(cluster(a_task("running")), nodes=(M1, down, M3))
     assert tasks_left(state, "id-m2") == ()
     assert tasks_left(cluster(a_task("running"), a_task("running", node="m1")), "id-m2") == (a_task("running"),)
+
+
+DOWN = replace(M2, raw={"Status": {"State": "down"}})
+
+
+def struck(*tasks: ObservedTask) -> ActualState:
+    """m2, a manager no more, has gone down."""
+    return replace(cluster(*tasks), nodes=(M1, DOWN, M3))
+
+
+async def test_a_node_that_goes_down_before_its_tasks_were_seen_to_end_is_not_removed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(nodes, "BACK_WAIT_S", 0.0)
+    removal = actions(absent=True)[2]
+    problem = await await_empty(Looking([cluster(a_task("running")), struck(a_task("running"))]), removal, 60.0)
+    assert problem is not None
+    assert problem.code is ErrorCode.NODE_DOWN
+    assert "task t1 (web_api, running)" in problem.why
+    assert await await_empty(Looking([struck(a_task("shutdown"))]), removal, 60.0) is None
+
+
+async def test_a_node_that_is_down_for_a_moment_is_removed_once_it_is_empty():
+    back = replace(cluster(a_task("shutdown")), nodes=(M1, replace(M2, raw={"Status": {"State": "ready"}}), M3))
+    look = Looking([struck(a_task("running")), struck(a_task("running")), back])
+    assert await await_empty(look, actions(absent=True)[2], 60.0) is None
+    assert look.looks == 3
+
+
+async def test_a_node_that_was_down_when_the_plan_was_made_is_removed_as_it_is():
+    entry = replace(wanted_node("m2", role="worker"), absent=True)
+    removal = planned(desired(nodes=(entry,)), struck(a_task("running"))).actions[-1]
+    assert await await_empty(Looking([struck(a_task("running"))]), removal, 0.0) is None

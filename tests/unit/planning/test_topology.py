@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
 from reconciler.model.plan import TaskEffect
+from reconciler.model.tasks import ObservedTask
 from reconciler.planning.context import NO_CLUSTER
 from tests.unit.planning.builders import (
     a_node,
@@ -76,6 +77,20 @@ def test_a_listed_node_that_is_down_is_a_note_and_no_change():
     (note,) = made.notes
     assert note.code is ErrorCode.NODE_DOWN
     assert "heartbeat failure" in note.why
+
+
+def test_the_removal_of_a_node_that_is_down_tells_what_may_run_on_there():
+    down = a_node("n1")
+    down.raw["Status"] = {"State": "down"}
+    entry = replace(wanted_node("n1"), absent=True)
+    tasks = tuple(
+        ObservedTask.from_api({"ID": state, "NodeID": down.id, "Status": {"State": state}}, up_to_date=True)
+        for state in ("running", "starting", "orphaned", "complete")
+    )
+    (removal,) = planned(desired(nodes=(entry,)), actual(down, a_node("n2"), tasks=tasks)).actions
+    assert "`docker swarm leave` there ends 2 tasks last seen on it" in removal.effect_text
+    (removal,) = planned(desired(nodes=(entry,)), actual(down, a_node("n2"))).actions
+    assert "`docker swarm leave` there lets its engine join again" in removal.effect_text
 
 
 def test_an_unlisted_node_is_told_and_left_alone():
