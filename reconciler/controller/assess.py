@@ -18,6 +18,7 @@ from reconciler.model.sensitive import masked_text, secrets_in
 from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.planning.preflight.rooms import node_as
 from reconciler.planning.renewal import constraints_of
+from reconciler.planning.topology.listing import is_down
 
 UPDATE_RUNS = ("updating", "rollback_started")
 UPDATE_STUCK = ("paused", "rollback_paused")
@@ -179,9 +180,16 @@ def _assess_job(crew: Crew, actual: ActualState) -> Assessment:
         total = job.get("TotalCompletions", job.get("MaxConcurrent"))
         wanted = 1 if total is None else int(total)
     else:
-        # Nodes where its task was told to stop before it ended, drained ones for example, owe nothing any more.
+        # Nodes where its task was told to stop before it ended, drained ones for example, owe nothing any more; nor do
+        # those that are down: Swarm tells their tasks to stop, and nobody tells it that they have.
+        silent = _down_nodes(actual)
         newest_ones = [newest(tasks) for tasks in crew.by_slot().values()]
-        wanted = sum(1 for task in newest_ones if task.state not in (TaskState.SHUTDOWN, TaskState.ORPHANED))
+        wanted = sum(
+            1
+            for task in newest_ones
+            if task.state not in (TaskState.SHUTDOWN, TaskState.ORPHANED)
+            and not (task.node_id in silent and task.state <= TaskState.RUNNING and not _is_wanted(task))
+        )
     if crew.tasks:
         done = len(complete) >= wanted
     else:
@@ -287,15 +295,42 @@ def unallocated(crew: Crew) -> tuple[ObservedTask, ...]:
 
 
 def _message(crew: Crew, actual: ActualState, update_state: str) -> str:
-    """Return the most telling sentence: the update's own when it stopped, else a task's error, else nothing."""
+    """Return the most telling sentence: the update's own when it stopped, a node that is waited for, a task's error."""
     said = ""
     if update_state in UPDATE_STUCK or update_state.startswith("rollback"):
         said = str(crew.service.dig("UpdateStatus", "Message") or update_state)
-    told = newest_failure(crew, (task for task in crew.tasks if task.up_to_date))
-    if told is None:
-        return said
-    where = describe(told, actual)
-    return f"{said}; {where}" if said else where
+    where = _held_by_down_node(crew, actual, update_state)
+    told = None if where else newest_failure(crew, (task for task in crew.tasks if task.up_to_date))
+    if told is not None:
+        where = describe(told, actual)
+    return "; ".join(text for text in (said, where) if text)
+
+
+def _held_by_down_node(crew: Crew, actual: ActualState, update_state: str) -> str:
+    """Return one sentence on a task that Swarm waits for though its node is down, or "".
+
+    The orchestrator of replicated jobs takes no notice of nodes. The updater waits for each new task until it runs or
+    ends, even when another has taken its place because its node went down. Either goes on once the node is back, or is
+    removed: its tasks are orphaned then.
+    """
+    updates = update_state in UPDATE_RUNS
+    silent = _down_nodes(actual)
+    for task in crew.tasks:
+        if task.node_id not in silent or not task.up_to_date or task.state < TaskState.ASSIGNED:
+            continue
+        if (crew.is_job and task.state <= TaskState.RUNNING and _is_wanted(task)) or (
+            updates and task.state < TaskState.RUNNING
+        ):
+            return (
+                f"task {place_of(task, actual)} {task.state.api_name}: that node is down, and Swarm waits until it is back "
+                "or removed from the swarm"
+            )
+    return ""
+
+
+def _down_nodes(actual: ActualState) -> dict[str, str]:
+    """Return {id: hostname} of the nodes that the swarm has given up."""
+    return {node.id: node.name for node in actual.nodes if is_down(node)}
 
 
 def describe(task: ObservedTask, actual: ActualState) -> str:

@@ -179,6 +179,44 @@ def test_a_finished_job_is_converged_and_never_waited_for():
     assert verdict_of(done[0], a_task("running", desired="complete"), mode=mode).verdict is Verdict.PROGRESSING
 
 
+def on_nodes(*tasks: ObservedTask, mode: dict, **raw):
+    """How a service stands on n1, which is down, and n2."""
+    down = a_node("n1")
+    down.raw["Status"] = {"State": "down"}
+    service = observed(Kind.SERVICE, {**service_spec(), "Mode": mode}, object_id="svc", **raw)
+    return assess(service, actual(service, down, a_node("n2"), tasks=tasks))
+
+
+def test_a_global_job_owes_nothing_on_a_node_that_went_down_under_it():
+    done = a_task("complete", desired="complete", NodeID="id-n2", Slot=0)
+    left = a_task("running", desired="shutdown", NodeID="id-n1", Slot=0)
+    failed = a_task("failed", desired="shutdown", NodeID="id-n1", Slot=0)
+    look = on_nodes(done, left, mode={"GlobalJob": {}})
+    assert (look.verdict, look.running, look.wanted) == (Verdict.CONVERGED, 1, 1)
+    assert on_nodes(done, failed, mode={"GlobalJob": {}}).wanted == 2
+    there = replace(left, node_id="id-n2")
+    assert on_nodes(there, mode={"GlobalJob": {}}).wanted == 1, "a node that answers tells how it ends"
+
+
+def test_a_node_that_is_down_and_that_swarm_waits_for_is_named():
+    job = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
+    look = on_nodes(a_task("running", desired="complete", NodeID="id-n1", Slot=3), mode=job)
+    waits = "that node is down, and Swarm waits until it is back or removed from the swarm"
+    assert (look.verdict, look.message) == (Verdict.PROGRESSING, f"task 3 on n1 running: {waits}")
+
+    two = {"Replicated": {"Replicas": 2}}
+    stuck = a_task("preparing", desired="shutdown", NodeID="id-n1", Slot=1)
+    others = (
+        a_task("running", NodeID="id-n2", Slot=1),
+        a_task("running", NodeID="id-n2", Slot=2, up_to_date=False),
+        a_task("running", desired="shutdown", NodeID="id-n1", Slot=2, up_to_date=False),
+    )
+    updating = {"UpdateStatus": {"State": "updating"}}
+    assert on_nodes(stuck, *others, mode=two, **updating).message == f"task 1 on n1 preparing: {waits}"
+    assert on_nodes(*others, mode=two, **updating).message == "", "the old ones there are not waited for"
+    assert on_nodes(stuck, *others, mode=two).message == "", "nobody waits where no update is under way"
+
+
 def test_completions_of_an_earlier_run_of_the_job_do_not_count():
     mode = {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}
     old = a_task("complete", desired="complete", JobIteration={"Index": 1})
