@@ -8,6 +8,7 @@ import msgspec
 
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem, Severity
+from reconciler.model.json import dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.planning.context import Context, Draft, action_id
 
@@ -64,7 +65,7 @@ def listed_nodes(context: Context, draft: Draft) -> tuple[ListedNode, ...]:
                 continue
             listed[found.id] = ListedNode(wanted, found)
             if is_down(found) and not wanted.absent:
-                draft.notes.append(_down(wanted, found))
+                draft.notes.append(_down(context, wanted, found))
     _note_unlisted(context, draft)
     return tuple(listed.values())
 
@@ -131,16 +132,23 @@ def _meant_twice(wanted: DesiredNode, first: DesiredNode, found: ObservedObject)
     )
 
 
-def _down(wanted: DesiredNode, found: ObservedObject) -> Problem:
+def _down(context: Context, wanted: DesiredNode, found: ObservedObject) -> Problem:
     message = found.dig("Status", "Message")
+    locks = dig(context.actual.swarm.spec, "EncryptionConfig", "AutoLockManagers")
+    # A manager that waits for the unlock key after a restart looks just like one that is not running.
+    unlocked = ", and unlock it there with `docker swarm unlock`" if locks and _is_manager(found) else ""
     return Problem(
         ErrorCode.NODE_DOWN,
         f"Node {found.name} is listed and down.",
         why=f"The swarm says: {message}." if message else "The swarm has not heard of it for a while.",
-        hint="Start its engine again; or write `state: absent`, if it shall not come back.",
+        hint=f"Start its engine again{unlocked}; or write `state: absent`, if it shall not come back.",
         place=wanted.place,
         severity=Severity.WARNING,
     )
+
+
+def _is_manager(node: ObservedObject) -> bool:
+    return bool(node.spec.get("Role") == NodeRole.MANAGER)
 
 
 def _missing(context: Context, wanted: DesiredNode) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from reconciler.model.errors import ErrorCode
@@ -77,6 +78,17 @@ def test_a_listed_node_that_is_down_is_a_note_and_no_change():
     (note,) = made.notes
     assert note.code is ErrorCode.NODE_DOWN
     assert "heartbeat failure" in note.why
+
+
+@pytest.mark.parametrize(("role", "locks"), [("manager", True), ("manager", False), ("worker", True)])
+def test_a_manager_that_may_wait_for_the_unlock_key_is_told_how_to_get_it(role: str, locks: bool):
+    down = a_node("n1", role=role)
+    down.raw["Status"] = {"State": "down", "Message": "heartbeat failure"}
+    seen = actual(down)
+    spec = {**seen.swarm.spec, "EncryptionConfig": {"AutoLockManagers": locks}}
+    state = replace(seen, swarm=replace(seen.swarm, spec=spec))
+    (note,) = planned(desired(nodes=(wanted_node("n1"),)), state).notes
+    assert ("`docker swarm unlock`" in note.hint) is (role == "manager" and locks)
 
 
 def test_the_removal_of_a_node_that_is_down_tells_what_may_run_on_there():
