@@ -321,16 +321,14 @@ def _held_by_down_node(crew: Crew, actual: ActualState, update_state: str) -> st
         if (crew.is_job and task.state <= TaskState.RUNNING and _is_wanted(task)) or (
             updates and task.state < TaskState.RUNNING
         ):
-            return (
-                f"task {place_of(task, actual)} {task.state.api_name}: that node is down, and Swarm waits until it is back "
-                "or removed from the swarm"
-            )
+            waits = "that node is down, and Swarm waits until it is back or removed from the swarm"
+            return f"task {place_of(task, actual)} {task.state.api_name}: {waits}"
     return ""
 
 
-def _down_nodes(actual: ActualState) -> dict[str, str]:
-    """Return {id: hostname} of the nodes that the swarm has given up."""
-    return {node.id: node.name for node in actual.nodes if is_down(node)}
+def _down_nodes(actual: ActualState) -> frozenset[str]:
+    """Return the ids of the nodes that the swarm has given up."""
+    return frozenset(node.id for node in actual.nodes if is_down(node))
 
 
 def describe(task: ObservedTask, actual: ActualState) -> str:

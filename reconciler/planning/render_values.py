@@ -148,8 +148,10 @@ def cut(text: str) -> str:
 
 def duration(nanoseconds: int) -> str:
     """Return nanoseconds as stack files write a duration: 1h2m3.5s; what is no whole microsecond stays a number."""
-    if nanoseconds < 0 or nanoseconds % 1000:
+    if nanoseconds % 1000:
         return str(nanoseconds)
+    if nanoseconds < 0:
+        return f"-{duration(-nanoseconds)}"
     seconds, rest = divmod(nanoseconds, 10**9)
     if not seconds and rest:
         return f"{rest // 10**6}ms" if rest % 10**6 == 0 else f"{rest // 1000}us"

@@ -74,8 +74,13 @@ def seconds(old: JsonObject, new: JsonObject, pace: Pace) -> float:
 
 
 def stop_seconds(spec: JsonObject) -> float:
-    """Return how long a task of `spec` may take to stop, as the updater waits for it."""
+    """Return how long a task of `spec` may take to stop, as the updater waits for it.
+
+    Of a grace period the engine counts whole seconds; one below zero has no end (seen on an engine).
+    """
     grace = dig(spec, "TaskTemplate", "ContainerSpec", "StopGracePeriod")
+    if grace is not None and grace <= -SECOND_NS:
+        return OLD_TASK_WAIT_S
     leave = LEAVE_S if dig(spec, "TaskTemplate", "Networks") or dig(spec, "EndpointSpec", "Ports") else 0.0
     return min(leave + (GRACE_S if grace is None else grace / SECOND_NS), OLD_TASK_WAIT_S)
 

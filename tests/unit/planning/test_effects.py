@@ -330,6 +330,7 @@ def test_what_a_task_takes_to_stop_and_to_start():
 
     assert stop_seconds(with_container(StopGracePeriod=0)) == 0
     assert stop_seconds(with_container(StopGracePeriod=600 * SECOND_NS)) == 60, "the updater waits no longer"
+    assert stop_seconds(with_container(StopGracePeriod=-SECOND_NS)) == 60, "the engine waits without an end"
     check = {"Test": ["CMD", "true"], "Interval": 5 * SECOND_NS}
     assert start_seconds(with_container(Healthcheck=check)) == 1 + 5
     assert start_seconds(with_container(Healthcheck={**check, "StartPeriod": 40 * SECOND_NS})) == 1 + 40

@@ -258,7 +258,8 @@ def test_a_problem_is_wrapped_under_its_own_words():
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
     [(0, "0s"), (1, "1"), (1_000, "1us"), (2_000_000, "2ms"), (5 * 10**9, "5s"), (90 * 10**9, "1m30s"),
-     (3600 * 10**9, "1h"), (1_500_000_000, "1.5s"), (-1, "-1")],
+     (3600 * 10**9, "1h"), (1_500_000_000, "1.5s"), (-1, "-1"),
+     (-90 * 10**9, "-1m30s")],
 )  # fmt: skip
 def test_durations(nanoseconds: int, text: str):
     assert duration(nanoseconds) == text
