@@ -20,6 +20,7 @@ from reconciler.model.alerts import AlertKind
 from reconciler.model.conditions import Reason
 from reconciler.model.errors import ErrorCode
 from reconciler.wiring import Wiring
+from tests.benchmarks import __main__ as benchmarks
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text()
@@ -82,6 +83,11 @@ def test_each_command_that_a_page_writes_out_is_one_that_the_program_takes(line)
     while hasattr(command, "commands"):
         command, words = command.commands[words[1]], words[1:]
     command.make_context(words[0], words[1:])
+
+
+def test_each_benchmark_is_on_its_page():
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert [name for name in benchmarks.PARTS if f"`make bench PART={name}`" not in page] == []
 
 
 def test_each_operation_of_the_api_is_on_its_page():
