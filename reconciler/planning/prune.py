@@ -276,7 +276,8 @@ def _used_by_others(in_use: list[ObservedObject]) -> Problem:
         ErrorCode.OBJECT_IN_USE,
         f"No longer declared, and kept: {_listed(in_use)}.",
         why="A service that stays still refers to it, now or in the spec that a rollback would bring back.",
-        hint="Move that service off it; a later plan then removes it.",
+        hint="Move a service off it that is to refer to it still. What only a rollback would bring back is let go with "
+        "that service's next change. A later plan then removes it.",
         severity=Severity.WARNING,
     )
 

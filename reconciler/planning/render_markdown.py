@@ -78,7 +78,7 @@ def render(plan: Plan, *, marker: str = "default", limit: int = LIMIT) -> str:
     parts += _alert("WARNING", title, drifted, limit // 10)
     parts += _stack_table(plan, limit // 5)
     parts += _notes(plan, limit // 10)
-    return _with_objects("".join(parts), plan.actions, limit)
+    return _with_objects("".join(parts), plan.actions, plan.base, limit)
 
 
 def render_problems(problems: Sequence[Problem], *, marker: str = "default", limit: int = LIMIT) -> str:
@@ -176,11 +176,11 @@ def _notes(plan: Plan, budget: int) -> Iterator[str]:
         yield "\n</details>\n\n"
 
 
-def _with_objects(summary: str, actions: Sequence[Action], limit: int) -> str:
+def _with_objects(summary: str, actions: Sequence[Action], base: str, limit: int) -> str:
     """Return the summary with as many of the objects, in order, as stay within the limit."""
     parts, left = [summary], limit - units(summary) - LEFT_OUT_UNITS
     for number, action in enumerate(actions):
-        text = _object(action, min(OBJECT_UNITS_MAX, limit // 6))
+        text = _object(action, base, min(OBJECT_UNITS_MAX, limit // 6))
         left -= units(text)
         if left < 0:
             missing = many(len(actions) - number, "more object")
@@ -192,13 +192,13 @@ def _with_objects(summary: str, actions: Sequence[Action], limit: int) -> str:
     return "".join(parts)
 
 
-def _object(action: Action, budget: int) -> str:
+def _object(action: Action, base: str, budget: int) -> str:
     """Return one action as a folded block of about `budget` units at most."""
     service = action.kind is Kind.SERVICE or action.effect_text != TaskEffect.NONE.value
     effect = f": {html_prose(action.effect_text)}" if service else ""
     symbol = html_code(SYMBOLS[action.type])
     summary = f"{symbol} {html_code(elided(printable(action.id), 120))} {FUTURE[action.type]}{effect}"
-    lines = [elided(line, LINE_COLUMNS_MAX) for line in _object_lines(action)]
+    lines = [elided(line, LINE_COLUMNS_MAX) for line in _object_lines(action, base)]
     room, kept = budget - 2 * units(summary) - 100, 0
     for line in lines:
         room -= units(line) + 1
@@ -210,18 +210,18 @@ def _object(action: Action, budget: int) -> str:
     return f"<details><summary>{summary}</summary>\n\n{fenced(lines, 'diff')}\n</details>\n"
 
 
-def _object_lines(action: Action) -> Iterator[str]:
+def _object_lines(action: Action, base: str) -> Iterator[str]:
     place = line_of(action.place)
     reason = "" if action.reason == MISSING else printable(action.reason)
     about = ", ".join(part for part in (reason, place) if part) or FUTURE[action.type]
     yield f"# {about}"
     for change in action.changes:
-        yield from _change_lines(change, action)
+        yield from _change_lines(change, action, base)
 
 
-def _change_lines(change: Change, action: Action) -> Iterator[str]:
+def _change_lines(change: Change, action: Action, base: str) -> Iterator[str]:
     """Yield one field as lines of a diff: every one begins with our own symbol, never with somebody else's word."""
-    path, comment = printable(change.path), comment_of(change, action)
+    path, comment = printable(change.path), comment_of(change, action, base)
     heading = f"@@ {path} @@ {comment}".rstrip()
     behind = f"  # {comment}" if comment else ""
     old, new = shown(change.old, change, action.kind), shown(change.new, change, action.kind)

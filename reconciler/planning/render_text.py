@@ -174,22 +174,25 @@ def _action_section(plan: Plan, width: int | None) -> Iterator[str]:
     yield from _wrapped("swarmctl will perform the following actions:", width)
     yield ""
     for action in plan.actions:
-        yield from _action_lines(action, width)
+        yield from _action_lines(action, plan.base, width)
         yield ""
 
 
-def _action_lines(action: Action, width: int | None) -> Iterator[str]:
+def _action_lines(action: Action, base: str, width: int | None) -> Iterator[str]:
     reason = "" if action.reason == MISSING else f": {action.reason}"
     yield from _wrapped(f"  # {action.kind}.{action.name} {FUTURE[action.type]}{reason}", width, "  #   ")
     if action.kind is Kind.SERVICE or action.effect_text != TaskEffect.NONE.value:
         yield from _wrapped(f"  # effect: {action.effect_text}", width, "  #   ")
-    rows = [_row(change, action.kind, comment_of(change, action)) for change in action.changes]
+    rows = [_row(change, action.kind, comment_of(change, action, base)) for change in action.changes]
     opening = f'{SYMBOLS[action.type]:>3} {action.kind} "{printable(action.name)}"'
     yield from _block(opening, line_of(action.place), rows, width)
 
 
-def comment_of(change: Change, action: Action) -> str:
-    """Return who moved the field, where that needs saying, and the line that asks for it, if it is one of its own."""
+def comment_of(change: Change, action: Action, base: str) -> str:
+    """Return who moved the field, where that needs saying, and the line that asks for it, if it is one of its own.
+
+    `base` is the plan's: of which what was applied is a stand-in, where it is not "".
+    """
     parts = []
     if action.type is ActionType.CREATE:
         pass  # of a whole object that is gone, the section about drift tells
@@ -197,7 +200,7 @@ def comment_of(change: Change, action: Action) -> str:
         parts.append("drift")
     elif change.origin is Origin.BOTH:
         applied = elided(shown(change.applied, change, action.kind), COMMENT_VALUE_COLUMNS)
-        parts.append(f"drift and intent, was applied as {applied}")
+        parts.append(f"drift and intent, {'in the base' if base else 'was applied as'} {applied}")
     elif any(one.origin in MOVED for one in action.changes):
         parts.append("intent" if change.origin is Origin.INTENT else "nothing recorded")
     place = line_of(change.place)

@@ -79,6 +79,10 @@ def test_what_differs_from_a_base_is_not_said_to_have_been_done_without_a_commit
     assert "# network.web_new is in the base and not in the swarm; the plan makes it" in text
     assert "1 field and 1 object drifted from the base (`infra at def456`), and this plan undoes that" in markdown
     assert "`Mode.Replicated.Replicas` in the base is `3` and in the swarm `5`" in markdown
+    both = an_update(Change(REPLICAS, 5, 4, origin=Origin.BOTH, applied=3, place=place(9)))
+    against_base = replace(a_plan(both), base="infra at def456")
+    for shown in (render(against_base), render_markdown.render(against_base)):
+        assert "drift and intent, in the base 3" in shown
     for words in ("no commit asked", "was last applied", "was applied as", "has been"):
         assert words not in text + markdown
 
