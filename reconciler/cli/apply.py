@@ -96,7 +96,7 @@ def register(app: typer.Typer, outside: Outside, terminal: Terminal) -> None:
             request = PlanRequest(outside.load(source), resolve_image or ResolveMode.CHANGED, plans.selected(stack))
         else:
             saved.refuse_with(revision, stack, stack_name, compose_file, resolve_image)
-            engine = engine or saved.engine_of(plan_file)
+            engine = engine or saved.engine_of(plan_file, outside.settings.endpoint)
             with saved.made_elsewhere(plan_file):
                 request = saved.request_again(outside, plan_file)
         from reconciler.cli.connection import Connection

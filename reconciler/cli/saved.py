@@ -17,6 +17,7 @@ from reconciler.model.errors import ErrorCode, Problem, Severity, SwarmctlError
 from reconciler.model.images import ResolveMode
 from reconciler.model.plan import Action, ActionType
 from reconciler.model.planned import Planned, PlanRequest
+from reconciler.settings import EndpointSettings
 
 if TYPE_CHECKING:
     from reconciler.planning.plan_file import SavedPlan
@@ -25,9 +26,20 @@ ENDING = ".json"
 """What a file's name ends with that `apply` takes for a saved plan."""
 
 
-def engine_of(saved: SavedPlan) -> EngineChoice:
-    """Return which engine a plan was made with."""
+def engine_of(saved: SavedPlan, known: EndpointSettings) -> EngineChoice:
+    """Return which engine a plan was made with, as far as options said it; the environment's otherwise.
+
+    Raises stale-plan where the environment names another one: the file alone may not say where secrets are sent.
+    """
     source = saved.source
+    named, here = source.host or source.context, known.host or known.context
+    if named and here and (source.host, source.context) != (known.host, None if known.host else known.context):
+        raise SwarmctlError(
+            ErrorCode.STALE_PLAN,
+            f"The saved plan was made with {named}, and the environment names {here}.",
+            why="A plan file does not decide alone to which engine secrets and specs are sent.",
+            hint=f"Say which one is meant with {'--host' if source.host else '--context'}.",
+        )
     return EngineChoice(source.host, source.context, Backend(source.backend) if source.backend else None)
 
 

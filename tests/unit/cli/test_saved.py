@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import settings
 from reconciler.adapters import single_file
 from reconciler.cli import saved
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.planning.plan_file_fields import PlanSource, SavedPlan
+from reconciler.settings import EndpointSettings
 from reconciler.wiring import Wiring
 
 BROKEN = SwarmctlError(ErrorCode.PATH_NOT_FOUND, "infra does not exist.")
@@ -48,6 +50,39 @@ def test_a_plan_that_holds_elsewhere_too_is_no_matter(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with saved.made_elsewhere(a_plan("/srv/infra")):
         pass
+
+
+MADE_WITH_HOST = PlanSource("infra", host="tcp://one:2375")
+MADE_WITH_CONTEXT = PlanSource("infra", context="prod")
+
+
+@pytest.mark.parametrize("made", [MADE_WITH_HOST, MADE_WITH_CONTEXT])
+@pytest.mark.parametrize(
+    "known",
+    [
+        EndpointSettings(host="tcp://two:2375"),
+        EndpointSettings(context="test"),
+        EndpointSettings(host="tcp://two:2375", context="prod"),
+    ],
+)
+def test_a_plan_file_does_not_lead_away_from_the_engine_that_the_environment_names(
+    made: PlanSource, known: EndpointSettings
+) -> None:
+    # Who can edit the file could have what the plan writes, secrets too, sent to an engine of their own.
+    with pytest.raises(SwarmctlError) as caught:
+        saved.engine_of(replace(a_plan(""), source=made), known)
+    assert caught.value.code is ErrorCode.STALE_PLAN
+
+
+@pytest.mark.parametrize("made", [MADE_WITH_HOST, MADE_WITH_CONTEXT])
+def test_a_plan_goes_to_the_engine_it_was_made_with_where_the_environment_names_none_or_that(made: PlanSource) -> None:
+    for known in (EndpointSettings(), EndpointSettings(host=made.host, context=made.context)):
+        engine = saved.engine_of(replace(a_plan(""), source=made), known)
+        assert (engine.host, engine.context) == (made.host, made.context)
+
+
+def test_a_plan_made_without_options_goes_where_the_environment_says() -> None:
+    assert not saved.engine_of(a_plan(""), EndpointSettings(host="tcp://two:2375"))
 
 
 def refused(path: str) -> SwarmctlError | None:

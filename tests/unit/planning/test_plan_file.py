@@ -27,6 +27,7 @@ from reconciler.planning import plan_file, plan_file_check
 from reconciler.planning.plan_file import PlanSource, SavedPlan, check_fresh, decode, encode, is_plan_file
 from reconciler.planning.plan_file_check import moved_beside
 from reconciler.planning.plan_file_fields import ImageAnswer
+from reconciler.settings import EndpointSettings
 from tests.unit.planning.builders import (
     a_node,
     actual,
@@ -192,7 +193,7 @@ def test_a_forged_file_never_gives_a_traceback(monkeypatch: pytest.MonkeyPatch):
             inner[path[-1]] = other
             try:
                 forged = decode(resealed(content))
-                assert engine_of(forged) is not None
+                assert engine_of(forged, EndpointSettings()) is not None
                 with made_elsewhere(forged):
                     check_fresh(forged, now, CLUSTER)
             except SwarmctlError as error:
