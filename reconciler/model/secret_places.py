@@ -71,6 +71,8 @@ _SETTER: Final = (
     r"(?:(?:http-re\w{1,6}[ \t]{1,20})?[\w:-]{0,40}(?:set|setx|env|param|header|add|arg|export)[ \t]{1,20}"
     r"(?:(?:set|add|append|always|-\w{1,20})[ \t]{1,20}){0,3})?"
 )
+_ISSUED: Final = r"(?-i:(?=[\w+=-]{0,100}\d)(?=[\w+=-]{0,100}[A-Za-z])|(?=\w{0,100}[a-z][A-Z]))[\w+=]{20,512}"
+"""A word as long as keys are, of letters and digits, or in mixed case; no blank, dash, dot or slash as names have."""
 _REFERENCES_ONLY: Final = (
     r"(?![\w.-]{0,60}(?<![\w.-])(?:(?:imagepull|existing)?secrets?|credentials?)[\"']?[ \t]{0,3}[:=])"
 )
@@ -197,6 +199,12 @@ PLACES: Final[tuple[tuple[str, str], ...]] = (
         rf"(?P<secret>\\\"[^\"\n]*\"|{_QUOTED}|\"[^\"\n]*\")",
     ),
     ("-", rf"(?<![\w-])-{{1,2}}[\w-]{{0,40}}?(?:{WORDS})[\w-]{{0,40}}[ \t]+(?!-){_VALUE}"),
+    # "Key": what somebody was issued or made up, as ASP.NET's Jwt and PagerDuty's routing_key; no name of a thing
+    (
+        "key",
+        r"(?<![\w.-])(?:(?:routing|service|integration|user|license|hmac|jws)[-_]?)?key[\"']?[ \t]{0,3}[:=]"
+        rf"[ \t]{{0,20}}[\"']?(?P<secret>{_ISSUED})(?=[\"',;&\s}}]|\Z)",
+    ),
     # commands of one line
     ("-p", rf"(?<![\w-])(?-i:-p)[ \t]+(?!-)(?!(?:[\d.:/\[\]-]+|[./~]\S*)(?:\s|$)){_VALUE}"),
     ("-p", rf"{MYSQL}{_ON_ONE_LINE}[\"']?(?-i:-p)(?!\d+:\d+(?:\s|$))(?P<secret>{_QUOTED}|[^\s\"']+)"),
