@@ -29,6 +29,7 @@ CONTAINER_KILLS = int(os.environ.get("CONTAINER_KILLS") or 2)
 KILL_WITHIN_S = 0.25
 SERVICES = ("web", "api")
 NETWORK = "net"
+NETWORK_LABEL, NODE_LABEL = "com.docker.swarm.network.id", "com.docker.swarm.node.id"
 REPLICAS_MAX = 5
 LOST = (docker.errors.APIError, requests.RequestException)
 
@@ -180,6 +181,8 @@ def test_a_daemon_of_containers_that_is_killed_again_and_again(lab: Lab, tmp_pat
     lab.outsider.load_images()
     with lab.outsider.client() as engine, a_daemon(tmp_path, engine, lab.outsider) as daemon:
         kill_again_and_again(daemon, CONTAINER_KILLS)
+        left = [engine.inspect_network(one["Id"]) for one in engine.networks(filters={"label": NETWORK_LABEL})]
+        assert (engine.containers(all=True, filters={"label": NODE_LABEL}), left) == ([], [])
 
 
 def kill_again_and_again(daemon: Daemon, kills: int) -> None:

@@ -6,13 +6,18 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from reconciler.adapters.docker_runtime import container
-from reconciler.adapters.docker_runtime.engine import NOT_FOUND, EngineRefused, NodeEngine
+from reconciler.adapters.docker_runtime.engine import CONFLICT, NOT_FOUND, EngineRefused, NodeEngine
 from reconciler.model.assignments import Assignment, AttachedNetwork
 from reconciler.model.json import JsonObject, dig
 
 _log = logging.getLogger(__name__)
+
+REMOVALS_MAX: Final = 5
+RETRY_S: Final = 0.2
+"""An engine lets go of a container's endpoints a little after the container."""
 
 
 class BridgeNetworks:
@@ -61,6 +66,14 @@ class BridgeNetworks:
                 if name not in self._users and await self._is_ours(name):
                     await self._remove(name)
 
+    async def close(self, names: Iterable[str]) -> None:
+        """Remove the networks of all tasks, and of `names` those that are a swarm's: no container is to be left."""
+        for name in sorted({*self._users, *names}):
+            async with self._changing[name]:
+                self._users.pop(name, None)
+                if await self._is_ours(name):
+                    await self._remove(name, attempts=REMOVALS_MAX)
+
     async def _is_ours(self, name: str) -> bool:
         try:
             seen = await self._engine.get("networks", name)
@@ -68,12 +81,44 @@ class BridgeNetworks:
             return False
         return dig(seen, "Labels", container.NETWORK_LABEL) is not None
 
-    async def _remove(self, name: str) -> None:
+    async def _remove(self, name: str, *, attempts: int = 1) -> None:
+        for attempt in range(attempts):
+            await asyncio.sleep(RETRY_S if attempt else 0)
+            try:
+                await self._engine.ask("DELETE", "networks", name)
+            except EngineRefused as error:
+                # Somebody else's container is on it, or it is gone.
+                _log.debug("Network %s stays: %s", name, error.problems[0].what)
+                if error.status == NOT_FOUND:
+                    return
+            else:
+                return
+
+    async def _clear(self, name: str, seen: JsonObject) -> None:
+        """Remove a network that another swarm has left, with the endpoints of containers that are no more.
+
+        Raises EngineRefused where containers are on it.
+        """
+        users = []
+        for key, endpoint in (seen.get("Containers") or {}).items():
+            called = str(endpoint.get("Name") or key)
+            if await self._is_there(key):
+                users.append(called)
+            else:  # the engine would keep the network for its sake, for ever
+                await self._engine.post("networks", name, "disconnect", body={"Container": called, "Force": True})
+        if users:
+            listed = ", ".join(sorted(users))
+            raise EngineRefused(
+                CONFLICT, f"network {name} is another swarm's on this engine, with containers on it: {listed}"
+            )
+        await self._remove(name)
+
+    async def _is_there(self, container_id: str) -> bool:
         try:
-            await self._engine.ask("DELETE", "networks", name)
+            await self._engine.get("containers", container_id, "json")
         except EngineRefused as error:
-            # Somebody else's container is on it, or it is gone.
-            _log.debug("Network %s stays: %s", name, error.problems[0].what)
+            return error.status != NOT_FOUND
+        return True
 
     async def _make(self, network: AttachedNetwork) -> bool:
         """Make a network's bridge, unless it is there; return whether it has the swarm's subnet."""
@@ -85,7 +130,7 @@ class BridgeNetworks:
             return await self._new(network)
         label = dig(seen, "Labels", container.NETWORK_LABEL)
         if label is not None and label != network.id:  # of a network of this name that the swarm has no more
-            await self._remove(network.name)
+            await self._clear(network.name, seen)
             return await self._new(network)
         pools = dig(seen, "IPAM", "Config") or ()
         return any(pool.get("Subnet") == network.subnet for pool in pools)

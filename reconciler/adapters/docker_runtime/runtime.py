@@ -308,9 +308,7 @@ class DockerRuntime:
             await asyncio.gather(*(self._own.remove(one.id) for one in own))
         except EngineRefused as error:
             _log.warning("Containers that nobody needs any more stay: %s", error.problems[0].what)
-        for task_id in list(self._containers):
-            await self._networks.leave(task_id)
-        await self._networks.sweep(self._own.networks)
+        await self._networks.close(self._own.networks)
         self._containers.clear()
         await asyncio.to_thread(self._files.close)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.adapters.docker_runtime import containers, runtime
-from reconciler.adapters.docker_runtime.container import TASK_LABEL
+from reconciler.adapters.docker_runtime.container import NETWORK_LABEL, TASK_LABEL
 from reconciler.adapters.docker_runtime.engine import EngineRefused
 from reconciler.adapters.docker_runtime.networks import BridgeNetworks
 from reconciler.adapters.docker_runtime.runtime import DockerRuntime, StartedContainer
@@ -170,6 +170,62 @@ class NetworksOfAnEngine:
 
     async def ask(self, _: str, __: str, name: str) -> None:
         del self.known[name]
+
+
+class NetworkLeftBehind:
+    """An engine with a network "net" of a former swarm, that one endpoint is on, of a container `there` or gone."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.there = there
+        self.networks: dict[str, str] = {"net": "of-before"}
+        self.endpoints = {"ep-1": {"Name": "web.1.x"}}
+        self.busy = 2
+
+    async def get(self, *steps: str, query: Any = None) -> Any:
+        if steps[0] == "containers":
+            if self.there:
+                return {"Id": steps[1]}
+            raise EngineRefused(404, "No such container")
+        if steps[1] not in self.networks:
+            raise EngineRefused(404, "network not found")
+        return {"Labels": {NETWORK_LABEL: self.networks[steps[1]]}, "Containers": self.endpoints}
+
+    async def post(self, *steps: str, body: Any = None) -> Any:
+        if steps[-1] == "disconnect":
+            assert body == {"Container": "web.1.x", "Force": True}
+            self.endpoints = {}
+        elif body["Name"] in self.networks:
+            raise EngineRefused(409, "network with name net already exists")
+        else:
+            self.networks[body["Name"]] = body["Labels"][NETWORK_LABEL]
+
+    async def ask(self, method: str, *steps: str, query: Any = None) -> bytes:
+        assert (method, steps[0]) == ("DELETE", "networks")
+        if self.endpoints:
+            self.busy -= 1
+            self.endpoints = self.endpoints if self.busy else {}
+            raise EngineRefused(403, "network has active endpoints")
+        del self.networks[steps[1]]
+        return b""
+
+
+async def test_a_network_that_a_former_swarm_left_is_removed_with_the_endpoints_of_containers_that_are_gone() -> None:
+    engine: Any = NetworkLeftBehind(there=False)
+    await BridgeNetworks(engine).join(on_network("t1", "net"))
+    assert engine.networks == {"net": "id-of-net"}
+
+
+async def test_a_network_of_another_swarm_that_is_in_use_is_told_as_that() -> None:
+    engine: Any = NetworkLeftBehind(there=True)
+    with pytest.raises(EngineRefused, match=r"another swarm's on this engine, with containers on it: web\.1\.x"):
+        await BridgeNetworks(engine).join(on_network("t1", "net"))
+    assert engine.networks == {"net": "of-before"}
+
+
+async def test_who_leaves_removes_a_network_once_the_engine_has_let_go_of_its_last_container() -> None:
+    engine: Any = NetworkLeftBehind(there=True)
+    await BridgeNetworks(engine).close(["net"])
+    assert engine.networks == {}
 
 
 def on_network(task_id: str, name: str) -> Assignment:
