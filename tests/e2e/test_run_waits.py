@@ -72,6 +72,17 @@ def standing(controller: Controller) -> dict[str, tuple[str, str]]:
     return {name: (one["reason"], one["message"]) for name, one in told.items()}
 
 
+def settled(controller: Controller) -> dict[str, tuple[str, str]]:
+    """`standing`, once what was written runs: a pass that writes nothing may be over before."""
+
+    def none_is_under_way() -> dict[str, tuple[str, str]] | None:
+        told = standing(controller)
+        return told if all(reason != "applying" for reason, _ in told.values()) else None
+
+    found: dict[str, tuple[str, str]] = until(none_is_under_way, "what was written runs")
+    return found
+
+
 def applied_at(controller: Controller, subject: str, scopes: set[str]) -> datetime | None:
     """When these stacks were brought to what a commit asks for, as the history has it."""
     applies = ask(controller, "/v1/history")["applies"]
@@ -101,7 +112,7 @@ def test_what_waits_for_a_window_is_applied_when_it_opens_and_another_shuts(back
             noon = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=ahead_s)
             before, mark = mark, f"noon{ahead_s}"
             commit(mark, **files(mark, zone_of_noon(tmp_path / "zones", noon)))
-            told, has, count = standing(controller), marks(backend), len(controller.passes())
+            told, has, count = settled(controller), marks(backend), len(controller.passes())
             if datetime.now(UTC) < noon:
                 break
         assert has == {"opens": before, "over": before, "shuts": mark}
