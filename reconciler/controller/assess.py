@@ -313,17 +313,20 @@ def _held_by_down_node(crew: Crew, actual: ActualState, update_state: str) -> st
     ends, even when another has taken its place because its node went down. Either goes on once the node is back, or is
     removed: its tasks are orphaned then.
     """
-    updates = update_state in UPDATE_RUNS
-    silent = _down_nodes(actual)
-    for task in crew.tasks:
-        if task.node_id not in silent or not task.up_to_date or task.state < TaskState.ASSIGNED:
-            continue
-        if (crew.is_job and task.state <= TaskState.RUNNING and _is_wanted(task)) or (
-            updates and task.state < TaskState.RUNNING
-        ):
-            waits = "that node is down, and Swarm waits until it is back or removed from the swarm"
-            return f"task {place_of(task, actual)} {task.state.api_name}: {waits}"
-    return ""
+    late = TaskState.RUNNING if crew.is_job else TaskState.STARTING
+    waited_for = [
+        task
+        for task in crew.tasks
+        if (_is_wanted(task) if crew.is_job else update_state in UPDATE_RUNS)
+        and task.up_to_date
+        and TaskState.ASSIGNED <= task.state <= late
+    ]
+    silent = _down_nodes(actual) if waited_for else frozenset()
+    held = next((task for task in waited_for if task.node_id in silent), None)
+    if held is None:
+        return ""
+    waits = "that node is down, and Swarm waits until it is back or removed from the swarm"
+    return f"task {place_of(held, actual)} {held.state.api_name}: {waits}"
 
 
 def _down_nodes(actual: ActualState) -> frozenset[str]:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from reconciler.model.desired import DesiredObject, DesiredState
+from reconciler.model.desired import DesiredObject
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, Change, Origin
 from reconciler.planning.canonical import image_without_digest
 from reconciler.planning.context import Context, action_id
 from reconciler.planning.differ import changes_between
-from reconciler.planning.topology_record import NODES, SETTINGS, asked_of, laid_over, recorded_topology
+from reconciler.planning.topology_record import LastAsked, laid_over
 
 
 def with_origin(changes: tuple[Change, ...], origin: Origin) -> tuple[Change, ...]:
@@ -95,7 +95,7 @@ def _image(spec: JsonObject) -> str:
     return str(dig(spec, "TaskTemplate", "ContainerSpec", "Image") or "")
 
 
-def attributed(context: Context, action: Action) -> Action:
+def attributed(context: Context, last: LastAsked, action: Action) -> Action:
     """Return an action on the swarm or on a node with who moved; others have it already, and are returned as they are.
 
     What a step of several only takes back of the one before it was moved by nobody but us, and says INTENT.
@@ -103,12 +103,13 @@ def attributed(context: Context, action: Action) -> Action:
     if action.kind not in (Kind.SWARM, Kind.NODE) or not action.changes:
         return action
     live, asked = _observed_spec(context, action), action.spec or {}
-    applied = last_asked(context, action.kind, action.name, action.object_id)
+    is_swarm = action.kind is Kind.SWARM
+    applied = last.of_settings() if is_swarm else last.of_node(action.name, action.object_id)
     if applied is None:
         changes = tuple(one if _is_token(one) else replace(one, origin=Origin.UNKNOWN) for one in action.changes)
     else:
         # A node's labels are given whole, or not at all.
-        before = laid_over(live, applied) if action.kind is Kind.SWARM else {**live, **applied}
+        before = laid_over(live, applied) if is_swarm else {**live, **applied}
         known = {one.path: one for one in changes_between(live, asked, applied=before)}
         changes = tuple(_as_in(change, known) for change in action.changes)
     return replace(action, changes=changes, origin=origin_of(changes))
@@ -128,25 +129,3 @@ def _observed_spec(context: Context, action: Action) -> JsonObject:
     """Return what the cluster has: a later step on a node reads what the one before it writes."""
     found = next((one for one in context.actual.of_kind(action.kind) if one.id == action.object_id), None)
     return found.spec if found is not None else action.read_spec or {}
-
-
-def last_asked(context: Context, kind: Kind, name: str, object_id: str | None) -> JsonObject | None:
-    """Return what was last asked of the swarm's settings or of a node, by the baseline or else by the swarm's record.
-
-    `name` is what swarm.yaml calls the node.
-
-    None where nothing is recorded. What a baseline does not mention, it leaves as it is.
-    """
-    if context.options.baseline is not None:
-        return _asked_by(context.options.baseline, kind, (name, object_id))
-    record = recorded_topology(context.actual, context.desired.cluster)
-    if record is None:
-        return None
-    asked: JsonObject | None = record[SETTINGS] if kind is Kind.SWARM else record[NODES].get(object_id)
-    return asked
-
-
-def _asked_by(baseline: DesiredState, kind: Kind, selectors: tuple[str | None, ...]) -> JsonObject:
-    if kind is Kind.SWARM:
-        return baseline.settings
-    return next((asked_of(node) for node in baseline.nodes if node.selector in selectors), {})

@@ -24,7 +24,7 @@ from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
 from reconciler.planning.takeover import block_contested, note_takeovers
 from reconciler.planning.topology import leave_last, plan_nodes, plan_swarm
-from reconciler.planning.topology_record import topology_after
+from reconciler.planning.topology_record import LastAsked, topology_after
 from reconciler.planning.unasked import note_unasked
 
 
@@ -47,7 +47,8 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     context = replace(context, held=hold_stacks(context, draft))
     plan_swarm(context, draft)
     plan_nodes(context, draft)
-    note_unasked(context, draft)
+    last = LastAsked.of(context)
+    note_unasked(context, draft, last)
     plan_networks(context, draft)
     real_names = plan_contents(context, draft)
     plan_services(context, draft, real_names)
@@ -61,7 +62,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
         commit=desired.commit,
         endpoint=actual.endpoint,
         base=options.baseline.revision if options.baseline is not None else "",
-        actions=tuple(attributed(context, action) for action in (*releases, *draft.actions)),
+        actions=tuple(attributed(context, last, action) for action in (*releases, *draft.actions)),
         blocked=tuple(draft.blocked),
         notes=(*desired.warnings, *draft.notes),
         services=tuple(wanted.name for wanted in desired.of_kind(Kind.SERVICE)),

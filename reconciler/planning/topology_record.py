@@ -10,9 +10,11 @@ It has only what swarm.yaml said; what is missing there was nobody's to say.
 
 from __future__ import annotations
 
+import msgspec
+
 from reconciler.model import labels
 from reconciler.model.actual import ActualState
-from reconciler.model.desired import DesiredNode
+from reconciler.model.desired import DesiredNode, DesiredState
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind
 from reconciler.planning.context import Context, Draft, action_id
@@ -39,6 +41,36 @@ def recorded_topology(actual: ActualState, owner: str) -> JsonObject | None:
     if not isinstance(settings, dict) or not isinstance(nodes, dict):
         return None
     return {SETTINGS: settings, NODES: {key: value for key, value in nodes.items() if isinstance(value, dict)}}
+
+
+class LastAsked(msgspec.Struct, frozen=True):
+    """What was last asked of settings and nodes, by the baseline or else by the swarm's record; read once for a plan.
+
+    None where nothing is recorded. What a baseline does not mention, it leaves as it is.
+    """
+
+    baseline: DesiredState | None
+    record: JsonObject | None
+
+    @classmethod
+    def of(cls, context: Context) -> LastAsked:
+        baseline = context.options.baseline
+        record = recorded_topology(context.actual, context.desired.cluster) if baseline is None else None
+        return cls(baseline, record)
+
+    def of_settings(self) -> JsonObject | None:
+        if self.baseline is not None:
+            return self.baseline.settings
+        asked: JsonObject | None = self.record[SETTINGS] if self.record is not None else None
+        return asked
+
+    def of_node(self, selector: str, node_id: str | None) -> JsonObject | None:
+        """Return what was asked of a node; `selector` is what swarm.yaml calls it."""
+        if self.baseline is not None:
+            selectors = (selector, node_id)
+            return next((asked_of(node) for node in self.baseline.nodes if node.selector in selectors), {})
+        asked: JsonObject | None = self.record[NODES].get(node_id) if self.record is not None else None
+        return asked
 
 
 def swarm_spec_with_topology(spec: JsonObject, owner: str, record: JsonObject) -> JsonObject:

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Place, Problem, Severity
 from reconciler.model.json import JsonObject
-from reconciler.model.objects import Kind, ObservedObject
+from reconciler.model.objects import ObservedObject
 from reconciler.planning.context import Context, Draft
-from reconciler.planning.drift import last_asked
-from reconciler.planning.topology.settings import SWARM_NAME
-from reconciler.planning.topology_record import asked_of
+from reconciler.planning.topology_record import LastAsked, asked_of
 
 _WHY = "What swarm.yaml does not say is left alone, also where it said it before."
 
 
-def note_unasked(context: Context, draft: Draft) -> None:
+def note_unasked(context: Context, draft: Draft, last: LastAsked) -> None:
     """Note what was last asked of listed nodes and of settings, is so still, and is asked by nobody any more.
 
     Nodes that are listed no more are told by themselves. A plan for some stacks is about none of these.
@@ -24,13 +22,13 @@ def note_unasked(context: Context, draft: Draft) -> None:
     if context.options.stacks is not None:
         return
     live = context.actual.swarm
-    before = last_asked(context, Kind.SWARM, SWARM_NAME, live.id) or {}
+    before = last.of_settings() or {}
     if kept := sorted(_kept_settings(before, context.desired.settings, live.spec)):
         what = f"The swarm keeps settings that swarm.yaml no longer gives: {', '.join(kept)}."
         draft.notes.append(_note(what, "Write the values that they shall have under spec.settings."))
     by_id = {node.id: node for node in context.actual.nodes}
     for node_id, wanted in draft.listed.items():
-        before = last_asked(context, Kind.NODE, wanted.selector, node_id) or {}
+        before = last.of_node(wanted.selector, node_id) or {}
         if not wanted.absent:
             _note_node(draft, before, wanted, by_id[node_id])
 
