@@ -80,14 +80,15 @@ async def await_empty(look: Look, action: Action, timeout_s: float) -> Problem |
         unseen = _unseen(actual, action)
         if not left and not unseen and not _is_leaving(actual, action):
             return None
+        now_s = loop.time()
         if not unseen:
             back_by_s = None
         elif back_by_s is None:
-            back_by_s = min(deadline_s, loop.time() + BACK_WAIT_S)
-        elif loop.time() >= back_by_s:
+            back_by_s = min(deadline_s, now_s + BACK_WAIT_S)
+        if back_by_s is not None and now_s >= back_by_s:
             return _went_down(action, actual, unseen)
-        if loop.time() >= deadline_s:
-            return _went_down(action, actual, unseen) if unseen else _not_ready(action, actual, left, timeout_s)
+        if now_s >= deadline_s:
+            return _not_ready(action, actual, left, timeout_s)
         await asyncio.sleep(POLL_S)
 
 

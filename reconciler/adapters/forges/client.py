@@ -160,11 +160,13 @@ class ForgeClient:
             last = attempt == ATTEMPTS_MAX - 1
             try:
                 status, pause_s, answer = await self._exchange(method, path, body)
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                if isinstance(error, aiohttp.InvalidURL) or not isinstance(error, aiohttp.ClientError | OSError):
-                    raise _no_address() from error
+            except aiohttp.InvalidURL as error:
+                raise _no_address() from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:  # what is wrong with a certificate as well
                 if last or (method == "POST" and not isinstance(error, aiohttp.ClientConnectorError)):
                     raise self._unreachable(error) from error
+            except ValueError as error:
+                raise _no_address() from error
             else:
                 if status < 300:
                     return answer

@@ -8,7 +8,7 @@ import msgspec
 
 from reconciler.model.desired import DesiredNode
 from reconciler.model.errors import ErrorCode, Problem, Severity
-from reconciler.model.json import dig
+from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind, NodeRole, ObservedObject
 from reconciler.planning.context import Context, Draft, action_id
 
@@ -42,7 +42,7 @@ class ListedNode(msgspec.Struct, frozen=True):
     @property
     def is_joining_managers(self) -> bool:
         """Whether it was promoted, and its engine, which answers, is no manager yet."""
-        promoted = self.found.spec.get("Role") == NodeRole.MANAGER and self.found.dig("ManagerStatus") is None
+        promoted = is_manager(self.found.spec) and self.found.dig("ManagerStatus") is None
         return promoted and self.found.dig("Status", "State") == "ready"
 
 
@@ -136,7 +136,7 @@ def _down(context: Context, wanted: DesiredNode, found: ObservedObject) -> Probl
     message = found.dig("Status", "Message")
     locks = dig(context.actual.swarm.spec, "EncryptionConfig", "AutoLockManagers")
     # A manager that waits for the unlock key after a restart looks just like one that is not running.
-    unlocked = ", and unlock it there with `docker swarm unlock`" if locks and _is_manager(found) else ""
+    unlocked = ", and unlock it there with `docker swarm unlock`" if locks and is_manager(found.spec) else ""
     return Problem(
         ErrorCode.NODE_DOWN,
         f"Node {found.name} is listed and down.",
@@ -147,8 +147,9 @@ def _down(context: Context, wanted: DesiredNode, found: ObservedObject) -> Probl
     )
 
 
-def _is_manager(node: ObservedObject) -> bool:
-    return bool(node.spec.get("Role") == NodeRole.MANAGER)
+def is_manager(spec: JsonObject) -> bool:
+    """Return whether a node's spec makes it a manager."""
+    return bool(spec.get("Role") == NodeRole.MANAGER)
 
 
 def _missing(context: Context, wanted: DesiredNode) -> Problem:

@@ -15,7 +15,7 @@ from reconciler.model.plan import ActionType
 from reconciler.planning.context import Context, Draft
 from reconciler.planning.preflight import stranded_by
 from reconciler.planning.topology import steps
-from reconciler.planning.topology.listing import ListedNode, listed_nodes
+from reconciler.planning.topology.listing import ListedNode, is_manager, listed_nodes
 from reconciler.planning.topology.quorum import Managers
 
 NAMED_MAX = 3
@@ -76,14 +76,14 @@ def leave_last(context: Context, draft: Draft) -> None:
 def _steps_down(node: ListedNode) -> bool:
     """Whether a manager shall be one no more. One that is drained for that already is still one."""
     if node.wanted.absent:
-        return steps.is_manager(node.found.spec)
-    return steps.is_manager(node.found.spec) and not steps.is_manager(steps.target_spec(node))
+        return is_manager(node.found.spec)
+    return is_manager(node.found.spec) and not is_manager(steps.target_spec(node))
 
 
 def _steps_up(node: ListedNode) -> bool:
     if node.wanted.absent:
         return False
-    return steps.is_manager(steps.target_spec(node)) and not steps.is_manager(node.found.spec)
+    return is_manager(steps.target_spec(node)) and not is_manager(node.found.spec)
 
 
 class _Work:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reconciler.model.objects import NodeRole, ObservedObject
+from reconciler.model.objects import ObservedObject
 from reconciler.model.words import many
+from reconciler.planning.topology.listing import is_manager
 
 
 class Managers(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class Managers(msgspec.Struct, frozen=True):
         reachable: set[str] = set()
         for node in nodes:
             answers = node.dig("ManagerStatus", "Reachability") == "reachable"
-            if node.spec.get("Role") == NodeRole.MANAGER:
+            if is_manager(node.spec):
                 members.add(node.id)
                 if answers:
                     reachable.add(node.id)

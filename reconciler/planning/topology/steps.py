@@ -20,7 +20,7 @@ from reconciler.model.tasks import ObservedTask, TaskState
 from reconciler.model.words import many
 from reconciler.planning.context import Context
 from reconciler.planning.differ import changes_between
-from reconciler.planning.topology.listing import ListedNode
+from reconciler.planning.topology.listing import ListedNode, is_manager
 
 ACTIVE: Final = "active"
 DRAIN: Final = "drain"
@@ -43,10 +43,6 @@ def target_spec(node: ListedNode) -> JsonObject:
     if wanted.role is not None:
         spec["Role"] = wanted.role.value
     return spec
-
-
-def is_manager(spec: JsonObject) -> bool:
-    return bool(spec.get("Role") == NodeRole.MANAGER)
 
 
 def promotes(action: Action) -> bool:
