@@ -70,6 +70,7 @@ class ClusterManifest(msgspec.Struct, frozen=True):
     join_tokens: TokenPolicy = msgspec.field(default_factory=TokenPolicy)
     policy: Policy = msgspec.field(default_factory=Policy)
     policies: Policies = msgspec.field(default_factory=Policies)
+    policy_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
 
 
 class _ClusterSource(msgspec.Struct, frozen=True):
@@ -123,6 +124,7 @@ def cluster_manifest(
         join_tokens=_join_tokens(source, spec.get("joinTokens")),
         policy=_policy(source, spec.get("policy")),
         policies=read_policies(source, spec, listed.names, inputs.zone_of),
+        policy_places=_policy_places(source, spec.get("policy")),
     )
 
 
@@ -174,6 +176,11 @@ def _policy(source: _ClusterSource, given: JsonValue) -> Policy:
         max_delete_percent=int(given.get("maxDeletePercent", standard.max_delete_percent)),
         keep_versions=int(given.get("keepVersions", standard.keep_versions)),
     )
+
+
+def _policy_places(source: _ClusterSource, given: JsonValue) -> dict[str, Place]:
+    at: KeyPath = ("spec", "policy")
+    return {key: source.document.place((*at, key)) for key in (given if source.sound(given, at) else ())}
 
 
 def _nodes(source: _ClusterSource, given: JsonValue) -> tuple[DesiredNode, ...]:

@@ -70,6 +70,7 @@ def load_again(revision: Revision, inputs: LoadInputs, before: Compilation | Non
         join_tokens=manifest.join_tokens,
         policy=manifest.policy,
         policies=manifest.policies,
+        policy_places=manifest.policy_places,
         warnings=problems.sorted_warnings(),
     )
     return Compilation(state, compiler.compiled, tuple(compiler.fresh))

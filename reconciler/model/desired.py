@@ -136,7 +136,9 @@ class DesiredState(msgspec.Struct, frozen=True):
     join_tokens: TokenPolicy = TokenPolicy()
     policy: Policy = Policy()
     policies: Policies = msgspec.field(default_factory=Policies)
-    """What the controller may do by itself, in full; a plan looks at `policy` alone."""
+    """What the controller may do by itself, in full; a plan looks at `policy`, and at the rest where it moves."""
+    policy_places: Mapping[str, Place] = msgspec.field(default_factory=dict)
+    """Where swarm.yaml gives each key of its policy ("prune")."""
     warnings: tuple[Problem, ...] = ()
 
     def of_kind(self, kind: Kind) -> tuple[DesiredObject, ...]:

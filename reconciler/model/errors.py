@@ -90,6 +90,7 @@ class ErrorCode(enum.StrEnum):
     PLAN_BLOCKED = "plan-blocked"
     NOT_PRUNED = "not-pruned"
     NOT_RESET = "not-reset"
+    RULE_CHANGED = "rule-changed"
     OWNED_ELSEWHERE = "owned-elsewhere"
     APPLY_FAILED = "apply-failed"
     NOT_CONFIRMED = "not-confirmed"

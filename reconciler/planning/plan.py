@@ -20,6 +20,7 @@ from reconciler.planning.options import NO_OPTIONS, PlanOptions
 from reconciler.planning.ownership import inventory_after
 from reconciler.planning.preflight import preflight, preflight_without_cluster
 from reconciler.planning.prune import plan_prune
+from reconciler.planning.rules_moved import note_moved_rules
 from reconciler.planning.selection import check_stacks, narrowed
 from reconciler.planning.services import plan_services
 from reconciler.planning.takeover import block_contested, note_takeovers
@@ -48,6 +49,7 @@ def plan(desired: DesiredState, actual: ActualState, options: PlanOptions = NO_O
     plan_swarm(context, draft)
     plan_nodes(context, draft)
     last = LastAsked.of(context)
+    note_moved_rules(context, draft)
     note_unasked(context, draft, last)
     plan_networks(context, draft)
     real_names = plan_contents(context, draft)

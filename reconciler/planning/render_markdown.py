@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from reconciler.model.errors import Problem
+from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.objects import Kind
 from reconciler.model.plan import ABSENT, Action, Change, Plan, TaskEffect
 from reconciler.model.words import many
@@ -76,8 +76,11 @@ def render(plan: Plan, *, marker: str = "default", limit: int = LIMIT) -> str:
     since = f"from the base ({code(plan.base)})" if plan.base else "since the swarm was last applied"
     title = f"{moved} {since}, and this plan undoes that"
     parts += _alert("WARNING", title, drifted, limit // 10)
+    rules = [note for note in plan.notes if note.code is ErrorCode.RULE_CHANGED]
+    moves = _Items(len(rules), map(_problem_item, rules))
+    parts += _alert("IMPORTANT", f"{many(moves.count, 'rule')} of swarm.yaml changed", moves, limit // 10)
     parts += _stack_table(plan, limit // 5)
-    parts += _notes(plan, limit // 10)
+    parts += _notes([note for note in plan.notes if note.code is not ErrorCode.RULE_CHANGED], limit // 10)
     return _with_objects("".join(parts), plan.actions, plan.base, limit)
 
 
@@ -169,10 +172,10 @@ def _stack_row(name: str, actions: list[Action]) -> str:
     return f"| {' | '.join(str(cell) for cell in cells)} |\n"
 
 
-def _notes(plan: Plan, budget: int) -> Iterator[str]:
-    if plan.notes:
-        yield f"<details><summary>{many(len(plan.notes), 'note')}</summary>\n\n"
-        yield from _within(_Items(len(plan.notes), map(_problem_item, plan.notes)), budget)
+def _notes(notes: Sequence[Problem], budget: int) -> Iterator[str]:
+    if notes:
+        yield f"<details><summary>{many(len(notes), 'note')}</summary>\n\n"
+        yield from _within(_Items(len(notes), map(_problem_item, notes)), budget)
         yield "\n</details>\n\n"
 
 

@@ -60,6 +60,9 @@ def test_tokens_policy_and_name_are_read() -> None:
     assert tokens == TokenPolicy(30 * 86400.0, 5400.0, tokens.worker_place, tokens.manager_place)
     assert [place and place.line for place in (tokens.worker_place, tokens.manager_place)] == [15, 16]
     assert state.policy == Policy(DriftMode.REPORT, True, 20)
+    assert {key: place.line for key, place in state.policy_places.items()} == dict.fromkeys(
+        ("drift", "prune", "maxDeletePercent"), 26
+    )
 
 
 def test_policy_keeps_as_many_versions_as_it_says_and_two_otherwise() -> None:
