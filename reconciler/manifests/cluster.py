@@ -11,6 +11,7 @@ import msgspec
 from reconciler.manifests.cluster_network import cluster_network
 from reconciler.manifests.document import Document
 from reconciler.manifests.inputs import LoadInputs
+from reconciler.manifests.literal_variables import warn_of_variables
 from reconciler.manifests.paths import resolve
 from reconciler.manifests.policies import read_policies
 from reconciler.manifests.problems import KeyPath, ProblemList, key_path_text, shown
@@ -107,6 +108,7 @@ def cluster_manifest(
     bad = SchemaCheck(inputs.schemas.cluster, KEY_HINTS).run(document, document.value, problems)
     if not isinstance(document.value, dict) or not isinstance(document.value.get("spec") or {}, dict):
         return ClusterManifest()
+    warn_of_variables(document, problems)
     source = _ClusterSource(revision, folder, document, bad, problems)
     spec: JsonObject = document.value.get("spec") or {}
     metadata = document.value.get("metadata")

@@ -223,3 +223,16 @@ def test_each_field_of_a_node_has_its_own_line() -> None:
     first = found.place.line
     paths = ("Role", "Availability", 'Labels["a.b"]', 'Labels["c"]', 'Labels["gone"]')
     assert [found.place_of(path).line - first for path in paths] == [1, 2, 4, 5, 0]
+
+
+def test_a_variable_in_swarm_yaml_is_taken_as_it_stands_with_a_warning() -> None:
+    text = (
+        CLUSTER + 'spec:\n  nodes:\n    - {hostname: one, labels: {zone: "${ZONE:-x}", price: "5$", shell: "$ZONE"}}\n'
+    )
+    state = loaded({"swarm.yaml": text}, ZONE="west")
+    assert state.nodes[0].labels == {"zone": "${ZONE:-x}", "price": "5$", "shell": "$ZONE"}
+    [warning] = state.warnings
+    assert warning.code is ErrorCode.BAD_INTERPOLATION
+    assert warning.place is not None
+    assert warning.place.key_path == "spec.nodes[0].labels.zone"
+    assert warning.what == "`spec.nodes[0].labels.zone` has a variable, which is taken as it stands."
