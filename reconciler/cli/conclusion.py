@@ -82,7 +82,10 @@ def _tell_undone(terminal: Terminal, undone: UndoneStack) -> None:
 
 
 def _undone_problem(undone: UndoneStack) -> Problem:
-    done = [one.action.type for one in undone.actions if one.status is ActionStatus.DONE]
+    # A service of which two steps put it back is one service, and not back where one of them failed.
+    not_back = {one.action.name for one in undone.not_back}
+    types = {one.action.name: one.action.type for one in undone.actions if one.action.name not in not_back}
+    done = list(types.values())
     removed = done.count(ActionType.DELETE)
     again = len(done) - removed
     parts = [f"{many(again, 'service')} written again"] if again else []
@@ -93,7 +96,7 @@ def _undone_problem(undone: UndoneStack) -> Problem:
     how = "was put back to what it was before"
     if undone.not_back:
         how = "was put back in part only" if done else "could not be put back"
-        left = len(undone.not_back)
+        left = len(not_back)
         told = f"{many(left, 'service')} may not be what {'it was' if left == 1 else 'they were'}"
         parts = [*(parts if done else ()), told]
     return Problem(

@@ -94,10 +94,14 @@ class _Apply:
         first = tuple(one for one in plan.actions if one is not self.farewell)
         self.held_back = to_hold_back(first, self.left_open.values())
         """What a stack needs if it goes back to before that: it is removed once it is known that it does not."""
-        self.main = self._run(tuple(one for one in first if one not in self.held_back), actual)
-        self.finishing = Finishing(plan, waiting, self.main, self._run, options.resumed)
+        self.main = self._run(tuple(one for one in first if one not in self.held_back), actual, wait=options.wait)
+        self.finishing = Finishing(plan, waiting, self.main, self._run_back, options.resumed)
 
-    def _run(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
+    def _run_back(self, actions: tuple[Action, ...], actual: ActualState) -> Run:
+        """Return what puts services back: no step of it waits for tasks, which are judged once all is written."""
+        return self._run(actions, actual, wait=False)
+
+    def _run(self, actions: tuple[Action, ...], actual: ActualState, *, wait: bool) -> Run:
         writer = Writer(
             self.cluster, self.patience, ids_of(actual), self.options.registry_auth, later_steps(self.plan.actions)
         )
@@ -106,7 +110,7 @@ class _Apply:
             writer,
             self.waiting,
             parallel=self.options.parallel,
-            wait=self.options.wait,
+            wait=wait,
             interrupt_grace_s=self.options.interrupt_grace_s,
         )
 

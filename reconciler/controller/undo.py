@@ -5,25 +5,35 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from reconciler.controller.sent import stored_as_sent
 from reconciler.controller.transactions import Before, by_network_names
 from reconciler.controller.write import Ids, with_ids
 from reconciler.model.actual import ActualState
+from reconciler.model.desired import DesiredState
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.json import JsonObject
 from reconciler.model.objects import Kind, ObservedObject
 from reconciler.model.plan import Action, ActionType, TaskEffect
 from reconciler.model.progress import ActionProgress, ActionStatus, Assessment, Verdict
-from reconciler.planning.context import action_id
+from reconciler.planning.context import Context, Draft, action_id
+from reconciler.planning.handover import hand_over_ports
 
 NOT_A_FAILURE = (Verdict.CONVERGED, Verdict.PROGRESSING, Verdict.MISSING, Verdict.CHANGED)
 """Verdicts for which no stack is put back: a service that somebody removed or changed did not fail."""
 
 
+NOTHING_DECLARED = DesiredState("", "", None)
+"""What stands for the manifests where ports change hands: only what services were and are counts there."""
+
+
 class Undo(msgspec.Struct, frozen=True):
-    """The writes that put services back, which depend on nothing, and what has to be left as it is, with the reason."""
+    """The writes that put services back, and what has to be left as it is, with the reason.
+
+    A write waits only for those that give back a published port it needs: an engine refuses it before them.
+    """
 
     actions: tuple[Action, ...]
     left: tuple[ActionProgress, ...]
@@ -77,7 +87,21 @@ def undo(
             actions += [back] if back else []
         elif action.id in written or action.type is not ActionType.CREATE or action.name not in sent:
             left.append(ActionProgress(action, ActionStatus.SKIPPED, back))
-    return Undo(tuple(actions), tuple(left))
+    return Undo(_in_turn(actions, now), tuple(left))
+
+
+def _in_turn(actions: list[Action], now: ActualState) -> tuple[Action, ...]:
+    """Return the writes, each after those that free its published ports, with a first step where that is a circle."""
+    draft = Draft(actions=list(actions))
+    releases = hand_over_ports(Context.of(NOTHING_DECLARED, now), draft)
+    return tuple(
+        replace(one, id=_put_back(one.id), after=tuple(_put_back(name) for name in one.after))
+        for one in (*releases, *draft.actions)
+    )
+
+
+def _put_back(name: str) -> str:
+    return f"{name} (put back)"
 
 
 def ids_of(actual: ActualState) -> Ids:
@@ -127,7 +151,7 @@ def _is(spec: JsonObject, found: ObservedObject, now: ActualState) -> bool:
 
 def _undoing(action: Action, kind: ActionType, found: ObservedObject | None, spec: JsonObject | None = None) -> Action:
     return Action(
-        id=f"{action.id} (put back)",
+        id=action_id(Kind.SERVICE, action.name),
         type=kind,
         kind=Kind.SERVICE,
         name=action.name,

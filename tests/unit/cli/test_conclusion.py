@@ -153,6 +153,20 @@ def test_a_stack_of_which_some_services_could_not_be_put_back_is_not_said_to_be_
     assert out.endswith("Not put back, or in part only: web.\n")
 
 
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (ActionStatus.DONE, "was put back to what it was before: 1 service written again."),
+        (ActionStatus.FAILED, "could not be put back: 1 service may not be what it was."),
+    ],
+)
+def test_a_service_that_two_steps_put_back_is_one_service(second, told, capsys):
+    cause = Problem(ErrorCode.TASKS_FAILING, "Service web_api: its tasks fail.")
+    steps = (ActionProgress(WEB, ActionStatus.DONE), ActionProgress(WEB, second))
+    _, _, err = said(ended(services=(), undone=(UndoneStack("web", cause, steps),)), capsys)
+    assert f"Stack web {told} [rolled-back]" in err
+
+
 def test_an_endpoint_that_went_away_says_what_was_done_before(capsys):
     gone = Problem(ErrorCode.ENGINE_UNREACHABLE, "No Docker Engine answers.")
     skipped = ActionProgress(DB, ActionStatus.SKIPPED, Problem(ErrorCode.APPLY_FAILED, "Service db_one was left."))

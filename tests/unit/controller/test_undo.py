@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from reconciler.controller.apply import ApplyOptions, apply
 from reconciler.controller.record import names_to_record
-from reconciler.controller.undo import failure_of, undo
+from reconciler.controller.undo import Undo, failure_of, undo
+from reconciler.manager.embedded_cluster import EmbeddedCluster
 from reconciler.model.actual import ActualState
 from reconciler.model.desired import DesiredState, Policy, Stack
 from reconciler.model.endings import exit_code, problem_of
@@ -97,6 +98,38 @@ async def test_of_two_steps_on_one_service_both_are_taken_back(last_written: boo
     assert {action.name: action.spec["EndpointSpec"] for action in back.actions if action.spec} == {
         name: live[name]["EndpointSpec"] for name in (("web_a", "web_b") if last_written else ("web_a",))
     }
+    assert await specs_after(back, cluster) == specs_of(before)
+
+
+async def specs_after(back: Undo, cluster: EmbeddedCluster) -> dict[str, dict]:
+    """Carry the writes out one after the other in the order that they ask for, and return what services are then."""
+    now = await cluster.observe()
+    options = ApplyOptions(wait=False, parallel=1)
+    result = await apply(Plan("r", None, "e", back.actions), now, cluster, options, lambda step: None)
+    assert not [one.problem for one in result.actions if one.status is not ActionStatus.DONE]
+    return specs_of(await cluster.observe())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("web_a", "web_b"), ("web_b", "web_a")],
+    ids=" to ".join,
+)
+async def test_a_port_goes_back_to_whose_it_was_once_nobody_else_has_it(names: tuple[str, str]):
+    """Whether its service was renamed, or has given it to another: the engine refuses it while that one has it."""
+    former, later = names
+    renamed = (of_services(publishing(former, 80)), of_services(publishing(later, 80)))
+    given = (
+        of_services(publishing(former, 80), publishing(later, 81)),
+        of_services(publishing(former, 82), publishing(later, 80)),
+    )
+    for first, second in (renamed, given):
+        cluster = await a_quiet_swarm()
+        await applied(cluster, first)
+        _, before, ended = await applied(cluster, second)
+        back = undo("web", ended, {one.action.id for one in ended}, before, await cluster.observe())
+        assert not back.left
+        assert await specs_after(back, cluster) == specs_of(before)
 
 
 async def test_what_somebody_else_changed_meanwhile_is_left_to_them():
