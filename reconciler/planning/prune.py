@@ -22,6 +22,7 @@ from reconciler.planning.config_contents import RealNames
 from reconciler.planning.context import Context, Draft, action_id
 from reconciler.planning.drift import origin_of_removal
 from reconciler.planning.marks import is_kept
+from reconciler.planning.order import references
 from reconciler.planning.versions import References, age_key, logical_name, referenced_ids
 
 PRUNED_KINDS = (Kind.SERVICE, Kind.CONFIG, Kind.SECRET, Kind.NETWORK)
@@ -185,13 +186,13 @@ def _none_to_be_replaced(context: Context, draft: Draft, undeclared: list[Observ
 
 
 def _still_referenced(context: Context, draft: Draft, removed: set[str]) -> References:
-    """Return what remaining services refer to, now or in the spec that a rollback would bring back.
+    """Return what services refer to that remain or come, now or in the spec that a rollback would bring back.
 
     An update makes today's spec the one to roll back to, and forgets the one before. A replaced service has none.
     """
     updated = {action.object_id for action in draft.actions if action.type is ActionType.UPDATE}
     replaced = {action.object_id for action in draft.actions if action.type is ActionType.REPLACE}
-    referenced: set[tuple[Kind, str]] = set()
+    referenced = set(_planned_references(context, draft))
     for service in context.actual.services:
         if service.id in removed or service.id in replaced:
             continue
@@ -199,6 +200,17 @@ def _still_referenced(context: Context, draft: Draft, removed: set[str]) -> Refe
         if service.id not in updated:
             referenced.update(referenced_ids(service.dig("PreviousSpec") or {}))
     return frozenset(referenced)
+
+
+def _planned_references(context: Context, draft: Draft) -> Iterator[tuple[Kind, str]]:
+    """Yield (kind, id) of what services will refer to that the plan writes.
+
+    Of what is removed that is what they use as external: declared by another stack, or by hand, and no longer.
+    """
+    ids = {kind: {name: object_id for object_id, name in context.id_names[kind].items()} for kind in PRUNED_KINDS}
+    for action in draft.actions:
+        if action.kind is Kind.SERVICE and action.spec is not None:
+            yield from ((kind, ids[kind][name]) for kind, name in references(action.spec) if name in ids[kind])
 
 
 def _refers_to(referenced: References, found: ObservedObject) -> bool:
@@ -275,7 +287,7 @@ def _used_by_others(in_use: list[ObservedObject]) -> Problem:
     return Problem(
         ErrorCode.OBJECT_IN_USE,
         f"No longer declared, and kept: {_listed(in_use)}.",
-        why="A service that stays still refers to it, now or in the spec that a rollback would bring back.",
+        why="A service that stays or comes refers to it, now or in the spec that a rollback would bring back.",
         hint="Move a service off it that is to refer to it still. What only a rollback would bring back is let go with "
         "that service's next change. A later plan then removes it.",
         severity=Severity.WARNING,

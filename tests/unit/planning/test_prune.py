@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from reconciler.model import labels
@@ -223,6 +224,31 @@ def test_what_a_foreign_service_uses_is_kept_and_told():
     assert made.is_empty
     assert [note.code for note in made.notes] == [ErrorCode.OBJECT_IN_USE]
     assert "config web_app, secret web_key" in made.notes[0].what
+
+
+@pytest.mark.parametrize("comes", ["created", "updated", "replaced"])
+def test_what_a_service_comes_to_use_as_external_is_kept_and_told(comes: str):
+    """The engine would refuse to remove it: by then the service that the plan writes uses it."""
+    gone = (
+        wanted(Kind.NETWORK, network_spec("web_shared")),
+        wanted(Kind.SECRET, content_spec("web_key", "x")),
+        wanted(Kind.CONFIG, content_spec("web_app", "y")),
+    )
+    user = service_spec(
+        "web_user",
+        Configs=[{"File": {"Name": "/a"}, "ConfigName": "web_app"}],
+        Secrets=[{"File": {"Name": "k"}, "SecretName": "web_key"}],
+    )
+    user["TaskTemplate"]["Networks"] = [{"Target": "web_shared"}]
+    before = service_spec("web_user")
+    before["TaskTemplate"].pop("Networks")
+    before["Mode"] = {"Global": {}} if comes == "replaced" else before["Mode"]
+    first = (*gone, some_service(), *(() if comes == "created" else (wanted(Kind.SERVICE, before),)))
+    cluster = carried_out(planned(desired(*first), actual()), actual())
+    made = planned(desired(some_service(), wanted(Kind.SERVICE, user), policy=EVERYTHING), cluster)
+    assert [action.id for action in made.actions] == ["service.web_user"]
+    assert [note.code for note in made.notes] == [ErrorCode.OBJECT_IN_USE]
+    assert "config web_app, secret web_key, network web_shared" in made.notes[0].what
 
 
 def test_what_stays_because_of_the_limit_keeps_the_versions_that_it_uses():
