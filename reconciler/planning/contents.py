@@ -133,6 +133,8 @@ def _frame(spec: JsonObject) -> tuple[JsonValue, JsonValue]:
 def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current: ObservedObject) -> None:
     differing = changes_between(canonical.content(current.spec), canonical.content(wanted.spec))
     changes = (*_label_origins(context, wanted, differing), *prune_change(context, wanted, current))
+    if _has_other_content(context, wanted):
+        changes = with_origin(changes, Origin.INTENT)
     if not changes:
         return
     kept = {key: value for key, value in current.labels.items() if key in (labels.LOGICAL_NAME, labels.CONTENT)}
@@ -155,6 +157,12 @@ def _plan_labels(context: Context, draft: Draft, wanted: DesiredObject, current:
             origin=origin_of(changes),
         )
     )
+
+
+def _has_other_content(context: Context, wanted: DesiredObject) -> bool:
+    """Return whether the baseline asks for another version: of one that Git goes back to, it says no labels."""
+    before = (context.baseline or {}).get((wanted.kind, wanted.name))
+    return before is not None and not _asks_the_same(before, wanted)
 
 
 def _label_origins(context: Context, wanted: DesiredObject, changes: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -225,8 +233,7 @@ def _differing_frame(wanted: DesiredObject, previous: ObservedObject | None) -> 
 def _creation_origin(context: Context, wanted: DesiredObject, name: str) -> Origin:
     """Return DRIFT when the very content that is missing was there; a new content is what somebody wants."""
     if context.baseline is not None:
-        before = context.baseline.get((wanted.kind, wanted.name))
-        if before is not None and not _asks_the_same(before, wanted):
+        if _has_other_content(context, wanted):
             return Origin.INTENT
     elif action_id(wanted.kind, _hashed_name(wanted, set())) in context.recorded:
         return Origin.DRIFT

@@ -14,7 +14,7 @@ from reconciler.model import labels
 from reconciler.model.desired import Policy
 from reconciler.model.errors import ErrorCode
 from reconciler.model.objects import Kind
-from reconciler.model.plan import ActionType, Plan
+from reconciler.model.plan import ActionType, Origin, Plan
 from reconciler.planning import render_json, render_text
 from reconciler.planning.options import PlanOptions
 from tests.unit.planning.builders import (
@@ -248,6 +248,24 @@ def test_a_config_that_somebody_changed_is_told_by_the_lines_that_differ():
         "-base",
         "+first",
     ]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_going_back_to_a_version_with_other_labels_is_no_drift(kept: bool):
+    def labelled(content: str, owner: str, *, prune: bool):
+        made = with_config(content)
+        _, service = made.objects
+        spec = content_spec("web_app", content)
+        spec["Labels"]["team"] = owner
+        return replace(made, objects=(wanted(Kind.CONFIG, spec, prune=prune), service))
+
+    first, second = labelled("1", "a", prune=True), labelled("2", "b", prune=not kept)
+    cluster = carried_out(planned(first, actual()), actual(), at=day(1))
+    cluster = carried_out(planned(second, cluster), cluster, at=day(2))
+    made = planned(labelled("1", "b", prune=not kept), cluster, PlanOptions(baseline=second))
+    [label] = [action for action in made.actions if action.kind is Kind.CONFIG]
+    assert len(label.changes) == 1 + kept
+    assert {change.origin for action in made.actions for change in action.changes} == {Origin.INTENT}
 
 
 def test_where_the_content_that_was_applied_is_gone_only_the_name_tells_who_moved():
