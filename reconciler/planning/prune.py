@@ -223,7 +223,8 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
     if not removed:
         return None
     limit = context.desired.policy.max_delete_percent
-    percent = 100 * len(removed) / len(owned)
+    gone, all_owned = _as_declared(removed), _as_declared(owned)
+    percent = 100 * len(gone) / len(all_owned)
     # Networks of swarm.yaml alone don't count: a folder of stacks that was moved leaves those behind.
     repository = context.whole or context.desired
     emptied = not repository.of_kind(Kind.SERVICE) and any(found.kind is Kind.SERVICE for found in removed)
@@ -236,8 +237,15 @@ def _too_many(context: Context, removed: list[ObservedObject], owned: list[Obser
         told = math.ceil(10 * percent) / 10  # upwards, or 50.2 of at most 50 would be told as 50
         why = f"That is {told:g} %, and spec.policy.maxDeletePercent is {limit}."
         hint = "If that is meant, raise spec.policy.maxDeletePercent in swarm.yaml for this one change."
-    what = f"{len(removed)} of {len(owned)} owned objects would be removed, and stay: {_listed(removed)}."
+    listed = some([f"{kind} {name}" for kind, name in gone], LISTED_MAX)
+    what = f"{len(gone)} of {len(all_owned)} owned objects would be removed, and stay: {listed}."
     return Problem(ErrorCode.PLAN_BLOCKED, what, why=why, hint=hint)
+
+
+def _as_declared(objects: Iterable[ObservedObject]) -> list[tuple[Kind, str]]:
+    """Return (kind, name) of what manifests declare, in order: all versions of a secret or config are one object."""
+    named = {(found.kind, logical_name(found)) for found in objects}
+    return sorted(named, key=lambda one: (PRUNED_KINDS.index(one[0]), one[1]))
 
 
 def _order(found: ObservedObject) -> tuple[int, str]:

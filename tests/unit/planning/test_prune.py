@@ -275,3 +275,17 @@ def test_a_limit_that_is_missed_by_little_is_not_told_as_kept():
     cluster = carried_out(planned(state(*range(100)), actual()), actual())
     assert planned(state(*range(51, 100)), cluster).blocked[0].problem.why.startswith("That is 50.5 %")
     assert len(planned(state(*range(50, 100)), cluster).actions) == 50  # of 101
+
+
+def test_all_versions_of_a_config_count_as_one_object_towards_the_limit():
+    def state(*contents):
+        objects = [wanted(Kind.CONFIG, content_spec(f"web_{at}", content)) for at, content in enumerate(contents)]
+        return desired(some_service(), *objects, policy=Policy(prune=True, max_delete_percent=50, keep_versions=5))
+
+    cluster = actual()
+    for content in "1234567":
+        cluster = carried_out(planned(state("fixed", content), cluster), cluster)
+    assert len(cluster.configs) == 7
+    assert len(deletions(planned(state("fixed"), cluster))) == 6  # one object of three
+    [blocked] = planned(state(), cluster).blocked
+    assert blocked.problem.what == "2 of 3 owned objects would be removed, and stay: config web_0, config web_1."
