@@ -76,9 +76,9 @@ class ConnectedSwarm(msgspec.Struct, frozen=True):
 
     def assess(self, actual: ActualState) -> tuple[Assessment, ...]:
         """Return where each service of `actual` stands, in its order."""
-        from reconciler.controller.assess import assess_each
+        from reconciler.controller.crashes import assessed
 
-        return assess_each(actual)
+        return assessed(actual)
 
 
 class Wiring(msgspec.Struct, frozen=True):

@@ -101,11 +101,6 @@ def apart(actual: ActualState, names: Container[str] | None = None) -> Iterator[
             yield service, replace(actual, tasks=tuple(tasks.get(service.id, ())))
 
 
-def assess_each(actual: ActualState) -> tuple[Assessment, ...]:
-    """Return where each service stands, in the order of `actual`."""
-    return tuple(assess(service, own) for service, own in apart(actual))
-
-
 def assess(service: ObservedObject, actual: ActualState) -> Assessment:
     """Return where `service`, taken from `actual`, stands.
 

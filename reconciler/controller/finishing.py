@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine, Iterable
 
 import msgspec
 
-from reconciler.controller.assess import assess
+from reconciler.controller.assess import apart, assess
 from reconciler.controller.convergence import Outcome, Wait, Waiting, await_convergence
+from reconciler.controller.crashes import assessed_one
 from reconciler.controller.readiness import AS_IT_SHOULD_BE
 from reconciler.controller.record import Books, record
 from reconciler.controller.run import Run
@@ -98,8 +99,8 @@ class Finishing:
         """Note that all was written, or will never be, and return the names of all services that are awaited."""
         names = services_to_await(self.plan, self.actual, ended) if self.wait else ()
         names = tuple(dict.fromkeys((*names, *self.resumed, *(self._begun_earlier() if self.wait else ()))))
-        apart = {name for stack in self.atomic for name in self._names_of(stack)}
-        self._others.join([name for name in names if name not in apart], self._updated())
+        in_atomic = {name for stack in self.atomic for name in self._names_of(stack)}
+        self._others.join([name for name in names if name not in in_atomic], self._updated())
         self._others.close()
         return names
 
@@ -190,8 +191,9 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
     """Return the names of services whose tasks the plan's finished actions move, and of those that were unfinished.
 
     What an earlier apply left on its way (killed, interrupted, told not to wait) is awaited as well, whether this
-    plan touches it or not: equal specs alone are no convergence. Of services that the plan's manifests don't declare,
-    those whose tasks it moves with a node are awaited, unless they were no better before.
+    plan touches it or not: equal specs alone are no convergence, nor is a task that runs where others have crashed in a
+    loop. Of services that the plan's manifests don't declare, those whose tasks it moves with a node are awaited,
+    unless they were no better before.
     """
     done = [one.action for one in results if one.status is ActionStatus.DONE]
     names = [action.name for action in done if action.starts_tasks]
@@ -206,9 +208,7 @@ def services_to_await(plan: Plan, actual: ActualState, results: tuple[ActionProg
         ]
     names += [
         service.name
-        for service in actual.services
-        if service.name in plan.services
-        and service.name not in told
-        and assess(service, actual).verdict not in AS_IT_SHOULD_BE
+        for service, own in apart(actual, plan.services)
+        if service.name not in told and assessed_one(service, own).verdict not in AS_IT_SHOULD_BE
     ]
     return tuple(dict.fromkeys(names))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from reconciler.controller.assess import apart, assess
+from reconciler.controller.assess import apart
 from reconciler.controller.convergence import Waiting, await_convergence
+from reconciler.controller.crashes import assessed_one
 from reconciler.model.errors import SwarmctlError
 from reconciler.model.plan import Action
 from reconciler.model.progress import Verdict
@@ -29,7 +30,7 @@ class Readiness:
         if before is None or not self._needed:
             return
         for service, own in apart(before, self._needed):
-            if assess(service, own).verdict not in AS_IT_SHOULD_BE:
+            if assessed_one(service, own).verdict not in AS_IT_SHOULD_BE:
                 self._waits[service.name] = group.create_task(self._ended(service.name))
 
     async def why_not(self, action: Action) -> str:

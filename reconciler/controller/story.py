@@ -51,6 +51,8 @@ class Story(msgspec.Struct):
     failed: dict[Slot, set[str]] = msgspec.field(default_factory=dict)
     last_failure: ObservedTask | None = None
     has_failed: bool = False
+    outlive_s: float = 0.0
+    """For how long at least it must stay up, because it has crashed in a loop; 0.0 where it has not."""
     converged: bool = False
     tasks: tuple[ObservedTask, ...] = ()
     """As of the last look, those of earlier iterations of a job included."""

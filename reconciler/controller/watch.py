@@ -21,6 +21,7 @@ from reconciler.controller.assess import (
     unallocated,
     unplaced,
 )
+from reconciler.controller.crashes import to_outlive_s
 from reconciler.controller.forgotten import FORGOTTEN_GRACE_S, forgotten, surplus
 from reconciler.controller.misplaced import MISPLACED_GRACE_S, TURNED_AWAY_MAX, misplaced, turned_away
 from reconciler.controller.pace import POLL_MAX_S, Outlook
@@ -193,6 +194,7 @@ class Watch:
         if own is not None:
             story.crew = Crew.of(service, own)
             story.assessed = assess_crew(story.crew, own)
+            story.outlive_s = to_outlive_s(story.crew, actual.observed_at)
             came_s = came_up_s(story.assessed, own, story.seen_at)
             story.service, story.tasks = story.service or service, own.tasks
         story.seen_at = actual.observed_at
@@ -342,7 +344,8 @@ def _watched(look: Assessment, crew: Crew, story: Story, now_s: float, came_s: f
         return look
     watched_by_swarm = crew.service.dig("UpdateStatus", "State") == "completed"
     needed_s = 0.0 if watched_by_swarm else monitor_s(crew.service)
-    left_s = max(needed_s, AFTER_FAILURE_WATCH_S if story.has_failed else 0.0) - held_s
+    after_failure_s = AFTER_FAILURE_WATCH_S if story.has_failed or story.outlive_s else 0.0
+    left_s = max(needed_s, after_failure_s, story.outlive_s) - held_s
     if left_s <= 0:
         return look
     story.due_s, story.is_up = now_s + left_s, True

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.controller.crashes import CRASHES_MAX
 from tests.e2e.conftest import Backend
 
 WAIT_S = 60.0
@@ -79,6 +80,24 @@ def test_what_needs_a_service_that_fails_is_held_by_each_apply_until_it_is_mende
         assert [one["Spec"]["Name"] for one in backend.engine.services()] == ["shop_a"]
     write(folder, {"a": a_service(deploy=once), "b": needing})
     assert apply(backend).code == 0
+
+
+def test_what_crashes_in_a_loop_is_failing_to_a_later_apply_that_finds_it_running(backend: Backend, folder: Path):
+    """It runs for as long as its own monitor period is: each look by itself finds it as it should be."""
+    looping = a_service(command=["sh", "-c", "sleep 1; echo the cat has the key; exit 3"])
+    write(folder, {"a": looping})
+    assert apply(backend, "--no-wait").code == 0
+    deadline = time.monotonic() + WAIT_S
+    while sum(one["Status"]["State"] == "failed" for one in backend.engine.tasks()) < CRASHES_MAX:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    while not backend.running("shop_a"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    write(folder, {"a": looping, "b": a_service(depends_on=["a"])})
+    ended = apply(backend)
+    assert (ended.code, "Service shop_b was left as it is" in ended.err) == (6, True), ended.text
+    assert "log:  the cat has the key" in ended.err
 
 
 @pytest.mark.parametrize("backend", [pytest.param("docker", marks=pytest.mark.engine)], indirect=True)
