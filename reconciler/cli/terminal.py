@@ -61,13 +61,14 @@ class Terminal:
         return self._console(stderr=True)
 
     def _console(self, **options: Any) -> Console:
+        """Return a console to which a text is nothing but text: no markup, and no emoji's name."""
         from rich.console import Console
 
         if self._color:
             options["force_terminal"] = True
         if self._color is False:  # nor bold or dim letters, which Rich's own no_color leaves
             options["color_system"] = None
-        return Console(highlight=False, soft_wrap=True, **options)
+        return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
 
     @property
     def width(self) -> int | None:

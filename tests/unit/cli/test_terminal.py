@@ -10,6 +10,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 
+from reconciler.cli.tables import titled
 from reconciler.cli.terminal import Terminal
 from reconciler.model.plan import Change, Origin
 from reconciler.planning.render_text import render
@@ -73,3 +74,11 @@ def test_without_colour_no_letter_is_bold_or_dim_either(monkeypatch: pytest.Monk
     terminal.say("line", "bold green")
     assert "\x1b" not in told.getvalue()
     assert "~ a = 1 -> 2  # drift" in told.getvalue()
+
+
+def test_a_table_shows_words_of_others_as_they_are(capsys: pytest.CaptureFixture[str]):
+    """An engine's error in square brackets is no markup, which would be left out or, where it closes none, fail."""
+    table = titled("SERVICE", "MESSAGE")
+    table.add_row("web", 'exec: "a[/b]c[red]d[@click=x]:bug:"')
+    Terminal(color=True).out.print(table)
+    assert 'exec: "a[/b]c[red]d[@click=x]:bug:"' in ANSI.sub("", capsys.readouterr().out)
