@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from reconciler.cli.inert import no_command
 from reconciler.cli.options import PlanFormat
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import Severity, SwarmctlError
@@ -21,7 +22,7 @@ def show(terminal: Terminal, plan: Plan, output: PlanFormat) -> None:
     elif output is PlanFormat.MARKDOWN:
         from reconciler.planning import render_markdown
 
-        terminal.write(render_markdown.render(plan))
+        terminal.write(no_command(render_markdown.render(plan)))
     else:
         from reconciler.planning import render_text
 

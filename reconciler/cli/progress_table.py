@@ -12,6 +12,7 @@ import msgspec
 from rich.cells import cell_len
 from rich.text import Text
 
+from reconciler.cli.inert import inert
 from reconciler.cli.terminal import VERDICT_STYLES
 from reconciler.model.progress import Assessment, Verdict
 
@@ -119,7 +120,7 @@ def _service_lines(rows: Sequence[Assessment], all_of_them: Sequence[Assessment]
 
 def _reason(one: Assessment) -> str:
     if one.message or one.verdict is not Verdict.PROGRESSING:
-        return " ".join(one.message.split())
+        return inert(" ".join(one.message.split()))
     if word(one) == "settling":
         return "watching whether they stay up"
     if one.older:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.table import Table
 from rich.text import Text
 
-from reconciler.cli.tables import titled
+from reconciler.cli.tables import InertTable, titled
 from reconciler.cli.terminal import Terminal
 from reconciler.model.json import JsonObject
 from reconciler.model.plan import NO_STACK
@@ -151,7 +150,7 @@ def events(terminal: Terminal, found: JsonObject) -> None:
 
 def trace(terminal: Terminal, found: JsonObject) -> None:
     """Print where something comes from."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = InertTable(show_header=False)
     rows = [
         ("Task", f"{found['task']} ({found['task_state']}, on {found['node']})" if found["task"] else ""),
         ("Service", found["service"]),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
+from reconciler.cli.inert import inert, no_command, no_command_in_json
 from reconciler.model.errors import Problem, Severity
 from reconciler.model.json import JsonValue
 from reconciler.model.progress import Verdict
@@ -87,6 +88,7 @@ class Terminal:
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """Print one line of what was asked for."""
+        text = inert(text)
         if self._is_plain(sys.stdout):
             _write_line(sys.stdout, text)
         else:
@@ -94,6 +96,7 @@ class Terminal:
 
     def note(self, text: str, style: str | None = None) -> None:
         """Print one line about what is going on."""
+        text = inert(text)
         if self._is_plain(sys.stderr):
             _write_line(sys.stderr, text)
         else:
@@ -108,7 +111,7 @@ class Terminal:
         text = json.dumps(value, indent=2, ensure_ascii=False)
         if text != _encodable(text, sys.stdout.encoding):
             text = json.dumps(value, indent=2)
-        _write_line(sys.stdout, text)
+        _write_line(sys.stdout, no_command_in_json(text))
 
     def write(self, text: str) -> None:
         """Print a text as it is, uncoloured; characters that the output's encoding lacks are written as escapes."""
@@ -116,6 +119,7 @@ class Terminal:
 
     def plan(self, text: str) -> None:
         """Print a plan's text, its lines in the colours of their symbols."""
+        text = no_command(text)
         if self._is_plain(sys.stdout) or not self.out.is_terminal:
             self.write(text)  # Rich would make spaces of a config's tabs
             return
@@ -143,7 +147,7 @@ class Terminal:
             return
         from rich.text import Text
 
-        self.err.print(Text.assemble(*parts))
+        self.err.print(Text.assemble(*((inert(text), style) for text, style in parts)))
 
 
 def _text(text: str, style: str | None = None) -> Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import sys
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 
 from reconciler.cli.tables import titled
 from reconciler.cli.terminal import Terminal
+from reconciler.model.errors import ErrorCode, Problem
 from reconciler.model.plan import Change, Origin
 from reconciler.planning.render_text import render
 from tests.unit.planning.plans import a_plan, an_update, place, plans
@@ -82,3 +84,49 @@ def test_a_table_shows_words_of_others_as_they_are(capsys: pytest.CaptureFixture
     table.add_row("web", 'exec: "a[/b]c[red]d[@click=x]:bug:"')
     Terminal(color=True).out.print(table)
     assert 'exec: "a[/b]c[red]d[@click=x]:bug:"' in ANSI.sub("", capsys.readouterr().out)
+
+
+HOSTILE = "\x1b[31mred\x1b[0m \x1b[2J\x9b2K\rover \u202ebidi\u2066 \x07"
+SHOWN = r"red \x1b[2J\x9b2K\rover \u202ebidi\u2066 \x07"
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_what_tasks_and_engines_say_acts_on_no_terminal(capsys: pytest.CaptureFixture[str], color: bool):
+    terminal, table = Terminal(color=color), titled("MESSAGE")
+    table.add_row(HOSTILE)
+    terminal.note(f"  log:  {HOSTILE}", "dim")
+    terminal.say(HOSTILE)
+    terminal.out.print(table)
+    terminal.problems([Problem(ErrorCode.TASKS_FAILING, HOSTILE, why=HOSTILE, hint=HOSTILE)])
+    told = "".join(ANSI.sub("", text) for text in capsys.readouterr())
+    assert told.count(SHOWN) == 6
+    assert told.replace("\n", "").isprintable()
+
+
+COMMANDS = (
+    "::set-output name=x::y",
+    " \t::add-mask::word",
+    "why ##[set-output name=x]y",
+    "##vso[task.setvariable variable=x]y",
+    "##teamcity[buildStatus status='SUCCESS']",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_is_a_command_to_a_ci_job(capsys: pytest.CaptureFixture[str], command: str):
+    terminal = Terminal(color=False)
+    terminal.note(f"The engine says:\n{command}")
+    terminal.say(command)
+    terminal.plan(f"  + Data =\n          @@ -1,1 +1,2 @@\n           {command}\n          +more\n")
+    terminal.json({"why": command})
+    lines = "\n".join(capsys.readouterr()).splitlines()
+    assert len(lines) > 9
+    assert not [line for line in lines if line.lstrip().startswith("::") or re.search(r"##[a-z]*\[", line)]
+
+
+def test_what_is_no_command_stays_as_it_is_and_json_says_the_same(capsys: pytest.CaptureFixture[str]):
+    terminal, hosts = Terminal(color=False), "::1 localhost\n## Heading [1]\na::b::c\n# [client]\n"
+    terminal.plan(hosts)
+    assert capsys.readouterr().out == hosts
+    terminal.json({"line": "##[error]x"})
+    assert json.loads(capsys.readouterr().out) == {"line": "##[error]x"}
