@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -59,7 +60,7 @@ class Terminal:
     @cached_property
     def err(self) -> Console:
         """Standard error."""
-        return self._console(stderr=True)
+        return self._console(file=_Unheard(sys.stderr))
 
     def _console(self, **options: Any) -> Console:
         """Return a console to which a text is nothing but text: no markup, and no emoji's name."""
@@ -148,6 +149,28 @@ class Terminal:
         from rich.text import Text
 
         self.err.print(Text.assemble(*((inert(text), style) for text, style in parts)))
+
+
+class _Unheard:
+    """A stream whose writes fail for nobody: what is told of an apply must not end it once its terminal is gone.
+
+    In all else it is the stream itself, as Rich asks for it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _text(text: str, style: str | None = None) -> Text:

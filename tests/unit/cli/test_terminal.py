@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import re
@@ -11,6 +12,7 @@ import sys
 import pytest
 from hypothesis import given, settings
 
+from reconciler.cli.progress import ProgressDisplay
 from reconciler.cli.tables import titled
 from reconciler.cli.terminal import Terminal
 from reconciler.model.errors import ErrorCode, Problem
@@ -130,3 +132,21 @@ def test_what_is_no_command_stays_as_it_is_and_json_says_the_same(capsys: pytest
     assert capsys.readouterr().out == hosts
     terminal.json({"line": "##[error]x"})
     assert json.loads(capsys.readouterr().out) == {"line": "##[error]x"}
+
+
+class GoneTerminal(io.StringIO):
+    """What is left of a terminal that was closed."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_gone_fails_nothing_that_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "stderr", GoneTerminal())
+    terminal = Terminal()
+    with ProgressDisplay(terminal):
+        terminal.note("service.web: updated", "green")
+    terminal.problems([Problem(ErrorCode.TASKS_FAILING, "Service web fails.")])
