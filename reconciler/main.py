@@ -59,7 +59,7 @@ def _run(words: Sequence[str]) -> int:
     from reconciler import settings
     from reconciler.cli import app
     from reconciler.cli.terminal import Terminal
-    from reconciler.model.errors import ExitCode, SwarmctlError
+    from reconciler.model.errors import INTERRUPTIONS, ExitCode, SwarmctlError
     from reconciler.wiring import Wiring
 
     gc.enable()
@@ -73,7 +73,7 @@ def _run(words: Sequence[str]) -> int:
     application = app.build(Wiring(chosen), terminal, words)
     signal.signal(signal.SIGINT, _interrupt_handler)
     code = app.run(application, terminal, words)
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED) or words[:1] == ["run"]:
+    if code in INTERRUPTIONS or words[:1] == ["run"]:
         _end_now(code)  # a controller that has ended is begun again only when its process is gone
     return code
 

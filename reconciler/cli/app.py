@@ -20,7 +20,7 @@ from reconciler.cli.help_page import WIDTH_MAX
 from reconciler.cli.plain_options import PlainCommand, PlainGroup
 from reconciler.cli.ports import Outside
 from reconciler.cli.terminal import Terminal
-from reconciler.model.errors import ErrorCode, ExitCode, Problem, SwarmctlError
+from reconciler.model.errors import INTERRUPTIONS, ErrorCode, ExitCode, Problem, SwarmctlError
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "manifests": ("validate", "render", "schema"),
@@ -159,7 +159,7 @@ def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str] | None = 
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours must not show as a traceback
         terminal.problems([_internal(error)])
         return ExitCode.ERROR
-    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):  # Typer turns a Ctrl-C into its code by itself
+    if code in INTERRUPTIONS:  # Typer turns a Ctrl-C into its code by itself
         terminal.problems([_interrupted()])
     return int(code or ExitCode.OK)
 

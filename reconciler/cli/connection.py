@@ -17,6 +17,9 @@ from reconciler.settings import EndpointSettings
 
 Answer = TypeVar("Answer")
 
+ENDINGS = {signal.SIGTERM: ExitCode.TERMINATED, signal.SIGHUP: ExitCode.HUNG_UP}
+"""{signal that ends what is under way: exit code of the command}."""
+
 
 class Connection:
     """A `with` block in which coroutines run one after the other on one event loop.
@@ -34,8 +37,11 @@ class Connection:
             raise
 
     def run(self, work: Coroutine[Any, Any, Answer]) -> Answer:
-        """Return what `work` returns. SIGTERM ends it as Ctrl-C does, and then the command; a second one at once."""
-        return self._runner.run(_ending_on_sigterm(work))
+        """Return what `work` returns.
+
+        SIGTERM, and SIGHUP of a terminal that closes, end it as Ctrl-C does, and then the command; a second at once.
+        """
+        return self._runner.run(_ending_when_told(work))
 
     def __enter__(self) -> Connection:
         return self
@@ -49,23 +55,31 @@ class Connection:
             self._runner.close()
 
 
-async def _ending_on_sigterm(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Await `work`, which SIGTERM cancels: what stops a CI job or a container must hear of what was done, too."""
+async def _ending_when_told(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Await `work`, which SIGTERM or SIGHUP cancels: whoever stops a CI job, or reads the log of a session that was
+    lost, must hear of what was done, too. A signal that is ignored, as SIGHUP under nohup, stays ignored.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    told_to_end = asyncio.Event()
+    heeded = {number: code for number, code in ENDINGS.items() if signal.getsignal(number) is not signal.SIG_IGN}
+    told: list[ExitCode] = []
 
-    def end() -> None:
-        told_to_end.set()
+    def end(code: ExitCode) -> None:
+        told.append(code)
         task.cancel()
-        loop.remove_signal_handler(signal.SIGTERM)
+        heed_no_more()
 
-    loop.add_signal_handler(signal.SIGTERM, end)
+    def heed_no_more() -> None:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+
+    for number, code in heeded.items():
+        loop.add_signal_handler(number, end, code)
     try:
         return await work
     except asyncio.CancelledError:
-        if told_to_end.is_set():
-            raise typer.Exit(ExitCode.TERMINATED) from None
+        if told:
+            raise typer.Exit(told[0]) from None
         raise
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        heed_no_more()

@@ -18,8 +18,13 @@ class ExitCode(enum.IntEnum):
     ROLLED_BACK = 5  # the swarm, or `rollback: stack`, put something back to what it was
     TASKS_FAILING = 6  # tasks are rejected, or fail again and again
     UNSCHEDULABLE = 7  # no node can run some task
-    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+    HUNG_UP = 129  # 128 + SIGHUP, as shells have it
+    INTERRUPTED = 130  # 128 + SIGINT
     TERMINATED = 143  # 128 + SIGTERM
+
+
+INTERRUPTIONS = frozenset({ExitCode.HUNG_UP, ExitCode.INTERRUPTED, ExitCode.TERMINATED})
+"""What a command ends with that was told to end before it was done."""
 
 
 class ErrorCode(enum.StrEnum):

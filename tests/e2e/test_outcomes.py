@@ -263,7 +263,7 @@ def test_an_atomic_stack_whose_apply_was_killed_is_brought_to_its_end_by_the_nex
     assert "io.swarmctl.undo" not in str(backend.engine.inspect_swarm()["Spec"].get("Labels"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interruption_says_what_was_done_and_what_was_not(
     backend: Backend, folder: Path, number: signal.Signals, code: int
 ):
