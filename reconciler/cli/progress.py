@@ -45,6 +45,8 @@ class ProgressDisplay:
         self._endings: Counter[ActionStatus] = Counter()
         self._begun: set[str] = set()
         self._underway: dict[str, ActionProgress] = {}
+        self._undone: dict[str, bool] = {}
+        """{stack that is put back: whether that is over}"""
         self._services: dict[str, Assessment] = {}
         self._waited_s = 0.0
         self._live: Live | None = None
@@ -74,6 +76,8 @@ class ProgressDisplay:
             self._action(step)
         elif isinstance(step, ServicesProgress):
             self._look(step)
+        else:
+            self._undone[step.stack] = True
 
     def _action(self, step: ActionProgress) -> None:
         name = step.action.id
@@ -81,13 +85,16 @@ class ProgressDisplay:
             return
         if step.status is not ActionStatus.SKIPPED:
             self._begun.add(name)
+        is_planned = self._plan is None or step.action in self._plan.actions
+        if not is_planned and step.action.stack is not None:
+            self._undone[step.action.stack] = False
         if step.status is ActionStatus.RUNNING:
             self._underway[name] = step
             if not self._live:
                 self._terminal.note(f"{name}: {DOING[step.action.type]}...")
             return
         self._underway.pop(name, None)
-        if self._plan is not None and step.action in self._plan.actions:
+        if is_planned:
             self._endings[step.status] += 1
         if step.status is ActionStatus.DONE:
             self._terminal.note(f"{name}: {step.action.type.done}", "green")
@@ -111,6 +118,10 @@ class ProgressDisplay:
         parts += [f"not known of {', '.join(unknown)}"] if unknown else []
         parts += [f"{len(left)} not begun ({some(left, LEFT_SHOWN_MAX)})"] if left else []
         ending = "Tasks were still on their way." if done == len(plan.actions) else "The next apply does the rest."
+        for is_over, state in ((True, "was put back to what it was before"), (False, "was being put back")):
+            if stacks := [stack for stack, over in self._undone.items() if over is is_over]:
+                ending = "The next apply goes on from there."
+                parts.append(f"but stack {some(stacks, LEFT_SHOWN_MAX)} {state}")
         return f"Interrupted: {', '.join(parts)}. {ending}"
 
     def _draw(self) -> Text:

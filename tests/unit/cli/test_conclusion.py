@@ -210,3 +210,26 @@ def test_an_interrupted_apply_says_what_was_done_what_may_be_and_what_was_not_be
     said = capsys.readouterr().err
     assert "Interrupted: 1 of 3 actions done, not known of service.db_one, 1 not begun (service.db_two)." in said
     assert "The next apply does the rest." in said
+
+
+@pytest.mark.parametrize(("is_over", "told"), [(False, "was being put back"), (True, "was put back to what it was")])
+def test_an_interruption_says_that_a_stack_was_being_put_back(is_over: bool, told: str, capsys):
+    display = ProgressDisplay(Terminal(color=False), replace(PLAN, actions=(WEB,)))
+    back = replace(WEB, id=f"{WEB.id} (put back)")
+
+    def interrupted() -> None:
+        with display:
+            display.report(ActionProgress(WEB, ActionStatus.RUNNING))
+            display.report(ActionProgress(WEB, ActionStatus.DONE))
+            display.report(ActionProgress(back, ActionStatus.RUNNING))
+            display.report(ActionProgress(back, ActionStatus.DONE))
+            if is_over:
+                display.report(UndoneStack("web", problem_of(BAD)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    said = capsys.readouterr().err
+    assert f"Interrupted: 1 of 1 actions done, but stack web {told}" in said
+    assert "The next apply goes on from there." in said
+    assert "Tasks were still on their way" not in said
