@@ -88,17 +88,18 @@ class DockerCluster:
             read("tasks", query=UP_TO_DATE),
         )
         up_to_date = {task["ID"] for task in _listed(current)}
+        known = _listed_networks(networks)
         return ActualState(
             endpoint=self.endpoint,
             observed_at=observed_at,
             swarm=observed(Kind.SWARM, swarm),
             nodes=_all(Kind.NODE, nodes),
-            networks=_all(Kind.NETWORK, _swarm_networks(_listed(networks), _listed(services))),
+            networks=_all(Kind.NETWORK, _swarm_networks(known, _listed(services))),
             secrets=_all(Kind.SECRET, secrets),
             configs=_all(Kind.CONFIG, configs),
             services=_all(Kind.SERVICE, services),
             tasks=tuple(ObservedTask.from_api(task, up_to_date=task["ID"] in up_to_date) for task in _listed(tasks)),
-            predefined_networks=await self._predefined(_listed(networks), _listed(services), _listed(tasks)),
+            predefined_networks=await self._predefined(known, _listed(services), _listed(tasks)),
             local_node_id=await self._answering_node(_listed(nodes)),
         )
 
@@ -294,6 +295,14 @@ def _listed(answer: JsonValue) -> list[JsonObject]:
     ):
         raise no_engine("list of objects")
     return answer
+
+
+def _listed_networks(answer: JsonValue) -> list[JsonObject]:
+    """Return the networks that an engine answers, each with an id, a name and a scope. Raises engine-unreachable."""
+    networks = _listed(answer)
+    if not all(isinstance(one.get(key), str) for one in networks for key in ("Id", "Name", "Scope")):
+        raise no_engine("list of networks")
+    return networks
 
 
 def _judged(tasks: Iterable[ObservedTask], up_to_date: Container[str]) -> tuple[ObservedTask, ...]:

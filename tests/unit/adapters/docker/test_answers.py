@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from reconciler.adapters.docker.cluster import connect
+from reconciler.adapters.docker.cluster import _listed_networks, connect
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.settings import EndpointSettings
 
@@ -54,3 +54,10 @@ def test_something_else_that_speaks_json_is_told_as_no_engine(address: str):
         asyncio.run(look())
     assert caught.value.code is ErrorCode.ENGINE_UNREACHABLE
     assert "address is right" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize("network", [{"Id": "x", "Name": None}, {"ID": "x"}, {"Id": 5, "Name": 7, "Scope": "swarm"}])
+def test_networks_without_what_a_network_has_are_no_answer_of_an_engine(network: dict[str, object]):
+    with pytest.raises(SwarmctlError) as told:
+        _listed_networks([network])
+    assert told.value.code is ErrorCode.ENGINE_UNREACHABLE
