@@ -72,16 +72,22 @@ def listed_nodes(context: Context, draft: Draft) -> tuple[ListedNode, ...]:
 
 def _match(context: Context, draft: Draft, wanted: DesiredNode) -> Iterator[ObservedObject]:
     """Yield the node that `wanted` means, or nothing and a note: a missing node is news, not something to do."""
-    found = _called(context, wanted)
-    up = [node for node in found if not is_down(node)]
+    found = _meant(context, wanted)
     if len(found) == 1:
         yield found[0]
-    elif len(up) == 1 and not wanted.absent:
-        yield up[0]  # the others are what it left behind when it joined anew
     elif found:
         draft.block(Kind.NODE, wanted.selector, _ambiguous(wanted, found))
     elif not wanted.absent and not context.is_imagined:
         draft.notes.append(_missing(context, wanted))
+
+
+def _meant(context: Context, wanted: DesiredNode) -> list[ObservedObject]:
+    """Return the one node that `wanted` means; several where that can't be told, and none where none is called so."""
+    found = _called(context, wanted)
+    up = [node for node in found if not is_down(node)]
+    if len(up) == 1 and not wanted.absent:
+        return up  # the others are what it left behind when it joined anew
+    return found
 
 
 def _called(context: Context, wanted: DesiredNode) -> list[ObservedObject]:
@@ -94,11 +100,12 @@ def _note_unlisted(context: Context, draft: Draft) -> None:
     """Tell which nodes no entry means. A repository that lists none leaves them to others, and hears nothing."""
     if not context.desired.nodes or context.is_imagined:
         return
-    known = {node.id for wanted in context.desired.nodes for node in _called(context, wanted)}
+    known = {node.id for wanted in context.desired.nodes for node in _meant(context, wanted)}
     unlisted = [node for node in context.actual.nodes if node.id not in known]
     if not unlisted:
         return
-    names = ", ".join(sorted(f"{node.name} ({node.dig('Status', 'State') or 'unknown'})" for node in unlisted))
+    shared = {node.name for node in context.actual.nodes if node.id in known}
+    names = ", ".join(sorted(_described(node, with_id=node.name in shared) for node in unlisted))
     count = "1 node is" if len(unlisted) == 1 else f"{len(unlisted)} nodes are"
     draft.notes.append(
         Problem(
@@ -109,6 +116,12 @@ def _note_unlisted(context: Context, draft: Draft) -> None:
             severity=Severity.WARNING,
         )
     )
+
+
+def _described(node: ObservedObject, *, with_id: bool) -> str:
+    """Return a node's name and state; `with_id` where an entry that has the hostname means another node."""
+    state = node.dig("Status", "State") or "unknown"
+    return f"{node.name} (id: {node.id}, {state})" if with_id else f"{node.name} ({state})"
 
 
 def _ambiguous(wanted: DesiredNode, found: list[ObservedObject]) -> Problem:

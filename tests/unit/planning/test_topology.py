@@ -138,6 +138,18 @@ def test_a_node_that_joined_anew_is_meant_and_not_what_it_left_behind():
     assert [action.object_id for action in made.actions] == ["anew"]
 
 
+def test_what_a_node_left_behind_when_it_joined_anew_is_told():
+    stale, live = a_node("n1", role="manager"), replace(a_node("n1", role="manager"), id="anew")
+    stale.raw["Status"] = {"State": "down"}
+    [note] = planned(desired(nodes=(wanted_node("n1"),)), actual(stale, live)).notes
+    assert note.code is ErrorCode.NODE_NOT_LISTED
+    assert note.what == "1 node is in the swarm and not in swarm.yaml: n1 (id: id-n1, down)."
+    gone = replace(wanted_node(stale.id, absent=True), by_id=True)
+    made = planned(desired(nodes=(wanted_node("n1"), gone)), actual(stale, live, a_node("n2", role="manager")))
+    assert [note.what for note in made.notes] == ["1 node is in the swarm and not in swarm.yaml: n2 (ready)."]
+    assert {action.object_id for action in made.actions} == {stale.id}
+
+
 def test_two_entries_for_one_node_block():
     node = a_node("n1")
     asked = (wanted_node("n1", labels={"zone": "a"}), replace(wanted_node(node.id), by_id=True))
