@@ -26,6 +26,9 @@ ACTIVE: Final = "active"
 DRAIN: Final = "drain"
 AVAILABILITIES: Final = (ACTIVE, "pause", DRAIN)
 
+_GONE: Final = "gone"
+"""In the place of a mode, where the service is not there any more."""
+
 
 def target_spec(node: ListedNode) -> JsonObject:
     """Return the NodeSpec that swarm.yaml asks for, the live one wherever it says nothing.
@@ -228,20 +231,22 @@ def _effect_of_update(context: Context, node: ListedNode, spec: JsonObject) -> t
 def _effect_of_drain(context: Context, node: ListedNode, purpose: str) -> tuple[TaskEffect, str]:
     """Return what draining the node does to the tasks on it.
 
-    Tasks of replicated services move, those of global services stop, and those of jobs run on to their end. What is to
-    end there anyway is not counted: on a node that is down it never tells that it has.
+    Tasks of replicated services move, those of global services stop, and those of jobs run on to their end, and so do
+    those that an engine of 20.10 left running after their job was removed. What is to end there anyway is not counted:
+    on a node that is down it never tells that it has.
     Source: swarmkit's orchestrators; the one for jobs takes no notice of nodes.
     """
     running = [task for task in context.actual.tasks if task.node_id == node.found.id and _runs_on(task)]
     if not running:
         return TaskEffect.NONE, "no task runs on it now" + (f", and none may start {purpose}" if purpose else "")
     modes = {service.id: mode_of(service.spec) for service in context.actual.services}
-    of = [modes.get(task.service_id, "") for task in running]
-    jobs, everywhere = sum(mode.endswith("Job") for mode in of), of.count("Global")
+    of = [modes.get(task.service_id, _GONE) for task in running]
+    jobs, everywhere, gone = sum(mode.endswith("Job") for mode in of), of.count("Global"), of.count(_GONE)
     told = [
-        _tasks(len(of) - jobs - everywhere, "moves to other nodes", "move to other nodes"),
+        _tasks(len(of) - jobs - everywhere - gone, "moves to other nodes", "move to other nodes"),
         _tasks(everywhere, "of a global service stops", "of global services stop"),
         _tasks(jobs, "of a job runs on to its end", "of jobs run on to their end"),
+        _tasks(gone, "of a removed service runs on to its end", "of removed services run on to their end"),
     ]
     ending = f", so that it is empty {purpose}" if purpose else ""
     return TaskEffect.MOVE, ", ".join(text for text in told if text) + ending

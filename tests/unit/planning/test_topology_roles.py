@@ -230,6 +230,14 @@ def test_a_drain_tells_what_becomes_of_the_tasks():
     )
 
 
+def test_a_drain_moves_no_task_whose_service_is_gone():
+    """Engines of 20.10 may leave the tasks of a removed job running, and nobody replaces them."""
+    state = actual(*managers("m1"), a_node("w1"), tasks=(a_task("w1", "batch"),))
+    made = planned(desired(nodes=(wanted_node("w1", availability="drain"),)), state)
+    (drain,) = (one for one in made.actions if one.kind is Kind.NODE)
+    assert drain.effect_text == "1 task of a removed service runs on to its end"
+
+
 @pytest.mark.parametrize("to_be", [TaskState.SHUTDOWN, TaskState.REMOVE])
 def test_a_drain_moves_no_task_that_is_to_end_already(to_be: TaskState):
     """Of a node that is down, Swarm has moved the tasks long before; there they "run" until it is back."""
