@@ -204,7 +204,7 @@ def _assess_job(crew: Crew, actual: ActualState) -> Assessment:
 
 
 def _has_just_begun(service: ObservedObject, now: datetime) -> bool:
-    """Return whether a job's run began a moment ago, by the engine's clock against ours, or nothing is known of it."""
+    """Return whether a job's run began a moment ago, both by the engine's clock, or nothing is known of it."""
     begun = service.dig("JobStatus", "LastExecution")
     try:
         return begun is None or (now - datetime.fromisoformat(str(begun))).total_seconds() < JOB_BEGINS_WITHIN_S

@@ -57,7 +57,7 @@ class Story(msgspec.Struct):
     tasks: tuple[ObservedTask, ...] = ()
     """As of the last look, those of earlier iterations of a job included."""
     seen_at: datetime | None = None
-    """Since when everything that a look finds must have come about; by our clock."""
+    """Since when everything that a look finds must have come about; by the engine's clock."""
     due_s: float | None = None
     """When time alone makes another verdict of it, by the event loop's clock; None where it takes more."""
     is_up: bool = False

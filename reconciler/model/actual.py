@@ -14,7 +14,8 @@ from reconciler.model.tasks import ObservedTask
 class ActualState(msgspec.Struct, frozen=True):
     """Every swarm object, with the version index that a write must compare.
 
-    `endpoint` is what people call the cluster: a socket, an address or a context. `observed_at` is aware UTC.
+    `endpoint` is what people call the cluster: a socket, an address or a context. `observed_at` is aware UTC,
+    by the cluster's clock: what is told of objects and tasks can be compared with it.
     `predefined_networks` maps names such as "host" and "bridge" to their swarm-scoped ids: `GET /networks` leaves them
     out, yet services refer to them. Where no service uses one, its name may stand for the id. `local_node_id` is the
     manager that answered, "" where that is not known.

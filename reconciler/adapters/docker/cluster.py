@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Container, Iterable
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ class DockerCluster:
         return await (self._everything() if since is None else self._again(since))
 
     async def _everything(self) -> ActualState:
-        observed_at = datetime.now(UTC)
+        observed_at = self._engine.clock.now()
         read = self._engine.get
         swarm, nodes, networks, secrets, configs, services, tasks, current = await asyncio.gather(
             read("swarm"),
@@ -109,7 +108,7 @@ class DockerCluster:
         Which tasks are up to date is asked after the specs: of what moves in between it then tells too much, and the
         next look asks again.
         """
-        observed_at, read = datetime.now(UTC), self._engine.get_bytes
+        observed_at, read = self._engine.clock.now(), self._engine.get_bytes
         nodes, services, listed = await asyncio.gather(read("nodes"), read("services"), read("tasks"))
         seen = replace(
             since,
@@ -128,7 +127,7 @@ class DockerCluster:
 
     async def observe_tasks(self, since: ActualState, /) -> ActualState:
         """Return `since` with its tasks read again, in one call where the engine need not judge any."""
-        observed_at = datetime.now(UTC)
+        observed_at = self._engine.clock.now()
         tasks = self._lists.tasks(await self._engine.get_bytes("tasks"))
         up_to_date = self._judged.up_to_date(since, tasks)
         if up_to_date is None:

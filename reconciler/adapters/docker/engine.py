@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from reconciler.adapters.docker import faults
 from reconciler.adapters.docker.connections import Answer, Connections, Request, Stream
 from reconciler.adapters.docker.endpoints import Endpoint
+from reconciler.adapters.docker.engine_clock import EngineClock, here
 from reconciler.model.errors import ErrorCode, SwarmctlError
 from reconciler.model.json import JsonObject, JsonValue
 
@@ -29,11 +30,12 @@ Query = Mapping[str, str]
 
 
 class Engine:
-    """An engine reached over one endpoint, with the API version that both sides know."""
+    """An engine reached over one endpoint, with the API version that both sides know, and with its clock."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         self.endpoint = endpoint
         self.version = API_MIN
+        self.clock = EngineClock()
         self._connections = self._mapped(lambda: Connections(endpoint, timeout_s))
         self._threads = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="docker-engine")
 
@@ -42,10 +44,10 @@ class Engine:
         self.version = self._mapped(self._negotiated)
 
     def _negotiated(self) -> tuple[int, int]:
-        answer = self._connections.ask(Request("GET", f"{self._prefix}/_ping", {}))
+        answer = self._asked(Request("GET", f"{self._prefix}/_ping", {}))
         newest = answer.headers.get("Api-Version") if answer.is_success else None
         if newest is None:  # an engine older than 17, or a proxy that drops the header
-            answer = self._connections.ask(Request("GET", f"{self._prefix}/version", {}))
+            answer = self._asked(Request("GET", f"{self._prefix}/version", {}))
             told = self._checked(answer).json()
             newest = str(told.get("ApiVersion")) if isinstance(told, dict) else ""
         offered = _parsed_version(newest)
@@ -68,7 +70,7 @@ class Engine:
         """Return the JSON at a path, whose steps are escaped here. An answer of status `none_for` counts as None."""
 
         def call() -> JsonValue:
-            answer = self._connections.ask(self._request("GET", steps, query, headers=headers))
+            answer = self._asked(self._request("GET", steps, query, headers=headers))
             return None if answer.status == none_for else self._checked(answer).due_json()
 
         return await self._in_thread(call)
@@ -111,9 +113,16 @@ class Engine:
         except faults.MAPPED as error:
             raise faults.from_exception(self.endpoint, error) from error
 
+    def _asked(self, request: Request) -> Answer:
+        """Return whatever the engine answers, with its time noted."""
+        asked_at = here()
+        answer = self._connections.ask(request)
+        self.clock.note(answer.headers.get("Date"), asked_at, here())
+        return answer
+
     def _answer(self, request: Request) -> Answer:
         """Return the answer of an engine that did what was asked."""
-        return self._checked(self._connections.ask(request))
+        return self._checked(self._asked(request))
 
     def _checked(self, answer: Answer) -> Answer:
         if not answer.is_success:
