@@ -24,7 +24,6 @@ from reconciler.planning.preflight.demands import Demand, Survey, held_claim, is
 from reconciler.planning.preflight.placing import Placement, place
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
 from reconciler.planning.preflight.searching import candidates_of
-from reconciler.planning.preflight.subnets import has_overlays
 
 NAMED_MAX = 3
 """Services that a reason names."""
@@ -43,8 +42,7 @@ def make_room(context: Context, draft: Draft) -> None:
         return
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
-    if has_overlays(context):
-        _make_addresses(context, draft, surveyed, made)
+    _make_addresses(context, draft, surveyed, made)
     if not held:
         return
     short_anyway = {short.demand.service for short in made.shortfalls}

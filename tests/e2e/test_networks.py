@@ -1,4 +1,4 @@
-"""A network that has to be replaced while services use it, on a real engine: what the plan says to do is what works."""
+"""Networks of the real program: replaced while in use, too small, in each other's way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.errors import ExitCode
+from tests.e2e.conftest import Backend
 from tests.e2e.program import Program
 from tests.lab.lab import Lab
 from tests.lab.swept import sweep
@@ -21,6 +22,28 @@ services:
 networks:
   default: {{attachable: {attachable}}}
 """
+
+NARROW = """\
+services:
+  api:
+    image: swarmctl-test:1
+    command: sleep 3600
+    deploy: {{replicas: 9}}
+networks:
+  default: {{ipam: {{config: [{{subnet: {subnet}}}]}}}}
+"""
+
+
+def test_addresses_and_subnets_that_are_not_there_are_told_before_anything_is_written(backend: Backend, tmp_path: Path):
+    stack = tmp_path / "shop.yaml"
+    stack.write_text(NARROW.format(subnet="10.93.3.0/29"))
+    told = backend.swarmctl.ok("apply", "shop.yaml", "--yes", "--strict", code=ExitCode.ERROR)
+    assert "Network shop_default has 5 addresses, and the tasks of shop_api make it need 13." in told
+    backend.engine.create_network("other", driver="overlay", ipam={"Config": [{"Subnet": "10.93.0.0/16"}]})
+    stack.write_text(NARROW.format(subnet="10.93.3.0/24"))
+    told = backend.swarmctl.ok("apply", "shop.yaml", "--yes", "--strict", code=ExitCode.ERROR)
+    assert "its subnet 10.93.3.0/24 overlaps 10.93.0.0/16 of network other" in told
+    assert backend.engine.services() == []
 
 
 @pytest.mark.engine

@@ -15,7 +15,7 @@ from reconciler.planning.preflight.placing import Placement, Shortfall, beside, 
 from reconciler.planning.preflight.pool import without_subnet
 from reconciler.planning.preflight.ports import taken_ports
 from reconciler.planning.preflight.rooms import Rooms, planned_rooms
-from reconciler.planning.preflight.subnets import has_overlays, overlapping
+from reconciler.planning.preflight.subnets import overlapping
 from reconciler.planning.preflight.unallocated import staying_new
 from reconciler.planning.preflight.waiting import waiting
 from reconciler.planning.preflight.words import problem
@@ -34,8 +34,7 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
     Services that the plan leaves alone are told where Swarm itself says that it finds no node for their tasks, or where
     these stay `new`.
     """
-    overlays = has_overlays(context)
-    overlaps = tuple(overlapping(context, draft)) if overlays else ()
+    overlaps = tuple(overlapping(context, draft))
     if not any(action.kind in PLACING for action in draft.actions):
         return (*overlaps, *waiting(context, draft), *staying_new(context, draft))
     problems = [*overlaps, *taken_ports(context, draft)]
@@ -43,8 +42,8 @@ def preflight(context: Context, draft: Draft) -> tuple[Problem, ...]:
         return tuple(problems)
     surveyed = survey(context, draft, planned_rooms(context, draft))
     made = place(surveyed.demands, surveyed.rooms)
-    short_of_addresses = _short_of_addresses(context, draft, surveyed, made) if overlays else ()
-    left_out = without_subnet(context, draft, surveyed) if overlays else ()
+    short_of_addresses = _short_of_addresses(context, draft, surveyed, made)
+    left_out = without_subnet(context, draft, surveyed)
     left_alone = (*waiting(context, draft, surveyed), *staying_new(context, draft, surveyed, made))
     return (*_unplaceable(context, draft, surveyed, made), *short_of_addresses, *problems, *left_out, *left_alone)
 

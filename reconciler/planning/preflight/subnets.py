@@ -18,9 +18,6 @@ Subnet = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 OVERLAY = "overlay"
 
-WITHOUT_OVERLAYS = "swarmctl"
-"""How the engine version of an embedded swarm's nodes begins: their networks are names, without any address."""
-
 
 def subnets_of(spec: JsonMapping) -> tuple[Subnet, ...]:
     """Return the subnets of a network, from a create body or from an inspect answer; unreadable ones are left out."""
@@ -31,12 +28,6 @@ def subnets_of(spec: JsonMapping) -> tuple[Subnet, ...]:
         except ValueError:
             continue
     return tuple(found)
-
-
-def has_overlays(context: Context) -> bool:
-    """Return whether networks give out addresses; as long as nothing is known of the nodes, they do."""
-    versions = [str(dig(node.raw, "Description", "Engine", "EngineVersion") or "") for node in context.actual.nodes]
-    return not versions or not all(version.startswith(WITHOUT_OVERLAYS) for version in versions)
 
 
 def is_overlay(spec: JsonMapping) -> bool:

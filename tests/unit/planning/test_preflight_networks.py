@@ -70,15 +70,6 @@ def test_a_task_that_stays_new_spares_its_nodes_address_too():
     assert "At least 1 of the 3 new tasks" in problem.why
 
 
-def test_the_embedded_swarms_networks_have_neither_addresses_nor_subnets():
-    there = live(overlay("other_net", "10.77.0.0/16"))
-    embedded = seat("n1")
-    embedded.raw["Description"]["Engine"]["EngineVersion"] = "swarmctl-embedded"
-    small = [overlay("web_default", "10.77.3.0/30")]
-    assert warned([on(replicas=6)], [embedded], networks=small, live=[there]) == []
-    assert len(warned([on(replicas=6)], [embedded, seat("n2")], networks=small, live=[there])) == 2
-
-
 def test_tasks_that_are_there_already_have_their_addresses():
     there = live(overlay("web_default", "10.77.0.0/28", Gateway="10.77.0.1"), owner="prod")
     before = running(on(replicas=5), *(["n1", "n2"] * 3)[:5], owner="prod")

@@ -138,12 +138,6 @@ def test_a_pool_that_can_not_be_read_is_no_pool():
         assert left_without(networks=[network_spec("web_new")], there=existing(1), swarm=swarm) == set()
 
 
-def test_the_embedded_swarms_networks_need_no_pool():
-    embedded = seat("n1")
-    embedded.raw["Description"]["Engine"]["EngineVersion"] = "swarmctl-embedded"
-    assert warned([], [embedded], networks=[network_spec("web_new")], live=existing(1, 2, 3), swarm=FOUR) == []
-
-
 subnets = st.builds(
     lambda number, bits: ipaddress.IPv4Network((number << 12 | 10 << 24, bits), strict=False),
     st.integers(0, 31),
