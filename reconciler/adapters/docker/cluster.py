@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.adapters.docker import images, tickets
-from reconciler.adapters.docker.answers import no_engine, observed
+from reconciler.adapters.docker.answers import broken_off, no_engine, observed
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.greeting import Greeting
 from reconciler.adapters.docker.judged import Judged
@@ -216,7 +216,9 @@ class DockerCluster:
             await self._engine.post("swarm", "update", body=spec, query=query)
             return
         steps = (f"{kind}s", _given(kind, object_id), "update")
-        await self._engine.post(*steps, body=spec, query=query, headers=_auth(registry_auth))
+        answer = await self._engine.post(*steps, body=spec, query=query, headers=_auth(registry_auth))
+        if kind is Kind.SERVICE and answer is None:
+            raise broken_off()  # an engine tells of warnings, if only that there are none; a proxy may answer by itself
 
     async def remove(self, kind: Kind, object_id: str, *, force: bool = False) -> None:
         if kind not in REMOVABLE:

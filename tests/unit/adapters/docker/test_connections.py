@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.docker import ssh
+from reconciler.adapters.docker.cluster import DockerCluster
 from reconciler.adapters.docker.connections import Answer, Connections, Request, Stream
 from reconciler.adapters.docker.endpoints import Endpoint
 from reconciler.adapters.docker.engine import Engine
 from reconciler.adapters.docker.streams import EventStream, _messages
 from reconciler.model.errors import ErrorCode, SwarmctlError
+from reconciler.model.objects import Kind
 from tests.unit.adapters.docker.scripted import WAIT_S, scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -224,6 +226,28 @@ async def test_a_body_that_is_no_text_is_told(tmp_path: Path) -> None:
 def test_neither_a_request_nor_an_answer_shows_what_it_holds() -> None:
     request = Request("POST", "/secrets/create", {"X-Registry-Auth": "hush"}, b"hush")
     assert "hush" not in repr((request, Answer(200, http.client.HTTPMessage(), b"hush")))
+
+
+@pytest.mark.parametrize("head", [b"200 OK", b"204 No Content"])
+async def test_an_empty_answer_to_an_update_of_a_service_is_no_success(tmp_path: Path, head: bytes) -> None:
+    """An engine answers with its warnings, `null` included. What has none may come from a proxy, and nobody updated."""
+    empty = b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n"
+    told = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"Warnings":null}'
+
+    def script(connection: socket.socket, _number: int) -> None:
+        for answer in (empty, told):
+            request = b""
+            while not request.endswith(b"}"):
+                request += connection.recv(65_536)
+            connection.sendall(answer)
+
+    with served(tmp_path, script) as endpoint:
+        cluster = DockerCluster(Engine(endpoint, WAIT_S))
+        with pytest.raises(SwarmctlError) as caught:
+            await cluster.update(Kind.SERVICE, "x", 1, {})
+        await cluster.update(Kind.SERVICE, "x", 1, {})
+        await cluster.close()
+    assert (caught.value.code, caught.value.passing) == (ErrorCode.ENGINE_UNREACHABLE, True)
 
 
 def test_a_redirect_is_an_answer_like_any_other(tmp_path: Path) -> None:
