@@ -41,10 +41,16 @@ _UNAVAILABLE = (
     "raft: ",
 )
 
+_AWAY_BEHIND_A_PROXY = frozenset({429, 502, 503, 504})
+"""What a proxy answers while the engine behind it restarts or is too slow, or while there are too many requests."""
+
 
 def from_response(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError:
-    """Return the error that an answer of 400 or more stands for. (facts: swarmkit 7.1, 7.3, 7.4)"""
-    text = _message(body) or f"status {status}, without a message"
+    """Return the error that an answer without success stands for. (facts: swarmkit 7.1, 7.3, 7.4)"""
+    message = _message(body)
+    if message is None:
+        return _of_another(endpoint, status, body)
+    text = message or f"status {status}, without a message"
     state = _swarm_state(endpoint, status, text)
     if state is not None:
         return state
@@ -103,15 +109,44 @@ def _swarm_state(endpoint: Endpoint, status: int, text: str) -> SwarmctlError | 
     )
 
 
-def _message(body: bytes) -> str:
-    """Return the engine's message, on one line and of bounded length."""
-    text = body.decode(errors="replace")
+def _of_another(endpoint: Endpoint, status: int, body: bytes) -> SwarmctlError:
+    """Return the error of an answer that is not the engine's own: of a proxy before it, or of another server.
+
+    It says nothing of objects: to a proxy 404 is a way that it does not know, and 409 a conflict of its own.
+    """
+    said = _one_line(body.decode(errors="replace"))
+    if "HTTP request to an HTTPS server" in said:
+        return SwarmctlError(
+            ErrorCode.ENGINE_UNREACHABLE,
+            f"No Docker Engine answers at {endpoint.label}.",
+            why="What listens there speaks TLS, and was not spoken to in TLS.",
+            hint="Set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem.",
+        )
+    is_away = status in _AWAY_BEHIND_A_PROXY
+    return SwarmctlError(
+        ErrorCode.ENGINE_UNREACHABLE if is_away else ErrorCode.REQUEST_REFUSED,
+        f"No Docker Engine answers at {endpoint.label}."
+        if is_away
+        else "Something else than the engine refused the request.",
+        why=f"A proxy before the engine, or another server, answers with status {status}{f': {said}' if said else ''}",
+        hint="See whether the engine runs, and whether the proxy reaches it."
+        if is_away
+        else "See whether the address is right, and what a proxy before the engine lets through.",
+        passing=is_away or (status >= 500 and status != 501),
+    )
+
+
+def _message(body: bytes) -> str | None:
+    """Return the engine's message, on one line and of bounded length; None for what no engine answers."""
     try:
-        parsed: JsonValue = json.loads(text)
+        parsed: JsonValue = json.loads(body)
     except ValueError:
-        parsed = None
-    if isinstance(parsed, dict) and isinstance(parsed.get("message"), str):
-        text = parsed["message"]
+        return None
+    message = parsed.get("message") if isinstance(parsed, dict) else None
+    return _one_line(message) if isinstance(message, str) else None
+
+
+def _one_line(text: str) -> str:
     return " ".join(text.split())[:MESSAGE_CHARACTERS_MAX]
 
 

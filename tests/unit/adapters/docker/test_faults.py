@@ -98,6 +98,29 @@ def test_an_answer_without_a_message_is_an_error_too(body: bytes) -> None:
     assert faults.from_response(ENDPOINT, 500, body).problems[0].why
 
 
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409])
+@pytest.mark.parametrize("body", [b"", b"404 page not found", b"<html>Forbidden</html>", b'{"error": "no such route"}'])
+def test_a_refusal_of_a_proxy_says_nothing_of_an_object(status: int, body: bytes) -> None:
+    """Taken for the engine's, a 404 would make a removal that never came about count as done."""
+    error = faults.from_response(ENDPOINT, status, body)
+    assert (error.code, error.passing) == (ErrorCode.REQUEST_REFUSED, False)
+    assert f"status {status}" in error.problems[0].why
+    assert "proxy" in error.problems[0].hint
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_an_engine_that_restarts_behind_a_proxy_is_away(status: int) -> None:
+    error = faults.from_response(ENDPOINT, status, b"<html>No server is available to handle this request.</html>")
+    assert (error.code, error.passing) == (ErrorCode.ENGINE_UNREACHABLE, True)
+    assert f"status {status}: <html>No server is available" in error.problems[0].why
+
+
+def test_an_engine_that_wants_tls_says_so() -> None:
+    error = faults.from_response(ENDPOINT, 400, b"Client sent an HTTP request to an HTTPS server.\n")
+    assert error.code is ErrorCode.ENGINE_UNREACHABLE
+    assert "DOCKER_TLS_VERIFY" in error.problems[0].hint
+
+
 def test_a_long_message_is_cut() -> None:
     error = faults.from_response(ENDPOINT, 500, b"x" * 100_000)
     assert len(error.problems[0].why) < 2_000
