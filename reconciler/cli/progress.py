@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from reconciler.cli.terminal import Terminal
-from reconciler.model.plan import ActionType, Plan
+from reconciler.model.plan import ActionType, Plan, TaskEffect
 from reconciler.model.progress import (
     ActionProgress,
     ActionStatus,
@@ -117,7 +117,10 @@ class ProgressDisplay:
         parts += [f"{failed} failed"] if failed else []
         parts += [f"not known of {', '.join(unknown)}"] if unknown else []
         parts += [f"{len(left)} not begun ({some(left, LEFT_SHOWN_MAX)})"] if left else []
-        ending = "Tasks were still on their way." if done == len(plan.actions) else "The next apply does the rest."
+        ending = "The next apply does the rest."
+        if done == len(plan.actions):
+            waits = not done or any(one.starts_tasks or one.effect is TaskEffect.MOVE for one in plan.actions)
+            ending = "Tasks were still on their way." if waits else "Nothing was left to begin."
         for is_over, state in ((True, "was put back to what it was before"), (False, "was being put back")):
             if stacks := [stack for stack, over in self._undone.items() if over is is_over]:
                 ending = "The next apply goes on from there."

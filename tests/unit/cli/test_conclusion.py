@@ -13,7 +13,7 @@ from reconciler.cli.terminal import Terminal
 from reconciler.model.endings import problem_of
 from reconciler.model.errors import ErrorCode, Problem, Severity
 from reconciler.model.objects import Kind
-from reconciler.model.plan import Action, ActionType, Plan
+from reconciler.model.plan import Action, ActionType, Plan, TaskEffect
 from reconciler.model.progress import (
     ActionProgress,
     ActionStatus,
@@ -210,6 +210,29 @@ def test_an_interrupted_apply_says_what_was_done_what_may_be_and_what_was_not_be
     said = capsys.readouterr().err
     assert "Interrupted: 1 of 3 actions done, not known of service.db_one, 1 not begun (service.db_two)." in said
     assert "The next apply does the rest." in said
+
+
+@pytest.mark.parametrize(
+    ("effect", "told"),
+    [
+        (TaskEffect.NONE, "Nothing was left to begin."),
+        (TaskEffect.MOVE, "Tasks were still on their way."),
+    ],
+)
+def test_an_interruption_speaks_of_tasks_only_where_there_are_any(effect: TaskEffect, told: str, capsys):
+    """A join token is renewed, a node's label changed: no task starts or moves."""
+    node = Action("node.node2", ActionType.UPDATE, Kind.NODE, "node2", None, "because", effect)
+    display = ProgressDisplay(Terminal(color=False), replace(PLAN, actions=(node,)))
+
+    def interrupted() -> None:
+        with display:
+            display.report(ActionProgress(node, ActionStatus.RUNNING))
+            display.report(ActionProgress(node, ActionStatus.DONE))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert f"Interrupted: 1 of 1 actions done. {told}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("is_over", "told"), [(False, "was being put back"), (True, "was put back to what it was")])
