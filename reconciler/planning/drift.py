@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from reconciler.model import labels
 from reconciler.model.desired import DesiredObject
 from reconciler.model.json import JsonObject, dig
 from reconciler.model.objects import Kind
@@ -108,11 +109,23 @@ def attributed(context: Context, last: LastAsked, action: Action) -> Action:
     if applied is None:
         changes = tuple(one if _is_token(one) else replace(one, origin=Origin.UNKNOWN) for one in action.changes)
     else:
-        # A node's labels are given whole, or not at all.
-        before = laid_over(live, applied) if is_swarm else {**live, **applied}
+        before = laid_over(live, applied) if is_swarm else _node_as_left(live, applied)
         known = {one.path: one for one in changes_between(live, asked, applied=before)}
         changes = tuple(_as_in(change, known) for change in action.changes)
     return replace(action, changes=changes, origin=origin_of(changes))
+
+
+def _node_as_left(live: JsonObject, applied: JsonObject) -> JsonObject:
+    """Return the NodeSpec that we left: what was asked, labels whole or not at all, and what we drained for a while.
+
+    That label stands where an apply ended between the drain before a demotion and what comes after it.
+    """
+    left = {**live, **applied}
+    before_drain = (live.get("Labels") or {}).get(labels.AVAILABILITY)
+    if before_drain is not None:
+        left["Labels"] = {**(left.get("Labels") or {}), labels.AVAILABILITY: before_drain}
+        left["Availability"] = live.get("Availability")
+    return left
 
 
 def _as_in(change: Change, known: Mapping[str, Change]) -> Change:

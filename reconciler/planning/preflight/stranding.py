@@ -33,7 +33,7 @@ def stranded_by(context: Context, draft: Draft, leaving: Collection[str]) -> tup
     driver_of = network_drivers(context, draft)
     by_service = live_tasks(context)
     declared = {wanted.name: wanted for wanted in context.wanted(Kind.SERVICE)}
-    for found in context.actual.services:
+    for found in sorted(context.actual.services, key=lambda one: one.name):  # not as an engine happens to list them
         placed = [task for task in by_service.get(found.id, ()) if is_placed(task)]
         moving = [task for task in placed if task.node_id in gone]
         for task in placed:

@@ -70,3 +70,12 @@ def test_global_services_jobs_and_what_never_restarts_strand_nobody():
     once["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
     assert stranded({"n1"}, [seat("n1")], everywhere, running(job, "n1"), running(once, "n1")) == []
     assert len(stranded({"n1"}, [seat("n1")], running(service(), "n1"))) == 1
+
+
+def test_which_of_two_services_has_nowhere_to_go_is_no_matter_of_how_they_are_listed():
+    first, second = (running(service(name, cpus=3), node) for name, node in (("web_a", "n1"), ("web_b", "n2")))
+    nodes = [seat("n1"), seat("n2"), seat("n3")]
+    told = [stranded({"n1", "n2"}, nodes, *listed) for listed in ((first, second), (second, first))]
+    assert [[problem.what for problem in one] for one in told] == [
+        ["Service web_b: 1 of 1 tasks would have nowhere to go."]
+    ] * 2

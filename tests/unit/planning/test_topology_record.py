@@ -195,3 +195,15 @@ def test_with_base_what_that_revision_asked_counts():
     assert unasked(silent, cluster) == []
     told = unasked(silent, cluster, baseline=asked(wanted_node("n1", availability="drain")))
     assert told == ["Node n1 keeps what swarm.yaml no longer says of it: availability drain."]
+
+
+def test_a_drain_that_an_interrupted_demotion_left_is_nobodys_drift():
+    voters = [a_node(f"m{number}", role="manager") for number in range(3)]
+    before = asked(wanted_node("m0", role="manager", availability="active", labels={"zone": "a"}))
+    cluster = carried_out(planned(before, actual(*voters)), actual(*voters))
+    after = asked(wanted_node("m0", role="worker", labels={"zone": "a"}))
+    made = planned(after, cluster)
+    [drain, _, _] = made.actions
+    left = replace(carried_out(replace(made, actions=(drain,)), cluster), swarm=cluster.swarm)
+    assert set(origins(after, left)) == {"Role", "Availability", 'Labels["io.swarmctl.availability"]'}
+    assert set(origins(after, left).values()) == {Origin.INTENT}
