@@ -47,9 +47,10 @@ reason, and a busy engine leaves tasks `new` for a while."""
 GIVEN_UP_GRACE_S = 1.0
 """Seconds for which a slot must look given up: the swarm may still be replacing its task."""
 
-AFTER_FAILURE_WATCH_S = 5.0
-"""Seconds for which a service must stay up, however short its own monitor period, once its tasks have failed while we
-looked: what crashes needs a moment for it, on a busy node a long one. (Swarm's own default)"""
+IN_DOUBT_WATCH_S = 5.0
+"""Seconds for which a service must stay as wanted, however short its own monitor period, once its tasks have failed
+while we looked, or where it wants none: to crash, or to make the tasks of a global service, takes a moment, on a busy
+machine a long one. (Swarm's own default)"""
 
 JOB_TASKS_WAIT_S = 5.0
 """Seconds after which a job of which no task was ever seen has none to run: no node fits, or they were cleared away."""
@@ -344,8 +345,9 @@ def _watched(look: Assessment, crew: Crew, story: Story, now_s: float, came_s: f
         return look
     watched_by_swarm = crew.service.dig("UpdateStatus", "State") == "completed"
     needed_s = 0.0 if watched_by_swarm else monitor_s(crew.service)
-    after_failure_s = AFTER_FAILURE_WATCH_S if story.has_failed or story.outlive_s else 0.0
-    left_s = max(needed_s, after_failure_s, story.outlive_s) - held_s
+    # A global service without a task may be one whose tasks are not made yet.
+    in_doubt = story.has_failed or story.outlive_s or not look.wanted
+    left_s = max(needed_s, IN_DOUBT_WATCH_S if in_doubt else 0.0, story.outlive_s) - held_s
     if left_s <= 0:
         return look
     story.due_s, story.is_up = now_s + left_s, True

@@ -16,7 +16,7 @@ from reconciler.controller.finishing import services_to_await
 from reconciler.controller.looks import Looks
 from reconciler.controller.ports import Cluster
 from reconciler.controller.readiness import Readiness
-from reconciler.controller.watch import AFTER_FAILURE_WATCH_S, Watch
+from reconciler.controller.watch import IN_DOUBT_WATCH_S, Watch
 from reconciler.model.actual import ActualState
 from reconciler.model.objects import Kind
 from reconciler.model.plan import Action, ActionType, Plan
@@ -74,7 +74,7 @@ def test_a_slot_that_failed_again_and_again_of_late_makes_its_service_fail(faile
     assert verdict_of(a_task(99, "running", 1), *ended) is verdict
 
 
-@pytest.mark.parametrize(("lived_s", "needed_s"), [(1.5, AFTER_FAILURE_WATCH_S), (12.0, 12.0)])
+@pytest.mark.parametrize(("lived_s", "needed_s"), [(1.5, IN_DOUBT_WATCH_S), (12.0, 12.0)])
 def test_what_crashed_in_a_loop_before_an_apply_must_outlive_what_crashed(lived_s: float, needed_s: float):
     state = looping(lived_s)
     watch = Watch(("web_api",), state, ())

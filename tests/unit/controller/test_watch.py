@@ -62,10 +62,13 @@ def test_zero_replicas_converge_at_once():
     assert a_watch().look(state, 0.0)[0].verdict is Verdict.CONVERGED
 
 
-def test_a_global_service_that_no_node_fits_converges_after_the_monitor_period():
-    state = cluster_of(spec={**service_spec(), "Mode": {"Global": {}}})
+@pytest.mark.parametrize("monitor_s", [1, 5])
+def test_a_global_service_that_no_node_fits_converges_once_its_tasks_would_have_been_made(monitor_s: int):
+    watching = {"UpdateConfig": {"Monitor": monitor_s * 10**9}}
+    state = cluster_of(spec={**service_spec(), "Mode": {"Global": {}}, **watching})
     watch = a_watch()
     assert watch.look(state, 0.0)[0].verdict is Verdict.PROGRESSING
+    assert watch.look(state, 4.9)[0].verdict is Verdict.PROGRESSING
     assert watch.look(state, 5.0)[0].verdict is Verdict.CONVERGED
 
 
