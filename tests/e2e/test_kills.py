@@ -75,7 +75,7 @@ def killed(backend: Backend, rolls: random.Random, undisturbed_s: float) -> str:
         _, err = program.communicate(timeout=COMMAND_WAIT_S)
     finally:
         program.kill()  # should the test itself be ended
-    if program.returncode == 1 and err.startswith("Fatal Python error: init"):
+    if program.returncode == 1 and err.startswith(("Fatal Python error: init", "Could not import runpy module")):
         return "interrupted"  # while Python itself began, before there was anything of ours
     assert "Traceback" not in err or program.returncode == -signal.SIGINT, err
     endings = dict.fromkeys((-signal.SIGINT, -signal.SIGTERM, 130, 143), "interrupted")

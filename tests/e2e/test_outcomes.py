@@ -271,7 +271,11 @@ def test_an_interruption_says_what_was_done_and_what_was_not(
     slow = a_service(deploy={"update_config": {"monitor": "5s"}})
     needing = a_service(depends_on=["a"])
     write(folder, {"a": slow, "b": needing})
-    program = backend.swarmctl.start("apply", "--yes", "shop.yaml")
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by whom we start as well
+    try:
+        program = backend.swarmctl.start("apply", "--yes", "shop.yaml")
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
     deadline = time.monotonic() + WAIT_S
     while not any(task["Status"]["State"] == "running" for task in backend.engine.tasks()):
         assert program.poll() is None, program.communicate()
